@@ -1,0 +1,1 @@
+"""The agreement between data, training and serving: prompt, verdict, records, manifest. Standard library only."""

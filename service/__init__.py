@@ -1,0 +1,1 @@
+"""The rerank service: settings -> engine -> app -> server."""

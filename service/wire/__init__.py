@@ -1,0 +1,1 @@
+"""One module per public body shape: Cohere superset, TEI, NIM."""
