@@ -1,0 +1,99 @@
+"""Everything that can go wrong in the service, as one tree, each leaf with its HTTP status.
+
+    ServiceError
+    |-- BadRequest 400
+    |   |-- FixedPartsTooLong 400     query and instruction alone exceed the model's length
+    |   `-- PassageTooLong 400        a passage does not fit and the caller forbade truncation
+    |-- Unauthorized 401
+    |-- UnknownModel 404
+    |-- BodyTooLarge 413              also: too many documents
+    |-- TooManyRequests 429           a key's own limit; carries Retry-After
+    |-- EngineFailed 500              the engine failed on documents; names their indices
+    |-- Unavailable 503               queue full, draining, not ready; carries Retry-After
+    |   `-- EngineDead 503            nothing can be scored any more
+    `-- DeadlineExceeded 504
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ServiceError(Exception):
+    """Base of the tree. `status` is the HTTP status, `kind` a stable machine-readable word, `field` what to mend."""
+
+    status = 500
+    kind = "internal_error"
+
+    def __init__(self, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.retry_after = retry_after
+
+
+class BadRequest(ServiceError):
+    status = 400
+    kind = "invalid_request"
+
+
+class FixedPartsTooLong(BadRequest):
+    kind = "query_too_long"
+
+
+class PassageTooLong(BadRequest):
+    kind = "passage_too_long"
+
+
+class Unauthorized(ServiceError):
+    status = 401
+    kind = "unauthorized"
+
+
+class UnknownModel(ServiceError):
+    status = 404
+    kind = "model_not_found"
+
+
+class BodyTooLarge(ServiceError):
+    status = 413
+    kind = "too_large"
+
+
+class TooManyRequests(ServiceError):
+    status = 429
+    kind = "rate_limited"
+
+
+class EngineFailed(ServiceError):
+    """The engine could not score these passages (indices into `Job.passages`, or of the call once it leaves `admission`)."""
+
+    status = 500
+    kind = "engine_failed"
+
+    def __init__(self, message: str, indices: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.indices = tuple(indices)
+
+
+class Unavailable(ServiceError):
+    """`reason` is the label of `limrank_requests_rejected_total`: queue_full, deadline, draining or not_ready."""
+
+    status = 503
+    kind = "unavailable"
+
+    def __init__(self, message: str, *, reason: str, retry_after: float = 1.0) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.reason = reason
+
+
+class EngineDead(Unavailable):
+    kind = "engine_dead"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="not_ready", retry_after=10.0)
+
+
+class DeadlineExceeded(ServiceError):
+    status = 504
+    kind = "deadline_exceeded"

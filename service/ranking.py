@@ -1,0 +1,68 @@
+"""The rerank call as the service understands it, whatever body it came in: `RerankCall` in, `Ranking` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.engine import Mode, Status
+
+
+@dataclass(frozen=True, slots=True)
+class RerankCall:
+    """One valid request. `documents` are what the caller sent (echoed when asked), `passages` the text scored."""
+
+    query: str
+    passages: tuple[str, ...]
+    documents: tuple[str | dict[str, Any], ...]
+    model: str | None = None
+    top_n: int | None = None  # None: all
+    mode: Mode | None = None  # None: the server's default
+    instruction: str | None = None
+    max_reasoning_tokens: int | None = None  # None: the server's default
+    return_reasoning: bool = False
+    max_tokens_per_doc: int | None = None
+    truncate: bool = True
+    cut_left: bool = False
+    priority: int | None = None  # None: the key's own class; 0 first, 2 last
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    text: str
+    status: Status
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """`index` into the call's documents; `relevance` in [0, 1] = 1 / (1 + exp(-log_odds))."""
+
+    index: int
+    log_odds: float
+    relevance: float
+    status: Status
+    reasoning: Reasoning | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of one call: whole, in the queue, and from the first document in the engine to the last verdict."""
+
+    total: float
+    queue: float
+    inference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Results sorted by descending relevance, ties by index, already cut to `top_n`; token counts are of all documents."""
+
+    id: str
+    model: str
+    results: tuple[Ranked, ...]
+    prompt_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    timings: Timings
+    warnings: tuple[str, ...] = field(default=())
