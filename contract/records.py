@@ -1,0 +1,289 @@
+"""Record and Group: training examples as they cross package borders, and the JSONL files that hold them.
+
+A file is UTF-8, one JSON object per line. Its first line, the header, is `{"format": "limrank.records", "version": 1}`
+or the same with `limrank.groups`. Reading is strict: an unknown or repeated key, a wrong type, a blank text or a line
+cut short raises `RecordError`, a sentence with the file and the line. Both directions stream; neither holds a file in
+memory, so repeated ids are not looked for here. Writing is atomic: the name appears when the file is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+
+
+class RecordError(ValueError):
+    """A record, a group or a file of them that breaks the agreement."""
+
+
+class Difficulty(StrEnum):
+    """What it takes to see that a passage answers: reading it, joining facts, or obeying a definition of relevance."""
+
+    DIRECT = "direct"
+    MULTI_STEP = "multi_step"
+    INSTRUCTION = "instruction"
+
+
+class Intent(StrEnum):
+    """Whether a passage that helps without answering is accepted (`indirect`) or only one that answers (`direct`)."""
+
+    DIRECT = "direct"
+    INDIRECT = "indirect"
+
+
+class NegativeType(StrEnum):
+    """Why a negative looks relevant: five kinds are written on purpose, the others are mined."""
+
+    SAME_TOPIC_OTHER_INTENT = "same_topic_other_intent"
+    WRONG_ENTITY = "wrong_entity"
+    OUTDATED = "outdated"
+    CONTRADICTING = "contradicting"
+    PARTIAL = "partial"
+    BM25 = "bm25"
+    BI_ENCODER = "bi_encoder"
+    RIGHT_FOCUS_WRONG_TYPE = "right_focus_wrong_type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Votes:
+    """How many blind judgements said relevant (`true`) and how many said not (`false`); at least one in all."""
+
+    true: int
+    false: int
+
+    def __post_init__(self) -> None:
+        for name, count in (("true", self.true), ("false", self.false)):
+            if type(count) is not int or count < 0:
+                raise RecordError(f"'votes.{name}' is {count!r}; it must be a whole number, 0 or more.")
+        if self.true + self.false == 0:
+            raise RecordError("'votes' counts no vote; leave it out (null) instead.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One (query, passage) pair with its label, and the trace that reasons to it.
+
+    `instruction` is what counts as relevant, where the query has its own definition. `source` names where the pair
+    comes from; `licence` is an SPDX expression of licences joined by ` AND ` (see `licence_parts`).
+    `negative_type` may be set only where `relevant` is False.
+    """
+
+    id: str
+    query: str
+    passage: str
+    instruction: str | None = None
+    relevant: bool
+    trace: str | None = None
+    source: str
+    licence: str
+    domain: str
+    difficulty: Difficulty
+    negative_type: NegativeType | None = None
+    intent: Intent
+    votes: Votes | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("id", "query", "passage", "source", "licence", "domain"):
+            _check_text(name, getattr(self, name))
+        for name in ("instruction", "trace"):
+            if getattr(self, name) is not None:
+                _check_text(name, getattr(self, name))
+        if type(self.relevant) is not bool:
+            raise RecordError(f"'relevant' is {self.relevant!r}; it must be true or false.")
+        _check_member("difficulty", self.difficulty, Difficulty)
+        _check_member("intent", self.intent, Intent)
+        if self.negative_type is not None:
+            _check_member("negative_type", self.negative_type, NegativeType)
+            if self.relevant:
+                raise RecordError(f"'negative_type' is '{self.negative_type}' on a relevant passage; set it to null.")
+        if self.votes is not None and not isinstance(self.votes, Votes):
+            raise RecordError(f"'votes' is {self.votes!r}; it must be two counts, true and false.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One query with one relevant passage and one or more passages that are not: a contrastive training example."""
+
+    id: str
+    query: str
+    instruction: str | None = None
+    positive: str
+    negatives: tuple[str, ...]
+    source: str
+    licence: str
+    domain: str
+
+    def __post_init__(self) -> None:
+        for name in ("id", "query", "positive", "source", "licence", "domain"):
+            _check_text(name, getattr(self, name))
+        if self.instruction is not None:
+            _check_text("instruction", self.instruction)
+        if not isinstance(self.negatives, tuple) or not self.negatives:
+            raise RecordError(f"'negatives' is {self.negatives!r}; it must be a list of at least one passage.")
+        for number, passage in enumerate(self.negatives):
+            _check_text(f"negatives[{number}]", passage)
+
+
+def licence_parts(expression: str) -> tuple[str, ...]:
+    """The licences of an expression such as `CC-BY-4.0 AND MIT`, in its order, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in expression.split(" AND ") if part.strip()))
+
+
+def join_licences(licences: Iterable[str]) -> str:
+    """One expression that holds every licence of `licences` (each may be an expression itself), sorted, each once."""
+    return " AND ".join(sorted({part for licence in licences for part in licence_parts(licence)}))
+
+
+def record_from_json(line: str) -> Record:
+    """The record on one line of a file; raises `RecordError`."""
+    row = _row(line, Record)
+    for name, kind in (("difficulty", Difficulty), ("intent", Intent), ("negative_type", NegativeType)):
+        if row.get(name) is not None:
+            row[name] = _member(name, row[name], kind)
+    if row.get("votes") is not None:
+        row["votes"] = Votes(**_checked_keys(row["votes"], Votes, "'votes'"))
+    return Record(**row)
+
+
+def group_from_json(line: str) -> Group:
+    """The group on one line of a file; raises `RecordError`."""
+    row = _row(line, Group)
+    if isinstance(row["negatives"], list):
+        row["negatives"] = tuple(row["negatives"])
+    return Group(**row)
+
+
+def to_json(item: Record | Group) -> str:
+    """One line without its newline: every field, in the order of the type, so that equal items are equal bytes."""
+    return json.dumps(asdict(item), ensure_ascii=False, separators=(",", ":"))
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
+    for number, line in _lines(path, "limrank.records"):
+        try:
+            yield record_from_json(line)
+        except RecordError as error:
+            raise RecordError(f"{path}, line {number}: {error}") from None
+
+
+def read_groups(path: Path) -> Iterator[Group]:
+    """The groups of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
+    for number, line in _lines(path, "limrank.groups"):
+        try:
+            yield group_from_json(line)
+        except RecordError as error:
+            raise RecordError(f"{path}, line {number}: {error}") from None
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Write a file of records and say how many. An error on the way leaves what stood at `path` as it was."""
+    return _write(path, "limrank.records", records)
+
+
+def write_groups(path: Path, groups: Iterable[Group]) -> int:
+    """Write a file of groups and say how many. An error on the way leaves what stood at `path` as it was."""
+    return _write(path, "limrank.groups", groups)
+
+
+def _lines(path: Path, file_format: str) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        _check_header(path, file.readline(), file_format)
+        for number, raw in enumerate(file, start=2):
+            try:
+                yield number, raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise RecordError(f"{path}, line {number}: not UTF-8 at byte {error.start} of the line.") from None
+
+
+def _check_header(path: Path, raw: bytes, file_format: str) -> None:
+    expected = f'{{"format": "{file_format}", "version": {VERSION}}}'
+    try:
+        header = json.loads(raw)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != file_format:
+        shown = raw[:80].decode("utf-8", "replace").strip()
+        raise RecordError(f"{path}, line 1: '{shown}' is not the header of this kind of file; it should be {expected}.")
+    if header != {"format": file_format, "version": VERSION}:
+        raise RecordError(
+            f"{path}, line 1: version {header.get('version')!r} is not one this program reads; it reads {expected}."
+        )
+
+
+def _write(path: Path, file_format: str, items: Iterable[Record] | Iterable[Group]) -> int:
+    part = path.with_name(f"{path.name}.part")
+    count = 0
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps({"format": file_format, "version": VERSION}) + "\n")
+            for item in items:
+                file.write(to_json(item) + "\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def _row(line: str, kind: type[Record] | type[Group]) -> dict[str, Any]:
+    try:
+        value = json.loads(line, object_pairs_hook=_unrepeated)
+    except RecursionError:
+        raise RecordError("the line is nested too deeply to be an example.") from None
+    except json.JSONDecodeError as error:
+        raise RecordError(f"not one JSON object ({error.msg} at column {error.colno}).") from None
+    return _checked_keys(value, kind, "the line")
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise RecordError(f"the key '{next(name for name in names if names.count(name) > 1)}' stands twice.")
+    return row
+
+
+def _checked_keys(value: object, kind: type[Record] | type[Group] | type[Votes], where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RecordError(f"{where} is {type(value).__name__}; it must be an object.")
+    known = [field.name for field in fields(kind)]
+    unknown = [name for name in value if name not in known]
+    if unknown:
+        raise RecordError(f"'{unknown[0]}' is not a field of {kind.__name__}; its fields are {', '.join(known)}.")
+    optional = {"instruction", "trace", "negative_type", "votes"}
+    missing = [name for name in known if name not in value and name not in optional]
+    if missing:
+        raise RecordError(f"{where} has no '{missing[0]}', which {kind.__name__} needs.")
+    return dict(value)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise RecordError(f"'{name}' is {type(value).__name__}; it must be a text.")
+    if not value.strip():
+        raise RecordError(f"'{name}' is blank; give it a text.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RecordError(f"'{name}' holds half of a character pair at position {error.start}; mend it.") from None
+
+
+def _check_member(name: str, value: object, kind: type[StrEnum]) -> None:
+    if not isinstance(value, kind):
+        raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
+
+
+def _member(name: str, value: object, kind: type[StrEnum]) -> StrEnum:
+    if not isinstance(value, str) or value not in set(kind):
+        raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
+    return kind(value)
