@@ -1,0 +1,92 @@
+"""A sequence has four segments, each encoded alone: prompt, trace, close, verdict word. The only place ids are joined.
+
+The trainer and the service both build their ids here, so what is trained is what is scored, also where a tokenizer
+would fuse the end of one segment with the start of the next (`relevant.</think>` is one token less on Qwen2.5).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contract.prompt import ContractError, PromptEncoder, PromptFormat, Tokenizer
+from contract.verdict import VerdictTokens, resolve_verdict_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTrace:
+    """A trace a model wrote. `ids` are all it wrote through the close; `text` and `tokens` leave the close out."""
+
+    ids: tuple[int, ...]
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A training sequence: `ids`, of which the first `prompt_tokens` carry no loss."""
+
+    ids: tuple[int, ...]
+    prompt_tokens: int
+
+
+class Segments:
+    """The four segments for one format and one tokenizer."""
+
+    def __init__(self, prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
+        """Raise ContractError when the tokenizer cannot keep the agreement."""
+        self.format = prompt_format
+        self.tokenizer = tokenizer
+        self.prompt = PromptEncoder(prompt_format, tokenizer)
+        self.close: tuple[int, ...] = tuple(tokenizer.encode(prompt_format.close, add_special_tokens=False).ids)
+        self.verdict: VerdictTokens = resolve_verdict_tokens(prompt_format, tokenizer)
+
+    def prompt_ids(self, query: str, passage: str, instruction: str | None = None) -> list[int]:
+        """Ids of the prompt, which ends with the opening delimiter."""
+        return self.prompt.prefix(query, instruction) + self.prompt.rests([passage])[0]
+
+    def trace_ids(self, trace: str) -> list[int]:
+        """Ids of a trace's text. Raise ContractError for a trace that contains a delimiter."""
+        for delimiter in (self.format.open, self.format.close):
+            if delimiter in trace:
+                raise ContractError(f"A trace must not contain {delimiter!r}; take it out of {trace[:80]!r}.")
+        return list(self.tokenizer.encode(trace, add_special_tokens=False).ids)
+
+    def context(self, prompt: Sequence[int], trace: Sequence[int] = ()) -> list[int]:
+        """The ids the verdict word follows: prompt, trace (empty in direct mode) and the canonical close."""
+        return [*prompt, *trace, *self.close]
+
+    def context_after(self, prompt: Sequence[int], written: Sequence[int]) -> list[int]:
+        """The same for a trace as the model wrote it: a close of its own is kept with its ids, else ours is put."""
+        if self.find_close(written) is None:
+            return self.context(prompt, written)
+        return [*prompt, *written]
+
+    def example(self, query: str, passage: str, instruction: str | None, trace: str | None, relevant: bool) -> Example:
+        """A training sequence through the verdict word; without a trace it is one for direct mode."""
+        prompt = self.prompt_ids(query, passage, instruction)
+        word = self.verdict.true if relevant else self.verdict.false
+        return Example((*self.context(prompt, self.trace_ids(trace or "")), word), len(prompt))
+
+    def closes(self, written: Sequence[int]) -> bool:
+        """True when the last of the ids a model wrote completes the close. Cheap: looks at the end only."""
+        return self.format.close in self._decode(written[-len(self.format.close) :])
+
+    def find_close(self, written: Sequence[int]) -> WrittenTrace | None:
+        """The trace up to the first close among the ids a model wrote, or None where there is no close."""
+        text = self._decode(written)
+        at = text.find(self.format.close)
+        if at < 0:
+            return None
+        counts = range(len(written) + 1)
+        end = bisect_left(counts, True, key=lambda n: self.format.close in self._decode(written[:n]))
+        before = bisect_left(counts, at, key=lambda n: len(self._decode(written[:n])))
+        return WrittenTrace(tuple(written[:end]), text[:at], before)
+
+    def trace_text(self, written: Sequence[int]) -> str:
+        """The text of a trace that has no close; half a character at its end is left out."""
+        return self._decode(written).removesuffix("\N{REPLACEMENT CHARACTER}")
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(ids), skip_special_tokens=False)
