@@ -167,7 +167,7 @@ def _check_fingerprint(manifest: Manifest, data: dict[str, Any], path: Path) -> 
     stated = stated if isinstance(stated, dict) else {}
     differing = [name for name, part in manifest.parts().items() if stated.get(name) != _digest(part)]
     raise ManifestError(
-        f"{path} was changed after it was made: its fingerprint is not that of its {' and '.join(differing) or 'parts'}. "
+        f"{path} was changed after it was made: its fingerprint does not fit its {' and '.join(differing) or 'parts'}. "
         "Restore the file, or make it again with limrank-train merge."
     )
 
