@@ -1,0 +1,49 @@
+"""Everything that stops a run, as one tree. Each message is a sentence: the offending value and the remedy.
+
+    SynthError
+    |-- BadSettings          a setting, a template or a flag that cannot be
+    |-- BadInput             a row of an input file, named by file and line
+    |-- JournalBroken        a line of the journal that is no row
+    |-- RunBusy              another process works in this run folder
+    |-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
+    |-- DiskFull             the journal can take no more
+    `-- EndpointFailed       an endpoint that cannot be used at all: unreachable, wrong key, unknown model
+
+A reply that cannot be used is not an error of the run: it becomes a row of the journal.
+"""
+
+from __future__ import annotations
+
+
+class SynthError(Exception):
+    """Base of the tree; the command line prints the message and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class BadSettings(SynthError):
+    exit_code = 2
+
+
+class BadInput(SynthError):
+    exit_code = 2
+
+
+class JournalBroken(SynthError):
+    pass
+
+
+class RunBusy(SynthError):
+    pass
+
+
+class BudgetSpent(SynthError):
+    exit_code = 3
+
+
+class DiskFull(SynthError):
+    pass
+
+
+class EndpointFailed(SynthError):
+    pass

@@ -1,0 +1,97 @@
+"""The append-only journal of a run: one line per reply that an endpoint gave, written before the reply is used.
+
+A journal is UTF-8 JSONL. Its first line is a header, `{"format": "limrank.journal", "version": 1, "id": ...}`; every
+other line is a `JournalRow`. Lines are only ever added. A process killed while writing leaves a last line without its
+newline: readers pass over it, the next writer cuts it off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from synth.errors import JournalBroken
+
+FORMAT = "limrank.journal"
+VERSION = 1
+
+
+class Status(StrEnum):
+    """What became of a reply: `accepted` and `rejected` are final, after the others the question is put again."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    RETRY = "retry"  # paid for and unusable; the same question is asked again
+    FAILED = "failed"  # no reply was had (endpoint down or refusing); nothing was paid, the next run asks again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One reply.
+
+    `key` is the content hash of (stage, its settings, input, model); `attempt` counts the replies to one key from 1.
+    `input_id` names the input for a reader (`seed-17/expert/negative-2/vote-1`). `reply` is the raw text as it came,
+    kept whatever became of it; `reasoning` is what a reasoning model thought aside, where the endpoint tells.
+    `cost` is in the currency of the prices in the settings; `reason` says why a reply was not accepted ("" if it was).
+    `at` is seconds since 1970 (UTC), `seconds` how long the endpoint took.
+    """
+
+    stage: str
+    key: str
+    attempt: int
+    input_id: str
+    model: str
+    reply: str
+    reasoning: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    status: Status
+    reason: str
+    at: float
+    seconds: float
+
+
+def row_to_line(row: JournalRow) -> bytes:
+    """The line of a row, with its newline."""
+    return json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def row_from_line(line: bytes) -> JournalRow:
+    """The row on one line; raises `ValueError` where it is none."""
+    try:
+        row = json.loads(line)
+        return JournalRow(**(row | {"status": Status(row["status"])}))
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a journal row ({error})") from None
+
+
+def read_journal(path: Path) -> Iterator[JournalRow]:
+    """The rows of a journal in the order they came, one at a time. A torn last line is passed over.
+
+    Raises `JournalBroken` with the file and line where any other line is no row, `OSError` as `open` does.
+    """
+    with path.open("rb") as file:
+        check_header(path, file.readline())
+        for number, line in enumerate(file, start=2):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield row_from_line(line)
+            except ValueError as error:
+                raise JournalBroken(f"{path}, line {number}: {error}; mend or cut that line.") from None
+
+
+def check_header(path: Path, line: bytes) -> str:
+    """The id of the journal whose first line this is; raises `JournalBroken` where it is no journal of this version."""
+    try:
+        header = json.loads(line)
+        if header["format"] == FORMAT and header["version"] == VERSION:
+            return str(header["id"])
+    except (ValueError, TypeError, KeyError):
+        pass
+    shown = line[:80].decode("utf-8", "replace").strip()
+    raise JournalBroken(f"{path}, line 1: '{shown}' is not the header of a journal of version {VERSION}.")
