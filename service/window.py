@@ -1,0 +1,223 @@
+"""The window of documents that are in the engine at one time, filled round-robin by call.
+
+A call that is alone may hold every seat; while another waits it holds at most half. Classes of priority go before
+each other, but a call gains a class for every `AGEING_SECONDS` it has waited, so none starves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from service.engine import Engine, Job, Mode, Verdict
+from service.errors import BadRequest, EngineDead, EngineFailed, ServiceError
+from service.throughput import Throughput
+
+AGEING_SECONDS = 10.0
+
+_log = logging.getLogger("limrank.window")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One admitted call: `job` holds all its passages, `costs` the work each one is (estimated tokens)."""
+
+    job: Job
+    mode: Mode
+    budget: int
+    deadline: float
+    costs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Verdicts in the order of the passages, and when (monotonic seconds) the first of them entered the engine."""
+
+    verdicts: tuple[Verdict, ...]
+    begun: float
+
+
+@dataclass(eq=False, slots=True)
+class _Ticket:
+    work: Work
+    arrived: float
+    finished: asyncio.Future[None]
+    pending: deque[int]
+    queued_cost: float
+    held: int = 0
+    begun: float | None = None
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def fail(self, error: ServiceError) -> None:
+        self.pending.clear()
+        self.queued_cost = 0.0
+        if not self.finished.done():
+            self.finished.set_exception(error)
+
+
+class FairWindow:
+    """Seats for `size` documents in `engine`. Runs on one event loop."""
+
+    def __init__(
+        self, engine: Engine, size: int, throughput: Throughput, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine = engine
+        self._size = size
+        self._throughput = throughput
+        self._clock = clock
+        self._tickets: deque[_Ticket] = deque()
+        self._free = size
+        self._fill_due = False
+
+    @property
+    def running(self) -> int:
+        """Documents in the engine."""
+        return self._size - self._free
+
+    @property
+    def queued(self) -> int:
+        """Documents admitted and not yet in the engine."""
+        return sum(len(ticket.pending) for ticket in self._tickets)
+
+    @property
+    def calls(self) -> int:
+        """Calls that are not answered yet."""
+        return len(self._tickets)
+
+    def queued_cost(self, most_per_call: float = math.inf, priority: int | None = None) -> dict[Mode, float]:
+        """Queued work by mode; of each call at most `most_per_call`, and only of calls not behind `priority`."""
+        total = dict.fromkeys(Mode, 0.0)
+        for ticket in self._tickets:
+            if priority is None or self._class_of(ticket) <= priority:
+                total[ticket.work.mode] += min(ticket.queued_cost, most_per_call)
+        return total
+
+    async def run(self, work: Work) -> Answer:
+        """Score every passage of a call. Raise the ServiceError that ended it; cancelling frees all its seats."""
+        loop = asyncio.get_running_loop()
+        count = len(work.job.passages)
+        ticket = _Ticket(work, self._clock(), loop.create_future(), deque(range(count)), sum(work.costs))
+        self._tickets.append(ticket)
+        self._fill_soon()
+        try:
+            await ticket.finished
+        finally:
+            self._tickets.remove(ticket)
+            ticket.pending.clear()
+            for task in ticket.tasks:
+                task.cancel()
+            self._fill_soon()
+        return Answer(tuple(ticket.verdicts[index] for index in range(count)), ticket.begun or ticket.arrived)
+
+    def fail_all(self, error: ServiceError) -> None:
+        """End every call with `error`."""
+        for ticket in list(self._tickets):
+            ticket.fail(error)
+
+    def _fill_soon(self) -> None:
+        """Fill once for all the seats that come free in this turn of the event loop."""
+        if not self._fill_due:
+            self._fill_due = True
+            asyncio.get_running_loop().call_soon(self._fill)
+
+    def _fill(self) -> None:
+        self._fill_due = False
+        shares: dict[_Ticket, int] = {}
+        while self._free - sum(shares.values()) > 0 and (ticket := self._next(shares)):
+            shares[ticket] = shares.get(ticket, 0) + self._portion(ticket, shares)
+            self._tickets.remove(ticket)
+            self._tickets.append(ticket)
+        for ticket, share in shares.items():
+            self._dispatch(ticket, share)
+
+    def _next(self, shares: dict[_Ticket, int]) -> _Ticket | None:
+        """The call whose turn it is: the first of the best class that has a document waiting and may hold more."""
+        waiting = [t for t in self._tickets if len(t.pending) > shares.get(t, 0)]
+        free_to_take = [t for t in waiting if t.held + shares.get(t, 0) < self._most(t, waiting)]
+        return min(free_to_take, key=self._class_of, default=None)
+
+    def _portion(self, ticket: _Ticket, shares: dict[_Ticket, int]) -> int:
+        """How many seats a call is given in its turn: all it can use when it is alone, else one."""
+        if any(t.pending for t in self._tickets if t is not ticket):
+            return 1
+        taken = sum(shares.values())
+        return min(len(ticket.pending) - shares.get(ticket, 0), self._free - taken)
+
+    def _most(self, ticket: _Ticket, waiting: Sequence[_Ticket]) -> int:
+        alone = all(other is ticket for other in waiting)
+        return self._size if alone else max(1, self._size // 2)
+
+    def _class_of(self, ticket: _Ticket) -> int:
+        aged = int((self._clock() - ticket.arrived) / AGEING_SECONDS)
+        return max(0, ticket.work.job.priority - aged)
+
+    def _dispatch(self, ticket: _Ticket, share: int) -> None:
+        indices = tuple(ticket.pending.popleft() for _ in range(share))
+        ticket.queued_cost = max(0.0, ticket.queued_cost - sum(ticket.work.costs[i] for i in indices))
+        ticket.begun = ticket.begun or self._clock()
+        ticket.held += share
+        self._free -= share
+        self._throughput.started(ticket.work.mode, share)
+        task = asyncio.get_running_loop().create_task(self._score(ticket, indices))
+        ticket.tasks.add(task)
+        task.add_done_callback(ticket.tasks.discard)
+
+    async def _score(self, ticket: _Ticket, indices: tuple[int, ...]) -> None:
+        """Score some documents of a call; each one the engine fails on is tried once more, alone."""
+        seated = set(indices)
+        try:
+            for failed in await self._try(ticket, indices, seated):
+                if await self._try(ticket, (failed,), seated):
+                    message = f"The engine could not score document {failed}, also when it was alone."
+                    raise EngineFailed(message, (failed,))
+        except ServiceError as error:
+            ticket.fail(error)
+        finally:
+            self._release(ticket, len(seated), 0.0)
+
+    async def _try(self, ticket: _Ticket, indices: tuple[int, ...], seated: set[int]) -> list[int]:
+        """One attempt. Returns the documents that got no verdict; raises what no second attempt can mend."""
+        work = ticket.work
+        job = replace(work.job, passages=tuple(work.job.passages[i] for i in indices))
+        missing = dict.fromkeys(indices)
+        try:
+            scored = self._engine.score(job, work.mode, work.budget, self._trace_deadline(ticket))
+            async with aclosing(scored) as verdicts:
+                async for verdict in verdicts:
+                    index = indices[verdict.index]
+                    if not math.isfinite(verdict.log_odds):
+                        continue
+                    missing.pop(index)
+                    seated.discard(index)
+                    self._take(ticket, index, verdict)
+        except (BadRequest, EngineDead):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever an engine raises, the document is tried alone, then is a 500
+            _log.warning("engine_failed", extra={"documents": len(missing), "error": type(error).__name__})
+        return list(missing)
+
+    def _trace_deadline(self, ticket: _Ticket) -> float:
+        """When the traces of documents entering now must be over: early enough for those still waiting to get a
+        direct verdict before the call's deadline."""
+        sharing = sum(1 for t in self._tickets if t.pending) or 1
+        return ticket.work.deadline - sharing * self._throughput.seconds_for(Mode.DIRECT, ticket.queued_cost)
+
+    def _take(self, ticket: _Ticket, index: int, verdict: Verdict) -> None:
+        ticket.verdicts[index] = replace(verdict, index=index)
+        self._release(ticket, 1, ticket.work.costs[index])
+        if len(ticket.verdicts) == len(ticket.work.costs) and not ticket.finished.done():
+            ticket.finished.set_result(None)
+
+    def _release(self, ticket: _Ticket, seats: int, cost: float) -> None:
+        if seats:
+            ticket.held -= seats
+            self._free += seats
+            self._throughput.stopped(ticket.work.mode, seats, cost)
+            self._fill_soon()
