@@ -2,12 +2,16 @@
 
     ServiceError
     |-- BadRequest 400
+    |   |-- EmptyList 400             documents, texts or passages without a single item
     |   |-- FixedPartsTooLong 400     query and instruction alone exceed the model's length
     |   `-- PassageTooLong 400        a passage does not fit and the caller forbade truncation
     |-- Unauthorized 401
     |-- UnknownModel 404
+    |-- BodyTooSlow 408               the body did not arrive in time
     |-- BodyTooLarge 413              also: too many documents
+    |-- UnsupportedMedia 415          a compressed body
     |-- TooManyRequests 429           a key's own limit; carries Retry-After
+    |-- ClientLeft 499                nobody is there to read an answer
     |-- EngineFailed 500              the engine failed on documents; names their indices
     |-- Unavailable 503               queue full, draining, not ready; carries Retry-After
     |   `-- EngineDead 503            nothing can be scored any more
@@ -37,6 +41,10 @@ class BadRequest(ServiceError):
     kind = "invalid_request"
 
 
+class EmptyList(BadRequest):
+    kind = "empty_list"
+
+
 class FixedPartsTooLong(BadRequest):
     kind = "query_too_long"
 
@@ -55,14 +63,31 @@ class UnknownModel(ServiceError):
     kind = "model_not_found"
 
 
+class BodyTooSlow(ServiceError):
+    status = 408
+    kind = "body_too_slow"
+
+
 class BodyTooLarge(ServiceError):
     status = 413
     kind = "too_large"
 
 
+class UnsupportedMedia(ServiceError):
+    status = 415
+    kind = "unsupported_media"
+
+
 class TooManyRequests(ServiceError):
     status = 429
     kind = "rate_limited"
+
+
+class ClientLeft(ServiceError):
+    """The connection is gone: the answer is for the access log alone."""
+
+    status = 499
+    kind = "client_left"
 
 
 class EngineFailed(ServiceError):
