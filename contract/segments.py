@@ -59,9 +59,8 @@ class Segments:
 
     def context_after(self, prompt: Sequence[int], written: Sequence[int]) -> list[int]:
         """The same for a trace as the model wrote it: a close of its own is kept with its ids, else ours is put."""
-        if self.find_close(written) is None:
-            return self.context(prompt, written)
-        return [*prompt, *written]
+        closed = self.find_close(written)
+        return self.context(prompt, written) if closed is None else [*prompt, *closed.ids]
 
     def example(self, query: str, passage: str, instruction: str | None, trace: str | None, relevant: bool) -> Example:
         """A training sequence through the verdict word; without a trace it is one for direct mode."""
@@ -79,14 +78,17 @@ class Segments:
         at = text.find(self.format.close)
         if at < 0:
             return None
-        counts = range(len(written) + 1)
-        end = bisect_left(counts, True, key=lambda n: self.format.close in self._decode(written[:n]))
-        before = bisect_left(counts, at, key=lambda n: len(self._decode(written[:n])))
-        return WrittenTrace(tuple(written[:end]), text[:at], before)
+        end = bisect_left(range(len(written) + 1), True, key=lambda n: self.format.close in self._decode(written[:n]))
+        start = next(n for n in range(end - 1, -1, -1) if self.format.close in self._decode(written[n:end]))
+        return WrittenTrace(tuple(written[:end]), _whole_characters(text[:at]), start)
 
     def trace_text(self, written: Sequence[int]) -> str:
         """The text of a trace that has no close; half a character at its end is left out."""
-        return self._decode(written).removesuffix("\N{REPLACEMENT CHARACTER}")
+        return _whole_characters(self._decode(written))
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=False)
+
+
+def _whole_characters(text: str) -> str:
+    return text.removesuffix("\N{REPLACEMENT CHARACTER}")

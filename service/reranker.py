@@ -14,8 +14,8 @@ from service.auth import Key
 from service.engine import Capabilities, Job, Mode, Status, Verdict
 from service.errors import BadRequest
 from service.metrics import Metrics
-from service.rate_limit import RateLimiter
 from service.ranking import Ranked, Ranking, Reasoning, RerankCall, Timings
+from service.rate_limit import RateLimiter
 from service.window import Answer, Work
 
 # Estimates for admission only, exact counts come back with the verdicts. English has 4 to 5 characters a token in
@@ -94,8 +94,6 @@ class Reranker:
         if mode not in self._capabilities.modes:
             able = ", ".join(sorted(self._capabilities.modes))
             raise BadRequest(f"mode {mode.value!r} is not available with this model; it has {able}.", field="mode")
-        if call.return_reasoning and mode is Mode.DIRECT and call.mode is not None:
-            raise BadRequest("return_reasoning needs mode 'reasoning'; direct mode writes none.", field="return_reasoning")
         return mode
 
     def _budget(self, call: RerankCall, mode: Mode) -> int:
@@ -129,9 +127,7 @@ class Reranker:
 
 
 def _ranked(verdict: Verdict, with_reasoning: bool) -> Ranked:
-    reasoning = None
-    if with_reasoning and verdict.trace is not None:
-        reasoning = Reasoning(verdict.trace, verdict.status, verdict.reasoning_tokens)
+    reasoning = Reasoning(verdict.trace or "", verdict.status, verdict.reasoning_tokens) if with_reasoning else None
     return Ranked(verdict.index, verdict.log_odds, relevance(verdict.log_odds), verdict.status, reasoning)
 
 
@@ -142,8 +138,7 @@ def _warnings(call: RerankCall, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     if blank := [index for index, passage in enumerate(call.passages) if not passage.strip()]:
         warnings.append(f"{len(blank)} of {len(verdicts)} documents are blank: {_listed(blank)}.")
     ends = Counter(verdict.status for verdict in verdicts if verdict.status is not Status.COMPLETE)
-    warnings += [f"{count} of {len(verdicts)} traces ended by {status.value}." for status, count in sorted(ends.items())]
-    return tuple(warnings)
+    return (*warnings, *(f"{n} of {len(verdicts)} traces ended by {end.value}." for end, n in sorted(ends.items())))
 
 
 def _listed(indices: Sequence[int]) -> str:

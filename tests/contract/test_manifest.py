@@ -1,0 +1,143 @@
+"""reranker.json: what is written reads back, and what does not belong together is refused with the differing part."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.manifest import (
+    Manifest,
+    ManifestError,
+    public_format,
+    read_manifest,
+    tokenizer_sha256,
+)
+from contract.prompt import LIMRANK, PromptFormat
+from contract.verdict import VerdictTokens
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    return tmp_path
+
+
+def a_manifest(folder: Path, **changes: Any) -> Manifest:
+    manifest = Manifest(
+        kind="causal",
+        format=LIMRANK,
+        verdict_tokens=VerdictTokens(true=830, false=895),
+        tokenizer_sha256=tokenizer_sha256(folder),
+        base="SmolLM2-135M-Instruct",
+        licences=("Apache-2.0", "CC-BY-4.0"),
+        scores={"medquad": {"ndcg@10": 0.8}},
+    )
+    return dataclasses.replace(manifest, **changes)
+
+
+def test_a_manifest_reads_back(folder: Path) -> None:
+    manifest = a_manifest(folder)
+    manifest.write(folder)
+    assert read_manifest(folder) == manifest
+    assert json.loads((folder / "reranker.json").read_text())["format"] == "limrank"
+
+
+def test_a_format_without_a_name_is_written_whole(folder: Path) -> None:
+    manifest = a_manifest(folder, format=PromptFormat(name="mine", preamble="Is it?", instruction_place="preamble"))
+    manifest.write(folder)
+    assert read_manifest(folder) == manifest
+
+
+def test_a_cross_encoder_has_neither_format_nor_words(folder: Path) -> None:
+    manifest = a_manifest(folder, kind="cross-encoder", format=None, verdict_tokens=None)
+    manifest.write(folder)
+    assert read_manifest(folder) == manifest
+
+
+def test_a_folder_without_a_manifest(folder: Path) -> None:
+    assert read_manifest(folder) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "part"),
+    [
+        ("temperature", 2.0, "temperature"),
+        ("verdict_tokens", {"true": 895, "false": 830}, "verdict_tokens"),
+        ("kind", "cross-encoder", "kind"),
+        ("format", None, "format"),
+    ],
+)
+def test_a_changed_part_is_named(folder: Path, key: str, value: Any, part: str) -> None:
+    a_manifest(folder).write(folder)
+    change(folder, key, value)
+    with pytest.raises(ManifestError, match=f"does not fit its {part}\\."):
+        read_manifest(folder)
+
+
+def test_another_tokenizer_is_refused(folder: Path) -> None:
+    a_manifest(folder).write(folder)
+    (folder / "tokenizer.json").write_text('{"other": 1}')
+    with pytest.raises(ManifestError, match="belongs to another tokenizer"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("version", 2),
+        ("extra", 1),
+        ("kind", "listwise"),
+        ("temperature", 0),
+        ("temperature", True),
+        ("temperature", float("nan")),
+        ("verdict_tokens", [830, 895]),
+        ("verdict_tokens", {"true": "830", "false": 895}),
+        ("tokenizer_sha256", ""),
+        ("base", None),
+        ("licences", "MIT"),
+        ("scores", []),
+        ("format", "unheard"),
+        ("format", {"name": "x"}),
+    ],
+)
+def test_a_manifest_that_is_not_valid_is_refused_with_a_sentence(folder: Path, key: str, value: Any) -> None:
+    a_manifest(folder).write(folder)
+    change(folder, key, value)
+    with pytest.raises(ManifestError, match=r"reranker\.json.*\.$"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '"text"'])
+def test_a_file_that_is_not_a_json_object_is_refused(folder: Path, text: str) -> None:
+    (folder / "reranker.json").write_text(text)
+    with pytest.raises(ManifestError):
+        read_manifest(folder)
+
+
+def test_the_fingerprint_covers_what_changes_a_score_and_nothing_else(folder: Path) -> None:
+    base = a_manifest(folder)
+    assert base.fingerprint == a_manifest(folder, scores={}, licences=(), recipe="other").fingerprint
+    assert base.fingerprint != a_manifest(folder, temperature=1.5).fingerprint
+    assert base.fingerprint != a_manifest(folder, format=dataclasses.replace(LIMRANK, preamble="x")).fingerprint
+
+
+def test_non_commercial_licences_are_seen(folder: Path) -> None:
+    assert a_manifest(folder, licences=("Apache-2.0", "CC-BY-NC-SA-4.0")).non_commercial
+    assert not a_manifest(folder).non_commercial
+
+
+def test_public_checkpoints_have_a_named_format() -> None:
+    assert public_format("songtingyu/limrank") == LIMRANK
+    assert public_format("jhu-clsp/rank1-7b") == LIMRANK
+    assert public_format("somebody/else") is None
+
+
+def change(folder: Path, key: str, value: Any) -> None:
+    path = folder / "reranker.json"
+    data = json.loads(path.read_text())
+    data[key] = value
+    path.write_text(json.dumps(data))
