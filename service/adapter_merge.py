@@ -1,0 +1,43 @@
+"""Merging a LoRA adapter into a model folder. In the service, this file alone imports peft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+from service.checkpoint import ModelStoreError
+
+
+def merge_adapter(folder: Path, adapter: Path) -> None:
+    """Add the adapter's deltas to `folder`/model.safetensors, in float32; the other files stay as they are.
+
+    Raise ModelStoreError for an adapter that does not fit the model or that unties its output layer, and OSError when
+    the folder cannot be written.
+    """
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    try:
+        merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True)
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelStoreError(f"The adapter {adapter} does not fit its base model: {error}.") from error
+    weights = merged.state_dict()
+    if weights.pop("lm_head.weight").data_ptr() != weights["model.embed_tokens.weight"].data_ptr():
+        raise ModelStoreError(
+            f"The adapter {adapter} changes the output layer, which this model shares with its embeddings; "
+            "train it without lm_head and embed_tokens."
+        )
+    _replace(folder / "model.safetensors", weights)
+
+
+def _replace(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write beside and rename: the tensors may still be mapped from the file that is replaced."""
+    merged = path.with_suffix(".merged")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, merged, metadata={"format": "pt"})
+    except SafetensorError as error:  # how the library reports a full disk
+        raise OSError(str(error)) from error
+    merged.replace(path)

@@ -1,0 +1,56 @@
+"""Where weights come from: the embedded model, a local folder, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from contract.manifest import public_format
+from service import embedded_model
+from service.cache_folder import default_cache_dir
+from service.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
+from service.hub import download
+
+__all__ = ["Checkpoint", "ModelStoreError", "resolve"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def resolve(
+    model: str | None = None,
+    *,
+    revision: str | None = None,
+    cache_dir: Path | None = None,
+    weights: Path = embedded_model.WEIGHTS,
+) -> Checkpoint:
+    """The checkpoint that `model` names, on this disk and checked: an embedded model, a folder, or a hub id.
+
+    None is the embedded default. A folder wins over a hub id of the same spelling. `revision` is a branch, tag or
+    commit and only for hub ids; `cache_dir` is where the embedded model is converted to. Raise ModelStoreError.
+    """
+    model = model or embedded_model.default_name(weights)
+    adapters = embedded_model.adapters(weights)
+    embedded = model == embedded_model.BASE_NAME or model in adapters
+    on_hub = not embedded and not Path(model).expanduser().exists() and _HUB_ID.fullmatch(model) is not None
+    if revision is not None and not on_hub:
+        raise ModelStoreError(f"Model {model!r} does not come from the hub, so it has no revision {revision!r}.")
+    if embedded:
+        gguf = embedded_model.packaged_gguf()
+        folder = embedded_model.prepare(gguf, cache_dir or default_cache_dir(), adapters.get(model))
+        return open_checkpoint(folder, model)
+    if on_hub:
+        folder = download(model, revision)
+        return open_checkpoint(folder, model, revision=folder.name)
+    return _local(model, sorted({embedded_model.BASE_NAME, *adapters}))
+
+
+def _local(model: str, embedded: list[str]) -> Checkpoint:
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        raise ModelStoreError(
+            f"Model {model!r} is neither an embedded model ({', '.join(embedded)}), nor a folder, nor a hub id of the "
+            "form owner/name; correct LIMRANK_MODEL."
+        )
+    folder = folder.resolve()
+    hub_id = f"{folder.parent.name}/{folder.name}"  # a public checkpoint is known in a folder named like its hub id
+    return open_checkpoint(folder, hub_id if public_format(hub_id) else folder.name)
