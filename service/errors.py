@@ -1,21 +1,21 @@
 """Everything that can go wrong in the service, as one tree, each leaf with its HTTP status.
 
-    ServiceError
-    |-- BadRequest 400
-    |   |-- EmptyList 400             documents, texts or passages without a single item
-    |   |-- FixedPartsTooLong 400     query and instruction alone exceed the model's length
-    |   `-- PassageTooLong 400        a passage does not fit and the caller forbade truncation
-    |-- Unauthorized 401
-    |-- UnknownModel 404
-    |-- BodyTooSlow 408               the body did not arrive in time
-    |-- BodyTooLarge 413              also: too many documents
-    |-- UnsupportedMedia 415          a compressed body
-    |-- TooManyRequests 429           a key's own limit; carries Retry-After
-    |-- ClientLeft 499                nobody is there to read an answer
-    |-- EngineFailed 500              the engine failed on documents; names their indices
-    |-- Unavailable 503               queue full, draining, not ready; carries Retry-After
-    |   `-- EngineDead 503            nothing can be scored any more
-    `-- DeadlineExceeded 504
+ServiceError
+|-- BadRequest 400
+|   |-- EmptyList 400             documents, texts or passages without a single item
+|   |-- FixedPartsTooLong 400     query and instruction alone exceed the model's length
+|   `-- PassageTooLong 400        a passage does not fit and the caller forbade truncation
+|-- Unauthorized 401
+|-- UnknownModel 404
+|-- BodyTooSlow 408               the body did not arrive in time
+|-- BodyTooLarge 413              also: too many documents
+|-- UnsupportedMedia 415          a compressed body
+|-- TooManyRequests 429           a key's own limit; carries Retry-After
+|-- ClientLeft 499                nobody is there to read an answer
+|-- EngineFailed 500              the engine failed on documents; names their indices
+|-- Unavailable 503               queue full, draining, not ready; carries Retry-After
+|   `-- EngineDead 503            nothing can be scored any more
+`-- DeadlineExceeded 504
 """
 
 from __future__ import annotations
