@@ -11,7 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -66,6 +73,7 @@ class Metrics:
     """One instance per app, on its own registry. Every method costs microseconds and never blocks."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        disable_created_metrics()  # a third of all lines, and no rule or panel asks for them
         self.registry = registry or CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._build_requests()
