@@ -1,0 +1,108 @@
+"""The one place where what went wrong becomes an HTTP response."""
+
+from __future__ import annotations
+
+import logging
+import math
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import ClientLeft, ServiceError, Unavailable
+from service.wire.shape import error_body
+
+_LOG = logging.getLogger(__name__)
+
+
+class ErrorBoundary:
+    """ASGI middleware that answers for every error of what it wraps, other middlewares included.
+
+    Place it inside the middlewares that give request ids, logs and metrics, and outside the one that checks keys.
+    An error after the response has begun passes through: only the server can close the connection then.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if begun:
+                raise
+            await error_response(error, scope)(scope, receive, send)
+
+
+def install(app: FastAPI) -> None:
+    """Answer the framework's own errors (no such path, no such method) as the service answers its own."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return error_response(error, request.scope)
+
+    app.add_exception_handler(HTTPException, answer)
+    app.add_exception_handler(ServiceError, answer)
+
+
+def error_response(error: Exception, scope: Scope) -> Response:
+    """The response to `error`, in the shape of the request's body; what an unforeseen error says goes to the log only."""
+    known = _as_service_error(error, scope)
+    state = scope.setdefault("state", {})
+    if isinstance(known, ClientLeft):
+        state["cancelled"] = True
+    status, body = error_body(known, state.get("shape"), state.get("request_id"))
+    return Response(orjson.dumps(body), status, _headers(known, error), media_type="application/json")
+
+
+def _as_service_error(error: Exception, scope: Scope) -> ServiceError:
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, HTTPException):
+        return _from_framework(error, scope)
+    _LOG.error("Unforeseen error while answering %s %s", scope["method"], scope["path"], exc_info=error)
+    return ServiceError("The server failed while answering; its log has the details under this request's id.")
+
+
+def _from_framework(error: HTTPException, scope: Scope) -> ServiceError:
+    known = ServiceError(str(error.detail))
+    known.status = error.status_code
+    known.kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    if error.status_code == 404:
+        known.message = f"There is no {_quoted(scope['path'])} here. Valid paths: {', '.join(_paths(scope))}."
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        known.message = f"{_quoted(scope['path'])} does not take {scope['method'][:20]}; use {allowed}."
+    return known
+
+
+def _quoted(path: str) -> str:
+    return repr(path if len(path) <= 80 else path[:80] + "...")
+
+
+def _paths(scope: Scope) -> list[str]:
+    routes = (route for route in scope["app"].routes if isinstance(route, Route))
+    return [f"{method} {route.path}" for route in routes for method in sorted(route.methods or ()) if method != "HEAD"]
+
+
+def _headers(known: ServiceError, error: Exception) -> dict[str, str]:
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if known.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(known.retry_after)))
+    if isinstance(known, Unavailable) and known.reason == "draining":
+        headers["Connection"] = "close"
+    return headers

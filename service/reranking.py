@@ -1,0 +1,40 @@
+"""What the routes need from the rest of the service, as types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.auth import Key
+from service.ranking import Ranking, RerankCall
+
+
+class RanksCalls(Protocol):
+    """The use case behind the routes."""
+
+    async def rank(self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None) -> Ranking:
+        """Rank a call's documents; cancelling the task frees their work.
+
+        `received` is the `time.monotonic()` instant of the body's last byte, `timeout_ms` what the caller grants.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """What a request may hold, and the model names it may use: the first is the served one, `*` allows any."""
+
+    model_names: tuple[str, ...]
+    max_documents: int = 10_000
+    max_body_bytes: int = 16 * 1024 * 1024
+    body_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One entry of `GET /v1/models`. `created` in seconds since 1970, `max_model_len` in tokens."""
+
+    id: str
+    created: int
+    max_model_len: int
+    owned_by: str = "limrank"

@@ -1,0 +1,70 @@
+"""Documents that are objects: the passage they stand for, and what of them is sent back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.body import json_kind
+from service.errors import BadRequest
+
+# The answer's JSON writer stops at 254 levels; no document of a retrieval system comes near this.
+_DEEPEST_DOCUMENT = 100
+
+
+def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: str) -> str:
+    """The text of `document` that is scored. Raises BadRequest naming the key under `field` that does not fit.
+
+    Without `rank_fields`, or with one, the value itself: `text`, or that key's. With several, a line `key: value` for
+    each that the document has, in the order of `rank_fields`, as in Cohere's YAML documents. null = absent.
+    """
+    _check_depth(document, field)
+    text = document.get("text")
+    if text is not None and not isinstance(text, str):
+        raise BadRequest(f"{field}.text must be a string, got {json_kind(text)}.", field=f"{field}.text")
+    if rank_fields:
+        return _ranked_fields(document, rank_fields, field)
+    if text is None:
+        raise BadRequest(f"{field}.text is missing; send it, or name other keys in rank_fields.", field=f"{field}.text")
+    return text
+
+
+def echo(document: str | dict[str, Any], scored: str) -> dict[str, Any]:
+    """`document` as results carry it: always an object with `text`, further keys as they came."""
+    if isinstance(document, str):
+        return {"text": document}
+    return document if document.get("text") is not None else {**document, "text": scored}
+
+
+def _ranked_fields(document: dict[str, Any], rank_fields: Sequence[str], field: str) -> str:
+    present = [key for key in rank_fields if document.get(key) is not None]
+    if not present:
+        raise BadRequest(f"{field} has none of the keys named in rank_fields.", field=field)
+    values = [_scalar(document[key], f"{field}.{key}") for key in present]
+    if len(rank_fields) == 1:
+        return values[0]
+    return "\n".join(f"{key}: {value}" for key, value in zip(present, values, strict=True))
+
+
+def _scalar(value: object, field: str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise BadRequest(
+        f"{field} must be a string, a number or a boolean to be ranked on, got {json_kind(value)}.", field=field
+    )
+
+
+def _check_depth(document: dict[str, Any], field: str) -> None:
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST_DOCUMENT):
+        level = [
+            value
+            for container in level
+            for value in (container.values() if isinstance(container, dict) else container)
+            if isinstance(value, dict | list)
+        ]
+        if not level:
+            return
+    raise BadRequest(f"{field} is nested deeper than {_DEEPEST_DOCUMENT} levels.", field=field)

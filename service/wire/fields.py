@@ -1,0 +1,118 @@
+"""The types of body fields, and what is said when a value does not fit one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Ge, MinLen
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from service.body import json_kind
+from service.errors import BadRequest, EmptyList
+
+# What a value must be, by pydantic's error type.
+_MUST = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+}
+# Values under these errors are switches and numbers; under others they may be a user's text, which errors never repeat.
+_QUOTABLE = frozenset({"int_type", "bool_type", "literal_error", "greater_than_equal"})
+_LONGEST_QUOTE = 40
+
+
+class WireBody(BaseModel):
+    """Base of all request bodies: no coercion ("5" is not 5, true is not 1), unknown fields ignored, null = absent."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+Body = TypeVar("Body", bound=WireBody)
+
+
+def _not_blank(text: str) -> str:
+    if not text or text.isspace():
+        raise PydanticCustomError("blank", "must not be empty or only white space")
+    return text
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 5.0 is 5, and a number beyond 64 bits arrives as a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+NonBlank = Annotated[str, AfterValidator(_not_blank)]
+Count = Annotated[int, BeforeValidator(_whole), Ge(0)]
+PositiveCount = Annotated[int, BeforeValidator(_whole), Ge(1)]
+Texts = Annotated[list[str], MinLen(1), FailFast()]
+Documents = Annotated[list[str | dict[str, Any]], MinLen(1), FailFast()]
+
+
+def read_fields(model: type[Body], data: dict[str, Any]) -> Body:
+    """`data` as `model`. Raises BadRequest, or EmptyList, that names the first field that does not fit."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _bad_request(error.errors(include_url=False)) from None
+
+
+def results_wanted(top_n: int | None, top_k: int | None) -> int | None:
+    """The number of results under either name; None: all. Raises BadRequest when the two differ."""
+    if top_n is not None and top_k is not None and top_n != top_k:
+        raise BadRequest(f"top_n is {top_n} and top_k is {top_k}; send only one of them.", field="top_k")
+    return (top_k if top_n is None else top_n) or None
+
+
+def _bad_request(errors: Sequence[ErrorDetails]) -> BadRequest:
+    first = errors[0]
+    field = _path(first["loc"])
+    if first["type"] == "too_short":
+        return EmptyList(f"{field} must not be empty; send at least one.", field=field)
+    same = [error for error in errors if _path(error["loc"]) == field]
+    return BadRequest(f"{field} {_complaint(same)}.", field=field)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """`("documents", 3, "str")` -> `documents[3]`: the last part names the branch of a union, not a field."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in ("str", "dict[str,any]"):
+            path += f".{part}" if path else part
+    return path
+
+
+def _complaint(errors: Sequence[ErrorDetails]) -> str:
+    first = errors[0]
+    match first["type"]:
+        case "missing":
+            return "is missing"
+        case "blank":
+            return first["msg"]
+        case "literal_error":
+            return f"must be {first['ctx']['expected']}, got {_shown(first)}"
+        case "greater_than_equal":
+            return f"must be at least {first['ctx']['ge']}, got {_shown(first)}"
+        case kind if kind in _MUST:
+            wanted = " or ".join(_MUST.get(error["type"], error["msg"]) for error in errors)
+            return f"must be {wanted}, got {_shown(first)}"
+        case _:
+            return f"is not valid: {first['msg']}"
+
+
+def _shown(error: ErrorDetails) -> str:
+    value = error["input"]
+    kind = json_kind(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str) and error["type"] in _QUOTABLE and len(value) <= _LONGEST_QUOTE:
+        return f"the string {value!r}"
+    return kind

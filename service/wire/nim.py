@@ -1,0 +1,67 @@
+"""The `passages` shape of NVIDIA's reranking NIM: rankings with logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
+from pydantic import FailFast, Field
+
+from service.ranking import Ranking, RerankCall
+from service.wire.fields import Count, NonBlank, WireBody, read_fields, results_wanted
+
+
+class NimQuery(WireBody):
+    text: NonBlank
+
+
+class NimPassage(WireBody):
+    text: str
+
+
+class NimBody(WireBody):
+    """Query and passages, as clients of NVIDIA's reranking NIM send them. Unknown fields are ignored."""
+
+    query: NimQuery
+    passages: Annotated[list[NimPassage], MinLen(1), FailFast()]
+    model: str | None = Field(None, description="The served name or one of its aliases.")
+    truncate: Literal["NONE", "END"] | None = Field(
+        None, description="NONE refuses passages that do not fit; default END: their end is dropped."
+    )
+    top_n: Count | None = Field(None, description="How many rankings to return; 0 or absent: all.")
+    top_k: Count | None = Field(None, description="Another name of `top_n`, sent by some gateways.")
+
+
+@dataclass(frozen=True, slots=True)
+class NimRequest:
+    """A valid body of this shape."""
+
+    call: RerankCall
+    label: str = "nim"
+
+    def answer(self, ranking: Ranking) -> dict[str, Any]:
+        """`rankings`, best first; `logit` is the log-odds. `meta.warnings` only where there is something to say."""
+        body: dict[str, Any] = {
+            "rankings": [{"index": ranked.index, "logit": ranked.log_odds} for ranked in ranking.results],
+            "usage": {
+                "prompt_tokens": ranking.prompt_tokens,
+                "total_tokens": ranking.prompt_tokens + ranking.reasoning_tokens,
+            },
+        }
+        return body | {"meta": {"warnings": list(ranking.warnings)}} if ranking.warnings else body
+
+
+def read(data: dict[str, Any]) -> NimRequest:
+    """The request in a body with `passages`. Raises BadRequest naming the field that does not fit."""
+    body = read_fields(NimBody, data)
+    passages = tuple(passage.text for passage in body.passages)
+    call = RerankCall(
+        query=body.query.text,
+        passages=passages,
+        documents=passages,
+        model=body.model,
+        top_n=results_wanted(body.top_n, body.top_k),
+        truncate=body.truncate != "NONE",
+    )
+    return NimRequest(call)

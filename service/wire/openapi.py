@@ -1,0 +1,99 @@
+"""What the OpenAPI page says of the routes: they read raw bytes, so their signatures say nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.reranking import WireLimits
+from service.wire.answers import CohereAnswer, Error, NimAnswer, TeiError, TeiResult
+from service.wire.cohere import CohereBody
+from service.wire.fields import WireBody
+from service.wire.nim import NimBody
+from service.wire.tei import TeiBody
+
+_DESCRIPTION = (
+    "The body decides: `documents` for clients of Cohere, Jina and Voyage, `texts` for those of "
+    "text-embeddings-inference, `passages` for those of NVIDIA's NIM. Fields that are null count as absent, "
+    "fields not listed are ignored. `return_documents` is false on every path unless asked for."
+)
+_TIMEOUT = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "required": False,
+    "description": "Milliseconds from the body's last byte in which the caller wants the answer.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait before a retry.", "schema": {"type": "integer"}}}
+_ERRORS: dict[int, str] = {
+    400: "A field does not fit, or the body is not JSON",
+    401: "No key, or not a valid one",
+    404: "The model is not served here",
+    408: "The body did not arrive in time",
+    413: "The body is too large, or holds too many documents",
+    415: "The body is compressed",
+    500: "The engine failed on a document",
+    504: "Not all documents could be scored before the deadline",
+}
+_WAIT: dict[int, str] = {429: "The key's limit is reached", 503: "The queue is full, or the server is not ready"}
+_TEI_ERRORS: dict[int, str] = {
+    422: "As 400, for a body with `texts`",
+    424: "As 500, for a body with `texts`",
+}
+
+
+def rerank_operation(limits: WireLimits) -> dict[str, Any]:
+    """`openapi_extra` of the rerank paths: the three bodies and the timeout header."""
+    bodies = [
+        _schema(CohereBody, "documents", limits),
+        _schema(TeiBody, "texts", limits),
+        _schema(NimBody, "passages", limits),
+    ]
+    content = {"application/json": {"schema": {"anyOf": bodies}}}
+    return {
+        "description": _DESCRIPTION,
+        "parameters": [_TIMEOUT],
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def rerank_responses() -> dict[int | str, dict[str, Any]]:
+    """`responses` of the rerank paths."""
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"model": CohereAnswer | list[TeiResult] | NimAnswer, "description": "Best first, in the body's shape"}
+    }
+    for status, description in _ERRORS.items():
+        responses[status] = {"model": Error | TeiError, "description": description}
+    for status, description in _WAIT.items():
+        responses[status] = {"model": Error | TeiError, "description": description, "headers": _RETRY_AFTER}
+    for status, description in _TEI_ERRORS.items():
+        responses[status] = {"model": TeiError, "description": description}
+    return responses
+
+
+def description_responses(model: Any) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a path that describes the service and answers with `model`."""
+    return {
+        200: {"model": model},
+        401: {"model": Error, "description": _ERRORS[401]},
+        404: {"model": Error, "description": _ERRORS[404]},
+        "4XX": {"model": Error, "description": "The request does not fit"},
+    }
+
+
+def _schema(body: type[WireBody], items: str, limits: WireLimits) -> dict[str, Any]:
+    """The schema of a body with its definitions put in place: a page has no shelf for those of a raw body."""
+    schema = body.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    inlined: dict[str, Any] = _inlined(schema, definitions)
+    inlined["properties"][items]["maxItems"] = limits.max_documents
+    return inlined
+
+
+def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_inlined(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _inlined(definitions[node["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in node.items()}

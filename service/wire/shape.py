@@ -1,0 +1,57 @@
+"""Which of the three shapes a body has: its keys decide, whatever the path."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from service.errors import BadRequest, BodyTooLarge, ServiceError
+from service.ranking import Ranking, RerankCall
+from service.wire import cohere, nim, tei
+
+Items = Literal["documents", "texts", "passages"]
+_ITEMS: tuple[Items, ...] = ("documents", "texts", "passages")
+
+
+class WireRequest(Protocol):
+    """A valid request: the call in it, the shape's name as a metric label, and the answer in the same shape."""
+
+    @property
+    def call(self) -> RerankCall: ...
+
+    @property
+    def label(self) -> str: ...
+
+    def answer(self, ranking: Ranking) -> dict[str, Any] | list[dict[str, Any]]: ...
+
+
+def items_key(data: dict[str, Any]) -> Items:
+    """The key that holds what is to be ranked; null = absent. Raises BadRequest when there are several, or none."""
+    present = [key for key in _ITEMS if data.get(key) is not None]
+    if not present:
+        raise BadRequest("documents is missing: send documents, texts or passages.", field="documents")
+    if len(present) > 1:
+        raise BadRequest(f"{' and '.join(present)} were both sent; send only one of them.", field=present[1])
+    return present[0]
+
+
+def check_size(data: dict[str, Any], key: Items, limit: int) -> None:
+    """Raise BodyTooLarge when there are more than `limit` items."""
+    items = data[key]
+    if isinstance(items, list) and len(items) > limit:
+        raise BodyTooLarge(f"{key} holds {len(items)} items, more than the limit of {limit}; send fewer.", field=key)
+
+
+def read_request(data: dict[str, Any], key: Items, path: str) -> WireRequest:
+    """The request in `data`. Raises BadRequest naming the field that does not fit."""
+    match key:
+        case "documents":
+            return cohere.read(data, path)
+        case "texts":
+            return tei.read(data)
+        case "passages":
+            return nim.read(data)
+
+
+def error_body(error: ServiceError, label: str | None, request_id: str | None) -> tuple[int, dict[str, Any]]:
+    """Status and body of `error` in the shape named `label`; None, before the shape is known, gets the superset."""
+    return tei.error_body(error) if label == "tei" else cohere.error_body(error, request_id)
