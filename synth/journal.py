@@ -8,8 +8,9 @@ newline: readers pass over it, the next writer cuts it off.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from synth.errors import JournalBroken
 
 FORMAT = "limrank.journal"
 VERSION = 1
+HEADER_START = b'{"format": "limrank.journal"'  # what a header torn by a kill still begins with
 
 
 class Status(StrEnum):
@@ -55,9 +57,16 @@ class JournalRow:
     seconds: float
 
 
+FIELDS = tuple(field.name for field in fields(JournalRow))
+
+
 def row_to_line(row: JournalRow) -> bytes:
     """The line of a row, with its newline."""
-    return json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    values = {name: getattr(row, name) for name in FIELDS}
+    try:
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:  # an endpoint sent half of a surrogate pair; escaped, it is kept as it came
+        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
 def row_from_line(line: bytes) -> JournalRow:
@@ -95,3 +104,9 @@ def check_header(path: Path, line: bytes) -> str:
         pass
     shown = line[:80].decode("utf-8", "replace").strip()
     raise JournalBroken(f"{path}, line 1: '{shown}' is not the header of a journal of version {VERSION}.")
+
+
+def new_header() -> bytes:
+    """The first line of a new journal."""
+    header = {"format": FORMAT, "version": VERSION, "id": uuid.uuid4().hex}
+    return json.dumps(header).encode() + b"\n"

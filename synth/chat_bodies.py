@@ -1,0 +1,67 @@
+"""The bodies of a chat completion call, both ways: `Question` to JSON, JSON to `Reply`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from synth.endpoint_settings import Endpoint, Structured
+from synth.llm import Finish, Question, Reply
+
+IN_WORDS = "Answer with one JSON object and nothing else. It must keep this JSON schema:\n"
+FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.REFUSAL}
+
+
+def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dict[str, Any]:
+    """The body of one request; where the endpoint does not take the schema, the messages state it."""
+    messages = [{"role": message.role, "content": message.content} for message in question.messages]
+    body: dict[str, Any] = {
+        "model": endpoint.model,
+        "messages": messages,
+        endpoint.max_tokens_name: endpoint.max_tokens,
+    }
+    if endpoint.temperature is not None:
+        body["temperature"] = endpoint.temperature
+    if way is Structured.JSON_SCHEMA:
+        schema = {"name": question.schema_name, "strict": True, "schema": question.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    else:
+        messages[-1]["content"] += f"\n\n{IN_WORDS}{json.dumps(question.schema)}"
+    if way is Structured.JSON_OBJECT:
+        body["response_format"] = {"type": "json_object"}
+    return body | endpoint.extra_body
+
+
+def read_completion(raw: str, seconds: float) -> Reply:
+    """The reply in a response body. A body that is no chat completion is a reply too: it may have been paid for."""
+    try:
+        body = json.loads(raw)
+        choice = body["choices"][0]
+        message = choice["message"]
+        content, refusal = _text(message.get("content")), _text(message.get("refusal"))
+        thought = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+        usage = body.get("usage") or {}
+        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        finish = Finish.REFUSAL if refusal else FINISHES.get(choice.get("finish_reason"), Finish.STOP)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return Reply(raw, "", Finish.BROKEN, 0, 0, seconds)
+    if not thought:
+        thought, content = _split_thought(content)
+    return Reply(refusal or content, thought, finish, prompt, completion, seconds)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _split_thought(content: str) -> tuple[str, str]:
+    """(thought, answer) of a reasoning model served without a reasoning parser: `<think>thought</think>answer`."""
+    stripped = content.lstrip()
+    if stripped.startswith("<think>") and "</think>" in stripped:
+        thought, _, answer = stripped.removeprefix("<think>").partition("</think>")
+        return thought.strip(), answer.strip()
+    return "", content

@@ -1,0 +1,127 @@
+"""An OpenAI-compatible endpoint as an `LLM`: the one importer of the `openai` client.
+
+The client itself retries 429 (obeying Retry-After), 5xx, timeouts and broken connections. What is left after that is
+mapped here: a question without an answer is `NoReply`, an endpoint that can answer none is `EndpointFailed`.
+Requests go through `client.post` with a finished body and come back as text: the typed `chat.completions.create`
+spends more time on checking types than all the rest of a call takes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import openai
+
+from synth.chat_bodies import read_completion, request_body
+from synth.endpoint_settings import Endpoint, Structured
+from synth.errors import BadSettings, EndpointFailed
+from synth.llm import NoReply, Question, Reply, estimate_tokens
+from synth.rate_limits import Pace
+
+STEPS = (Structured.JSON_SCHEMA, Structured.JSON_OBJECT, Structured.PROMPT)
+QUESTION_AT_FAULT = (400, 413, 422)
+SHOWN = 300  # characters of an endpoint's own words in a sentence
+
+
+class OpenAILLM:
+    """One endpoint. Raises `BadSettings` at once where its key is not in the environment."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._ways: tuple[Structured, ...] = STEPS if endpoint.structured is Structured.AUTO else (endpoint.structured,)
+        self._requests = Pace(endpoint.requests_per_minute) if endpoint.requests_per_minute else None
+        self._tokens = Pace(endpoint.tokens_per_minute) if endpoint.tokens_per_minute else None
+        self._usual_completion = endpoint.max_tokens / 2
+        hooks = {"request": [self._before_request]} if self._requests else {}
+        self._client = openai.AsyncOpenAI(
+            base_url=endpoint.base_url,
+            api_key=_key(endpoint),
+            max_retries=endpoint.retries,
+            timeout=endpoint.timeout,
+            http_client=openai.DefaultAsyncHttpxClient(timeout=endpoint.timeout, event_hooks=hooks),
+        )
+
+    async def ask(self, question: Question) -> Reply:
+        """One reply. Where `response_format` is refused, the weaker ways of asking are tried in turn, and the one that
+        is answered is kept from then on."""
+        ways = self._ways
+        for way in ways:
+            try:
+                reply = await self._send(question, way)
+            except openai.APIStatusError as error:
+                if error.status_code not in QUESTION_AT_FAULT:
+                    raise _failure(self._endpoint, error) from None
+                refused = error
+            except openai.APIError as error:
+                raise _failure(self._endpoint, error) from None
+            else:
+                self._ways = (way,)
+                return reply
+        raise NoReply(f"bad_request: {_words(refused)}", refused.response.text, final=True)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _send(self, question: Question, way: Structured) -> Reply:
+        body = request_body(self._endpoint, question, way)
+        expected = estimate_tokens(question) + self._usual_completion
+        if self._tokens:
+            await self._tokens.take(expected)
+        begun = time.monotonic()
+        raw = await self._client.post("/chat/completions", body=body, cast_to=str)
+        reply = read_completion(raw, time.monotonic() - begun)
+        if self._tokens and reply.prompt_tokens:
+            self._tokens.correct(reply.prompt_tokens + reply.completion_tokens - expected)
+            self._usual_completion += (reply.completion_tokens - self._usual_completion) / 16
+        return reply
+
+    async def _before_request(self, _: object) -> None:
+        """Called by the client for every sending, its own retries included."""
+        if self._requests:
+            await self._requests.take(1)
+
+
+def _key(endpoint: Endpoint) -> str:
+    if not endpoint.key_variable:
+        return "none"
+    key = os.environ.get(endpoint.key_variable, "")
+    if not key:
+        raise BadSettings(
+            f"{endpoint.key_variable} is not set: it should hold the key for {endpoint.base_url}. "
+            "Set it, or name another variable with key_variable ('' where the endpoint wants no key)."
+        )
+    return key
+
+
+def _failure(endpoint: Endpoint, error: openai.APIError) -> NoReply | EndpointFailed:
+    """What an error of the client means, after its retries."""
+    if isinstance(error, openai.APITimeoutError):
+        return NoReply(f"timeout: no reply in {endpoint.timeout:g} s", "", final=False)
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__ or error
+        return EndpointFailed(
+            f"{endpoint.base_url} cannot be reached ({cause}); check the address and that its server runs."
+        )
+    if not isinstance(error, openai.APIStatusError):
+        return EndpointFailed(f"{endpoint.base_url} does not speak the protocol: {error}")
+    words = _words(error)
+    said = {
+        401: f"refused the key in '{endpoint.key_variable}'",
+        403: f"refused the key in '{endpoint.key_variable}'",
+        404: f"has no model '{endpoint.model}' or no chat",
+        405: f"has no model '{endpoint.model}' or no chat",
+        402: "has no credit left",
+    }.get(402 if error.code == "insufficient_quota" else error.status_code)
+    if said:
+        return EndpointFailed(f"{endpoint.base_url} {said} ({error.status_code}): {words}")
+    return NoReply(f"http_{error.status_code}: {words}", error.response.text, final=False)
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body: object = error.body
+    said = body.get("message") if isinstance(body, Mapping) else None
+    text: Any = said or error.response.text or "no words"
+    return " ".join(str(text).split())[:SHOWN]

@@ -1,0 +1,42 @@
+"""Requests and tokens per minute of one endpoint, kept by waiting before a request is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+BURST_SECONDS = 1.0
+
+
+class Pace:
+    """At most `per_minute` units in any 60 seconds, spread evenly, with bursts of one second's worth.
+
+    A taking larger than the burst is let through when the debt before it is paid, and leaves a debt of its own: the
+    bound then holds on average. Waiters are served in the order they came.
+    """
+
+    def __init__(self, per_minute: float) -> None:
+        self._rate = per_minute / (60.0 + BURST_SECONDS)  # a full burst and a full minute together are `per_minute`
+        self._burst = max(self._rate * BURST_SECONDS, 1.0)
+        self._level = self._burst
+        self._at = time.monotonic()
+        self._turn = asyncio.Lock()
+
+    async def take(self, units: float) -> None:
+        """Wait until `units` may be used, and use them."""
+        async with self._turn:
+            self._refill()
+            missing = min(units, self._burst) - self._level
+            if missing > 0:
+                await asyncio.sleep(missing / self._rate)
+                self._refill()
+            self._level -= units
+
+    def correct(self, units: float) -> None:
+        """Add (or, negative, give back) the difference between what was taken and what was used."""
+        self._level -= units
+
+    def _refill(self) -> None:
+        now = time.monotonic()
+        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+        self._at = now
