@@ -183,7 +183,8 @@ def _sentences(error: ValidationError) -> Iterable[str]:
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         unknown = problem["type"] == "extra_forbidden"
         place = ".".join(str(part) for part in (problem["loc"][:-1] if unknown else problem["loc"])) or "the file"
-        message = f"has a name other than {', '.join(_Entry.model_fields)}" if unknown else problem["msg"]
+        known = _Entry.model_fields if len(problem["loc"]) > 1 else _File.model_fields
+        message = f"has a name other than {', '.join(known)}" if unknown else problem["msg"]
         yield f"{place}: {message[:1].lower()}{message[1:]}"
 
 

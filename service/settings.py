@@ -1,0 +1,185 @@
+"""Every knob of the service, written once: the flag `--max-documents`, the environment name `LIMRANK_MAX_DOCUMENTS`
+and the help text all come from the field. Objects of this class stop at the entry point.
+
+A class below is a section of the help. To add knobs (an engine's, say), add a section to the bases of `Settings`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+
+from service.command_line import read_settings
+from service.engine import Mode
+
+PREFIX = "LIMRANK_"
+# Names of the other two programs and of the tests, which a shared environment may hold.
+FOREIGN = ("LIMRANK_SYNTH_", "LIMRANK_TRAIN_", "LIMRANK_TEST_", "LIMRANK_REQUIRE")
+
+
+def _split(value: Any) -> Any:
+    """A list in a flag or an environment value is written with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Listening(_Section):
+    """where the server listens"""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on; other than loopback it needs --keys-file")
+    port: Port = Field(default=8080, description="port to listen on; 0 takes a free one")
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[^/?#]+)*$",
+        description="path under which a proxy serves the service, such as /models/rerank",
+    )
+    metrics_port: Port | None = Field(
+        default=None, description="port of its own for /metrics, which then leaves --port"
+    )
+
+
+class Model(_Section):
+    """the model and its engine"""
+
+    engine: Literal["auto", "transformers", "vllm", "cross-encoder"] = Field(
+        default="auto", description="what runs the model; auto takes vllm where a GPU is visible"
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description="a hub id, a folder, or an embedded model; default: embedded"
+    )
+    model_revision: str | None = Field(default=None, description="commit, branch or tag of a model from a hub")
+    served_name: str | None = Field(
+        default=None, min_length=1, description="name shown to clients; default: the model's own"
+    )
+    model_aliases: Names = Field(
+        default=("*",), description="further names a request may give, by commas; * allows any"
+    )
+    cache_dir: Path | None = Field(default=None, description="folder for prepared weights; default: ~/.cache/limrank")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="number format of the weights"
+    )
+    threads: Count | None = Field(default=None, description="CPU threads of the model; default: one per core")
+    trust_remote_code: bool = Field(default=False, description="run code that comes with a model from a hub")
+
+
+class Scoring(_Section):
+    """how calls are scored when they do not say"""
+
+    mode: Mode = Field(
+        default=Mode.DIRECT, description="how a verdict is reached: direct, or after reasoning, which is slow"
+    )
+    default_reasoning_tokens: int = Field(default=256, ge=0, description="trace budget per document")
+    max_reasoning_tokens: int = Field(default=1024, ge=0, description="largest trace budget a call may ask for")
+    max_tokens_per_doc: Count | None = Field(
+        default=None, description="cut passages to so many tokens; default: the model's limit"
+    )
+
+
+class Limits(_Section):
+    """limits"""
+
+    max_documents: Count = Field(default=10_000, description="most documents of one call")
+    max_body_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
+        default=ByteSize(16 * 1024 * 1024), description="largest request body, in bytes or as 16MiB"
+    )
+    max_queued_documents: Count = Field(
+        default=20_000, description="most documents that wait for the engine, over all calls"
+    )
+    max_queued_tokens: Count = Field(default=20_000_000, description="most estimated tokens that wait, over all calls")
+    window: Count | None = Field(
+        default=None, description="most documents in the engine at a time; default: the engine's"
+    )
+    request_timeout_seconds: Seconds = Field(
+        default=300, description="longest deadline; X-Request-Timeout-Ms may shorten it"
+    )
+
+
+class Stopping(_Section):
+    """stopping, in seconds"""
+
+    drain_delay: Duration = Field(default=5, description="after SIGTERM, keep accepting so long while balancers notice")
+    drain_budget: Duration = Field(default=30, description="then let running calls finish for so long")
+
+
+class Access(_Section):
+    """who may call"""
+
+    keys_file: Path | None = Field(default=None, description="TOML file of keys, read again whenever it changes")
+    allow_anonymous: bool = Field(default=False, description="serve without keys on an address that others can reach")
+    documents_per_minute: Count | None = Field(
+        default=None, description="limit of a key that sets none; default: no limit"
+    )
+
+
+class Observing(_Section):
+    """logs and traces"""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe level logged"
+    )
+    log_texts: bool = Field(
+        default=False, description="let queries and passages into the log: never where they are private"
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+",
+        description="OTLP/HTTP collector for spans, such as http://collector:4318",
+    )
+    trace_sample_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="share of requests traced when the caller's traceparent does not decide"
+    )
+
+
+class Settings(Listening, Model, Scoring, Limits, Stopping, Access, Observing):
+    """All knobs. Raises pydantic's ValidationError for values that are wrong or contradict each other."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.keys_file and self.allow_anonymous:
+            raise ValueError("--keys-file and --allow-anonymous contradict each other; remove one")
+        if not (self.keys_file or self.allow_anonymous or is_loopback(self.host)):
+            raise ValueError(
+                f"--host {self.host!r} can be reached by others and there are no keys: "
+                "name a file of keys with --keys-file, or say --allow-anonymous"
+            )
+        if (
+            self.default_reasoning_tokens > self.max_reasoning_tokens
+            and "default_reasoning_tokens" in self.model_fields_set
+        ):
+            raise ValueError(
+                f"--default-reasoning-tokens {self.default_reasoning_tokens} exceeds "
+                f"--max-reasoning-tokens {self.max_reasoning_tokens}; lower the one or raise the other"
+            )
+        return self
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """The trace budget of a call that names none."""
+        return min(self.default_reasoning_tokens, self.max_reasoning_tokens)
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine can reach. A name other than `localhost` may mean anything."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def from_command_line(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings of `limrank-serve`; see `read_settings`."""
+    return read_settings(Settings, "limrank-serve", PREFIX, argv, environ, FOREIGN)
