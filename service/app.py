@@ -1,0 +1,147 @@
+"""The application: routes, middlewares and what stands behind them, composed. Imports no engine, so it is testable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from service import error_responses
+from service.admission import Admission, QueueLimits
+from service.auth import AuthMiddleware
+from service.checkpoint import Checkpoint
+from service.engine import Engine
+from service.engine_watch import EngineWatch, WatchIntervals
+from service.error_responses import ErrorBoundary
+from service.keys import KeyFile
+from service.lifecycle import Lifecycle, Phase
+from service.metrics import Metrics
+from service.observe import ObserveMiddleware
+from service.probes import probe_router
+from service.rate_limit import RateLimiter
+from service.reranker import Defaults, Reranker
+from service.reranking import ServedModel, WireLimits
+from service.routes import build_router
+from service.settings import Settings
+from service.throughput import Throughput
+from service.tracing import Tracer
+from service.window import FairWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """The app and those of its parts that the server process steers."""
+
+    app: FastAPI
+    lifecycle: Lifecycle
+    admission: Admission
+    watch: EngineWatch
+    metrics: Metrics
+
+
+def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None = None) -> Composition:
+    """Compose the service around an engine. `checkpoint` is what `/info` tells of the model."""
+    metrics, lifecycle, throughput = Metrics(), Lifecycle(), Throughput()
+    capabilities = engine.capabilities
+    window = FairWindow(engine, settings.window or capabilities.window, throughput)
+    limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
+    admission = Admission(window, lifecycle, limits, throughput)
+    watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
+    metrics.follow(lifecycle, window)
+    name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
+    reranker = Reranker(admission, capabilities, _defaults(settings, name, engine), RateLimiter(), metrics)
+    router = build_router(
+        reranker,
+        models=_models(name, settings, capabilities.max_model_tokens),
+        info=lambda: _info(name, settings, engine, checkpoint),
+        limits=WireLimits(
+            model_names=(name, *settings.model_aliases),
+            max_documents=settings.max_documents,
+            max_body_bytes=settings.max_body_bytes,
+        ),
+    )
+    app = FastAPI(
+        title="limrank",
+        version=version("limrank"),
+        description="Pointwise reranking with absolute scores and reasoning traces.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(lifecycle, watch, engine),
+    )
+    app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
+    app.include_router(router)
+    error_responses.install(app)
+    return Composition(app, lifecycle, admission, watch, metrics)
+
+
+def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine) -> Any:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        await watch.warm_up()
+        lifecycle.phase = Phase.READY
+        watching = asyncio.create_task(watch.run())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await engine.close()
+
+    return lifespan
+
+
+def _defaults(settings: Settings, name: str, engine: Engine) -> Defaults:
+    most = min(settings.max_reasoning_tokens, engine.capabilities.max_reasoning_tokens)
+    return Defaults(
+        model=name,
+        mode=settings.mode,
+        reasoning_tokens=min(settings.reasoning_tokens, most),
+        most_reasoning_tokens=most,
+        tokens_per_doc=settings.max_tokens_per_doc,
+        timeout=settings.request_timeout_seconds,
+    )
+
+
+def _models(name: str, settings: Settings, max_model_tokens: int) -> Callable[[], list[ServedModel]]:
+    started = int(time.time())
+    names = (name, *(alias for alias in settings.model_aliases if alias not in (name, "*")))
+    served = [ServedModel(id=each, created=started, max_model_len=max_model_tokens) for each in names]
+    return lambda: served
+
+
+def _info(name: str, settings: Settings, engine: Engine, checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """What `/info` tells: enough to know what a score means and what a request may hold."""
+    capabilities = engine.capabilities
+    return {
+        "version": version("limrank"),
+        "python": platform.python_version(),
+        "model": {
+            "name": name,
+            "revision": None if checkpoint is None else checkpoint.revision,
+            **({} if checkpoint is None else checkpoint.manifest.to_json()),
+        },
+        "engine": {
+            "name": capabilities.engine,
+            "version": capabilities.engine_version,
+            "dtype": capabilities.dtype,
+            "device": capabilities.device,
+        },
+        "modes": sorted(capabilities.modes),
+        "default_mode": settings.mode.value,
+        "limits": {
+            "max_documents": settings.max_documents,
+            "max_body_bytes": int(settings.max_body_bytes),
+            "max_model_tokens": capabilities.max_model_tokens,
+            "max_tokens_per_doc": settings.max_tokens_per_doc,
+            "default_reasoning_tokens": settings.reasoning_tokens,
+            "max_reasoning_tokens": settings.max_reasoning_tokens,
+            "request_timeout_seconds": settings.request_timeout_seconds,
+        },
+    }

@@ -1,0 +1,146 @@
+"""The server process: listening, stopping without losing a call, and exiting when the engine has died.
+
+uvicorn closes its listener at the first signal, before balancers have noticed; so signals are handled here. SIGTERM:
+not ready at once, still serving for the drain delay, then refusing while running calls finish, then exit 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from service.app import Composition
+from service.errors import Unavailable
+from service.lifecycle import Phase
+
+EXIT_OK = 0
+EXIT_ENGINE_DIED = 1
+_SECONDS_TO_ANSWER_AFTER_DEATH = 1.0
+_KEEP_ALIVE_SECONDS = 75  # longer than the usual 60 s of balancers, so that they close idle connections, not we
+
+_log = logging.getLogger("limrank.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Seconds: `delay` to keep serving after a stop was asked for, `budget` for running calls to finish after that."""
+
+    delay: float
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An app and the bound socket it is served on."""
+
+    app: ASGIApp
+    socket: socket.socket
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet, so that a port in use is found before a model is loaded.
+
+    Raise OSError when it cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """The URL a bound socket is reached at."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(composition: Composition, listeners: Sequence[Listener], drain: Drain) -> int:
+    """Serve until told to stop or the engine dies. Returns the exit code of the process."""
+    servers = [_Server(_config(listener.app)) for listener in listeners]
+    running = [
+        asyncio.create_task(server.serve(sockets=[listener.socket]))
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
+    stop, hurry = _on_signals()
+    try:
+        stopped = asyncio.create_task(stop.wait())
+        died = asyncio.create_task(composition.watch.died.wait())
+        await asyncio.wait([stopped, died, *running], return_when=asyncio.FIRST_COMPLETED)
+        code = EXIT_ENGINE_DIED if died.done() else EXIT_OK
+        if died.done():
+            await asyncio.sleep(_SECONDS_TO_ANSWER_AFTER_DEATH)
+        elif stopped.done():
+            await _drain(composition, drain, hurry)
+        stopped.cancel()
+        died.cancel()
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*running)
+    return code
+
+
+async def _drain(composition: Composition, drain: Drain, hurry: asyncio.Event) -> None:
+    lifecycle = composition.lifecycle
+    lifecycle.phase = Phase.LEAVING
+    _log.info("leaving", extra={"drain_delay": drain.delay})
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(hurry.wait(), drain.delay)
+    lifecycle.phase = Phase.DRAINING
+    _log.info("draining", extra={"drain_budget": drain.budget})
+    idle = asyncio.create_task(composition.admission.idle())
+    hurried = asyncio.create_task(hurry.wait())
+    await asyncio.wait([idle, hurried], timeout=drain.budget, return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if not idle.done():
+        idle.cancel()
+        message = "The server stopped before this call was finished; send it again."
+        composition.admission.fail_all(Unavailable(message, reason="draining"))
+        await asyncio.sleep(0)
+
+
+def _on_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Events set by the first stop signal and by the second one, which means that no more time is given."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def received() -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received)
+    return stop, hurry
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=5,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its own signal handling."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
