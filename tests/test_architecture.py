@@ -1,0 +1,70 @@
+"""The arrows between the packages, proven on every run: import-linter's contracts, and who may import what."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("contract", "service", "synth", "trainer")
+
+# A heavy or risky library has one importing module (two where two programs need it).
+IMPORTERS = {
+    "vllm": {"service.vllm_engine"},
+    "openai": {"synth.openai_llm"},
+    "trl": {"trainer.train_sft"},
+    "peft": {"service.adapter_merge", "trainer.lora_model"},
+    "gguf": {"service.gguf_conversion"},
+    "opentelemetry": {"service.tracing"},
+}
+
+
+@functools.cache
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*PACKAGES, include_external_packages=True, cache_dir=None)
+
+
+def test_the_arrows_of_pyproject_hold() -> None:
+    result = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_contract_needs_the_standard_library_only() -> None:
+    imported = {
+        module.split(".")[0]
+        for importer in graph().modules
+        if importer.split(".")[0] == "contract"
+        for module in graph().find_modules_directly_imported_by(importer)
+    }
+    assert imported - {"contract"} <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("library", sorted(IMPORTERS))
+def test_a_heavy_library_has_its_importers_and_no_other(library: str) -> None:
+    importers = graph().find_modules_that_directly_import(library) if library in graph().modules else set()
+    assert importers <= IMPORTERS[library]
+
+
+def test_importing_a_module_does_nothing() -> None:
+    """No module reads argv or the environment, prints, or opens a file when it is imported."""
+    code = (
+        "import sys, os, importlib, pkgutil\n"
+        "names = [m.name for p in sys.argv[1:] for m in pkgutil.walk_packages([p], p + '.')]\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: opened.append(args) if event == 'open' and 'w' in str(args[1]) else None)\n"
+        "environment = dict(os.environ)\n"
+        "sys.argv = ['x', '--no-such-flag']\n"
+        "for name in names: importlib.import_module(name)\n"
+        "assert dict(os.environ) == environment, 'an import changed the environment'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "contract", "synth"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
