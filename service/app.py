@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import platform
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +16,7 @@ from service import error_responses
 from service.admission import Admission, QueueLimits
 from service.auth import AuthMiddleware
 from service.checkpoint import Checkpoint
+from service.command_line import installed_version
 from service.engine import Engine
 from service.engine_watch import EngineWatch, WatchIntervals
 from service.error_responses import ErrorBoundary
@@ -55,6 +55,7 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     admission = Admission(window, lifecycle, limits, throughput)
     watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
     metrics.follow(lifecycle, window)
+    tracer = Tracer(settings.otlp_endpoint, settings.trace_sample_ratio, installed_version())
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
     reranker = Reranker(admission, capabilities, _defaults(settings, name, engine), RateLimiter(), metrics)
     router = build_router(
@@ -69,19 +70,26 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     )
     app = FastAPI(
         title="limrank",
-        version=version("limrank"),
+        version=installed_version(),
         description="Pointwise reranking with absolute scores and reasoning traces.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(lifecycle, watch, engine),
+        root_path=settings.root_path,
+        lifespan=_lifespan(lifecycle, watch, engine, tracer),
     )
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
     error_responses.install(app)
+    keyring = _keyring(settings, metrics)
+    # The last one added is the outermost: every request is observed, every error answered, every path guarded.
+    app.add_middleware(AuthMiddleware, keyring=keyring, metrics=metrics)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(ObserveMiddleware, metrics=metrics, tracer=tracer, log_texts=settings.log_texts)
+    _describe(metrics, name, engine, checkpoint)
     return Composition(app, lifecycle, admission, watch, metrics)
 
 
-def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine) -> Any:
+def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: Tracer) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await watch.warm_up()
@@ -93,8 +101,24 @@ def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine) -> Any:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             await engine.close()
+            await asyncio.to_thread(tracer.close)
 
     return lifespan
+
+
+def _keyring(settings: Settings, metrics: Metrics) -> KeyFile | None:
+    if settings.keys_file is None:
+        return None
+    return KeyFile(settings.keys_file, metrics, settings.documents_per_minute)
+
+
+def _describe(metrics: Metrics, name: str, engine: Engine, checkpoint: Checkpoint | None) -> None:
+    capabilities = engine.capabilities
+    revision = (checkpoint.revision if checkpoint else None) or ""
+    metrics.model_info.labels(
+        name, revision, capabilities.engine, capabilities.engine_version, capabilities.dtype, capabilities.device
+    ).set(1)
+    metrics.build_info.labels(installed_version(), platform.python_version()).set(1)
 
 
 def _defaults(settings: Settings, name: str, engine: Engine) -> Defaults:
@@ -120,7 +144,7 @@ def _info(name: str, settings: Settings, engine: Engine, checkpoint: Checkpoint 
     """What `/info` tells: enough to know what a score means and what a request may hold."""
     capabilities = engine.capabilities
     return {
-        "version": version("limrank"),
+        "version": installed_version(),
         "python": platform.python_version(),
         "model": {
             "name": name,

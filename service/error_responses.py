@@ -60,9 +60,10 @@ def install(app: FastAPI) -> None:
 
 
 def error_response(error: Exception, scope: Scope) -> Response:
-    """The response to `error`, in the shape of the request's body; what an unforeseen error says goes to the log only."""
+    """The response to `error`, in the shape of the request's body; the text of an unforeseen one is for the log."""
     known = _as_service_error(error, scope)
     state = scope.setdefault("state", {})
+    state["error"] = known
     if isinstance(known, ClientLeft):
         state["cancelled"] = True
     status, body = error_body(known, state.get("shape"), state.get("request_id"))
@@ -96,7 +97,12 @@ def _quoted(path: str) -> str:
 
 def _paths(scope: Scope) -> list[str]:
     routes = (route for route in scope["app"].routes if isinstance(route, Route))
-    return [f"{method} {route.path}" for route in routes for method in sorted(route.methods or ()) if method != "HEAD"]
+    return [
+        f"{method} {route.path_format}"
+        for route in routes
+        for method in sorted(route.methods or ())
+        if method != "HEAD"
+    ]
 
 
 def _headers(known: ServiceError, error: Exception) -> dict[str, str]:

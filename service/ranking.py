@@ -56,7 +56,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Results sorted by descending relevance, ties by index, already cut to `top_n`; token counts are of all documents."""
+    """Results by descending relevance, ties by index, already cut to `top_n`; token counts are of all documents."""
 
     id: str
     model: str

@@ -12,7 +12,7 @@ from contract.verdict import relevance
 from service.admission import Admission
 from service.auth import Key
 from service.engine import Capabilities, Job, Mode, Status, Verdict
-from service.errors import BadRequest
+from service.errors import BadRequest, BodyTooLarge, Unavailable
 from service.metrics import Metrics
 from service.ranking import Ranked, Ranking, Reasoning, RerankCall, Timings
 from service.rate_limit import RateLimiter
@@ -63,7 +63,11 @@ class Reranker:
         """
         work = self._work(call, key, received, timeout_ms)
         self._limiter.take(key, len(call.passages))
-        answer = await self._admission.score(work)
+        try:
+            answer = await self._admission.score(work)
+        except (Unavailable, BodyTooLarge):
+            self._limiter.give_back(key, len(call.passages))
+            raise
         done = self._clock()
         timings = Timings(
             total=(done - received) * 1000,

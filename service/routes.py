@@ -18,6 +18,7 @@ from service.probes import route_path
 from service.ranking import Ranking, RerankCall
 from service.reranking import RanksCalls, ServedModel, WireLimits
 from service.wire.answers import Model, ModelList
+from service.tracing import record_phases
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
 from service.wire.shape import check_size, items_key, read_request
 
@@ -46,11 +47,13 @@ class RerankRoute:
         wire = read_request(data, key, route_path(request.scope))
         state["shape"] = wire.label
         state["documents"] = len(wire.call.passages)
+        state["texts"] = {"query": wire.call.query, "passages": wire.call.passages}
         _check_model(wire.call.model, limits.model_names)
         work = self._reranker.rank(
             wire.call, key=state["key"], received=received, timeout_ms=_timeout_ms(request.headers)
         )
         ranking = await while_client_waits(work, request.receive)
+        record_phases(state["span"], received, ranking.timings)
         return _json(wire.answer(ranking), _timing_headers(wire.call, ranking))
 
 

@@ -75,6 +75,8 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
         for server, listener in zip(servers, listeners, strict=True)
     ]
     stop, hurry = _on_signals()
+    for listener in listeners:
+        _log.info("listening", extra={"url": address_of(listener.socket)})
     try:
         stopped = asyncio.create_task(stop.wait())
         died = asyncio.create_task(composition.watch.died.wait())

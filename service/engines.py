@@ -1,0 +1,21 @@
+"""Chooses and builds the engine for a checkpoint. The libraries of an engine are imported only when it is chosen."""
+
+from __future__ import annotations
+
+from service.checkpoint import Checkpoint, ModelStoreError
+from service.engine import Engine
+from service.settings import Settings
+
+
+def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
+    """Load the checkpoint into the engine that `settings.engine` names. Blocks; takes seconds to minutes.
+
+    Raise ModelStoreError with a sentence when this checkpoint and this engine do not go together.
+    """
+    if checkpoint.manifest.kind != "causal":
+        raise ModelStoreError(
+            f"{checkpoint.name} is a {checkpoint.manifest.kind}; this version serves causal models only."
+        )
+    from service.transformers_engine import TransformersEngine  # noqa: PLC0415 - torch takes seconds to import
+
+    return TransformersEngine.load(checkpoint, dtype=settings.dtype, threads=settings.threads)

@@ -1,0 +1,72 @@
+"""Entry point of `limrank-serve`: settings -> checkpoint -> engine -> app -> server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import uvloop
+from starlette.types import ASGIApp
+
+from service import model_store
+from service.app import Composition, create_app
+from service.checkpoint import ModelStoreError
+from service.command_line import SettingsError
+from service.engines import build_engine
+from service.keys import KeyFileError
+from service.logs import configure_logging
+from service.probes import metrics_app
+from service.server import Drain, Listener, bind, serve
+from service.settings import Settings, from_command_line
+
+_EXIT_CANNOT_START = 2
+
+
+def main() -> NoReturn:
+    """Run the server until it is told to stop; exit 0 then, 1 when the engine died, 2 when it could not start."""
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """The same with arguments and environment given."""
+    try:
+        settings = from_command_line(argv, environ)
+        configure_logging(settings.log_level, texts=settings.log_texts)
+        sockets = _bind_all(settings)
+        checkpoint = model_store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
+        composition = create_app(settings, build_engine(settings, checkpoint), checkpoint)
+    except (SettingsError, ModelStoreError, KeyFileError, _CannotListenError) as error:
+        print(f"limrank-serve: {error}", file=sys.stderr)  # noqa: T201 - a person reads it, not a log
+        return _EXIT_CANNOT_START
+    return uvloop.run(_serve(settings, composition, sockets))
+
+
+class _CannotListenError(Exception):
+    """The address cannot be bound. The message says why and what to do."""
+
+
+def _bind_all(settings: Settings) -> list[socket.socket]:
+    """The sockets of the service and, where they have a port of their own, of the metrics."""
+    ports = [settings.port] if settings.metrics_port is None else [settings.port, settings.metrics_port]
+    return [_bind(settings.host, port) for port in ports]
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        return bind(host, port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _CannotListenError(f"cannot listen on {host}:{port}: {reason}; choose another with --port.") from error
+
+
+async def _serve(settings: Settings, composition: Composition, sockets: Sequence[socket.socket]) -> int:
+    apps: list[ASGIApp] = [composition.app, metrics_app(composition.metrics)]
+    listeners = [Listener(app, bound) for app, bound in zip(apps, sockets, strict=False)]
+    return await serve(composition, listeners, Drain(settings.drain_delay, settings.drain_budget))
+
+
+if __name__ == "__main__":
+    main()
