@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Unauthorized
 from service.metrics import Metrics
 from service.probes import PROBE_PATHS, route_path
+from service.wire.shape import error_body
 
 # Longer than any key a key file may hold; what exceeds it is not looked at.
 MAX_AUTHORIZATION_BYTES = 4096
@@ -91,25 +91,24 @@ class AuthMiddleware:
 
 
 async def _refuse(scope: Scope, send: Send) -> None:
-    """401, or for a websocket without the extension for such answers the close that servers turn into 403."""
+    """401, or for a websocket without the extension for such answers the close that servers turn into 403.
+
+    Before the key is known the body is not read, so its shape is not known: the answer is the superset.
+    """
     kind = "http"
     if scope["type"] == "websocket":
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008})
             return
         kind = "websocket.http"
-    body = _body(scope.get("state", {}).get("request_id") or uuid.uuid4().hex)
+    state = scope.setdefault("state", {})
+    error = state["error"] = Unauthorized("A valid key is needed: send it as 'Authorization: Bearer <key>'.")
+    status, fields = error_body(error, None, state.get("request_id"))
+    body = orjson.dumps(fields)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"www-authenticate", b"Bearer"),
     ]
-    await send({"type": f"{kind}.response.start", "status": Unauthorized.status, "headers": headers})
+    await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
     await send({"type": f"{kind}.response.body", "body": body})
-
-
-def _body(request_id: str) -> bytes:
-    """The superset of error bodies: before the key is known the body is not read, so its shape is not known."""
-    message = "A valid key is needed: send it as 'Authorization: Bearer <key>'."
-    error = {"message": message, "type": Unauthorized.kind, "param": None, "code": Unauthorized.status}
-    return json.dumps({"message": message, "detail": message, "error": error, "id": request_id}).encode()

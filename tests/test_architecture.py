@@ -20,7 +20,7 @@ IMPORTERS = {
     "trl": {"trainer.train_sft"},
     "peft": {"service.adapter_merge", "trainer.lora_model"},
     "gguf": {"service.gguf_conversion"},
-    "opentelemetry": {"service.tracing"},
+    "opentelemetry": {"service.otel_spans"},
 }
 
 
