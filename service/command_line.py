@@ -113,7 +113,9 @@ def _flags(parser: argparse.ArgumentParser, knobs: type[BaseModel], argv: Sequen
     found, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0].split("=")[0]
-        raise SettingsError(f"{flag} is no flag{_did_you_mean(flag, map(_flag, knobs.model_fields))} --help lists all.")
+        raise SettingsError(
+            f"{flag} is no flag{_did_you_mean(flag, map(_flag, knobs.model_fields), '--')} --help lists all."
+        )
     return vars(found)
 
 
@@ -126,7 +128,7 @@ def _environment(
         if not name.startswith(prefix) or name.startswith(tuple(foreign)) or _of_kubernetes(name, value):
             continue
         if name not in known:
-            raise SettingsError(f"{name} is no setting{_did_you_mean(name, known)} --help lists all.")
+            raise SettingsError(f"{name} is no setting{_did_you_mean(name, known, prefix)} --help lists all.")
         if value.strip():
             ours[known[name]] = value
     return ours
@@ -140,9 +142,10 @@ def _flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else "."
+def _did_you_mean(name: str, known: Iterable[str], prefix: str) -> str:
+    """Compared without what all of them share, which would make any name look close."""
+    close = difflib.get_close_matches(name.removeprefix(prefix), [each.removeprefix(prefix) for each in known], n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else "."
 
 
 def _sentences(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:
