@@ -1,0 +1,143 @@
+"""Pointwise records of one question: its answer, what BM25 falls for, and, for a share, an instruction's reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from contract.records import Difficulty, Intent, NegativeType, Record
+from synth.medquad.aspects import Aspect
+from synth.medquad.candidates import Candidate, Candidates
+from synth.medquad.instructions import INSTRUCTIONS, OTHER_ASPECT, Instruction
+from synth.medquad.questions import Answer
+from synth.medquad.relation import Relation, same_focus
+from synth.medquad.traces import answering, passing, wrong_focus, wrong_type
+from synth.medquad.wording import choose, draw
+
+SOURCE = "medquad"
+LICENCE = "CC-BY-4.0"
+DOMAIN = "healthcare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordShares:
+    """How many records of which kind a question gives; shares are parts of the questions, by a seeded draw."""
+
+    wrong_type: int = 2
+    passing_share: float = 0.4
+    wrong_focus: int = 1
+    instruction_share: float = 0.4
+
+
+def question_records(found: Candidates, shares: RecordShares) -> Iterator[Record]:
+    """The records of one question: plain ones first, then those with an instruction."""
+    yield from _plain(found, shares)
+    if draw(found.question.id, "instruction") < shares.instruction_share:
+        yield from _instructed(found)
+
+
+def _plain(found: Candidates, shares: RecordShares) -> Iterator[Record]:
+    question = found.question
+    place = int(draw(question.id, "positive") * len(found.positives))
+    answer = found.positives[place][1]
+    key = f"{question.id}/{answer.id}"
+    intent = Intent.INDIRECT if answer.only_links else Intent.DIRECT
+    yield replace(_record(found, answer, "plain", answering(question, answer, key)), intent=intent)
+    for candidate in found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)[: shares.wrong_type]:
+        trace = wrong_type(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        yield _negative(found, candidate, trace, NegativeType.RIGHT_FOCUS_WRONG_TYPE)
+    if draw(question.id, "passing") < shares.passing_share:
+        for candidate in found.of(Relation.RIGHT_FOCUS_PASSING)[:1]:
+            trace = passing(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+            yield _negative(found, candidate, trace, NegativeType.PARTIAL)
+    for candidate in _on_another_focus(found)[: shares.wrong_focus]:
+        trace = wrong_focus(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        same = candidate.answer.aspect == question.aspect
+        yield _negative(found, candidate, trace, NegativeType.WRONG_ENTITY if same else candidate.found_by)
+
+
+def _on_another_focus(found: Candidates) -> list[Candidate]:
+    """Mostly the same question about another subject; for one question in five something further off."""
+    near, far = found.of(Relation.WRONG_FOCUS_RIGHT_TYPE), found.of(Relation.WRONG_BOTH)
+    return far + near if draw(found.question.id, "far") < 0.2 else near + far
+
+
+def _instructed(found: Candidates) -> Iterator[Record]:
+    """One relevant and one irrelevant passage under one instruction: the first, in a seeded order, that has both."""
+    for instruction in sorted(INSTRUCTIONS, key=lambda one: draw(found.question.id, one.name)):
+        pair = _pair(found, instruction)
+        if pair:
+            yield from pair
+            return
+
+
+def _pair(found: Candidates, instruction: Instruction) -> list[Record]:
+    aspect = _aspect_for(found, instruction)
+    if aspect is None:
+        return []
+    pool = _pool(found, instruction)
+    picked: dict[bool, Answer] = {}
+    for answer in pool:
+        counts = instruction.counts(found.question, answer, aspect)
+        if counts is not None:
+            picked.setdefault(counts, answer)
+    if len(picked) < 2 and not instruction.alone:
+        return []
+    return [_instructed_record(found, answer, instruction, aspect, counts) for counts, answer in picked.items()]
+
+
+def _pool(found: Candidates, instruction: Instruction) -> list[Answer]:
+    """Passages in the order in which they are tried: those that the instruction turns round come first."""
+    answers = [answer for _, answer in found.positives]
+    same = [c.answer for c in found.of(Relation.RIGHT_FOCUS_PASSING) + found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)]
+    other = [c.answer for c in found.of(Relation.WRONG_FOCUS_RIGHT_TYPE) + found.of(Relation.WRONG_BOTH)]
+    if instruction is OTHER_ASPECT:
+        return answers + same + other
+    return same + other + answers if draw(found.question.id, "turned") < 0.7 else answers + other + same
+
+
+def _aspect_for(found: Candidates, instruction: Instruction) -> Aspect | None:
+    """The aspect an instruction is about: the question's own, or for `other-aspect` one that a candidate treats."""
+    if instruction is not OTHER_ASPECT:
+        return found.question.aspect
+    others = [c.answer.aspect for c in found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)]
+    return choose(others, found.question.id, "aspect") if others else None
+
+
+def _instructed_record(
+    found: Candidates, answer: Answer, instruction: Instruction, aspect: Aspect, relevant: bool
+) -> Record:
+    key = f"{found.question.id}/{answer.id}/{instruction.name}"
+    record = replace(
+        _record(found, answer, instruction.name, instruction.trace(found.question, answer, aspect, key, relevant)),
+        instruction=instruction.text(found.question, aspect, f"{found.question.id}/{instruction.name}"),
+        relevant=relevant,
+        intent=instruction.intent,
+        difficulty=Difficulty.INSTRUCTION,
+    )
+    return record if relevant else replace(record, negative_type=_instructed_type(found, answer))
+
+
+def _instructed_type(found: Candidates, answer: Answer) -> NegativeType:
+    same = same_focus(found.question, answer)
+    return NegativeType.SAME_TOPIC_OTHER_INTENT if same else NegativeType.WRONG_ENTITY
+
+
+def _negative(found: Candidates, candidate: Candidate, trace: str, negative_type: NegativeType) -> Record:
+    record = _record(found, candidate.answer, "plain", trace)
+    return replace(record, relevant=False, negative_type=negative_type)
+
+
+def _record(found: Candidates, answer: Answer, kind: str, trace: str) -> Record:
+    return Record(
+        id=f"{SOURCE}/{found.question.id}/{answer.id}/{kind}",
+        query=found.question.text,
+        passage=answer.text,
+        relevant=True,
+        trace=trace,
+        source=SOURCE,
+        licence=LICENCE,
+        domain=DOMAIN,
+        difficulty=Difficulty.DIRECT,
+        intent=Intent.DIRECT,
+    )
