@@ -22,12 +22,12 @@ def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dic
     }
     if endpoint.temperature is not None:
         body["temperature"] = endpoint.temperature
-    if way is Structured.JSON_SCHEMA:
+    if way == "json_schema":
         schema = {"name": question.schema_name, "strict": True, "schema": question.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     else:
         messages[-1]["content"] += f"\n\n{IN_WORDS}{json.dumps(question.schema)}"
-    if way is Structured.JSON_OBJECT:
+    if way == "json_object":
         body["response_format"] = {"type": "json_object"}
     return body | endpoint.extra_body
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
-class Structured(StrEnum):
-    """How an endpoint is held to JSON. `auto` begins with `json_schema` and steps down when the endpoint refuses it."""
-
-    AUTO = "auto"
-    JSON_SCHEMA = "json_schema"
-    JSON_OBJECT = "json_object"
-    PROMPT = "prompt"
+Structured = Literal["auto", "json_schema", "json_object", "prompt"]
+"""How an endpoint is held to JSON. `auto` begins with `json_schema` and steps down where the endpoint refuses it."""
 
 
 class Endpoint(BaseModel):
@@ -22,33 +15,39 @@ class Endpoint(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: str = Field("https://api.openai.com/v1", description="address up to and with /v1")
-    model: str = Field("", description="model name as the endpoint knows it")
+    base_url: str = Field(default="https://api.openai.com/v1", description="address up to and with /v1")
+    model: str = Field(default="", description="model name as the endpoint knows it")
     key_variable: str = Field(
-        "OPENAI_API_KEY", description="name of the environment variable that holds the key; empty: no key"
+        default="OPENAI_API_KEY", description="name of the environment variable that holds the key; empty: no key"
     )
-    structured: Structured = Field(Structured.AUTO, description="how the endpoint is held to JSON")
-    temperature: float | None = Field(None, ge=0, le=2, description="sampling temperature; unset: the endpoint's own")
-    max_tokens: int = Field(2048, ge=16, description="longest reply in tokens, reasoning included")
+    structured: Structured = Field(default="auto", description="how the endpoint is held to JSON")
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="sampling temperature; unset: the endpoint's own"
+    )
+    max_tokens: int = Field(default=2048, ge=16, description="longest reply in tokens, reasoning included")
     max_tokens_name: str = Field(
-        "max_tokens", pattern="^max_(completion_)?tokens$", description="what the endpoint calls that limit"
+        default="max_tokens", pattern="^max_(completion_)?tokens$", description="what the endpoint calls that limit"
     )
     extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request's body")
-    concurrency: int = Field(16, ge=1, le=4096, description="requests in flight at a time")
+    concurrency: int = Field(default=16, ge=1, le=4096, description="requests in flight at a time")
     processes: int = Field(
-        1, ge=1, le=64, description="client processes that share the requests; one sends about 700 a second"
+        default=1, ge=1, le=64, description="client processes that share the requests; one sends about 700 a second"
     )
-    requests_per_minute: int | None = Field(None, ge=1, description="most requests in any 60 seconds")
-    tokens_per_minute: int | None = Field(None, ge=1, description="most prompt and reply tokens in 60 seconds")
-    timeout: float = Field(120.0, gt=0, description="seconds to wait for a reply")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="most requests in any 60 seconds")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="most prompt and reply tokens in 60 seconds")
+    timeout: float = Field(default=120.0, gt=0, description="seconds to wait for a reply")
     retries: int = Field(
-        5, ge=0, le=50, description="times a request is sent again after 429, 5xx, a timeout or a break"
+        default=5, ge=0, le=50, description="times a request is sent again after 429, 5xx, a timeout or a break"
     )
     replies: int = Field(
-        2, ge=1, le=20, description="replies paid for before an input that gets no usable one is given up"
+        default=2, ge=1, le=20, description="replies paid for before an input that gets no usable one is given up"
     )
-    price_prompt: float = Field(0.0, ge=0, description="price of a million prompt tokens")
-    price_completion: float = Field(0.0, ge=0, description="price of a million reply tokens")
+    price_prompt: float = Field(default=0.0, ge=0, description="price of a million prompt tokens")
+    price_completion: float = Field(default=0.0, ge=0, description="price of a million reply tokens")
+
+    @property
+    def priced(self) -> bool:
+        return self.price_prompt > 0 or self.price_completion > 0
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """In the currency of the prices."""

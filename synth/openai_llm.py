@@ -21,7 +21,7 @@ from synth.errors import BadSettings, EndpointFailed
 from synth.llm import NoReply, Question, Reply, estimate_tokens
 from synth.rate_limits import Pace
 
-STEPS = (Structured.JSON_SCHEMA, Structured.JSON_OBJECT, Structured.PROMPT)
+WAYS: tuple[Structured, ...] = ("json_schema", "json_object", "prompt")
 QUESTION_AT_FAULT = (400, 413, 422)
 SHOWN = 300  # characters of an endpoint's own words in a sentence
 
@@ -31,7 +31,7 @@ class OpenAILLM:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._ways: tuple[Structured, ...] = STEPS if endpoint.structured is Structured.AUTO else (endpoint.structured,)
+        self._ways: tuple[Structured, ...] = WAYS if endpoint.structured == "auto" else (endpoint.structured,)
         self._requests = Pace(endpoint.requests_per_minute) if endpoint.requests_per_minute else None
         self._tokens = Pace(endpoint.tokens_per_minute) if endpoint.tokens_per_minute else None
         self._usual_completion = endpoint.max_tokens / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -60,6 +61,7 @@ def read_answer(reply: Reply, shape: type[Shape]) -> Shape:
         raise Unusable("wrong_shape", _short(f"{place}: {first['msg']}")) from None
 
 
+@cache
 def schema_of(shape: type[Answer]) -> Mapping[str, Any]:
     """The JSON schema an endpoint is asked to keep, every field required and no other allowed."""
     return shape.model_json_schema()

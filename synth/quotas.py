@@ -1,0 +1,27 @@
+"""Shares turned into exact counts, dealt out in a seeded order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str)
+
+
+def counts(total: int, shares: Mapping[Name, float]) -> dict[Name, int]:
+    """`total` split by `shares` (any positive scale) by largest remainder: the sum is exact, each count within 1."""
+    whole = sum(shares.values())
+    exact = {name: total * share / whole for name, share in shares.items()}
+    rounded = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(shares, key=lambda name: (rounded[name] - exact[name], name))
+    for name in by_remainder[: total - sum(rounded.values())]:
+        rounded[name] += 1
+    return rounded
+
+
+def deal(total: int, shares: Mapping[Name, float], seed: str) -> Sequence[Name]:
+    """`total` names in the counts of `shares`, shuffled by `seed`; the same arguments give the same sequence."""
+    names = [name for name, count in counts(total, shares).items() for _ in range(count)]
+    random.Random(seed).shuffle(names)  # noqa: S311 - a draw, no secret
+    return names
