@@ -16,8 +16,9 @@ from service.app import Composition, create_app
 from service.checkpoint import ModelStoreError
 from service.command_line import SettingsError
 from service.engines import build_engine
-from service.keys import KeyFileError
+from service.keys import KeyFile, KeyFileError
 from service.logs import configure_logging
+from service.metrics import Metrics
 from service.probes import metrics_app
 from service.server import Drain, Listener, bind, serve
 from service.settings import Settings, from_command_line
@@ -36,6 +37,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = from_command_line(argv, environ)
         configure_logging(settings.log_level, texts=settings.log_texts)
         sockets = _bind_all(settings)
+        _check_keys(settings)
         checkpoint = model_store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
         composition = create_app(settings, build_engine(settings, checkpoint), checkpoint)
     except (SettingsError, ModelStoreError, KeyFileError, _CannotListenError) as error:
@@ -52,6 +54,12 @@ def _bind_all(settings: Settings) -> list[socket.socket]:
     """The sockets of the service and, where they have a port of their own, of the metrics."""
     ports = [settings.port] if settings.metrics_port is None else [settings.port, settings.metrics_port]
     return [_bind(settings.host, port) for port in ports]
+
+
+def _check_keys(settings: Settings) -> None:
+    """Find a key file that cannot be used before a model is loaded. Raise KeyFileError."""
+    if settings.keys_file is not None:
+        KeyFile(settings.keys_file, Metrics(), settings.documents_per_minute)
 
 
 def _bind(host: str, port: int) -> socket.socket:

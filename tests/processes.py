@@ -1,0 +1,87 @@
+"""Server processes for tests: started on a free port, waited for, and ended by their own id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(slots=True)
+class ServerProcess:
+    """A running server: where it listens, its process and the file its log goes to."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def get(self, path: str, **kwargs: object) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30, **kwargs)  # type: ignore[arg-type]
+
+    def rerank(self, body: object, *, timeout: float = 60, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return httpx.post(f"{self.url}/rerank", json=body, timeout=timeout, headers=headers)
+
+    def metric(self, name: str) -> float:
+        """The value of a series without labels, or the sum over its labels."""
+        lines = self.get("/metrics").text.splitlines()
+        values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
+        assert values, f"no series {name}"
+        return sum(values)
+
+    def wait_for(self, name: str, value: float, seconds: float) -> None:
+        """Wait until a metric has a value; fail after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.metric(name) != value:
+            assert time.monotonic() < deadline, f"{name} is {self.metric(name)}, not {value}, after {seconds} s"
+            time.sleep(0.02)
+
+    def stop(self, seconds: float = 20) -> int:
+        """Ask it to stop as a supervisor does; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without settings of ours that a developer may have set."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LIMRANK_")} | more
+
+
+@contextmanager
+def server(
+    module: str, port: int, folder: Path, *arguments: str, ready_within: float = 60.0, **environment: str
+) -> Iterator[ServerProcess]:
+    """Run `python -m module --port ...`, wait until it is ready, and make sure that it has ended afterwards."""
+    log = folder / "server.log"
+    command: Sequence[str] = (sys.executable, "-m", module, "--port", str(port), *arguments)
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
+    running = ServerProcess(f"http://127.0.0.1:{port}", process, log)
+    try:
+        _wait_until_ready(running, ready_within)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _wait_until_ready(running: ServerProcess, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert running.process.poll() is None, f"it exited {running.process.returncode}:\n{running.log.read_text()}"
+        try:
+            if running.get("/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"not ready within {seconds} s:\n{running.log.read_text()[-4000:]}")
