@@ -22,11 +22,13 @@ def resolve(
     revision: str | None = None,
     cache_dir: Path | None = None,
     weights: Path = embedded_model.WEIGHTS,
+    gguf: Path | None = None,
 ) -> Checkpoint:
     """The checkpoint that `model` names, on this disk and checked: an embedded model, a folder, or a hub id.
 
     None is the embedded default. A folder wins over a hub id of the same spelling. `revision` is a branch, tag or
-    commit and only for hub ids; `cache_dir` is where the embedded model is converted to. Raise ModelStoreError.
+    commit and only for hub ids; `cache_dir` is where the embedded model is converted to. `weights` (a folder of
+    adapters) and `gguf` stand in for what the installed packages carry. Raise ModelStoreError.
     """
     model = model or embedded_model.default_name(weights)
     adapters = embedded_model.adapters(weights)
@@ -35,8 +37,8 @@ def resolve(
     if revision is not None and not on_hub:
         raise ModelStoreError(f"Model {model!r} does not come from the hub, so it has no revision {revision!r}.")
     if embedded:
-        gguf = embedded_model.packaged_gguf()
-        folder = embedded_model.prepare(gguf, cache_dir or default_cache_dir(), adapters.get(model))
+        source = gguf or embedded_model.packaged_gguf()
+        folder = embedded_model.prepare(source, cache_dir or default_cache_dir(), adapters.get(model))
         return open_checkpoint(folder, model)
     if on_hub:
         folder = download(model, revision)
