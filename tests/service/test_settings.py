@@ -72,7 +72,7 @@ def test_an_empty_environment_value_counts_as_absent() -> None:
         ([], {"LIMRANK_ZZZ": "3"}, "LIMRANK_ZZZ is no setting."),
         (["--max-document", "3"], {}, "--max-document is no flag; did you mean --max-documents?"),
         (["--max-document=3"], {}, "--max-document is no flag; did you mean --max-documents?"),
-        (["serve"], {}, "serve is no flag."),
+        (["xyz"], {}, "xyz is no flag."),
         (["--port"], {}, "Argument --port: expected one argument"),
         (["--port", "x"], {}, "--port 'x' should be a valid integer"),
         ([], {"LIMRANK_PORT": "99999"}, "LIMRANK_PORT='99999' should be less than or equal to 65535."),
@@ -167,7 +167,7 @@ def test_settings_do_not_read_the_environment_by_themselves(monkeypatch: pytest.
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().port = 1  # type: ignore[misc]
+        Settings().port = 1
 
 
 def test_the_parser_needs_no_abbreviations() -> None:
