@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from tokenizers import Tokenizer
 
 from contract.prompt import LIMRANK
 from contract.segments import Segments
+from service.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 
 
@@ -16,8 +15,8 @@ from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     if request.param == "qwen2.5":
         return qwen_tokenizer()
-    folder: Path = request.getfixturevalue("embedded_folder")
-    return folder_tokenizer(folder)
+    checkpoint: Checkpoint = request.getfixturevalue("embedded_checkpoint")
+    return folder_tokenizer(checkpoint.folder)
 
 
 @pytest.fixture(scope="session")
