@@ -75,6 +75,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and nothing asks for them
         self.registry = registry or CollectorRegistry()
+        self._with_engine = False
         ProcessCollector(registry=self.registry)
         self._build_requests()
         self._build_documents()
@@ -156,6 +157,7 @@ class Metrics:
 
     def include_engine(self, registry: CollectorRegistry, prefix: str) -> None:
         """Show the engine's own series (vLLM's `vllm:`, kept in prometheus_client's default registry) beside ours."""
+        self._with_engine = True
         self.registry.register(EngineSeries(registry, prefix))
 
     def request_finished(self, route: str, shape: str, code: int, seconds: float, documents: int) -> None:
@@ -186,8 +188,12 @@ class Metrics:
                 self.reasoning_tokens.observe(verdict.reasoning_tokens)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The exposition and its content type, in the newest format that the `Accept` header allows."""
-        encode, content_type = choose_encoder(accept)
+        """The exposition and its content type, in the newest format that the `Accept` header allows.
+
+        With an engine's series always the plain one: prometheus_client 0.26 turns the colon of `vllm:` into an
+        underscore in OpenMetrics samples (not in their HELP and TYPE), so that they would be under another name.
+        """
+        encode, content_type = choose_encoder("" if self._with_engine else accept)
         return encode(self.registry), content_type
 
 

@@ -10,7 +10,7 @@ from service.auth import Key
 from service.errors import BodyTooLarge, TooManyRequests
 
 # After exactly `retry_after` seconds a float sum may fall short by rounding.
-_ROUNDING = 1e-6
+_ROUNDING = 1e-3
 
 
 @dataclass(slots=True)
