@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.clients.live_service import DOCUMENTS, QUERY, SLOW_KEY, LiveService
+from tests.requirements_check import require
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -70,11 +68,8 @@ def snippets(script: str) -> list[str]:
 
 def run_client(script: str, service: LiveService, folder: Path) -> Answers:
     """Run `script` against `service`; its snippets get the service's address and key in place of the page's."""
-    python = (
-        ROOT / f".venv-clients-{ENVIRONMENTS[script]}" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    )
-    if not python.exists():
-        pytest.skip(f"{python.parents[1].name} is not there; run `make clients` to build it.")
+    python = ROOT / f".venv-clients-{ENVIRONMENTS[script]}" / "bin" / "python"
+    require("clients", present=python.exists(), remedy=f"run `make clients` to build {python.parents[1].name}")
     programs = []
     for number, text in enumerate(snippets(script)):
         programs.append(folder / f"{script}_{number}.py")

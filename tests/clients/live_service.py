@@ -76,6 +76,8 @@ def live_service(folder: Path) -> Iterator[LiveService]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIMRANK_")}
     command = [sys.executable, "-m", "service.main", "--port", url.rpartition(":")[2], "--drain-delay", "0"]
     command += ["--keys-file", str(keys), "--max-documents", str(MAX_DOCUMENTS)]
+    if cache := os.environ.get("LIMRANK_TEST_CACHE"):
+        command += ["--cache-dir", cache]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:

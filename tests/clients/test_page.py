@@ -8,8 +8,6 @@ import pytest
 
 from tests.clients.client_runs import ADDRESS_IN_DOCS, ENVIRONMENTS, KEY_IN_DOCS, PAGE, ROOT, SCRIPTS, snippets
 
-VERSIONS = re.findall(r"^\| \[?([\w-]+)[^|]*\| (\d+(?:\.\d+)+) \|", PAGE.read_text(), re.MULTILINE)
-
 
 def test_every_program_on_the_page_is_run() -> None:
     run = [text for script in ENVIRONMENTS for text in snippets(script)]
@@ -26,7 +24,7 @@ def test_every_script_has_a_program_on_the_page(script: str) -> None:
 @pytest.mark.parametrize("environment", sorted(set(ENVIRONMENTS.values())))
 def test_the_page_names_the_pinned_versions(environment: str) -> None:
     pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)", _text(environment, "in"), re.MULTILINE))
-    named = dict(VERSIONS)
+    named = dict(re.findall(r"^\| \[?([\w-]+)[^|]*\| (\d+(?:\.\d+)+) \|", PAGE.read_text(), re.MULTILINE))
     assert pins
     assert {package: named.get(package) for package in pins} == pins
 
