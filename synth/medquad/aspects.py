@@ -68,7 +68,8 @@ ASPECTS = {
             lacks="how to treat {x}",
             topic="the treatment of {x}",
             hint=r"\b(?:treat|therap|manage|medicat|medicine|drugs?\b|surg|transplant|resources address|relie[fv]|"
-            r"antibiotic|cure|care\b|operation|vaccin)",
+            r"antibiotic|cure|care\b|operation|vaccin|transfus|support|replac|diet|supplement|hospital|avoid|dialysis|"
+            r"chemo|radiation|inject|removed?\b|steroid)",
             sign=r"\b(?:treat(?:ed|ment|ments|ing)|therap(?:y|ies)|surgery|transplant|antibiotics)\b",
         ),
         _aspect(
@@ -91,8 +92,9 @@ ASPECTS = {
             r"adults|children|americans)|in \d[\d,]+|prevalence|incidence|rare\b|rarely|common|frequen|how many|"
             r"cases\b|million|estimated|reported|number of|individuals (?:have|worldwide)|affects?\b|occurs? in|"
             r"described in|unusual|few|most|many)",
-            sign=r"\b(?:prevalence|incidence|1 in \d|in \d{1,3},\d{3}|per (?:100,000|million)|rare\b|cases have been|"
-            r"affects? (?:about|an estimated|approximately|more than)|million (?:people|americans))",
+            sign=r"\b(?:prevalence|incidence|1 in \d|in \d{1,3},\d{3}|per (?:100,000|million)|cases have been|"
+            r"affects? (?:about|an estimated|approximately|more than)|million (?:people|americans)|"
+            r"rare,? (?:\w+ )?(?:disease|disorder|condition|form|type))",
         ),
         _aspect(
             "genetic changes",
@@ -119,7 +121,7 @@ ASPECTS = {
             topic="the causes of {x}",
             hint=r"\b(?:caus|due to|result(?:s|ed|ing)? (?:from|in|when)|mutat|trigger|leads? to|because|occurs when|"
             r"develops when|reason|responsible|contribut|spread|linked|factor|infect|genes?\b|genetic|inherit|born)",
-            sign=r"\b(?:cause[sd]? by|causes?|due to|results? from)\b",
+            sign=r"\b(?:caused by|causes? of|due to|results? from)\b",
         ),
         _aspect(
             "exams and tests",
@@ -159,7 +161,7 @@ ASPECTS = {
             topic="who is at risk for {x}",
             hint=r"\b(?:risk|likely|susceptib|common|affects? |anyone|who (?:gets?|develops?)|chance|ages?\b|prone|"
             r"population|endemic|distribut|occurs? in|found in|exposure|exposed|people (?:who|with)|travel|more often)",
-            sign=r"\b(?:risk|more likely|more common in|susceptible)\b",
+            sign=r"\b(?:risk factors?|risk (?:of|for)|at (?:higher |increased )?risk|more likely to|more common in)\b",
         ),
         _aspect(
             "prevention",
@@ -177,7 +179,7 @@ ASPECTS = {
             lacks="what to do about {x}",
             topic="what to do about {x}",
             hint=r"\w",
-            sign=r"\b(?:should|can help|talk (?:to|with))\b",
+            sign=r"(?!)",  # advice has no words of its own
         ),
         _aspect(
             "stages",

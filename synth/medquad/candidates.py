@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from contract.records import NegativeType
 from synth.medquad.questions import Answer, Question
@@ -64,13 +65,17 @@ def _sorted(question: Question, answers: Sequence[Answer], hits: Mapping[Negativ
     sound = [(place, answer) for place, answer in positives if _sound(question, answer)]
     found = Candidates(question, sound)
     seen = set(question.answered_by)
-    for kind, rows in hits.items():
-        for hit in rows:
-            if hit.index not in seen:
-                seen.add(hit.index)
-                candidate = Candidate(hit.index, answers[hit.index], kind)
-                found.of(relation(question, candidate.answer)).append(candidate)
+    for place, kind in _in_turn(hits):
+        if place not in seen:
+            seen.add(place)
+            found.of(relation(question, answers[place])).append(Candidate(place, answers[place], kind))
     return found
+
+
+def _in_turn(hits: Mapping[NegativeType, Sequence[Hit]]) -> Iterator[tuple[int, NegativeType]]:
+    """The first stages' best hits, then their second best, and so on."""
+    for turn in zip_longest(*([(hit.index, kind) for hit in rows] for kind, rows in hits.items())):
+        yield from (found for found in turn if found is not None)
 
 
 def _sound(question: Question, answer: Answer) -> bool:

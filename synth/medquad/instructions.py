@@ -59,23 +59,33 @@ def _any_aspect(question: Question, answer: Answer, _: Aspect) -> bool | None:
 
 def _dedicated(question: Question, answer: Answer, aspect: Aspect) -> bool | None:
     about = _about(question, answer)
-    if not about or answer.aspect == aspect:
+    if not about:
         return about
+    if answer.aspect == aspect:
+        return _says_it(answer)
     return None if standing(answer, aspect) is Standing.UNCLEAR else False
 
 
 def _mention(question: Question, answer: Answer, aspect: Aspect) -> bool | None:
     about = _about(question, answer)
-    if not about or answer.aspect == aspect:
+    if not about:
         return about
+    if answer.aspect == aspect:
+        return _says_it(answer)
     return {Standing.SILENT: False, Standing.PASSING: True, Standing.UNCLEAR: None}[standing(answer, aspect)]
 
 
 def _other_subjects(question: Question, answer: Answer, aspect: Aspect) -> bool | None:
-    about = _about(question, answer)
-    if about is None or answer.aspect == aspect:
-        return None if about is None else True
+    if _about(question, answer) is None:
+        return None
+    if answer.aspect == aspect:
+        return _says_it(answer)
     return False if standing(answer, aspect) is Standing.SILENT else None
+
+
+def _says_it(answer: Answer) -> bool | None:
+    """A list of links is on its aspect and yet says nothing: neither reading can be vouched for."""
+    return None if answer.only_links else True
 
 
 def _no_link_lists(question: Question, answer: Answer, aspect: Aspect) -> bool | None:
