@@ -49,10 +49,11 @@ def probe_router(lifecycle: Lifecycle, metrics: Metrics, *, with_metrics: bool) 
         body = {"status": "not ready", "reason": lifecycle.reason}
         return JSONResponse(body, 503, headers={"Retry-After": _READY_RETRY_AFTER_SECONDS})
 
-    for path in LIVE_PATHS:
-        router.add_api_route(path, live, methods=list(_METHODS), include_in_schema=path == LIVE_PATHS[0])
-    for path in READY_PATHS:
-        router.add_api_route(path, ready, methods=list(_METHODS), include_in_schema=path == READY_PATHS[0])
+    for paths, endpoint in ((LIVE_PATHS, live), (READY_PATHS, ready)):
+        for path in paths:
+            # Two routes: the page of a route with two methods has the same operation id twice, which is an error.
+            router.add_api_route(path, endpoint, methods=["GET"], include_in_schema=path == paths[0])
+            router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     if with_metrics:
         router.add_route(METRICS_PATH, _metrics_endpoint(metrics), methods=list(_METHODS), include_in_schema=False)
     return router

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, MinLen
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.body import json_kind
@@ -46,9 +46,9 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-NonBlank = Annotated[str, AfterValidator(_not_blank)]
-Count = Annotated[int, BeforeValidator(_whole), Ge(0)]
-PositiveCount = Annotated[int, BeforeValidator(_whole), Ge(1)]
+NonBlank = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+Count = Annotated[int, Ge(0), BeforeValidator(_whole)]
+PositiveCount = Annotated[int, Ge(1), BeforeValidator(_whole)]
 Texts = Annotated[list[str], MinLen(1), FailFast()]
 Documents = Annotated[list[str | dict[str, Any]], MinLen(1), FailFast()]
 

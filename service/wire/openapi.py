@@ -14,15 +14,10 @@ from service.wire.tei import TeiBody
 _DESCRIPTION = (
     "The body decides: `documents` for clients of Cohere, Jina and Voyage, `texts` for those of "
     "text-embeddings-inference, `passages` for those of NVIDIA's NIM. Fields that are null count as absent, "
-    "fields not listed are ignored. `return_documents` is false on every path unless asked for."
+    "fields not listed are ignored. `return_documents` is false on every path unless asked for. "
+    "The header `X-Request-Timeout-Ms`, a whole number above 0, says how many milliseconds after the body's last byte "
+    "the answer is of use; it is no parameter here, because a small one rightly gets 503 or 504 for any body."
 )
-_TIMEOUT = {
-    "name": "X-Request-Timeout-Ms",
-    "in": "header",
-    "required": False,
-    "description": "Milliseconds from the body's last byte in which the caller wants the answer.",
-    "schema": {"type": "integer", "minimum": 1},
-}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait before a retry.", "schema": {"type": "integer"}}}
 _ERRORS: dict[int, str] = {
     400: "A field does not fit, or the body is not JSON",
@@ -42,7 +37,7 @@ _TEI_ERRORS: dict[int, str] = {
 
 
 def rerank_operation(limits: WireLimits) -> dict[str, Any]:
-    """`openapi_extra` of the rerank paths: the three bodies and the timeout header."""
+    """`openapi_extra` of the rerank paths: the three bodies."""
     bodies = [
         _schema(CohereBody, "documents", limits),
         _schema(TeiBody, "texts", limits),
@@ -51,7 +46,6 @@ def rerank_operation(limits: WireLimits) -> dict[str, Any]:
     content = {"application/json": {"schema": {"anyOf": bodies}}}
     return {
         "description": _DESCRIPTION,
-        "parameters": [_TIMEOUT],
         "requestBody": {"required": True, "content": content},
     }
 

@@ -1,0 +1,55 @@
+"""The OpenAPI page is true: requests made from it, fitting and not, get the answers it announces, and never a 5xx."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.routes import RERANK_PATHS
+from tests.service.wire.server import serving
+
+CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+MAX_DOCUMENTS = 50
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving(max_documents=MAX_DOCUMENTS) as url:
+        yield url
+
+
+def test_schemathesis_finds_nothing(url: str, tmp_path: Path) -> None:
+    options = [f"--checks={','.join(CHECKS)}", "--phases=coverage,fuzzing", "--max-examples=25", "--no-color"]
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", *options]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    assert "Coverage" in run.stdout, run.stdout[-4000:]
+
+
+def test_every_rerank_path_shows_the_three_bodies(url: str) -> None:
+    page = httpx.get(f"{url}/openapi.json").json()
+    for path in RERANK_PATHS:
+        schema = page["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        bodies = {body["title"]: body for body in schema["anyOf"]}
+        assert bodies["CohereBody"]["required"] == ["query", "documents"]
+        assert bodies["TeiBody"]["required"] == ["query", "texts"]
+        assert bodies["NimBody"]["required"] == ["query", "passages"]
+        assert bodies["CohereBody"]["properties"]["documents"]["maxItems"] == MAX_DOCUMENTS
+
+
+def test_every_reference_of_the_page_resolves(url: str) -> None:
+    page = httpx.get(f"{url}/openapi.json").json()
+    names = {f"#/components/schemas/{name}" for name in page["components"]["schemas"]}
+    used = {part.split('"')[0] for part in json.dumps(page).split('"$ref": "')[1:]}
+    assert used <= names
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_no_page_that_pulls_scripts_from_elsewhere(url: str, path: str) -> None:
+    assert httpx.get(f"{url}{path}").status_code == 404
