@@ -1,0 +1,1 @@
+"""Benches: ratios against a peer in the same run, never timed tests."""

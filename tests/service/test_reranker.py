@@ -1,0 +1,162 @@
+"""From a call to a ranking: order, defaults, warnings, counts, and whose limit is spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.admission import Admission, QueueLimits
+from service.auth import Key
+from service.engine import Mode, Status, Verdict
+from service.errors import BadRequest, TooManyRequests, Unavailable
+from service.lifecycle import Lifecycle, Phase
+from service.metrics import Metrics
+from service.ranking import Ranking, RerankCall
+from service.rate_limit import RateLimiter
+from service.reranker import Defaults, Reranker
+from service.throughput import Throughput
+from service.window import FairWindow
+from tests.fakes import ScriptedEngine
+
+DEFAULTS = Defaults(
+    model="m", mode=Mode.DIRECT, reasoning_tokens=64, most_reasoning_tokens=256, tokens_per_doc=None, timeout=60
+)
+KEY = Key("test", priority=0)
+
+
+class Service:
+    """A reranker over a scripted engine, and the parts a test looks at."""
+
+    def __init__(self, engine: ScriptedEngine, *, queue: int = 100, **defaults: Any) -> None:
+        self.engine = engine
+        self.lifecycle = Lifecycle()
+        self.lifecycle.phase = Phase.READY
+        self.metrics = Metrics()
+        throughput = Throughput()
+        window = FairWindow(engine, engine.window, throughput)
+        admission = Admission(window, self.lifecycle, QueueLimits(documents=queue, tokens=10**6), throughput)
+        self.limiter = RateLimiter()
+        self.reranker = Reranker(
+            admission, engine.capabilities, dataclasses.replace(DEFAULTS, **defaults), self.limiter, self.metrics
+        )
+
+    async def rank(self, passages: list[str], key: Key = KEY, timeout_ms: int | None = None, **fields: Any) -> Ranking:
+        call = RerankCall(query="q", passages=tuple(passages), documents=tuple(passages), **fields)
+        return await self.reranker.rank(call, key=key, received=time.monotonic(), timeout_ms=timeout_ms)
+
+
+def by_number(_: str, passage: str) -> float:
+    return float(passage)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.none() | st.integers(0, 40))
+async def test_results_descend_ties_by_index_and_are_exactly_as_many_as_asked(
+    numbers: list[int], top: int | None
+) -> None:
+    ranking = await Service(ScriptedEngine(log_odds=by_number)).rank([str(n) for n in numbers], top_n=top)
+    expected = sorted(range(len(numbers)), key=lambda i: (-numbers[i], i))
+    assert [result.index for result in ranking.results] == expected[: top or None]
+    assert ranking.prompt_tokens == 50 * len(numbers), "usage counts every document, also those not returned"
+
+
+async def test_relevance_is_absolute_and_never_scaled_by_its_neighbours() -> None:
+    service = Service(ScriptedEngine(log_odds=by_number))
+    alone = (await service.rank(["-3"])).results[0]
+    among = next(r for r in (await service.rank(["5", "-3", "1"])).results if r.index == 1)
+    assert (alone.log_odds, alone.relevance) == (among.log_odds, among.relevance)
+    assert alone.relevance == pytest.approx(0.0474, abs=1e-4)
+
+
+async def test_the_default_mode_is_the_servers_and_a_call_may_choose() -> None:
+    service = Service(ScriptedEngine(), mode=Mode.REASONING)
+    assert (await service.rank(["x"])).reasoning_tokens == 5
+    assert (await service.rank(["x"], mode=Mode.DIRECT)).reasoning_tokens == 0
+
+
+async def test_a_mode_the_model_has_not_is_a_clear_400() -> None:
+    service = Service(ScriptedEngine(modes=frozenset({Mode.DIRECT})))
+    with pytest.raises(BadRequest, match="mode 'reasoning' is not available") as refused:
+        await service.rank(["x"], mode=Mode.REASONING)
+    assert refused.value.field == "mode"
+
+
+async def test_reasoning_is_returned_when_asked_for_and_only_then() -> None:
+    service = Service(ScriptedEngine())
+    asked = await service.rank(["x"], mode=Mode.REASONING, return_reasoning=True)
+    reasoning = asked.results[0].reasoning
+    assert reasoning is not None
+    assert (reasoning.text, reasoning.status, reasoning.tokens) == ("It answers the question.", Status.COMPLETE, 5)
+    assert (await service.rank(["x"], mode=Mode.REASONING)).results[0].reasoning is None
+    direct = (await service.rank(["x"], return_reasoning=True)).results[0].reasoning
+    assert direct is not None
+    assert (direct.text, direct.tokens) == ("", 0)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, 64), (10, 10), (0, 0), (100_000, 256)])
+async def test_the_trace_budget_is_the_callers_within_the_servers_cap(asked: int | None, given: int) -> None:
+    budgets: list[int] = []
+
+    class Budgeted(ScriptedEngine):
+        def score(self, job: Any, mode: Mode, budget: int, deadline: float | None) -> Any:
+            budgets.append(budget)
+            return super().score(job, mode, budget, deadline)
+
+    await Service(Budgeted()).rank(["x"], mode=Mode.REASONING, max_reasoning_tokens=asked)
+    assert budgets == [given]
+
+
+@pytest.mark.parametrize(("best", "asked", "given"), [(0, None, 1), (0, 0, 0), (2, 0, 2), (1, 2, 2), (2, None, 2)])
+async def test_priority_is_capped_by_the_key(best: int, asked: int | None, given: int) -> None:
+    service = Service(ScriptedEngine())
+    await service.rank(["x"], key=Key("k", priority=best), priority=asked)
+    assert service.engine.jobs[0].priority == given
+
+
+async def test_blank_documents_are_scored_and_reported() -> None:
+    ranking = await Service(ScriptedEngine()).rank(["x", "  ", ""])
+    assert len(ranking.results) == 3
+    assert ranking.warnings == ("2 of 3 documents are blank: 1, 2.",)
+
+
+async def test_cuts_and_early_ends_are_reported() -> None:
+    class Cutting(ScriptedEngine):
+        async def score(self, job: Any, mode: Mode, budget: int, deadline: float | None) -> Any:
+            async for verdict in super().score(job, mode, budget, deadline):
+                yield changed(verdict)
+
+    def changed(verdict: Verdict) -> Verdict:
+        return dataclasses.replace(verdict, truncated=verdict.index < 2, status=Status.BUDGET)
+
+    ranking = await Service(Cutting()).rank(["a", "b", "c"], mode=Mode.REASONING)
+    assert ranking.warnings == ("2 of 3 documents were truncated: 0, 1.", "3 of 3 traces ended by budget.")
+
+
+async def test_a_keys_limit_is_spent_by_answers_and_not_by_refusals() -> None:
+    service = Service(ScriptedEngine(), queue=10)
+    key = Key("k", documents_per_minute=6)
+    service.lifecycle.phase = Phase.DRAINING
+    with pytest.raises(Unavailable):
+        await service.rank(["x"] * 6, key=key)
+    service.lifecycle.phase = Phase.READY
+    await service.rank(["x"] * 6, key=key)
+    with pytest.raises(TooManyRequests):
+        await service.rank(["x"] * 3, key=key)
+
+
+async def test_what_was_done_is_counted() -> None:
+    service = Service(ScriptedEngine())
+    await service.rank(["x", " "], mode=Mode.REASONING)
+    page = service.metrics.render()[0].decode()
+    for line in (
+        "limrank_documents_scored_total 2.0",
+        "limrank_documents_empty_total 1.0",
+        'limrank_verdicts_total{mode="reasoning",status="complete"} 2.0',
+        'limrank_tokens_total{kind="reasoning"} 10.0',
+        "limrank_inference_seconds_count 1.0",
+    ):
+        assert line in page
