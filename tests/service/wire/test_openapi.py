@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from service.routes import RERANK_PATHS
-from tests.service.wire.server import serving
+from tests.service.wire.server import open_service
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 MAX_DOCUMENTS = 50
@@ -20,12 +20,12 @@ MAX_DOCUMENTS = 50
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with serving(max_documents=MAX_DOCUMENTS) as url:
+    with open_service(max_documents=MAX_DOCUMENTS) as url:
         yield url
 
 
 def test_schemathesis_finds_nothing(url: str, tmp_path: Path) -> None:
-    options = [f"--checks={','.join(CHECKS)}", "--phases=coverage,fuzzing", "--max-examples=25", "--no-color"]
+    options = [f"--checks={','.join(CHECKS)}", "--phases=coverage,fuzzing", "--max-examples=15", "--no-color"]
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", *options]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
