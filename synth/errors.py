@@ -7,6 +7,7 @@
     |-- RunBusy              another process works in this run folder
     |-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
     |-- DiskFull             the journal can take no more
+    |-- Interrupted          a signal asked the run to stop
     `-- EndpointFailed       an endpoint that cannot be used at all: unreachable, wrong key, unknown model
 
 A reply that cannot be used is not an error of the run: it becomes a row of the journal.
@@ -43,6 +44,10 @@ class BudgetSpent(SynthError):
 
 class DiskFull(SynthError):
     pass
+
+
+class Interrupted(SynthError):
+    exit_code = 130
 
 
 class EndpointFailed(SynthError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Name = TypeVar("Name", bound=str)
 
@@ -25,3 +25,21 @@ def deal(total: int, shares: Mapping[Name, float], seed: str) -> Sequence[Name]:
     names = [name for name, count in counts(total, shares).items() for _ in range(count)]
     random.Random(seed).shuffle(names)  # noqa: S311 - a draw, no secret
     return names
+
+
+class Rounds(Generic[Name]):
+    """Draws of several different names at a time, such that after every draw each name's count keeps to its share."""
+
+    def __init__(self, shares: Mapping[Name, float]) -> None:
+        whole = sum(shares.values())
+        self._due: dict[Name, float] = dict.fromkeys(shares, 0.0)
+        self._shares = {name: share / whole for name, share in shares.items() if share > 0}
+
+    def draw(self, count: int) -> list[Name]:
+        """The `count` names that are furthest behind their share; fewer where there are not so many."""
+        for name, share in self._shares.items():
+            self._due[name] += share * count
+        drawn = sorted(self._shares, key=lambda name: (-self._due[name], name))[:count]
+        for name in drawn:
+            self._due[name] -= 1
+        return drawn

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from synth.errors import BadInput, DiskFull, JournalBroken, RunBusy
 from synth.journal import HEADER_START, JournalRow, check_header, new_header, row_from_line, row_to_line
@@ -168,15 +167,13 @@ def read_totals(path: Path) -> Totals:
     return totals
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """A small file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def is_busy(path: Path) -> bool:
+    """Whether a process works in the run folder now."""
+    try:
+        os.close(_lock(path / "lock"))
+    except RunBusy:
+        return True
+    return False
 
 
 def _lock(path: Path) -> int:

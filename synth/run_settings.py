@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from synth.corpus.settings import CorpusSettings
@@ -21,30 +21,40 @@ class Method(StrEnum):
     CORPUS = "corpus"
 
 
-class RunSettings(Command):
-    """Make training data with language models. A run folder that was begun is gone on with."""
+class RunKnobs(BaseModel):
+    """What decides which calls are made and what becomes of the replies; kept in the run folder."""
 
-    run: CliPositionalArg[Path] = Field(description="folder of the run, made if it is not there")
-    method: Method = Field(
-        default=Method.LIMRANK, description="limrank (persona-guided) or corpus (groups from a corpus)"
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Method = Field(default=Method.LIMRANK, description="limrank (persona-guided) or corpus (groups)")
     generator: Endpoint = Field(default=Endpoint(), description="the endpoint that writes")
     judge: Endpoint = Field(default=Endpoint(), description="the endpoint that judges")
     limrank: LimrankSettings = LimrankSettings()
     corpus: CorpusSettings = CorpusSettings()
-    templates: Path | None = Field(
-        default=None, description="folder of prompt templates to use instead of the built-in ones"
-    )
     random_seed: int = Field(default=0, description="seed of every draw")
     output_licence: str = Field(
         default="", description="licence or terms on the models' output (SPDX), added to every record's licence"
     )
+
+    def endpoint(self, role: Role) -> Endpoint:
+        return self.generator if role is Role.GENERATOR else self.judge
+
+    @property
+    def endpoints(self) -> dict[Role, Endpoint]:
+        return {role: self.endpoint(role) for role in Role}
+
+
+class RunSettings(RunKnobs, Command):
+    """Make training data with language models. A run folder that was begun is gone on with."""
+
+    run: CliPositionalArg[Path] = Field(description="folder of the run, made if it is not there")
+    templates: Path | None = Field(default=None, description="folder of prompt templates that replace built-in ones")
     budget: float | None = Field(
         default=None, gt=0, description="most money to spend in this folder, over all its runs"
     )
     dry_run: bool = Field(default=False, description="say what the run would ask and cost, and make no call")
     report_seconds: float = Field(
-        default=10.0, gt=0, description="time between two lines of progress where no terminal is"
+        default=10.0, gt=0, description="seconds between two lines of progress where no terminal is"
     )
 
     @model_validator(mode="after")
@@ -52,8 +62,10 @@ class RunSettings(Command):
         for role in Role:
             if not self.endpoint(role).model:
                 raise ValueError(f"name the model of the {role}: --{role}.model")
-        if self.budget is not None and not any(self.endpoint(role).priced for role in Role):
-            raise ValueError("a budget needs prices: --generator.price-prompt, --generator.price-completion, ...")
+        if self.budget is not None and not all(self.endpoint(role).priced for role in Role):
+            raise ValueError(
+                "a budget needs prices of both endpoints: --generator.price-prompt, --judge.price-prompt, ..."
+            )
         needed = {
             Method.LIMRANK: ("seeds", "seeds_licence", "personas", "personas_licence"),
             Method.CORPUS: ("documents", "documents_licence", "examples", "examples_licence"),
@@ -63,6 +75,3 @@ class RunSettings(Command):
             if not getattr(section, name):
                 raise ValueError(f"--method {self.method} needs --{self.method}.{name.replace('_', '-')}")
         return self
-
-    def endpoint(self, role: Role) -> Endpoint:
-        return self.generator if role is Role.GENERATOR else self.judge

@@ -22,6 +22,17 @@ class Role(StrEnum):
     JUDGE = "judge"
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`calls` questions like `example`, each with a reply of about `reply_tokens`."""
+
+    stage: str
+    role: Role
+    calls: int
+    example: Question
+    reply_tokens: int
+
+
 Row = TypeVar("Row")
 Row_contra = TypeVar("Row_contra", contravariant=True)
 Value = TypeVar("Value")
@@ -45,6 +56,10 @@ class Stage(Generic[Row, Value]):
 
     def messages(self, row: Row) -> tuple[Message, ...]:
         return self.template.messages(self.values(row))
+
+    def forecast(self, calls: int, example: Row) -> Forecast:
+        """What `calls` rows like `example` would ask."""
+        return Forecast(self.name, self.role, calls, self.question(example), self.usual_tokens)
 
     def question(self, row: Row) -> Question:
         return Question(self.messages(row), self.shape.__name__, schema_of(self.shape))

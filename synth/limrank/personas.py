@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synth.errors import BadInput, BadSettings
 from synth.importing.json_rows import read_rows
-from synth.settings import Domain
+from synth.limrank.settings import Domain
 
 
 class PersonaPool:

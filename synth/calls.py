@@ -1,0 +1,210 @@
+"""Answers for stages: from the journal where it has them, else from the endpoint, and then into the journal.
+
+No call is made twice for one key, save where a kill caught it in flight or the endpoint gave nothing. A reply that
+cannot be used is paid for all the same: it goes into the journal, and the question is put again until the
+endpoint's `replies` are used up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from synth.cost import Budget
+from synth.endpoint_settings import Endpoint
+from synth.errors import DiskFull, EndpointFailed, SynthError
+from synth.journal import JournalRow, Status
+from synth.llm import LLM, Finish, NoReply, Question, Reply, estimate_tokens
+from synth.replies import Unusable
+from synth.run_folder import RunFolder
+from synth.stage import Keys, Role, Row, Stage, Value
+
+FAILURES_IN_A_ROW = 20
+
+
+@dataclass
+class _Asked:
+    """One endpoint in use: its model, the seats for calls in flight, and how many calls in a row got nothing."""
+
+    endpoint: Endpoint
+    llm: LLM
+    failures: int = 0
+
+    def __post_init__(self) -> None:
+        self.seats = asyncio.Semaphore(self.endpoint.concurrency)
+
+
+class Stopped(Exception):
+    """No new call is begun any more; why is in `Calls.stopped_by`."""
+
+
+class Calls:
+    """The `Asker` of a run. After an error that stops the run, calls in flight are still finished and written down."""
+
+    def __init__(self, folder: RunFolder, endpoints: Mapping[Role, tuple[Endpoint, LLM]], budget: Budget) -> None:
+        self._folder = folder
+        used = {id(llm): _Asked(endpoint, llm) for endpoint, llm in endpoints.values()}
+        self._asked = {role: used[id(llm)] for role, (_, llm) in endpoints.items()}
+        self.units_at_once = 2 * sum(asked.endpoint.concurrency for asked in used.values())  # so that no seat is idle
+        self._keys = Keys({role: endpoint for role, (endpoint, _) in endpoints.items()})
+        self._budget = budget
+        self._in_flight: dict[str, asyncio.Task[JournalRow]] = {}
+        self.stopped_by: SynthError | None = None
+        self.made = 0
+        self.failed = 0  # calls that got nothing, which the next run makes again
+
+    def stop(self, reason: SynthError) -> None:
+        """Begin no new call; the first reason given is kept."""
+        self.stopped_by = self.stopped_by or reason
+
+    async def finish(self) -> None:
+        """Wait until the calls in flight are in the journal."""
+        while self._in_flight:
+            await asyncio.wait(self._in_flight.values())
+
+    async def ask(self, stage: Stage[Row, Value], row: Row, input_id: str, vote: int = 1) -> Value | None:
+        """See `Asker.ask`. Raises `Stopped` where a call would be needed and none may be begun."""
+        key = self._keys.key(stage, row, vote)
+        found = self._folder.find(key)
+        while found is None or found.status in (Status.RETRY, Status.FAILED):
+            found = await self._shared(stage, row, key, input_id, found.attempt if found else 0)
+            if found.status is Status.FAILED:
+                return None
+        return value_of(stage, found)
+
+    async def _shared(self, stage: Stage[Row, Value], row: Row, key: str, input_id: str, attempts: int) -> JournalRow:
+        """One call, by one task however many ask for it, which no error in a sibling cancels."""
+        task = self._in_flight.get(key)
+        if task is None:
+            task = asyncio.create_task(self._call(stage, row, key, input_id, attempts))
+            self._in_flight[key] = task
+            task.add_done_callback(lambda _: self._in_flight.pop(key))
+        return await asyncio.shield(task)
+
+    async def _call(self, stage: Stage[Row, Value], row: Row, key: str, input_id: str, attempts: int) -> JournalRow:
+        asked = self._asked[stage.role]
+        async with asked.seats:
+            self._check_room()
+            question = stage.question(row)
+            try:
+                reply = await self._pay_for(asked, question)
+            except (SynthError, NoReply) as error:
+                if isinstance(error, SynthError):
+                    self.stop(error)
+                    raise Stopped from None
+                status = Status.REJECTED if error.final else Status.FAILED
+                reply, reason = Reply(error.raw, "", Finish.BROKEN, 0, 0, 0.0), error.reason
+                self._count_failure(asked, error)
+            else:
+                attempts += 1
+                status, reason = _outcome(stage, reply, attempts < asked.endpoint.replies)
+                asked.failures = 0
+        written = _row(stage, key, attempts, input_id, asked.endpoint, reply, status, reason)
+        self._write(written)
+        return written
+
+    def _check_room(self) -> None:
+        if self._folder.full:
+            self.stop(DiskFull(f"No space left in {self._folder.path}; all replies are kept. Free some and run again."))
+        if self.stopped_by:
+            raise Stopped
+
+    async def _pay_for(self, asked: _Asked, question: Question) -> Reply:
+        most = asked.endpoint.cost(estimate_tokens(question), asked.endpoint.max_tokens)
+        await self._budget.set_aside(most)
+        cost = 0.0
+        try:
+            if self.stopped_by:
+                raise Stopped
+            self.made += 1
+            reply = await asked.llm.ask(question)
+            cost = asked.endpoint.cost(reply.prompt_tokens, reply.completion_tokens)
+            return reply
+        finally:
+            self._budget.pay(most, cost)
+
+    def _count_failure(self, asked: _Asked, error: NoReply) -> None:
+        if error.final:
+            return
+        asked.failures += 1
+        self.failed += 1
+        if asked.failures >= FAILURES_IN_A_ROW:
+            self.stop(
+                EndpointFailed(
+                    f"{asked.endpoint.base_url} gave no reply to {asked.failures} calls in a row (the last: "
+                    f"{error.reason}); nothing was paid for them, run again when it answers."
+                )
+            )
+
+    def _write(self, row: JournalRow) -> None:
+        try:
+            self._folder.append(row)
+        except DiskFull as error:
+            self.stop(error)
+            raise Stopped from None
+
+
+class Journalled:
+    """The `Asker` that makes no calls: what the journal does not have is None."""
+
+    def __init__(self, folder: RunFolder, endpoints: Mapping[Role, Endpoint]) -> None:
+        self._folder = folder
+        self._keys = Keys(endpoints)
+
+    async def ask(self, stage: Stage[Row, Value], row: Row, input_id: str, vote: int = 1) -> Value | None:
+        """See `Asker.ask`; the id does not matter here."""
+        return self.known(stage, row, vote)
+
+    def known(self, stage: Stage[Row, Value], row: Row, vote: int = 1) -> Value | None:
+        """The same, at once."""
+        found = self._folder.find(self._keys.key(stage, row, vote))
+        return None if found is None else value_of(stage, found)
+
+
+def value_of(stage: Stage[Row, Value], row: JournalRow) -> Value | None:
+    """The value of an accepted row, None of any other, nor where the stage has become stricter since."""
+    if row.status is not Status.ACCEPTED:
+        return None
+    reply = Reply(row.reply, row.reasoning, Finish.STOP, row.prompt_tokens, row.completion_tokens, row.seconds)
+    try:
+        return stage.read(reply)
+    except Unusable:
+        return None
+
+
+def _outcome(stage: Stage[Row, Value], reply: Reply, may_ask_again: bool) -> tuple[Status, str]:
+    try:
+        stage.read(reply)
+    except Unusable as error:
+        return (Status.RETRY if may_ask_again and error.again else Status.REJECTED), error.reason
+    return Status.ACCEPTED, ""
+
+
+def _row(
+    stage: Stage[Row, Value],
+    key: str,
+    attempt: int,
+    input_id: str,
+    endpoint: Endpoint,
+    reply: Reply,
+    status: Status,
+    reason: str,
+) -> JournalRow:
+    return JournalRow(
+        stage=stage.name,
+        key=key,
+        attempt=attempt,
+        input_id=input_id,
+        model=endpoint.model,
+        reply=reply.text,
+        reasoning=reply.reasoning,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        cost=endpoint.cost(reply.prompt_tokens, reply.completion_tokens),
+        status=status,
+        reason=reason,
+        at=round(time.time(), 3),
+        seconds=round(reply.seconds, 3),
+    )

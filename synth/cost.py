@@ -1,0 +1,44 @@
+"""Money: what a run may spend, kept call by call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from synth.errors import BudgetSpent
+
+
+class Budget:
+    """At most `limit` (None: no limit), of which `spent` is gone, in the currency of the prices.
+
+    A call sets aside the most it can cost before it begins and pays what it did cost at its end, so the limit is kept
+    as long as an endpoint keeps to `max_tokens` and prompts have no more tokens than `estimate_tokens` says.
+    """
+
+    def __init__(self, limit: float | None, spent: float) -> None:
+        self._limit = limit
+        self.spent = spent
+        self._set_aside = 0.0
+        self._calls = 0
+        self._paid = asyncio.Event()
+
+    async def set_aside(self, most: float) -> None:
+        """Wait until `most` can be spent. Raises `BudgetSpent` where no call in flight could make room for it."""
+        while self._limit is not None and self.spent + self._set_aside + most > self._limit:
+            if self._calls == 0:
+                raise BudgetSpent(
+                    f"The budget of {self._limit:g} does not allow another call ({self.spent:.4f} spent, {most:.4f} "
+                    "needed at most); everything paid for is in the journal. Raise --budget and run again to go on."
+                )
+            self._paid.clear()
+            await self._paid.wait()
+        self._set_aside += most
+        self._calls += 1
+
+    def pay(self, most: float, cost: float) -> None:
+        """End a call that set `most` aside and cost `cost`."""
+        self._set_aside -= most
+        self._calls -= 1
+        if self._calls == 0:
+            self._set_aside = 0.0  # what rounding left
+        self.spent += cost
+        self._paid.set()

@@ -1,0 +1,72 @@
+"""What a run will ask and cost, before its first call: from its plan, and from its journal where it has one."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from synth.endpoint_settings import Endpoint
+from synth.journal import Status
+from synth.journal_index import StageTotal
+from synth.llm import estimate_tokens
+from synth.pipeline import method_in
+from synth.run_folder import read_totals
+from synth.run_settings import RunSettings
+from synth.stage import Forecast
+
+ENOUGH = 20  # replies of a stage from which its averages say more than a guess
+
+
+@dataclass(frozen=True, slots=True)
+class StageEstimate:
+    """The calls of one stage that are still to make. `cost` is expected, `most` with every reply at its limit.
+
+    `measured` says that the tokens are averages of this folder's own journal, not guesses from lengths.
+    """
+
+    stage: str
+    model: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    most: float
+    measured: bool
+
+
+def estimate(settings: RunSettings) -> list[StageEstimate]:
+    """One line per stage, if every input is accepted. Makes no call and leaves no file that was not there."""
+    if (settings.run / "plan.jsonl").exists():
+        return _estimate(settings, settings.run)
+    with tempfile.TemporaryDirectory(prefix="limrank-dry-run-") as folder:
+        return _estimate(settings, Path(folder))
+
+
+def _estimate(settings: RunSettings, folder: Path) -> list[StageEstimate]:
+    synthesis = method_in(folder, settings, settings.templates)
+    synthesis.plan()
+    totals = read_totals(folder).lines() if (folder / "journal.jsonl").exists() else []
+    return [_stage(forecast, settings.endpoint(forecast.role), totals) for forecast in synthesis.forecasts()]
+
+
+def _stage(forecast: Forecast, endpoint: Endpoint, totals: list[StageTotal]) -> StageEstimate:
+    lines = [line for line in totals if line.stage == forecast.stage and line.model == endpoint.model]
+    answered = [line for line in lines if line.status is not Status.FAILED]
+    settled = sum(line.rows for line in answered if line.status is not Status.RETRY)
+    calls = max(0, forecast.calls - settled)
+    replies = sum(line.rows for line in answered)
+    measured = replies >= ENOUGH
+    prompt = sum(line.prompt_tokens for line in answered) / replies if measured else estimate_tokens(forecast.example)
+    completion = sum(line.completion_tokens for line in answered) / replies if measured else forecast.reply_tokens
+    each_most = endpoint.cost(estimate_tokens(forecast.example), endpoint.max_tokens)
+    return StageEstimate(
+        stage=forecast.stage,
+        model=endpoint.model,
+        calls=calls,
+        prompt_tokens=round(calls * prompt),
+        completion_tokens=round(calls * completion),
+        cost=endpoint.cost(round(calls * prompt), round(calls * completion)),
+        most=calls * endpoint.replies * each_most,
+        measured=measured,
+    )

@@ -1,0 +1,13 @@
+"""What every record of a run says of where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """`licence` is an SPDX expression of everything that went into the records; see `contract.records.Record`."""
+
+    source: str
+    licence: str

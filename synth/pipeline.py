@@ -1,0 +1,158 @@
+"""A run from its settings to its records: units in order, so many at work at a time, resumed where it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Awaitable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from contract.records import Record
+from synth.agreement import by_majority
+from synth.calls import Calls, Journalled, Stopped
+from synth.corpus.method import CorpusRun
+from synth.cost import Budget
+from synth.endpoint_settings import Endpoint
+from synth.errors import Interrupted
+from synth.limrank.method import LimrankRun
+from synth.llm import LLM
+from synth.openai_llm import OpenAILLM
+from synth.output import write_text
+from synth.phases import Phase, Synthesis
+from synth.progress import Progress
+from synth.run_folder import RunFolder
+from synth.run_settings import Method, RunKnobs, RunSettings
+from synth.snapshot import keep_snapshot, read_snapshot
+from synth.stage import Role
+
+UNITS_AT_ONCE = 64  # while reading from the journal alone
+
+
+def run(settings: RunSettings, out: TextIO) -> int:
+    """Work the whole run through, or what is left of it; the number of examples accepted by majority.
+
+    Raises a `SynthError` where it must stop before the end; what was paid for is in the journal then.
+    """
+    with RunFolder(settings.run, writing=True) as folder:
+        synthesis = method_in(settings.run, settings, settings.templates)
+        synthesis.plan()
+        llms = connect(settings.endpoints)
+        keep_snapshot(settings.run, settings, settings.templates)
+        (settings.run / "done.json").unlink(missing_ok=True)
+        budget = Budget(settings.budget, folder.totals.cost)
+        calls = Calls(folder, llms, budget)
+        worker = _Worker(calls, budget, Progress(out, settings.report_seconds))
+        with asyncio.Runner() as runner:
+            try:
+                for phase in synthesis.phases(Journalled(folder, settings.endpoints)):
+                    runner.run(worker.work_through(phase))
+            finally:
+                runner.run(_close(llms))
+        if calls.failed == 0:
+            done = {"judged": worker.judged, "accepted": worker.accepted}
+            write_text(settings.run / "done.json", json.dumps(done) + "\n")
+    return worker.accepted
+
+
+def examples(run_folder: Path) -> Iterator[Record]:
+    """Every judged pair of a run folder, from its files alone, in the order of its inputs.
+
+    Records of one query stand together, the relevant ones first. They are not filtered: see `synth.agreement`.
+    Raises `BadInput` where the folder is no run's, `RunBusy` while another process works in it.
+    """
+    knobs, templates = read_snapshot(run_folder)
+    with RunFolder(run_folder, writing=False) as folder, asyncio.Runner() as runner:
+        phase = method_in(run_folder, knobs, templates).last()
+        asker = Journalled(folder, knobs.endpoints)
+        units = iter(phase.units)
+        while batch := list(islice(units, UNITS_AT_ONCE)):
+            for records in runner.run(_all([phase.work(unit, asker) for unit in batch])):
+                yield from records
+
+
+def method_in(run_folder: Path, knobs: RunKnobs, templates: Path | None) -> Synthesis:
+    """The method of a run. Raises `BadSettings` for a template that does not fit."""
+    kind = LimrankRun if knobs.method is Method.LIMRANK else CorpusRun
+    return kind(run_folder, knobs, templates)
+
+
+def connect(endpoints: dict[Role, Endpoint]) -> dict[Role, tuple[Endpoint, LLM]]:
+    """A model for each role; roles whose settings are the same share one, and so its limits."""
+    made: list[tuple[Endpoint, LLM]] = []
+    for endpoint in endpoints.values():
+        if all(endpoint != other for other, _ in made):
+            made.append((endpoint, OpenAILLM(endpoint)))
+    return {role: next(pair for pair in made if pair[0] == endpoint) for role, endpoint in endpoints.items()}
+
+
+class _Worker:
+    """Takes phases through, with a bounded number of units at work, and counts what comes of them."""
+
+    def __init__(self, calls: Calls, budget: Budget, progress: Progress) -> None:
+        self._calls = calls
+        self._budget = budget
+        self._progress = progress
+        self.judged = 0
+        self.accepted = 0
+
+    async def work_through(self, phase: Phase) -> None:
+        """All units of one phase. Raises what stopped the calls, once those in flight are written down."""
+        self._progress.begin(phase.name, phase.total)
+        self._stop_on_signals()
+        seats = asyncio.Semaphore(self._calls.units_at_once)
+        at_work: set[asyncio.Task[None]] = set()
+        broken: list[BaseException] = []
+
+        def done(task: asyncio.Task[None]) -> None:
+            at_work.discard(task)
+            seats.release()
+            if not task.cancelled() and (error := task.exception()):
+                broken.append(error)
+
+        for unit in phase.units:
+            await seats.acquire()
+            if broken or self._calls.stopped_by:
+                seats.release()
+                break
+            task = asyncio.create_task(self._unit(phase, unit))
+            at_work.add(task)
+            task.add_done_callback(done)
+        if at_work:
+            await asyncio.wait(at_work)
+        await self._calls.finish()
+        self._progress.end(self._calls.made, self._budget.spent, self.accepted)
+        for error in (*broken, self._calls.stopped_by):
+            if error:
+                raise error
+
+    async def _unit(self, phase: Phase, unit: Any) -> None:
+        try:
+            records = await phase.work(unit, self._calls)
+        except Stopped:
+            return
+        self.judged += len(records)
+        self.accepted += sum(map(by_majority, records))
+        self._progress.step(self._calls.made, self._budget.spent, self.accepted)
+
+    def _stop_on_signals(self) -> None:
+        """The first signal lets the calls in flight finish; the second one stops at once."""
+        loop = asyncio.get_running_loop()
+
+        def stop(number: signal.Signals) -> None:
+            loop.remove_signal_handler(number)
+            self._calls.stop(Interrupted("Stopped; calls in flight were finished. Run again to go on."))
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+
+
+async def _all(works: list[Awaitable[list[Record]]]) -> list[list[Record]]:
+    return await asyncio.gather(*works)
+
+
+async def _close(llms: dict[Role, tuple[Endpoint, LLM]]) -> None:
+    for llm in {id(llm): llm for _, llm in llms.values()}.values():
+        await llm.close()

@@ -1,0 +1,33 @@
+"""What a run folder keeps of how it was made, its knobs and its templates, so that it can be read by itself."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from synth.errors import BadInput
+from synth.output import write_text
+from synth.run_settings import RunKnobs
+
+SETTINGS = "settings.json"
+TEMPLATES = "templates"
+
+
+def keep_snapshot(run: Path, knobs: RunKnobs, templates: Path | None) -> None:
+    """Write `settings.json` and `templates/` into the folder. Keys are not among the knobs."""
+    values = knobs.model_dump(mode="json", include=set(RunKnobs.model_fields))
+    write_text(run / SETTINGS, json.dumps(values, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    for built_in in files("synth").joinpath(TEMPLATES).iterdir():
+        own = templates / built_in.name if templates else None
+        text = own.read_text(encoding="utf-8") if own and own.exists() else built_in.read_text(encoding="utf-8")
+        write_text(run / TEMPLATES / built_in.name, text)
+
+
+def read_snapshot(run: Path) -> tuple[RunKnobs, Path]:
+    """The knobs of a run folder and the folder of its templates. Raises `BadInput` where it is none."""
+    try:
+        text = (run / SETTINGS).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{run / SETTINGS}: cannot be read ({error.strerror}); give the folder of a run.") from None
+    return RunKnobs.model_validate_json(text), run / TEMPLATES

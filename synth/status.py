@@ -1,0 +1,98 @@
+"""Where a run stands, as text: units, replies by stage, tokens, cost. Reads a folder that another process writes to."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from synth.errors import BadInput
+from synth.estimate import StageEstimate
+from synth.journal import Status
+from synth.journal_index import StageTotal
+from synth.plan import Plan
+from synth.run_folder import is_busy, read_totals
+
+
+def status(run: Path) -> str:
+    """Several lines for a person. Raises `BadInput` where the folder is no run's."""
+    totals = read_totals(run)
+    plan = run / "plan.jsonl"
+    lines = [_state(run)]
+    if plan.exists():
+        lines.append(f"planned: {Plan(plan).rows} units")
+    lines += ["", stage_table(totals.lines()), "", f"cost so far: {totals.cost:.4f}"]
+    return "\n".join(lines)
+
+
+def stage_table(totals: Sequence[StageTotal]) -> str:
+    """Replies by stage and model; `accepted` is also a share of those that are settled."""
+    header = ("stage", "model", "accepted", "rejected", "retried", "no reply", "prompt tokens", "reply tokens", "cost")
+    grouped: dict[tuple[str, str], dict[Status, StageTotal]] = defaultdict(dict)
+    for line in totals:
+        grouped[line.stage, line.model][line.status] = line
+    rows = [_stage_row(stage, model, by_status) for (stage, model), by_status in grouped.items()]
+    return table([header, *rows])
+
+
+def estimate_table(estimates: Sequence[StageEstimate]) -> str:
+    """What a dry run says."""
+    header = ("stage", "model", "calls", "prompt tokens", "reply tokens", "cost", "at most", "from")
+    rows = [
+        (
+            line.stage,
+            line.model,
+            str(line.calls),
+            str(line.prompt_tokens),
+            str(line.completion_tokens),
+            f"{line.cost:.4f}",
+            f"{line.most:.4f}",
+            "this run's replies" if line.measured else "lengths",
+        )
+        for line in estimates
+    ]
+    cost, most = sum(line.cost for line in estimates), sum(line.most for line in estimates)
+    total = ("all", "", str(sum(line.calls for line in estimates)), "", "", f"{cost:.4f}", f"{most:.4f}", "")
+    return table([header, *rows, total])
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Columns of equal width, two blanks between them."""
+    listed = list(rows)
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in listed
+    )
+
+
+def _state(run: Path) -> str:
+    if is_busy(run):
+        return f"{run}: running"
+    done = run / "done.json"
+    if not done.exists():
+        return f"{run}: not finished, and no process works on it; run again to go on"
+    try:
+        counts: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return f"{run}: finished, {counts['judged']} pairs labelled, {counts['accepted']} accepted by majority"
+    except (ValueError, KeyError):
+        raise BadInput(f"{done}: not what a run writes; remove it and run again.") from None
+
+
+def _stage_row(stage: str, model: str, by_status: dict[Status, StageTotal]) -> tuple[str, ...]:
+    counts = {status: by_status[status].rows if status in by_status else 0 for status in Status}
+    settled = counts[Status.ACCEPTED] + counts[Status.REJECTED]
+    accepted = f"{counts[Status.ACCEPTED]} ({100 * counts[Status.ACCEPTED] / settled:.1f} %)" if settled else "0"
+    lines = by_status.values()
+    return (
+        stage,
+        model,
+        accepted,
+        str(counts[Status.REJECTED]),
+        str(counts[Status.RETRY]),
+        str(counts[Status.FAILED]),
+        str(sum(line.prompt_tokens for line in lines)),
+        str(sum(line.completion_tokens for line in lines)),
+        f"{sum(line.cost for line in lines):.4f}",
+    )
