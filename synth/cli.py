@@ -36,7 +36,7 @@ class Verb:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0, 1 for a run that failed, 2 for bad settings or input, 3 for a spent budget, 130 for a signal."""
+    """The exit code: 0, 1 for failure, 2 for bad settings or input, 3 for a spent budget, 130 for a signal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = next((verb for verb in VERBS if arguments and verb.name == arguments[0]), None)
     if verb is None:

@@ -17,23 +17,7 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
-WORDS = [
-    "river",
-    "engine",
-    "clause",
-    "ledger",
-    "tissue",
-    "orbit",
-    "lesson",
-    "violin",
-    "recipe",
-    "harbour",
-    "statute",
-    "vaccine",
-    "enzyme",
-    "mortgage",
-    "comet",
-]
+WORDS = ("river", "engine", "clause", "ledger", "tissue", "orbit", "lesson", "violin", "recipe", "harbour", "statute")
 
 
 @dataclass(frozen=True, slots=True)

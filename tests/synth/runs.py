@@ -1,0 +1,83 @@
+"""Small inputs of our own and settings for runs against a scripted endpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synth.run_settings import RunSettings
+
+DOMAINS = ("finance", "law", "healthcare")
+ROOT = Path(__file__).parents[2]
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def endpoint_knobs(url: str, **more: Any) -> dict[str, Any]:
+    return {"base_url": url, "model": "writer", "key_variable": "", "concurrency": 8} | more
+
+
+def limrank_knobs(folder: Path, url: str, seeds: int = 12, **more: Any) -> dict[str, Any]:
+    """Settings of a run in `folder/run`, as the TOML file would give them; inputs are written beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_lines(folder / "seeds.jsonl", ({"id": f"s{n}", "text": f"what is thing number {n}"} for n in range(seeds)))
+    personas = ({"persona": f"A {DOMAINS[n % 3]} person, number {n}.", "domain": DOMAINS[n % 3]} for n in range(9))
+    write_lines(folder / "personas.jsonl", personas)
+    return {
+        "run": folder / "run",
+        "generator": endpoint_knobs(url),
+        "judge": endpoint_knobs(url, model="judge"),
+        "limrank": {
+            "seeds": folder / "seeds.jsonl",
+            "seeds_licence": "CC0-1.0",
+            "personas": folder / "personas.jsonl",
+            "personas_licence": "CC-BY-4.0",
+            "domains": {domain: {"share": 1} for domain in DOMAINS},
+        },
+    } | more
+
+
+def limrank_settings(folder: Path, url: str, seeds: int = 12, **more: Any) -> RunSettings:
+    return RunSettings(**limrank_knobs(folder, url, seeds, **more))
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line of `limrank-synth` as a process of its own."""
+    return [sys.executable, "-c", "import sys; from synth.cli import main; sys.exit(main())", *map(str, arguments)]
+
+
+def start(*arguments: str | Path, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=ROOT,
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def toml_of(knobs: Mapping[str, Any], path: Path) -> Path:
+    """A settings file that holds `knobs` (without the run folder, which is an argument)."""
+    lines: list[str] = []
+    _toml({name: value for name, value in knobs.items() if name != "run"}, "", lines)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _toml(knobs: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
+    for name, value in knobs.items():
+        if not isinstance(value, Mapping):
+            lines.append(f"{name} = {json.dumps(str(value) if isinstance(value, Path) else value)}")
+    for name, value in knobs.items():
+        if isinstance(value, Mapping):
+            lines.append(f"[{prefix}{name}]")
+            _toml(value, f"{prefix}{name}.", lines)
