@@ -1,0 +1,76 @@
+"""Which document is next: calls take turns, the first class of priority first, and in a call the shortest."""
+
+from __future__ import annotations
+
+import time
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from service.documents import Document, Submission
+
+AGEING_SECONDS = 10.0  # a call gains a class of priority for every so many seconds it has waited: none starves
+
+
+@dataclass(slots=True)
+class _Call:
+    documents: list[Document] = field(default_factory=list)  # ascending by tokens left
+
+    def class_at(self, now: float) -> int:
+        waited = now - min(document.arrived for document in self.documents)
+        return max(0, min(document.priority for document in self.documents) - int(waited / AGEING_SECONDS))
+
+
+class DocumentQueue:
+    """Documents that wait for their batch.
+
+    A turn is worth a batch: a call fills it with what it has, the next calls fill what is left of it, and those that
+    were served go behind the others. Short calls so end early, instead of all of them late.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._calls: dict[str, _Call] = {}  # in the order of their turns
+
+    def __len__(self) -> int:
+        return sum(len(call.documents) for call in self._calls.values())
+
+    def __iter__(self) -> Iterator[Document]:
+        return (document for call in self._calls.values() for document in call.documents)
+
+    def add(self, documents: Iterable[Document]) -> None:
+        for document in documents:
+            call = self._calls.setdefault(document.call, _Call())
+            insort(call.documents, document, key=_tokens_left)
+
+    def remove(self, document: Document) -> None:
+        call = self._calls[document.call]
+        call.documents.remove(document)
+        if not call.documents:
+            del self._calls[document.call]
+
+    def discard(self, submission: Submission) -> list[Document]:
+        """Take out all documents of a job; returns them."""
+        gone = [document for document in self if document.submission is submission]
+        for document in gone:
+            self.remove(document)
+        return gone
+
+    def next(self, allowed: Callable[[Document], bool]) -> Document | None:
+        """The next document that is `allowed`; it stays in the queue."""
+        now = self._clock()
+        for name in sorted(self._calls, key=lambda name: self._calls[name].class_at(now)):  # stable: keeps the turns
+            for document in self._calls[name].documents:
+                if allowed(document):
+                    return document
+        return None
+
+    def end_turn(self, calls: Iterable[str]) -> None:
+        """These calls were served: put them behind the others."""
+        for name in dict.fromkeys(calls):
+            if name in self._calls:
+                self._calls[name] = self._calls.pop(name)
+
+
+def _tokens_left(document: Document) -> int:
+    return document.left

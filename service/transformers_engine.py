@@ -1,0 +1,151 @@
+"""The embedded default engine: a causal model on the CPU, through transformers, for a laptop or a test machine.
+
+The shared prefix of a call is computed once and its keys and values are reused for every passage; passages of several
+calls go through the model together, end to end and without padding; logits are computed at one position, and there for
+the two verdict words only. Log-odds do not depend on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import transformers
+from tokenizers import Tokenizer
+
+from contract.prompt import ContractError
+from contract.segments import Segments
+from service.batch_runner import BatchRunner
+from service.checkpoint import Checkpoint, ModelStoreError
+from service.document_queue import DocumentQueue
+from service.documents import Submission
+from service.engine import Capabilities, Health, Job, Mode, Verdict
+from service.engine_thread import EngineThread
+from service.errors import EngineDead
+from service.key_values import KeyValues, TraceSlots
+from service.pack_planner import BatchLimits, PackPlanner
+from service.packed_model import PackedModel, load_model
+from service.prefix_cache import PrefixCache
+from service.prompt_documents import PromptDocuments
+from service.trace_writer import TraceWriter
+from service.traces import NextToken, greedy
+
+_MIB = 1024 * 1024
+_WARM_UP = Job(call="warm-up", query="what is a reranker", passages=("A reranker orders passages.",), priority=0)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`threads` None: as many as torch takes, one per core. `max_model_tokens` None: the model's own limit.
+
+    `window` is in documents; `batch_tokens`, `traces` and `trace_bytes` are explained in `BatchLimits`, `prefix_bytes`
+    in `PrefixCache`.
+    """
+
+    threads: int | None = None
+    window: int = 64
+    batch_tokens: int = 1024
+    traces: int = 64
+    trace_bytes: int = 1024 * _MIB
+    prefix_bytes: int = 256 * _MIB
+    max_model_tokens: int | None = None
+    temperature: float = 1.0
+    choose: NextToken = greedy
+
+
+class TransformersEngine:
+    """A `service.engine.Engine`. Build it with `load`; its thread runs until `close`."""
+
+    def __init__(self, model: Any, segments: Segments, options: EngineOptions | None = None) -> None:
+        """`model` comes from `service.packed_model.load_model`, `segments` are those of its tokenizer."""
+        options = options or EngineOptions()
+        packed = PackedModel(model, segments.verdict)
+        self._max_tokens = min(packed.max_tokens, options.max_model_tokens or packed.max_tokens)
+        self._dtype = str(packed.dtype).removeprefix("torch.")
+        self._options = options
+        self._documents = PromptDocuments(segments, self._max_tokens)
+        self._thread = EngineThread(_runner(packed, segments, _end_ids(model, segments), options), options.threads)
+        self._thread.start()
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, *, dtype: str = "auto", threads: int | None = None) -> TransformersEngine:
+        """Load a checkpoint, in seconds. `dtype`: see `service.packed_model.resolve_dtype`. Raise ModelStoreError."""
+        manifest = checkpoint.manifest
+        if manifest.format is None:
+            raise ModelStoreError(f"{checkpoint.name} is a {manifest.kind}; this engine runs causal models only.")
+        tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+        try:
+            segments = Segments(manifest.format, tokenizer)
+        except ContractError as error:
+            raise ModelStoreError(str(error)) from error
+        model = load_model(checkpoint.folder, dtype)
+        return cls(model, segments, EngineOptions(threads=threads, temperature=manifest.temperature))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            engine="transformers",
+            engine_version=transformers.__version__,
+            dtype=self._dtype,
+            device="cpu",
+            modes=frozenset(Mode),
+            window=self._options.window,
+            max_model_tokens=self._max_tokens,
+            max_reasoning_tokens=self._max_tokens // 2,
+        )
+
+    async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
+        """See `service.engine.Engine.score`. Text is encoded in a thread of its own, off the event loop."""
+        if self._thread.fault is not None:
+            raise EngineDead(self._thread.fault)
+        submission = Submission(len(job.passages))
+        tokens = min(budget, self._max_tokens // 2) if mode is Mode.REASONING else None
+        documents = await asyncio.to_thread(self._documents.encode, job, tokens, deadline, submission)
+        try:
+            self._thread.submit(submission, documents)
+            async for verdict in submission.verdicts():
+                yield verdict
+        finally:
+            self._thread.cancel(submission)
+
+    async def warm_up(self) -> None:
+        """Score one tiny document in each mode, so that no caller pays for what happens once."""
+        for mode in Mode:
+            async with aclosing(self.score(_WARM_UP, mode, 2, None)) as verdicts:
+                async for _ in verdicts:
+                    pass
+
+    async def health(self) -> Health:
+        fault = self._thread.fault
+        return Health(ready=fault is None, alive=fault is None, reason=fault or "")
+
+    async def close(self) -> None:
+        """Stop the thread after the batch that runs now; jobs that are not done end with EngineDead."""
+        await asyncio.to_thread(self._thread.stop)
+
+
+def _runner(model: PackedModel, segments: Segments, end_ids: frozenset[int], options: EngineOptions) -> BatchRunner:
+    queue = DocumentQueue()
+    slots = TraceSlots(model.shape)
+    prefixes = PrefixCache(options.prefix_bytes, lambda: KeyValues(model.shape))
+    limits = BatchLimits(options.batch_tokens, options.traces, options.trace_bytes)
+    return BatchRunner(
+        model,
+        queue,
+        PackPlanner(queue, prefixes, slots, segments.close, limits),
+        TraceWriter(model, slots, segments, end_ids, options.choose),
+        slots,
+        close_tokens=len(segments.close),
+        temperature=options.temperature,
+    )
+
+
+def _end_ids(model: Any, segments: Segments) -> frozenset[int]:
+    """Tokens that end a text: those the model's settings name, and every special token outside the close."""
+    named = [model.generation_config.eos_token_id, model.config.eos_token_id]
+    ids = {i for value in named for i in (value if isinstance(value, list) else [value]) if i is not None}
+    added = segments.tokenizer.get_added_tokens_decoder()
+    return frozenset((ids | {i for i, token in added.items() if token.special}) - set(segments.close))
