@@ -33,6 +33,17 @@ class Query:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One line of a qrels file: its file and line, the two ids and the grade (0: not relevant)."""
+
+    file: Path
+    row: int
+    query: str
+    document: str
+    grade: int
+
+
 class BeirFolder:
     """The three files of one folder. Rows that cannot be used go to `rejects`, where one is given."""
 
@@ -60,11 +71,17 @@ class BeirFolder:
         return sorted(path.stem for path in (self.folder / "qrels").glob("*.tsv"))
 
     def judgements(self, split: str) -> dict[str, dict[str, int]]:
-        """query id -> document id -> grade of one split; the header line is passed over."""
+        """query id -> document id -> grade of one split; of a pair judged twice the last grade."""
+        grades: dict[str, dict[str, int]] = {}
+        for judged in self.judgement_rows(split):
+            grades.setdefault(judged.query, {})[judged.document] = judged.grade
+        return grades
+
+    def judgement_rows(self, split: str) -> Iterator[Judgement]:
+        """The judgements of one split in order; the header line is passed over. Raises `BadInput` for no such split."""
         path = self.folder / "qrels" / f"{split}.tsv"
         if not path.exists():
             raise BadInput(f"{self.folder}: has no split '{split}'; its splits are {', '.join(self.splits())}.")
-        grades: dict[str, dict[str, int]] = {}
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 parts = line.rstrip("\r\n").split("\t")
@@ -73,8 +90,7 @@ class BeirFolder:
                 if len(parts) != 3 or not parts[2].lstrip("-").isdigit():
                     self._reject(path, number, "not 'query-id<TAB>corpus-id<TAB>score' with a whole score.", line)
                     continue
-                grades.setdefault(parts[0], {})[parts[1]] = int(parts[2])
-        return grades
+                yield Judgement(path, number, parts[0], parts[1], int(parts[2]))
 
     def _rows(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         path = self.folder / name

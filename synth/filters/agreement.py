@@ -1,0 +1,32 @@
+"""k votes, agreement threshold: a label stands if enough blind judgements say the same."""
+
+from __future__ import annotations
+
+from contract.records import Record
+from synth.agreement import agreement
+
+
+class Agreement:
+    """Drops a record with fewer than `votes` votes, or whose label fewer than `threshold` of them share.
+
+    A record without any vote is known by its label alone (imported data); it is kept unless `required`.
+    """
+
+    name = "agreement"
+
+    def __init__(self, *, votes: int = 1, threshold: float = 2 / 3, required: bool = False) -> None:
+        self._votes = votes
+        self._threshold = threshold
+        self._required = required
+
+    def reason(self, record: Record) -> str | None:
+        if record.votes is None:
+            return "no judge has voted" if self._required else None
+        if record.votes.true + record.votes.false < self._votes:
+            return f"fewer than {self._votes} votes"
+        agreeing = agreement(record)
+        if agreeing == 0.0:
+            return "all votes are against the label"
+        if agreeing + 1e-9 < self._threshold:
+            return f"less than {self._threshold:.2f} of the votes are for the label"
+        return None

@@ -1,0 +1,89 @@
+"""Nothing that a model will be measured on may be trained on: overlap of 13 words with named evaluation folders.
+
+13-gram overlap is the measure of Brown et al. 2020 (arXiv 2005.14165, appendix C). A text of fewer words, as most
+queries are, counts as overlapping where it is, word for word, a whole text of the evaluation set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from contract.records import Record
+from synth.filters.word_runs import RunIndex, build_run_index, word_runs
+from synth.importing.beir import BeirFolder
+
+WORDS = 13
+COMMON = 10  # evaluation texts: a run that more of them share is a set phrase of the source and tells nothing
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """A BEIR folder, whole or one split of it: its queries and the documents that are judged for them."""
+
+    folder: Path
+    split: str | None = None
+
+    @classmethod
+    def named(cls, text: str) -> EvaluationSet:
+        """Read `FOLDER` or `FOLDER:SPLIT`."""
+        folder, colon, split = text.rpartition(":")
+        return cls(Path(folder), split) if colon and "/" not in split else cls(Path(text))
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.name}:{self.split}" if self.split else self.folder.name
+
+    def texts(self) -> Iterator[str]:
+        """Its queries, then its documents. Raises `BadInput` where it is no BEIR folder or has no such split."""
+        beir = BeirFolder(self.folder)
+        judged = beir.judgements(self.split) if self.split else None
+        documents = {document for grades in judged.values() for document in grades} if judged is not None else None
+        yield from (query.text for query in beir.queries() if judged is None or query.id in judged)
+        yield from (document.passage for document in beir.documents() if documents is None or document.id in documents)
+
+
+class Decontamination:
+    """Drops a record whose query or passage overlaps with an evaluation set; made by `decontamination`.
+
+    One run is enough at `least` 0. Sources that fill every page with the same paragraphs need more: then a text
+    overlaps where at least that share of its runs do.
+    """
+
+    name = "decontamination"
+
+    def __init__(self, indexes: Sequence[tuple[str, RunIndex]], size: int, least: float = 0.0) -> None:
+        self._indexes = tuple(indexes)
+        self._size = size
+        self._least = least
+
+    def reason(self, record: Record) -> str | None:
+        for where, text in (("query", record.query), ("passage", record.passage)):
+            runs = word_runs(text, self._size)
+            for name, index in self._indexes:
+                share = index.share(runs)
+                if share > 0.0 and share >= self._least:
+                    return f"{where} overlaps with {name}"
+        return None
+
+
+@contextmanager
+def decontamination(
+    sets: Sequence[EvaluationSet],
+    *,
+    size: int = WORDS,
+    common: int = COMMON,
+    least: float = 0.0,
+    folder: Path | None = None,
+) -> Iterator[Decontamination]:
+    """The filter against `sets`; its index lies in a folder of its own under `folder` until the end."""
+    with TemporaryDirectory(prefix=".limrank-overlap-", dir=folder) as place:
+        indexes = []
+        for number, evaluation in enumerate(sets):
+            own = Path(place) / str(number)
+            own.mkdir()
+            indexes.append((evaluation.name, build_run_index(evaluation.texts(), size, common, own)))
+        yield Decontamination(indexes, size, least)

@@ -1,0 +1,51 @@
+"""Label leaks: words by which a trace shows that it was told the label, or a text that it was made to order.
+
+A learner that sees such words need not read the passage.
+"""
+
+from __future__ import annotations
+
+import re
+
+from contract.records import Record
+
+TRACE = (
+    r"(?:the|this|its|given|intended|provided|expected|correct|true|gold|reference) labels?\b",
+    r"\blabel(?:l?ed)? (?:as )?(?:true|false|relevant|irrelevant|positive|negative)\b",
+    r"\bground[- ]truth\b",
+    r"\b(?:gold|expected|intended|provided) (?:answer|verdict|judg(?:e)?ment|relevance)\b",
+    r"\b(?:i|we) (?:was|were|am|are|have been) (?:told|given|asked to (?:justify|explain why)|instructed)\b",
+    r"\bsupposed to be (?:relevant|irrelevant|true|false|positive|negative)\b",
+    r"\b(?:hard )?negative (?:passage|example|document|sample)\b",
+    r"\bpositive (?:passage|example|document|sample)\b",
+)
+TEXT = (
+    r"\bhard negatives?\b(?= (?:passage|example|document|sample|for))",
+    r"\b(?:this|the following) passage (?:is|was|seems) (?:\w+ ){0,2}(?:relevant|irrelevant|related|unrelated)\b",
+    r"\b(?:this|the) (?:passage|text|document) (?:does not|doesn't) (?:answer|address) the (?:query|question)\b",
+    r"\bhere(?: is|'s) (?:a|an|the|your) (?:\w+ ){0,3}(?:passage|query|text|document|paragraph)\b",
+    r"\bas an? (?:ai|large|artificial)\b.{0,20}\b(?:language )?(?:model|assistant|intelligence)\b",
+    r"\bi (?:cannot|can't|am unable to) (?:assist|help|comply|provide|fulfil)\b",
+    r"\[(?:insert|your|name|date|company)[^\]]{0,30}\]",
+)
+
+
+class LabelLeaks:
+    """Drops a record with a leaking phrase in its trace, its passage or its query; the reason is the phrase itself."""
+
+    name = "label-leak"
+
+    def __init__(self, *, trace: tuple[str, ...] = TRACE, text: tuple[str, ...] = TEXT) -> None:
+        self._trace = re.compile("|".join(f"(?:{phrase})" for phrase in trace), re.I)
+        self._text = re.compile("|".join(f"(?:{phrase})" for phrase in text), re.I)
+
+    def reason(self, record: Record) -> str | None:
+        for where, text, phrases in (
+            ("trace", record.trace or "", self._trace),
+            ("passage", record.passage, self._text),
+            ("query", record.query, self._text),
+        ):
+            found = phrases.search(text.replace("\u2019", "'"))
+            if found:
+                return f"'{found.group().casefold()[:40]}' in the {where}"
+        return None

@@ -1,0 +1,45 @@
+"""Lengths in words: too short to mean anything, or too long to be what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contract.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Fewest and most words, both allowed."""
+
+    least: int
+    most: int
+
+
+BOUNDS = {
+    "query": Bounds(2, 200),
+    "passage": Bounds(5, 3000),
+    "trace": Bounds(3, 2000),
+    "instruction": Bounds(2, 300),
+}
+
+
+class Lengths:
+    """Drops a record one of whose texts is outside its bounds; texts it has not are not looked at."""
+
+    name = "length"
+
+    def __init__(self, bounds: Mapping[str, Bounds] = BOUNDS) -> None:
+        self._bounds = dict(bounds)
+
+    def reason(self, record: Record) -> str | None:
+        for name, bounds in self._bounds.items():
+            text: str | None = getattr(record, name)
+            if text is None:
+                continue
+            words = len(text.split())
+            if words < bounds.least:
+                return f"{name} of less than {bounds.least} words"
+            if words > bounds.most:
+                return f"{name} of more than {bounds.most} words"
+        return None
