@@ -75,14 +75,12 @@
 {{- with $v.podDisruptionBudget }}
 {{- $min := include "limrank.plain" .minAvailable }}
 {{- $max := include "limrank.plain" .maxUnavailable }}
-{{- if and .enabled $min $max }}
-{{- fail (printf "podDisruptionBudget.minAvailable %s and maxUnavailable %s are both set; set one to null." $min $max) }}
+{{- $fewest := include "limrank.fewestReplicas" $ | int }}
+{{- if and .enabled $min (or (eq $min "100%") (and (not (contains "%" $min)) (ge (int $min) $fewest))) }}
+{{- fail (printf "podDisruptionBudget.minAvailable %s of %d replicas lets no pod go, so nodes could never be drained; lower it, or leave it null." $min $fewest) }}
 {{- end }}
-{{- if and .enabled (not $min) (not $max) }}
-{{- fail "podDisruptionBudget.enabled needs minAvailable or maxUnavailable; set one." }}
-{{- end }}
-{{- if and .enabled (or (eq $min "100%") (has $max (list "0" "0%")) (and $min (not (contains "%" $min)) (ge (int $min) (int (include "limrank.fewestReplicas" $)))))  }}
-{{- fail (printf "podDisruptionBudget (minAvailable %q, maxUnavailable %q) lets no pod go, so nodes could never be drained; use maxUnavailable: 1." $min $max) }}
+{{- if and .enabled (not $min) (has $max (list "" "0" "0%")) }}
+{{- fail (printf "podDisruptionBudget.maxUnavailable %q lets no pod go, so nodes could never be drained; use 1." $max) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -93,7 +91,10 @@
 {{- fail "auth.enabled needs auth.existingSecret, the name of a Secret with the file of keys; auth.enabled=false serves everyone who reaches the Service." }}
 {{- end }}
 {{- if and $v.metrics.port (eq (int $v.metrics.port) (int $v.containerPort)) }}
-{{- fail (printf "metrics.port %v is also containerPort; choose another, or null to serve metrics on the service's port." $v.metrics.port) }}
+{{- fail (printf "metrics.port %v is also containerPort; choose another, or 0 to serve metrics on the service's port." $v.metrics.port) }}
+{{- end }}
+{{- if and $v.metrics.port (lt (int $v.metrics.port) 1024) }}
+{{- fail (printf "metrics.port %v is a privileged port, which a process that is not root cannot open; choose one from 1024 on." $v.metrics.port) }}
 {{- end }}
 {{- if and $v.ingress.enabled (not $v.ingress.hosts) }}
 {{- fail "ingress.enabled needs at least one entry in ingress.hosts." }}
