@@ -75,7 +75,7 @@ def _judged(
 def _retrievers(passages: Sequence[str], bi_encoder: str | Path | None) -> dict[NegativeType, Retriever]:
     retrievers: dict[NegativeType, Retriever] = {NegativeType.BM25: Bm25(passages)}
     if bi_encoder is not None:
-        from synth.mining.bi_encoder import BiEncoder  # noqa: PLC0415 - takes seconds to import
+        from synth.mining.bi_encoder import BiEncoder  # takes seconds to import
 
         retrievers[NegativeType.BI_ENCODER] = BiEncoder(passages, bi_encoder)
     return retrievers

@@ -149,7 +149,7 @@ def _turns(name: str, turns: list[Any]) -> tuple[str, str]:
     said: dict[bool, str] = {}
     for turn in turns:
         if not isinstance(turn, dict):
-            raise ValueError(f"'{name}' holds {type(turn).__name__}; it must hold objects.")
+            raise ValueError(f"'{name}' holds {type(turn).__name__}; it must hold objects.")  # noqa: TRY004 - a bad row
         role = turn.get("role", turn.get("from"))
         if role in _ASKING + _ANSWERING:
             said.setdefault(role in _ASKING, _text(turn, "content" if "content" in turn else "value"))

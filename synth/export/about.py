@@ -1,0 +1,58 @@
+"""What an exported file holds, counted while it is written and kept beside it as `OUT.about.json`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from pathlib import Path
+
+from contract.records import licence_parts
+from synth.output import write_text
+
+BLOCK = 1 << 20
+
+
+@dataclass(slots=True)
+class About:
+    """`licences`, `sources` and `domains` count rows; a row under two licences counts for both.
+
+    `left_out` says why records of the sources are in no row.
+    """
+
+    format: str
+    rows: int = 0
+    relevant: int = 0
+    licences: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    domains: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    sha256: str = ""
+
+    def count(self, source: str, licence: str, domain: str) -> None:
+        """Count one row."""
+        self.rows += 1
+        self.sources[source] += 1
+        self.domains[domain] += 1
+        for part in licence_parts(licence):
+            self.licences[part] += 1
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        held = ", ".join(f"{name} ({count})" for name, count in sorted(self.licences.items()))
+        return f"{self.rows} {self.format} rows; licences: {held or 'none'}."
+
+
+def write_about(about: About, out: Path, settings: Mapping[str, object]) -> Path:
+    """Take the checksum of `out` and write what is known of it beside it."""
+    hasher = sha256()
+    with out.open("rb") as file:
+        while block := file.read(BLOCK):
+            hasher.update(block)
+    about.sha256 = hasher.hexdigest()
+    path = out.with_name(f"{out.name}.about.json")
+    values = {one.name: getattr(about, one.name) for one in fields(about)} | {"settings": settings}
+    write_text(path, json.dumps(values, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+    return path

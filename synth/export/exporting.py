@@ -1,0 +1,82 @@
+"""The export: sources in, one training file out, with what it holds said beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from contract.records import Record, write_groups, write_records
+from synth.errors import BadSettings
+from synth.export.about import About, write_about
+from synth.export.formats import Format
+from synth.export.mix import drawn, in_turn
+from synth.export.reader import ExportSettings, Reader
+from synth.export.sources import Source
+from synth.output import write_json_lines, write_whole
+from synth.scratch import SeenKeys, scratch
+
+VERSION = 1
+
+
+def export(sources: Sequence[Source], out: Path, settings: ExportSettings) -> About:
+    """Write one training file from all sources, and `OUT.about.json`. Same sources and settings, same bytes.
+
+    A source's `count` draws so many rows of it (records when pointwise, else rows of the format); the sources are then
+    mixed in these proportions. Memory is flat: what must be sorted is sorted on the disk beside `out`.
+
+    Raises `BadInput` for a row that is none or an id given twice, naming file and row, `BadSettings` where the
+    sources cannot give what is asked, `DiskFull`; what stood at `out` is then unchanged.
+    """
+    if not sources:
+        raise BadSettings("There is nothing to export; name a run folder or a file.")
+    about = About(settings.format)
+    with ExitStack() as stack:
+        seen = SeenKeys(stack.enter_context(scratch(out.parent)))
+        readers = [Reader(source, settings, about, seen) for source in sources]
+        parts = [reader.rows(out.parent, stack) for reader in readers]
+        _write(out, settings.format, _counted(_mixed(sources, parts, settings), about))
+    write_about(about, out, _said(sources, settings))
+    return about
+
+
+def _mixed(
+    sources: Sequence[Source], parts: Sequence[Callable[[], Iterable[Any]]], settings: ExportSettings
+) -> Iterator[Any]:
+    if len(parts) == 1 and sources[0].count is None:
+        return iter(parts[0]())
+    seed = settings.shape.seed
+    return in_turn(
+        [drawn(rows, _key, source.count, seed, str(source.path)) for source, rows in zip(sources, parts, strict=True)]
+    )
+
+
+def _write(out: Path, file_format: Format, rows: Iterable[Any]) -> None:
+    if file_format is Format.POINTWISE:
+        write_whole(out, write_records, rows)
+    elif file_format is Format.LCE:
+        write_whole(out, write_groups, rows)
+    else:
+        write_json_lines(out, {"format": f"limrank.{file_format}", "version": VERSION}, rows)
+
+
+def _counted(rows: Iterable[Any], about: About) -> Iterator[Any]:
+    for row in rows:
+        origin = (
+            row if isinstance(row, dict) else {name: getattr(row, name) for name in ("source", "licence", "domain")}
+        )
+        about.count(origin["source"], origin["licence"], origin["domain"])
+        about.relevant += isinstance(row, Record) and row.relevant
+        yield row
+
+
+def _key(row: Any) -> str:
+    return str(row["id"] if isinstance(row, dict) else row.id)
+
+
+def _said(sources: Sequence[Source], settings: ExportSettings) -> dict[str, object]:
+    """The settings as the file beside the export keeps them; paths by their last part."""
+    named = [{"source": source.path.name, "count": source.count} for source in sources]
+    return {**asdict(settings), "only_licence": list(settings.only_licence), "sources": named}

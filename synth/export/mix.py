@@ -1,0 +1,49 @@
+"""So many rows of each source, drawn by a seed and dealt out in turn: 14,000 of one and 6,000 of another are mixed so
+that every stretch of the file holds about seven of the first for three of the second."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from synth.errors import BadSettings
+from synth.scratch import digest
+
+T = TypeVar("T")
+
+Rows = Callable[[], Iterable[T]]
+"""Something that can be gone through again: the draw counts first, then takes."""
+
+
+def drawn(rows: Rows[T], key: Callable[[T], str], count: int | None, seed: int, name: str) -> tuple[int, Iterator[T]]:
+    """How many rows there will be, and the rows in their order: `count` of them, or all where it is None.
+
+    Which ones depends on `seed` and each row's own key alone. In memory are 8 bytes for each row. Raises
+    `BadSettings` where there are fewer than `count`.
+    """
+    numbers = array("Q", (_number(key(row), seed) for row in rows()))
+    if count is None or count == len(numbers):
+        return len(numbers), iter(rows())
+    if count > len(numbers):
+        raise BadSettings(f"{name} has {len(numbers)} rows to give, and {count} were asked for; ask for fewer.")
+    last = int(np.partition(np.frombuffer(numbers, dtype=np.uint64), count - 1)[count - 1])
+    return count, (row for row in rows() if _number(key(row), seed) <= last)
+
+
+def in_turn(parts: Sequence[tuple[int, Iterator[T]]]) -> Iterator[T]:
+    """All rows of all parts, each part's in order, the one that is furthest behind its share always next."""
+    taken = [0] * len(parts)
+    waiting = [number for number, (total, _) in enumerate(parts) if total > 0]
+    while waiting:
+        number = min(waiting, key=lambda part: ((taken[part] + 1) / parts[part][0], part))
+        yield next(parts[number][1])
+        taken[number] += 1
+        if taken[number] == parts[number][0]:
+            waiting.remove(number)
+
+
+def _number(key: str, seed: int) -> int:
+    return int.from_bytes(digest(str(seed), key)[:8], "big")

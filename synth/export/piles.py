@@ -1,0 +1,54 @@
+"""The records of one query together, in flat memory, however far apart they stand in their source."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from contract.records import Record, join_licences, record_from_json, to_json
+from synth.scratch import Piles, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Pile:
+    """All records of one query under one instruction; records of one passage are there once, the first."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        return self.records[0]
+
+    @property
+    def relevant(self) -> list[Record]:
+        return [record for record in self.records if record.relevant]
+
+    @property
+    def irrelevant(self) -> list[Record]:
+        return [record for record in self.records if not record.relevant]
+
+    @property
+    def licence(self) -> str:
+        return join_licences(record.licence for record in self.records)
+
+    @property
+    def source(self) -> str:
+        return ", ".join(sorted({record.source for record in self.records}))
+
+
+class PiledRecords:
+    """Records piled by (query, instruction); may be gone through many times."""
+
+    def __init__(self, records: Iterable[Record], connection: sqlite3.Connection) -> None:
+        self._piles = Piles(connection)
+        for record in records:
+            self._piles.add(digest(record.query, record.instruction or ""), to_json(record))
+
+    def __iter__(self) -> Iterator[Pile]:
+        for texts in self._piles:
+            by_passage: dict[str, Record] = {}
+            for text in texts:
+                record = record_from_json(text)
+                by_passage.setdefault(record.passage, record)
+            yield Pile(tuple(by_passage.values()))

@@ -1,0 +1,68 @@
+"""Where examples come from: a run folder, a file of records or a file of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from contract.records import Group, Record, licence_parts, read_groups, read_records
+from synth.agreement import by_majority
+from synth.errors import BadInput, BadSettings
+from synth.output import bad_record_is_a_sentence
+from synth.pipeline import examples
+
+
+class Kind(StrEnum):
+    """What a source holds."""
+
+    RECORDS = "records"
+    GROUPS = "groups"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`path` is a run folder or a file; `count` is how many rows to draw from it (None: all)."""
+
+    path: Path
+    count: int | None = None
+
+    @classmethod
+    def named(cls, text: str) -> Source:
+        """Read `PATH` or `PATH=COUNT`, as in `--mix rank1.jsonl=14000`. Raises `BadSettings`."""
+        path, equals, count = text.rpartition("=")
+        if not equals:
+            return cls(Path(text))
+        if not count.isdigit() or int(count) == 0:
+            raise BadSettings(f"'{text}' does not end in a count; write PATH=COUNT with a whole number, or PATH alone.")
+        return cls(Path(path), int(count))
+
+    def kind(self) -> Kind:
+        """What it holds, by the first line. Raises `BadInput` where that cannot be told."""
+        if self.path.is_dir():
+            return Kind.RECORDS
+        try:
+            with self.path.open("rb") as file:
+                first = file.readline(200)
+        except OSError as error:
+            raise BadInput(f"{self.path}: cannot be read ({error.strerror}); give a run folder or a file.") from None
+        for kind in Kind:
+            if f'"limrank.{kind}"'.encode() in first:
+                return kind
+        raise BadInput(f"{self.path}: neither a run folder nor a file of records or groups (by its first line).")
+
+    def records(self) -> Iterator[Record]:
+        """Its records in order; of a run folder those whose votes agree with the label by majority."""
+        with bad_record_is_a_sentence():
+            yield from filter(by_majority, examples(self.path)) if self.path.is_dir() else read_records(self.path)
+
+    def groups(self) -> Iterator[Group]:
+        """Its groups in order."""
+        with bad_record_is_a_sentence():
+            yield from read_groups(self.path)
+
+
+def allowed(licence: str, only: Sequence[str]) -> bool:
+    """Whether every licence of an expression is one of `only`; any is where `only` is empty."""
+    return not only or all(part in only for part in licence_parts(licence))

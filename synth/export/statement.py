@@ -1,0 +1,17 @@
+"""What counts as relevant, in words: the record's own instruction and, if asked for, what its intent means."""
+
+from __future__ import annotations
+
+from contract.records import Intent, Record
+
+INTENTS = {
+    Intent.DIRECT: "Only a passage that answers the query itself counts as relevant.",
+    Intent.INDIRECT: "A passage that helps towards an answer counts as relevant too.",
+}
+
+
+def instruction(record: Record, state_intent: bool) -> str | None:
+    """The instruction to train with; with `state_intent` it ends in a sentence on indirect relevance."""
+    if not state_intent:
+        return record.instruction
+    return " ".join(filter(None, (record.instruction, INTENTS[record.intent])))
