@@ -81,7 +81,7 @@ def _convert(gguf: Path, folder: Path, adapter: Path | None) -> None:
     if adapter is None:
         _base_manifest(gguf, folder).write(folder)
         return
-    from service.adapter_merge import merge_adapter  # noqa: PLC0415 - peft takes seconds to import, and is used once
+    from service.adapter_merge import merge_adapter  # here, as peft takes seconds to import and is used once
 
     merge_adapter(folder, adapter)
     shutil.copyfile(adapter / FILE_NAME, folder / FILE_NAME)
