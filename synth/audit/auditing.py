@@ -1,0 +1,59 @@
+"""The audit of a run folder or of a file of records: read once, counted, written as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from contract.records import Record, read_records
+from synth.agreement import by_majority
+from synth.audit.page import Facts, render
+from synth.audit.tallies import Sample, Tallies
+from synth.journal_index import StageTotal
+from synth.output import bad_record_is_a_sentence, write_text
+from synth.pipeline import examples
+from synth.run_folder import read_totals
+from synth.run_settings import Method
+from synth.snapshot import read_snapshot
+
+
+def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> Tallies:
+    """Write the page of `source`, a run folder or a file of records, and give back what was counted.
+
+    Of a run folder the pairs that a majority of the votes accepts are the examples, with the run's calls, costs and
+    quotas beside them. `shown` examples are drawn by `seed`. The same source gives the same bytes. Raises `BadInput`
+    for a row that is no record, naming its line, and `DiskFull`; what stood at `out` is then unchanged.
+    """
+    tallies = Tallies(Sample(shown, seed))
+    if source.is_dir():
+        for record in examples(source):
+            tallies.add_judged(record)
+            if by_majority(record):
+                tallies.add(record)
+        domains, difficulties = _quotas(source)
+        facts = Facts(source.name, tallies, _totals(source), domains, difficulties)
+    else:
+        for record in _records(source):
+            tallies.add_judged(record)
+            tallies.add(record)
+        facts = Facts(source.name, tallies)
+    write_text(out, render(facts))
+    return tallies
+
+
+def _records(path: Path) -> Iterator[Record]:
+    with bad_record_is_a_sentence():
+        yield from read_records(path)
+
+
+def _totals(run: Path) -> list[StageTotal]:
+    return read_totals(run).lines()
+
+
+def _quotas(run: Path) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Shares of domains and difficulties that the run was told to keep to; none for the corpus method."""
+    knobs, _ = read_snapshot(run)
+    if knobs.method is not Method.LIMRANK:
+        return {}, {}
+    domains = {name: domain.share for name, domain in knobs.limrank.domains.items()}
+    return domains, {str(name): share for name, share in knobs.limrank.difficulties.items()}

@@ -1,0 +1,149 @@
+"""The page's charts, as SVG texts; the one importer of matplotlib. The same figures give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#1f2933"
+FAINT = "#9aa5b1"
+BLUE = "#2f6f9f"
+COLOURS = {"accepted": "#3d8f6b", "rejected": "#c4553b", "retry": "#d9a441", "failed": "#7b8794"}
+STYLE: Any = {  # matplotlib names its keys in a type of their own
+    "svg.hashsalt": "limrank",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+LONGEST_NAME = 28
+
+
+def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
+    """Bars of what came out, in per cent, with a mark at what was asked for where there is a quota."""
+    total = sum(counts.values()) or 1
+    asked = sum(quotas.values()) or 1.0
+    names = sorted(set(counts) | set(quotas), key=lambda name: (-counts.get(name, 0), name))
+    with _bars(names) as (axes, rows, drawn):
+        values = [100 * counts.get(name, 0) / total for name in names]
+        axes.barh(rows, values, color=BLUE, height=0.62, label="came out")
+        marked = [(100 * quotas[name] / asked, row) for name, row in zip(names, rows, strict=True) if name in quotas]
+        if marked:
+            axes.plot(*zip(*marked, strict=True), "|", color="#d0342c", markersize=13, markeredgewidth=2, label="quota")
+            axes.legend(frameon=False, loc="lower right")
+        _label(
+            axes,
+            rows,
+            values,
+            [f"{100 * counts.get(name, 0) / total:.1f} % ({counts.get(name, 0):,})" for name in names],
+        )
+        axes.set_xlabel("per cent of the examples")
+    return drawn[0]
+
+
+def bars(counts: Mapping[str, float], label: str, form: str = "{:,.0f}") -> str:
+    """Plain bars, largest first, each with its figure."""
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    with _bars(names) as (axes, rows, drawn):
+        values = [counts[name] for name in names]
+        axes.barh(rows, values, color=BLUE, height=0.62)
+        _label(axes, rows, values, [form.format(value) for value in values])
+        axes.set_xlabel(label)
+    return drawn[0]
+
+
+def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
+    """One bar for each name, in the order given, split by status; the share of the accepted at its end."""
+    names = list(counts)
+    with _bars(names) as (axes, rows, drawn):
+        start = [0.0] * len(names)
+        for status, colour in COLOURS.items():
+            values = [float(counts[name].get(status, 0)) for name in names]
+            if any(values):
+                axes.barh(rows, values, left=start, color=colour, height=0.62, label=status)
+            start = [before + value for before, value in zip(start, values, strict=True)]
+        ends = [counts[name].get("accepted", 0) / (sum(counts[name].values()) or 1) for name in names]
+        _label(axes, rows, start, [f"{100 * end:.1f} %" for end in ends])
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.16 - 0.25 / max(1, len(names))), ncols=4)
+        axes.set_xlabel(label, labelpad=2)
+    return drawn[0]
+
+
+def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
+    """Distributions of lengths in words side by side, the longest hundredth left out of the picture."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.2, 2.1), layout="constrained")
+        for place, (name, counts) in enumerate(lengths.items(), start=1):
+            axes = figure.add_subplot(1, len(lengths), place)
+            values = sorted(counts)
+            last = _quantile(counts, 0.99) if values else 1
+            weights = [counts[value] for value in values]
+            axes.hist(values, bins=min(30, max(1, last)), range=(0, last + 1), weights=weights, color=BLUE)
+            axes.set_title(f"{name}, words", fontsize=9)
+            axes.locator_params(axis="both", nbins=5, integer=True)
+        return _svg(figure)
+
+
+def columns(counts: Mapping[str, int], label: str) -> str:
+    """Upright bars in the order given, each with its figure."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.5, 2.3), layout="constrained")
+        axes = figure.add_subplot()
+        drawn = axes.bar(list(counts), list(counts.values()), color=BLUE, width=0.7)
+        axes.bar_label(drawn, labels=[f"{count:,}" if count else "" for count in counts.values()], fontsize=8)
+        axes.set_xlabel(label)
+        axes.margins(y=0.14)
+        axes.locator_params(axis="y", nbins=4, integer=True)
+        return _svg(figure)
+
+
+@contextmanager
+def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
+    """Axes for level bars, the first name on top; the finished SVG is put into the list handed out."""
+    drawn: list[str] = []
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.5, 0.75 + 0.29 * max(2, len(names))), layout="constrained")
+        axes = figure.add_subplot()
+        rows = list(range(len(names)))
+        axes.set_yticks(rows, [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names])
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.32)
+        yield axes, rows, drawn
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_xlim(left=0)
+        drawn.append(_svg(figure))
+
+
+def _label(axes: Axes, rows: Sequence[int], ends: Sequence[float], texts: Sequence[str]) -> None:
+    for row, end, text in zip(rows, ends, texts, strict=True):
+        axes.annotate(text, (end, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+
+
+def _quantile(counts: Mapping[int, int], share: float) -> int:
+    left = share * sum(counts.values())
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            return value
+    return max(counts)
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()

@@ -1,0 +1,183 @@
+"""The page: tallies, totals and quotas laid out by `page.html`. Every text is escaped by the template engine."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from contract.records import Record
+from synth.audit import charts
+from synth.audit.tallies import Tallies
+from synth.journal import Status
+from synth.journal_index import StageTotal
+
+PASSAGE_WORDS = 70
+TRACE_WORDS = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a page shows. `quotas` are shares of domains and difficulties by name, empty where none were set."""
+
+    title: str
+    tallies: Tallies
+    totals: Sequence[StageTotal] = ()
+    domains: Mapping[str, float] = field(default_factory=dict)
+    difficulties: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`told` is the chart in words, for those who cannot see it."""
+
+    title: str
+    note: str
+    data: str
+    told: str
+    wide: bool = False
+
+
+def render(facts: Facts) -> str:
+    """The page as one HTML text that needs no other file."""
+    source = files("synth.audit").joinpath("page.html").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(source)
+    return template.render(
+        title=facts.title,
+        lead=_lead(facts.tallies),
+        tiles=_tiles(facts),
+        charts=_charts(facts),
+        costs=_costs(facts.totals),
+        examples=[_example(record) for record in facts.tallies.sample.records()],
+    )
+
+
+def _lead(tallies: Tallies) -> str:
+    sources = ", ".join(f"{name} ({count:,})" for name, count in tallies.sources.most_common(6))
+    licences = ", ".join(f"{name} ({count:,})" for name, count in sorted(tallies.licences.items()))
+    return f"Sources: {sources or 'none'}. Licences: {licences or 'none'}."
+
+
+def _tiles(facts: Facts) -> list[dict[str, str]]:
+    tallies = facts.tallies
+    total = tallies.records or 1
+    tiles = {
+        "accepted examples": f"{tallies.records:,}",
+        "of these relevant": f"{100 * tallies.relevant / total:.1f} %",
+        "with a trace": f"{100 * tallies.with_trace / total:.1f} %",
+        "with an instruction": f"{100 * tallies.with_instruction / total:.1f} %",
+    }
+    if tallies.agreements:
+        tiles["of the judged pairs accepted"] = f"{100 * tallies.records / (tallies.judged or 1):.1f} %"
+    if facts.totals:
+        cost = sum(line.cost for line in facts.totals)
+        tiles["cost in all"] = f"{cost:,.4f}"
+        tiles["cost per accepted example"] = f"{cost / total:,.6f}" if tallies.records else "none accepted"
+    return [{"name": name, "value": value} for name, value in tiles.items()]
+
+
+def _charts(facts: Facts) -> list[Chart]:
+    tallies = facts.tallies
+    balance = {"relevant": tallies.relevant} | {f"not: {name}": count for name, count in tallies.negatives.items()}
+    medians = {name: tallies.median(name) for name in tallies.lengths}
+    return [
+        _shares("Domains", tallies.domains, facts.domains),
+        _shares("Difficulty", tallies.difficulties, facts.difficulties),
+        _chart("Label balance", "relevant, and not relevant by type", charts.bars(balance, "examples"), balance),
+        _chart("Intent", "is indirect relevance accepted?", charts.bars(tallies.intents, "examples"), tallies.intents),
+        Chart(
+            "Lengths",
+            "medians: " + ", ".join(f"{name} {median}" for name, median in medians.items() if median is not None),
+            _encoded(charts.histograms({name: counts for name, counts in tallies.lengths.items() if counts})),
+            "distributions in words",
+            wide=True,
+        ),
+        *_judge_charts(tallies),
+        *_stage_charts(facts.totals),
+    ]
+
+
+def _judge_charts(tallies: Tallies) -> list[Chart]:
+    if not tallies.agreements:
+        return []
+    counts = {f"{tenth * 10} %": tallies.agreements.get(tenth, 0) for tenth in range(11)}
+    note = f"share of the blind votes for the intended label, {tallies.judged:,} judged pairs"
+    return [_chart("Judge agreement", note, charts.columns(counts, "votes for the label"), counts)]
+
+
+def _stage_charts(totals: Sequence[StageTotal]) -> list[Chart]:
+    if not totals:
+        return []
+    stages: dict[str, Counter[str]] = {}
+    money: dict[str, float] = {}
+    for line in totals:
+        stages.setdefault(line.stage, Counter())[line.status] += line.rows
+        name = f"{line.stage}, {line.model}"
+        money[name] = money.get(name, 0.0) + line.cost
+    told = {name: counts.get(Status.ACCEPTED, 0) for name, counts in stages.items()}
+    drawn = [
+        _chart(
+            "Acceptance by stage", "replies, and the share of them accepted", charts.stacked(stages, "replies"), told
+        )
+    ]
+    if any(money.values()):
+        drawn.append(_chart("Cost", "by stage and model", charts.bars(money, "money", "{:,.4f}"), money))
+    return drawn
+
+
+def _costs(totals: Sequence[StageTotal]) -> list[dict[str, str]]:
+    lines: dict[tuple[str, str], list[StageTotal]] = {}
+    for line in totals:
+        lines.setdefault((line.stage, line.model), []).append(line)
+    return [
+        {
+            "stage": stage,
+            "model": model,
+            "replies": f"{sum(one.rows for one in ones):,}",
+            "accepted": f"{sum(one.rows for one in ones if one.status is Status.ACCEPTED):,}",
+            "prompt": f"{sum(one.prompt_tokens for one in ones):,}",
+            "completion": f"{sum(one.completion_tokens for one in ones):,}",
+            "cost": f"{sum(one.cost for one in ones):,.4f}",
+        }
+        for (stage, model), ones in lines.items()
+    ]
+
+
+def _example(record: Record) -> dict[str, Any]:
+    facts = [record.domain, record.difficulty.replace("_", " "), f"{record.intent} relevance"]
+    if record.negative_type is not None:
+        facts.insert(0, record.negative_type.replace("_", " "))
+    if record.votes is not None:
+        facts.append(f"votes {record.votes.true} true, {record.votes.false} false")
+    parts = [_part("passage", record.passage, PASSAGE_WORDS)]
+    if record.instruction is not None:
+        parts.insert(0, _part("instruction", record.instruction, PASSAGE_WORDS))
+    if record.trace is not None:
+        parts.append(_part("trace", record.trace, TRACE_WORDS))
+    return {"id": record.id, "query": record.query, "relevant": record.relevant, "facts": facts, "parts": parts}
+
+
+def _part(name: str, text: str, shown: int) -> dict[str, object]:
+    """A text cut after `shown` words, if much more follows; the rest is folded away, not lost."""
+    words = text.split()
+    if len(words) <= shown + 15:
+        return {"name": name, "shown": text, "rest": "", "left": 0}
+    return {"name": name, "shown": " ".join(words[:shown]), "rest": " ".join(words[shown:]), "left": len(words) - shown}
+
+
+def _shares(title: str, counts: Mapping[str, int], quotas: Mapping[str, float]) -> Chart:
+    note = "what came out, against the quotas" if quotas else "no quotas were set"
+    return _chart(title, note, charts.shares(counts, quotas), counts)
+
+
+def _chart(title: str, note: str, svg: str, told: Mapping[str, float]) -> Chart:
+    return Chart(title, note, _encoded(svg), ", ".join(f"{name} {value:,.6g}" for name, value in told.items()))
+
+
+def _encoded(svg: str) -> str:
+    return b64encode(svg.encode()).decode()

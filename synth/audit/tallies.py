@@ -1,0 +1,92 @@
+"""Counts over records, one at a time, in memory that does not grow with their number; and a fair sample of them."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+
+from contract.records import Record, licence_parts
+from synth.agreement import agreement
+from synth.scratch import digest
+
+TEXTS = ("query", "passage", "trace")
+
+
+@dataclass(slots=True)
+class Sample:
+    """The records whose seeded hashes are smallest: any record is as likely as any other, whatever the order."""
+
+    size: int
+    seed: int
+    _kept: list[tuple[int, int, Record]] = field(default_factory=list)
+    _count: int = 0
+
+    def add(self, record: Record) -> None:
+        self._count += 1
+        number = int.from_bytes(digest(str(self.seed), record.id)[:8], "big")
+        entry = (-number, -self._count, record)
+        if len(self._kept) < self.size:
+            heapq.heappush(self._kept, entry)
+        else:
+            heapq.heappushpop(self._kept, entry)
+
+    def records(self) -> list[Record]:
+        """In an order that has nothing to do with that of the file."""
+        return [record for _, _, record in sorted(self._kept, key=lambda entry: (-entry[0], -entry[1]))]
+
+
+@dataclass(slots=True)
+class Tallies:
+    """What a page says of the records. Lengths are in words; `agreements` counts tenths of the votes for the label."""
+
+    sample: Sample
+    records: int = 0
+    relevant: int = 0
+    with_trace: int = 0
+    with_instruction: int = 0
+    domains: Counter[str] = field(default_factory=Counter)
+    difficulties: Counter[str] = field(default_factory=Counter)
+    intents: Counter[str] = field(default_factory=Counter)
+    negatives: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    licences: Counter[str] = field(default_factory=Counter)
+    lengths: dict[str, Counter[int]] = field(default_factory=lambda: {name: Counter() for name in TEXTS})
+    judged: int = 0
+    agreements: Counter[int] = field(default_factory=Counter)
+
+    def add_judged(self, record: Record) -> None:
+        """Count the votes on a pair, whether or not it is accepted."""
+        self.judged += 1
+        if record.votes is not None:
+            self.agreements[round(10 * agreement(record))] += 1
+
+    def add(self, record: Record) -> None:
+        """Count an accepted record."""
+        self.records += 1
+        self.relevant += record.relevant
+        self.with_trace += record.trace is not None
+        self.with_instruction += record.instruction is not None
+        self.domains[record.domain] += 1
+        self.difficulties[record.difficulty] += 1
+        self.intents[record.intent] += 1
+        self.sources[record.source] += 1
+        if not record.relevant:
+            self.negatives[record.negative_type or "not said"] += 1
+        for part in licence_parts(record.licence):
+            self.licences[part] += 1
+        for name in TEXTS:
+            text: str | None = getattr(record, name)
+            if text is not None:
+                self.lengths[name][len(text.split())] += 1
+        self.sample.add(record)
+
+    def median(self, name: str) -> int | None:
+        """The middle length of a text, in words."""
+        counts = self.lengths[name]
+        left = (sum(counts.values()) + 1) // 2
+        for length in sorted(counts):
+            left -= counts[length]
+            if left <= 0:
+                return length
+        return None
