@@ -74,6 +74,7 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
         description="Pointwise reranking with absolute scores and reasoning traces.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect names the inner host, and POST bodies get lost on it
         root_path=settings.root_path,
         lifespan=_lifespan(lifecycle, watch, engine, tracer),
     )
