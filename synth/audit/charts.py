@@ -31,6 +31,18 @@ STYLE: Any = {  # matplotlib names its keys in a type of their own
     "ytick.color": INK,
 }
 LONGEST_NAME = 28
+ABOVE: Any = {
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 0.98),
+    "ncols": 4,
+    "frameon": False,
+    "borderpad": 0,
+    "handlelength": 1.0,
+    "handletextpad": 0.4,
+    "columnspacing": 0.9,
+    "fontsize": 8,
+}
+BESIDE: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
 def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
@@ -38,19 +50,17 @@ def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
     total = sum(counts.values()) or 1
     asked = sum(quotas.values()) or 1.0
     names = sorted(set(counts) | set(quotas), key=lambda name: (-counts.get(name, 0), name))
+    values = {name: 100 * counts.get(name, 0) / total for name in names}
     with _bars(names) as (axes, rows, drawn):
-        values = [100 * counts.get(name, 0) / total for name in names]
-        axes.barh(rows, values, color=BLUE, height=0.62, label="came out")
-        marked = [(100 * quotas[name] / asked, row) for name, row in zip(names, rows, strict=True) if name in quotas]
-        if marked:
-            axes.plot(*zip(*marked, strict=True), "|", color="#d0342c", markersize=13, markeredgewidth=2, label="quota")
-            axes.legend(frameon=False, loc="lower right")
-        _label(
-            axes,
-            rows,
-            values,
-            [f"{100 * counts.get(name, 0) / total:.1f} % ({counts.get(name, 0):,})" for name in names],
-        )
+        axes.barh(rows, list(values.values()), color=BLUE, height=0.62, label="came out")
+        marks = [(100 * quotas[name] / asked, row) for row, name in enumerate(names) if name in quotas]
+        if marks:
+            axes.plot(*zip(*marks, strict=True), "|", color="#d0342c", markersize=13, markeredgewidth=2, label="quota")
+            axes.legend(**ABOVE)
+        for row, (name, value) in enumerate(values.items()):
+            label = f"{value:.1f} % ({counts.get(name, 0):,})"
+            axes.annotate(label, (1, row), xycoords=axes.get_yaxis_transform(), xytext=(4, 0), **BESIDE)
+        axes.margins(x=0.05)
         axes.set_xlabel("per cent of the examples")
     return drawn[0]
 
@@ -78,8 +88,8 @@ def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
             start = [before + value for before, value in zip(start, values, strict=True)]
         ends = [counts[name].get("accepted", 0) / (sum(counts[name].values()) or 1) for name in names]
         _label(axes, rows, start, [f"{100 * end:.1f} %" for end in ends])
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.16 - 0.25 / max(1, len(names))), ncols=4)
-        axes.set_xlabel(label, labelpad=2)
+        axes.legend(**ABOVE)
+        axes.set_xlabel(label)
     return drawn[0]
 
 
@@ -92,7 +102,8 @@ def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
             values = sorted(counts)
             last = _quantile(counts, 0.99) if values else 1
             weights = [counts[value] for value in values]
-            axes.hist(values, bins=min(30, max(1, last)), range=(0, last + 1), weights=weights, color=BLUE)
+            axes.hist(values, bins=min(30, last + 1), range=(0, last + 1), weights=weights, color=BLUE)
+            axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.set_title(f"{name}, words", fontsize=9)
             axes.locator_params(axis="both", nbins=5, integer=True)
         return _svg(figure)
@@ -105,6 +116,7 @@ def columns(counts: Mapping[str, int], label: str) -> str:
         axes = figure.add_subplot()
         drawn = axes.bar(list(counts), list(counts.values()), color=BLUE, width=0.7)
         axes.bar_label(drawn, labels=[f"{count:,}" if count else "" for count in counts.values()], fontsize=8)
+        axes.tick_params(axis="x", labelsize=8)
         axes.set_xlabel(label)
         axes.margins(y=0.14)
         axes.locator_params(axis="y", nbins=4, integer=True)
@@ -120,18 +132,20 @@ def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
         axes = figure.add_subplot()
         rows = list(range(len(names)))
         axes.set_yticks(rows, [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names])
-        axes.invert_yaxis()
+        axes.set_ylim(max(2, len(names)) - 0.45, -0.55)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.32)
         yield axes, rows, drawn
         axes.locator_params(axis="x", nbins=5)
+        if axes.get_xlim()[1] >= 1000:
+            axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlim(left=0)
         drawn.append(_svg(figure))
 
 
 def _label(axes: Axes, rows: Sequence[int], ends: Sequence[float], texts: Sequence[str]) -> None:
     for row, end, text in zip(rows, ends, texts, strict=True):
-        axes.annotate(text, (end, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(text, (end, row), xytext=(4, 0), **BESIDE)
 
 
 def _quantile(counts: Mapping[int, int], share: float) -> int:

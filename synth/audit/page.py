@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, StrictUndefined
 
@@ -16,6 +16,8 @@ from synth.audit import charts
 from synth.audit.tallies import Tallies
 from synth.journal import Status
 from synth.journal_index import StageTotal
+
+T = TypeVar("T")
 
 PASSAGE_WORDS = 70
 TRACE_WORDS = 70
@@ -83,11 +85,12 @@ def _tiles(facts: Facts) -> list[dict[str, str]]:
 
 def _charts(facts: Facts) -> list[Chart]:
     tallies = facts.tallies
-    balance = {"relevant": tallies.relevant} | {f"not: {name}": count for name, count in tallies.negatives.items()}
+    negatives = {f"not: {_spaced(name)}": count for name, count in tallies.negatives.items()}
+    balance = {"relevant": tallies.relevant} | negatives
     medians = {name: tallies.median(name) for name in tallies.lengths}
     return [
         _shares("Domains", tallies.domains, facts.domains),
-        _shares("Difficulty", tallies.difficulties, facts.difficulties),
+        _shares("Difficulty", _spaced_names(tallies.difficulties), _spaced_names(facts.difficulties)),
         _chart("Label balance", "relevant, and not relevant by type", charts.bars(balance, "examples"), balance),
         _chart("Intent", "is indirect relevance accepted?", charts.bars(tallies.intents, "examples"), tallies.intents),
         Chart(
@@ -105,9 +108,9 @@ def _charts(facts: Facts) -> list[Chart]:
 def _judge_charts(tallies: Tallies) -> list[Chart]:
     if not tallies.agreements:
         return []
-    counts = {f"{tenth * 10} %": tallies.agreements.get(tenth, 0) for tenth in range(11)}
+    counts = {str(tenth * 10): tallies.agreements.get(tenth, 0) for tenth in range(11)}
     note = f"share of the blind votes for the intended label, {tallies.judged:,} judged pairs"
-    return [_chart("Judge agreement", note, charts.columns(counts, "votes for the label"), counts)]
+    return [_chart("Judge agreement", note, charts.columns(counts, "per cent of the votes for the label"), counts)]
 
 
 def _stage_charts(totals: Sequence[StageTotal]) -> list[Chart]:
@@ -149,17 +152,20 @@ def _costs(totals: Sequence[StageTotal]) -> list[dict[str, str]]:
 
 
 def _example(record: Record) -> dict[str, Any]:
-    facts = [record.domain, record.difficulty.replace("_", " "), f"{record.intent} relevance"]
-    if record.negative_type is not None:
-        facts.insert(0, record.negative_type.replace("_", " "))
+    """An example: what a judge saw apart from what was decided, so that a reader can decide first."""
+    seen = [("instruction", record.instruction, PASSAGE_WORDS), ("passage", record.passage, PASSAGE_WORDS)]
+    judged = [_spaced(record.negative_type)] if record.negative_type is not None else []
     if record.votes is not None:
-        facts.append(f"votes {record.votes.true} true, {record.votes.false} false")
-    parts = [_part("passage", record.passage, PASSAGE_WORDS)]
-    if record.instruction is not None:
-        parts.insert(0, _part("instruction", record.instruction, PASSAGE_WORDS))
-    if record.trace is not None:
-        parts.append(_part("trace", record.trace, TRACE_WORDS))
-    return {"id": record.id, "query": record.query, "relevant": record.relevant, "facts": facts, "parts": parts}
+        judged.append(f"votes: {record.votes.true} true, {record.votes.false} false")
+    return {
+        "id": record.id,
+        "query": record.query,
+        "relevant": record.relevant,
+        "facts": [record.domain, f"{_spaced(record.difficulty)} query", f"{record.intent} relevance wanted"],
+        "seen": [_part(name, text, shown) for name, text, shown in seen if text is not None],
+        "judged": judged,
+        "reasons": [_part("trace", record.trace, TRACE_WORDS)] if record.trace is not None else [],
+    }
 
 
 def _part(name: str, text: str, shown: int) -> dict[str, object]:
@@ -177,6 +183,14 @@ def _shares(title: str, counts: Mapping[str, int], quotas: Mapping[str, float]) 
 
 def _chart(title: str, note: str, svg: str, told: Mapping[str, float]) -> Chart:
     return Chart(title, note, _encoded(svg), ", ".join(f"{name} {value:,.6g}" for name, value in told.items()))
+
+
+def _spaced_names(counts: Mapping[str, T]) -> dict[str, T]:
+    return {_spaced(name): count for name, count in counts.items()}
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _encoded(svg: str) -> str:
