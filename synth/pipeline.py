@@ -19,6 +19,7 @@ from synth.endpoint_settings import Endpoint
 from synth.errors import Interrupted
 from synth.limrank.method import LimrankRun
 from synth.llm import LLM
+from synth.llm_processes import LLMProcesses
 from synth.openai_llm import OpenAILLM
 from synth.output import write_text
 from synth.phases import Phase, Synthesis
@@ -84,7 +85,7 @@ def connect(endpoints: dict[Role, Endpoint]) -> dict[Role, tuple[Endpoint, LLM]]
     made: list[tuple[Endpoint, LLM]] = []
     for endpoint in endpoints.values():
         if all(endpoint != other for other, _ in made):
-            made.append((endpoint, OpenAILLM(endpoint)))
+            made.append((endpoint, OpenAILLM(endpoint) if endpoint.processes == 1 else LLMProcesses(endpoint)))
     return {role: next(pair for pair in made if pair[0] == endpoint) for role, endpoint in endpoints.items()}
 
 
