@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -17,66 +16,9 @@ from synth.filters.coherence import Coherence
 from synth.filters.filter import Filter
 from synth.output import bad_record_is_a_sentence, full_disk_is_a_sentence, write_whole
 from synth.scratch import SeenKeys, digest, scratch
+from synth.verify_report import FilterCount, Score, VerifyReport
 
 REPEATED = "repeated-id"
-
-
-@dataclass(slots=True)
-class FilterCount:
-    """One filter: how many records it was shown, and how many it dropped for which reason."""
-
-    name: str
-    shown: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
-class Score:
-    """How a filter, or all of them together, did on records whose true label is known.
-
-    `kept_right` counts kept records whose label is the true one, `dropped_wrong` dropped records whose label is not.
-    """
-
-    kept_right: int = 0
-    kept_wrong: int = 0
-    dropped_right: int = 0
-    dropped_wrong: int = 0
-
-    @property
-    def precision(self) -> float | None:
-        """Of the kept records, the share whose label is right; None where none was kept."""
-        return _ratio(self.kept_right, self.kept_right + self.kept_wrong)
-
-    @property
-    def recall(self) -> float | None:
-        """Of the records whose label is right, the share that was kept."""
-        return _ratio(self.kept_right, self.kept_right + self.dropped_right)
-
-    @property
-    def drop_precision(self) -> float | None:
-        """Of the dropped records, the share whose label is wrong."""
-        return _ratio(self.dropped_wrong, self.dropped_wrong + self.dropped_right)
-
-    @property
-    def drop_recall(self) -> float | None:
-        """Of the records whose label is wrong, the share that was dropped."""
-        return _ratio(self.dropped_wrong, self.dropped_wrong + self.kept_wrong)
-
-    def add(self, kept: bool, right: bool) -> None:
-        name = f"{'kept' if kept else 'dropped'}_{'right' if right else 'wrong'}"
-        setattr(self, name, getattr(self, name) + 1)
-
-
-@dataclass(slots=True)
-class VerifyReport:
-    """`scores` is empty unless records with known labels were given; "all" is all filters together."""
-
-    shown: int = 0
-    kept: int = 0
-    undecided_traces: int = 0
-    filters: list[FilterCount] = field(default_factory=list)
-    labelled: int = 0
-    scores: dict[str, Score] = field(default_factory=dict)
 
 
 def verify(
@@ -198,7 +140,3 @@ def _known_labels(path: Path | None, connection: sqlite3.Connection) -> sqlite3.
 
 def _pair(record: Record) -> bytes:
     return digest(record.query, record.instruction or "", record.passage)
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

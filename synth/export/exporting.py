@@ -13,7 +13,7 @@ from synth.errors import BadSettings
 from synth.export.about import About, write_about
 from synth.export.formats import Format
 from synth.export.mix import drawn, in_turn
-from synth.export.reader import ExportSettings, Reader
+from synth.export.reader import ExportKnobs, Reader
 from synth.export.sources import Source
 from synth.output import write_json_lines, write_whole
 from synth.scratch import SeenKeys, scratch
@@ -21,7 +21,7 @@ from synth.scratch import SeenKeys, scratch
 VERSION = 1
 
 
-def export(sources: Sequence[Source], out: Path, settings: ExportSettings) -> About:
+def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About:
     """Write one training file from all sources, and `OUT.about.json`. Same sources and settings, same bytes.
 
     A source's `count` draws so many rows of it (records when pointwise, else rows of the format); the sources are then
@@ -43,7 +43,7 @@ def export(sources: Sequence[Source], out: Path, settings: ExportSettings) -> Ab
 
 
 def _mixed(
-    sources: Sequence[Source], parts: Sequence[Callable[[], Iterable[Any]]], settings: ExportSettings
+    sources: Sequence[Source], parts: Sequence[Callable[[], Iterable[Any]]], settings: ExportKnobs
 ) -> Iterator[Any]:
     if len(parts) == 1 and sources[0].count is None:
         return iter(parts[0]())
@@ -76,7 +76,7 @@ def _key(row: Any) -> str:
     return str(row["id"] if isinstance(row, dict) else row.id)
 
 
-def _said(sources: Sequence[Source], settings: ExportSettings) -> dict[str, object]:
+def _said(sources: Sequence[Source], settings: ExportKnobs) -> dict[str, object]:
     """The settings as the file beside the export keeps them; paths by their last part."""
     named = [{"source": source.path.name, "count": source.count} for source in sources]
     return {**asdict(settings), "only_licence": list(settings.only_licence), "sources": named}

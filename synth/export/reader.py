@@ -19,7 +19,7 @@ from synth.scratch import SeenKeys, digest, scratch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSettings:
+class ExportKnobs:
     """`only_licence`: rows all of whose licences are named there (empty: any). `with_trace`: records that have one.
 
     `state_intent` ends each instruction in a sentence on whether indirect relevance is accepted.
@@ -35,7 +35,7 @@ class ExportSettings:
 class Reader:
     """`rows` may be called again and again: the first time through counts what is left out and looks at the ids."""
 
-    def __init__(self, source: Source, settings: ExportSettings, about: About, seen: SeenKeys) -> None:
+    def __init__(self, source: Source, settings: ExportKnobs, about: About, seen: SeenKeys) -> None:
         self._source = source
         self._settings = settings
         self._about = about

@@ -15,17 +15,16 @@ from synth.filters.filter import Filter
 from synth.filters.language import Language
 from synth.filters.leaks import LabelLeaks
 from synth.filters.lengths import BOUNDS, Bounds, Lengths
+from synth.filters.names import FILTERS
 from synth.filters.near_duplicates import NearDuplicates
 from synth.scratch import scratch
-
-NAMES = ("length", "language", "agreement", "coherence", "label-leak", "decontamination", "near-duplicate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterSettings:
     """Which filters are asked, and how strictly. `evaluation` names what must not be trained on."""
 
-    only: Sequence[str] = NAMES
+    only: Sequence[str] = FILTERS
     votes: int = 1
     agreement: float = 2 / 3
     votes_required: bool = False
@@ -47,11 +46,11 @@ def build_filters(settings: FilterSettings, folder: Path | None = None) -> Itera
 
     Raises `BadSettings` for an unknown name, `BadInput` for an evaluation folder that is none.
     """
-    unknown = [name for name in settings.only if name not in NAMES]
+    unknown = [name for name in settings.only if name not in FILTERS]
     if unknown:
-        raise BadSettings(f"'{unknown[0]}' is no filter; the filters are {', '.join(NAMES)}.")
+        raise BadSettings(f"'{unknown[0]}' is no filter; the filters are {', '.join(FILTERS)}.")
     with ExitStack() as stack:
-        yield [_made(name, settings, folder, stack) for name in NAMES if name in settings.only]
+        yield [_made(name, settings, folder, stack) for name in FILTERS if name in settings.only]
 
 
 def _made(name: str, settings: FilterSettings, folder: Path | None, stack: ExitStack) -> Filter:

@@ -10,7 +10,7 @@ from contract.records import NegativeType, Record, write_records
 from synth.importing.beir import BeirFolder, Document, Query
 from synth.importing.labels import Labels
 from synth.importing.rejects import ImportReport, Rejects, rejects_beside
-from synth.mining.bm25 import Bm25
+from synth.mining.first_stages import first_stages
 from synth.mining.hard_negatives import mine_negatives
 from synth.mining.retriever import Hit, Retriever
 from synth.output import write_whole
@@ -49,7 +49,7 @@ def import_beir(
         beir = BeirFolder(folder, rejects)
         corpus = list(beir.documents())
         judged = _judged(beir, split, corpus, least_grade, rejects)
-        retrievers = _retrievers([document.passage for document in corpus], bi_encoder)
+        retrievers = first_stages([document.passage for document in corpus], bi_encoder)
         writer = _Writer(corpus, labels, negatives, ceiling)
         written = write_whole(out, write_records, writer.records(judged, retrievers, depth))
         return rejects.report(written, writer.relevant)
@@ -70,15 +70,6 @@ def _judged(
         one = judged.setdefault(row.query, _Judged(queries[row.query]))
         (one.relevant if row.grade >= least_grade else one.irrelevant).append(places[row.document])
     return [one for one in judged.values() if one.relevant]
-
-
-def _retrievers(passages: Sequence[str], bi_encoder: str | Path | None) -> dict[NegativeType, Retriever]:
-    retrievers: dict[NegativeType, Retriever] = {NegativeType.BM25: Bm25(passages)}
-    if bi_encoder is not None:
-        from synth.mining.bi_encoder import BiEncoder  # takes seconds to import
-
-        retrievers[NegativeType.BI_ENCODER] = BiEncoder(passages, bi_encoder)
-    return retrievers
 
 
 class _Writer:

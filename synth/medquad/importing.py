@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.records import Group, NegativeType, Record, write_groups, write_records
+from contract.records import Group, Record, write_groups, write_records
 from synth.errors import BadInput
 from synth.importing.rejects import rejects_beside
 from synth.medquad.candidates import Candidates, candidates
 from synth.medquad.groups import GroupShares, question_groups
 from synth.medquad.questions import Questions, read_questions
 from synth.medquad.records import RecordShares, question_records
-from synth.mining.bi_encoder import BiEncoder
-from synth.mining.bm25 import Bm25
-from synth.mining.retriever import Retriever
+from synth.mining.first_stages import first_stages
 from synth.output import write_whole
 
 
@@ -77,9 +75,7 @@ def _candidates(
     questions: Questions, bi_encoder: str | Path | None, depth: int, report: MedquadReport
 ) -> Iterator[Candidates]:
     texts = [answer.text for answer in questions.answers]
-    retrievers: dict[NegativeType, Retriever] = {NegativeType.BM25: Bm25(texts)}
-    if bi_encoder is not None:
-        retrievers[NegativeType.BI_ENCODER] = BiEncoder(texts, bi_encoder)
+    retrievers = first_stages(texts, bi_encoder)
     return candidates(questions.questions, questions.answers, retrievers, depth, report.left_out)
 
 

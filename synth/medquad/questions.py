@@ -14,6 +14,7 @@ from synth.importing.rejects import Rejects
 from synth.medquad.aspects import ASPECTS, Aspect
 
 _WORD = re.compile(r"[a-z0-9]+")
+OPENING = 400  # characters
 SHORTEST_ANSWER = 6  # words: below it an answer is a heading or a fragment
 
 
@@ -35,8 +36,9 @@ class Answer:
 
     @property
     def borne_out(self) -> bool:
-        """Whether its words show the aspect it is labelled with."""
-        return len(self.text.split()) >= SHORTEST_ANSWER and bool(self.aspect.hint.search(self.text))
+        """Whether its words show the aspect it is labelled with; a description in general must begin with one."""
+        shown = self.text[:OPENING] if self.aspect.name == "information" else self.text
+        return len(self.text.split()) >= SHORTEST_ANSWER and bool(self.aspect.hint.search(shown))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,3 @@
+"""The names of the filters, in the order in which they are asked."""
+
+FILTERS = ("length", "language", "agreement", "coherence", "label-leak", "decontamination", "near-duplicate")

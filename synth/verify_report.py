@@ -1,0 +1,100 @@
+"""What a verification found, as figures and as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from synth.status import table
+
+REASONS_SHOWN = 5
+
+
+@dataclass(slots=True)
+class FilterCount:
+    """One filter: how many records it was shown, and how many it dropped for which reason."""
+
+    name: str
+    shown: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Score:
+    """How a filter, or all of them together, did on records whose true label is known.
+
+    `kept_right` counts kept records whose label is the true one, `dropped_wrong` dropped records whose label is not.
+    """
+
+    kept_right: int = 0
+    kept_wrong: int = 0
+    dropped_right: int = 0
+    dropped_wrong: int = 0
+
+    @property
+    def precision(self) -> float | None:
+        """Of the kept records, the share whose label is right; None where none was kept."""
+        return _ratio(self.kept_right, self.kept_right + self.kept_wrong)
+
+    @property
+    def recall(self) -> float | None:
+        """Of the records whose label is right, the share that was kept."""
+        return _ratio(self.kept_right, self.kept_right + self.dropped_right)
+
+    @property
+    def drop_precision(self) -> float | None:
+        """Of the dropped records, the share whose label is wrong."""
+        return _ratio(self.dropped_wrong, self.dropped_wrong + self.dropped_right)
+
+    @property
+    def drop_recall(self) -> float | None:
+        """Of the records whose label is wrong, the share that was dropped."""
+        return _ratio(self.dropped_wrong, self.dropped_wrong + self.kept_wrong)
+
+    def add(self, kept: bool, right: bool) -> None:
+        name = f"{'kept' if kept else 'dropped'}_{'right' if right else 'wrong'}"
+        setattr(self, name, getattr(self, name) + 1)
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """`scores` is empty unless records with known labels were given; "all" is all filters together."""
+
+    shown: int = 0
+    kept: int = 0
+    undecided_traces: int = 0
+    filters: list[FilterCount] = field(default_factory=list)
+    labelled: int = 0
+    scores: dict[str, Score] = field(default_factory=dict)
+
+
+def verify_table(report: VerifyReport) -> str:
+    """Several lines for a person: each filter's count and commonest reasons, then its scores if labels were known."""
+    lines = [f"{report.kept} of {report.shown} records kept", ""]
+    rows = [("filter", "shown", "dropped")]
+    rows += [(one.name, str(one.shown), str(one.dropped.total())) for one in report.filters]
+    lines.append(table(rows))
+    for one in report.filters:
+        lines += [f"  {one.name}: {reason}: {count}" for reason, count in one.dropped.most_common(REASONS_SHOWN)]
+    if report.undecided_traces:
+        lines.append(f"{report.undecided_traces} traces come to no conclusion that could be read")
+    if report.scores:
+        lines += ["", f"{report.labelled} records have a known label", _scores(report.scores)]
+    return "\n".join(lines)
+
+
+def _scores(scores: dict[str, Score]) -> str:
+    header = ("filter", "precision", "recall", "precision of drops", "recall of drops")
+    rows = [
+        (name, *map(_share, (one.precision, one.recall, one.drop_precision, one.drop_recall)))
+        for name, one in scores.items()
+    ]
+    return table([header, *rows])
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
