@@ -102,7 +102,7 @@ def check_key(endpoint: Endpoint) -> str:
 
 def _failure(endpoint: Endpoint, error: openai.APIError) -> NoReply | EndpointFailed:
     """What an error of the client means, after its retries."""
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, openai.APITimeoutError) and not _refused(error):
         return NoReply(f"timeout: no reply in {endpoint.timeout:g} s", "", final=False)
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__ or error
@@ -122,6 +122,15 @@ def _failure(endpoint: Endpoint, error: openai.APIError) -> NoReply | EndpointFa
     if said:
         return EndpointFailed(f"{endpoint.base_url} {said} ({error.status_code}): {words}")
     return NoReply(f"http_{error.status_code}: {words}", error.response.text, final=False)
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether a failed connection is behind `error`: the aiohttp transport calls that a timeout too."""
+    while error is not None:
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _words(error: openai.APIStatusError) -> str:

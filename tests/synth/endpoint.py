@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -49,6 +50,7 @@ class Counts:
     bodies: dict[str, int] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
 
 
 class ScriptedEndpoint:
@@ -92,6 +94,7 @@ class ScriptedEndpoint:
             counts.bodies[body.decode()] = counts.bodies.get(body.decode(), 0) + 1
             counts.log.append(request)
             counts.headers.append(head)
+            counts.times.append(time.monotonic())
         fault = self.script(counts.requests, request) if self.script else None
         if fault is None and not self.schemas and "json_schema" in json.dumps(request.get("response_format")):
             fault = Fault(400, '{"error": {"message": "response_format json_schema is not supported"}}')
