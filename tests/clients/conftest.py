@@ -24,6 +24,8 @@ def plain(service: LiveService) -> list[tuple[int, float]]:
     scores = [score for _, score in ranking]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
+    indices = [index for index, _ in ranking]
+    assert indices != sorted(indices), "a client that ignores the answer's order would not be noticed"
     return ranking
 
 

@@ -1,4 +1,4 @@
-"""LangChain's NVIDIARerank, which asks for the models first and reads logits."""
+"""LangChain's NVIDIARerank, which asks for the models when none is named and reads logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LangChain's NVIDIARerank: GET {base_url}/models, then POST {base_url}/ranking, the NIM body."""
+"""LangChain's NVIDIARerank: POST {base_url}/ranking, and GET {base_url}/models before it when no model is named."""
 
 # mypy: disable-error-code="import-not-found, import-untyped"
 from __future__ import annotations
