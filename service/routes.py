@@ -17,8 +17,8 @@ from service.errors import BadRequest, UnknownModel
 from service.probes import route_path
 from service.ranking import Ranking, RerankCall
 from service.reranking import RanksCalls, ServedModel, WireLimits
-from service.wire.answers import Model, ModelList
 from service.tracing import record_phases
+from service.wire.answers import Model, ModelList
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
 from service.wire.shape import check_size, items_key, read_request
 

@@ -11,11 +11,12 @@ import pytest
 
 from tests.service import bad_input
 from tests.service.bad_input import GOOD, Case
+from tests.service.bad_input_cases import cases
 from tests.service.wire.server import open_service
 
 MAX_DOCUMENTS = 10_000
 MAX_BODY_BYTES = 16 * 1024 * 1024
-CASES = bad_input.cases(MAX_DOCUMENTS, MAX_BODY_BYTES)
+CASES = cases(MAX_DOCUMENTS, MAX_BODY_BYTES)
 
 
 @pytest.fixture(scope="module")
