@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
-from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -47,10 +46,10 @@ def _whole(value: object) -> object:
 
 
 NonBlank = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
-Count = Annotated[int, Ge(0), BeforeValidator(_whole)]
-PositiveCount = Annotated[int, Ge(1), BeforeValidator(_whole)]
-Texts = Annotated[list[str], MinLen(1), FailFast()]
-Documents = Annotated[list[str | dict[str, Any]], MinLen(1), FailFast()]
+Count = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+PositiveCount = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Texts = Annotated[list[str], Field(min_length=1), FailFast()]
+Documents = Annotated[list[str | dict[str, Any]], Field(min_length=1), FailFast()]
 
 
 def read_fields(model: type[Body], data: dict[str, Any]) -> Body:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import MinLen
 from pydantic import FailFast, Field
 
 from service.ranking import Ranking, RerankCall
@@ -24,7 +23,7 @@ class NimBody(WireBody):
     """Query and passages, as clients of NVIDIA's reranking NIM send them. Unknown fields are ignored."""
 
     query: NimQuery
-    passages: Annotated[list[NimPassage], MinLen(1), FailFast()]
+    passages: Annotated[list[NimPassage], Field(min_length=1), FailFast()]
     model: str | None = Field(None, description="The served name or one of its aliases.")
     truncate: Literal["NONE", "END"] | None = Field(
         None, description="NONE refuses passages that do not fit; default END: their end is dropped."
