@@ -81,3 +81,8 @@ def _toml(knobs: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
         if isinstance(value, Mapping):
             lines.append(f"[{prefix}{name}]")
             _toml(value, f"{prefix}{name}.", lines)
+
+
+def asks_for_passage(body: Mapping[str, Any]) -> bool:
+    """Whether a request is for a positive passage."""
+    return "Write a passage that is relevant" in body["messages"][1]["content"]
