@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
@@ -18,7 +19,9 @@ class ExportSettings(Command):
     mix: list[str] = Field(
         default=[], description="run folder or file, PATH or PATH=COUNT; repeated, they are mixed in these proportions"
     )
-    format: Format = Field(default=Format.POINTWISE, description="what kind of reranker the file is to train")
+    format: Literal["pointwise", "setwise", "listwise", "lce"] = Field(
+        default="pointwise", description="what kind of reranker the file is to train"
+    )
     only_licence: list[str] = Field(default=[], description="leave out whatever has another licence; may be repeated")
     state_intent: bool = Field(default=False, description="state in the instruction whether indirect relevance counts")
     with_trace: bool = Field(default=False, description="leave out records without a trace")
@@ -41,7 +44,7 @@ def act(settings: ExportSettings) -> str:
         seed=settings.seed,
     )
     knobs = ExportKnobs(
-        format=settings.format,
+        format=Format(settings.format),
         only_licence=settings.only_licence,
         state_intent=settings.state_intent,
         with_trace=settings.with_trace,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
@@ -14,16 +13,10 @@ from synth.importing.labels import Labels
 from synth.settings import Command
 
 
-class ImportKind(StrEnum):
-    RANK1 = "rank1"
-    BEIR = "beir"
-    MEDQUAD = "medquad"
-
-
 class ImportSettings(Command):
     """Turn labelled data that exists already into records."""
 
-    kind: CliPositionalArg[ImportKind] = Field(
+    kind: CliPositionalArg[Literal["rank1", "beir", "medquad"]] = Field(
         description="rank1 (JSON with traces), beir (folder) or medquad (BEIR folder with question types)"
     )
     path: CliPositionalArg[Path] = Field(description="the JSON or JSONL file, or the folder")
@@ -49,7 +42,7 @@ class ImportSettings(Command):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind is ImportKind.MEDQUAD:
+        if self.kind == "medquad":
             if self.groups_out is None:
                 raise ValueError("import medquad needs --groups-out, the file of groups to write")
         elif not self.source or not self.licence:
@@ -59,7 +52,7 @@ class ImportSettings(Command):
 
 def act(settings: ImportSettings) -> str:
     """Do the import; what was done, as lines for a person."""
-    if settings.kind is ImportKind.MEDQUAD:
+    if settings.kind == "medquad":
         return _medquad(settings)
     from synth.importing.beir_records import import_beir
     from synth.importing.rank1 import import_rank1
@@ -71,7 +64,7 @@ def act(settings: ImportSettings) -> str:
         difficulty=settings.difficulty,
         intent=settings.intent,
     )
-    if settings.kind is ImportKind.RANK1:
+    if settings.kind == "rank1":
         report = import_rank1(settings.path, settings.out, labels)
     else:
         report = import_beir(

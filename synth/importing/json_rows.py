@@ -31,11 +31,18 @@ def read_rows(path: Path) -> Iterator[Row]:
     where the file cannot be opened.
     """
     try:
-        with path.open("rb") as file:
-            first = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+        is_array = _begins_with_a_bracket(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give the path of a JSON or JSONL file.") from None
-    yield from _array_rows(path) if first == b"[" else _line_rows(path)
+    yield from _array_rows(path) if is_array else _line_rows(path)
+
+
+def _begins_with_a_bracket(path: Path) -> bool:
+    with path.open("rb") as file:
+        begin = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8).lstrip()
+        while not begin and (chunk := file.read(CHUNK)):  # an array may be one line of any length
+            begin = chunk.lstrip()
+    return begin.startswith(b"[")
 
 
 def _line_rows(path: Path) -> Iterator[Row]:
