@@ -14,6 +14,7 @@ AGEING_SECONDS = 10.0  # a call gains a class of priority for every so many seco
 
 @dataclass(slots=True)
 class _Call:
+    turn: int  # tokens left of its turn
     documents: list[Document] = field(default_factory=list)  # ascending by tokens left
 
     def class_at(self, now: float) -> int:
@@ -24,11 +25,13 @@ class _Call:
 class DocumentQueue:
     """Documents that wait for their batch.
 
-    A turn is worth a batch: a call fills it with what it has, the next calls fill what is left of it, and those that
-    were served go behind the others. Short calls so end early, instead of all of them late.
+    Deficit round-robin (Shreedhar and Varghese, 1995): a call's turn lasts for `turn_tokens`, over several batches if
+    need be, then it goes behind the others; what a call leaves of a batch the next ones fill. A turn is worth more
+    than most calls, so that calls which come together end one by one, instead of all of them late.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, turn_tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._turn_tokens = turn_tokens
         self._clock = clock
         self._calls: dict[str, _Call] = {}  # in the order of their turns
 
@@ -40,7 +43,7 @@ class DocumentQueue:
 
     def add(self, documents: Iterable[Document]) -> None:
         for document in documents:
-            call = self._calls.setdefault(document.call, _Call())
+            call = self._calls.setdefault(document.call, _Call(self._turn_tokens))
             insort(call.documents, document, key=_tokens_left)
 
     def remove(self, document: Document) -> None:
@@ -65,11 +68,15 @@ class DocumentQueue:
                     return document
         return None
 
-    def end_turn(self, calls: Iterable[str]) -> None:
-        """These calls were served: put them behind the others."""
-        for name in dict.fromkeys(calls):
-            if name in self._calls:
-                self._calls[name] = self._calls.pop(name)
+    def charge(self, name: str, tokens: int) -> None:
+        """A call was served `tokens`; one whose turn is over goes behind the others."""
+        call = self._calls.get(name)
+        if call is None:
+            return
+        call.turn -= tokens
+        if call.turn <= 0:
+            call.turn = self._turn_tokens
+            self._calls[name] = self._calls.pop(name)
 
 
 def _tokens_left(document: Document) -> int:

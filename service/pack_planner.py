@@ -81,10 +81,9 @@ class PackPlanner:
             prefix = self._prefixes.get(document.prefix)
             if pack.segments and prefix.missing + self._tokens(document) > room:
                 break
-            room -= self._place(document, prefix, pack, room)
-            if document in pack.parts:
-                break
-        self._queue.end_turn(document.call for document in pack.documents)
+            placed = self._place(document, prefix, pack, room)
+            self._queue.charge(document.call, placed)
+            room -= placed
         self._prefixes.trim()
         return pack if pack.segments else None
 
@@ -132,7 +131,7 @@ class PackPlanner:
         pack.parts.append(document)
         if prefix.computed and tokens > self._limits.batch_tokens:
             self._place_part(document, prefix, pack)
-        return room
+        return room  # nothing else fits behind it
 
     def _place_prefix(self, document: Document, prefix: Prefix, pack: Pack, room: int) -> int:
         ids = prefix.plan(room)

@@ -41,13 +41,14 @@ _WARM_UP = Job(call="warm-up", query="what is a reranker", passages=("A reranker
 class EngineOptions:
     """`threads` None: as many as torch takes, one per core. `max_model_tokens` None: the model's own limit.
 
-    `window` is in documents; `batch_tokens`, `traces` and `trace_bytes` are explained in `BatchLimits`, `prefix_bytes`
-    in `PrefixCache`.
+    `window` is in documents. `BatchLimits` explains `batch_tokens`, `traces` and `trace_bytes`, `DocumentQueue`
+    `turn_tokens`, and `PrefixCache` `prefix_bytes`.
     """
 
     threads: int | None = None
     window: int = 64
-    batch_tokens: int = 1024
+    batch_tokens: int = 768
+    turn_tokens: int = 2048
     traces: int = 64
     trace_bytes: int = 1024 * _MIB
     prefix_bytes: int = 256 * _MIB
@@ -128,7 +129,7 @@ class TransformersEngine:
 
 
 def _runner(model: PackedModel, segments: Segments, end_ids: frozenset[int], options: EngineOptions) -> BatchRunner:
-    queue = DocumentQueue()
+    queue = DocumentQueue(options.turn_tokens)
     slots = TraceSlots(model.shape)
     prefixes = PrefixCache(options.prefix_bytes, lambda: KeyValues(model.shape))
     limits = BatchLimits(options.batch_tokens, options.traces, options.trace_bytes)
