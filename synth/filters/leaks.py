@@ -10,7 +10,8 @@ import re
 from contract.records import Record
 
 TRACE = (
-    r"(?:the|this|its|given|intended|provided|expected|correct|true|gold|reference) labels?\b",
+    r"(?:given|intended|provided|expected|correct|true|gold|reference) labels?\b",
+    r"\bthe label (?:is|was|says|said|given|must be|should be|tells)\b",
     r"\blabel(?:l?ed)? (?:as )?(?:true|false|relevant|irrelevant|positive|negative)\b",
     r"\bground[- ]truth\b",
     r"\b(?:gold|expected|intended|provided) (?:answer|verdict|judg(?:e)?ment|relevance)\b",

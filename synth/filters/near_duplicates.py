@@ -50,7 +50,7 @@ class NearDuplicates:
     def __init__(self, connection: sqlite3.Connection, *, threshold: float = 0.8, permutations: int = 128) -> None:
         self._connection = connection
         self._threshold = threshold
-        self._permutations = permutations
+        self._empty = MinHash(num_perm=permutations)
         both = MinHashLSH(threshold=threshold**2, num_perm=permutations)
         self._bands, self._rows = both.b, both.r
         self._count = 0
@@ -95,7 +95,7 @@ class NearDuplicates:
         ]
 
     def _signature(self, parts: set[str]) -> Signature:
-        minhash = MinHash(num_perm=self._permutations)
+        minhash = self._empty.copy()
         minhash.update_batch([part.encode("utf-8", "surrogatepass") for part in sorted(parts)])
         return np.asarray(minhash.hashvalues, dtype=np.uint64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -65,11 +65,12 @@ def build_run_index(texts: Iterable[str], size: int, common: int, folder: Path) 
     At no time is more in memory than a buffer and one of 256 parts of the runs.
     """
     _scatter((word_runs(text, size) for text in texts), folder)
-    counts = []
+    counts: dict[Path, int] = {}
     for path in _parts(folder):
-        runs = _uncommon(path, common) if path.exists() else np.empty(0, dtype=np.uint64)
-        runs.tofile(path)
-        counts.append(len(runs))
+        if path.exists():
+            runs = _uncommon(path, common)
+            runs.tofile(path)
+            counts[path] = len(runs)
     return _joined(folder, counts)
 
 
@@ -91,8 +92,9 @@ def _append(runs: Runs, folder: Path) -> None:
     runs.sort()
     bounds = np.searchsorted(runs >> np.uint64(56), np.arange(_PARTS + 1, dtype=np.uint64))
     for number, path in enumerate(_parts(folder)):
-        with path.open("ab") as file:
-            file.write(runs[bounds[number] : bounds[number + 1]].tobytes())
+        if bounds[number] < bounds[number + 1]:
+            with path.open("ab") as file:
+                file.write(runs[bounds[number] : bounds[number + 1]].tobytes())
 
 
 def _uncommon(path: Path, common: int) -> Runs:
@@ -100,11 +102,11 @@ def _uncommon(path: Path, common: int) -> Runs:
     return runs[counts <= common]
 
 
-def _joined(folder: Path, counts: list[int]) -> RunIndex:
+def _joined(folder: Path, counts: Mapping[Path, int]) -> RunIndex:
     path = folder / "runs.npy"
-    joined = open_memmap(path, mode="w+", dtype=np.uint64, shape=(sum(counts),))  # type: ignore[no-untyped-call]
+    joined = open_memmap(path, mode="w+", dtype=np.uint64, shape=(sum(counts.values()),))  # type: ignore[no-untyped-call]
     start = 0
-    for part, count in zip(_parts(folder), counts, strict=True):
+    for part, count in counts.items():
         joined[start : start + count] = np.fromfile(part, dtype=np.uint64)
         start += count
         part.unlink()

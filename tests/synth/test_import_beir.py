@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.requirements_check import require
 from tests.synth.examples import beir_folder
 
 LABELS = Labels(source="own", licence="CC0-1.0", domain="home and travel")
-CORPUS = [
+CORPUS: list[dict[str, Any]] = [
     {"_id": "tea", "title": "Tea", "text": "Tea is made by pouring hot water over leaves."},
     {"_id": "coffee", "title": "Coffee", "text": "Coffee is made by pouring hot water over ground beans."},
     {"_id": "cocoa", "title": "", "text": "Cocoa is stirred into hot milk with sugar."},
