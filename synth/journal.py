@@ -58,13 +58,14 @@ class JournalRow:
 
 
 FIELDS = tuple(field.name for field in fields(JournalRow))
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def row_to_line(row: JournalRow) -> bytes:
     """The line of a row, with its newline."""
     values = {name: getattr(row, name) for name in FIELDS}
     try:
-        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return _encode(values).encode() + b"\n"
     except UnicodeEncodeError:  # an endpoint sent half of a surrogate pair; escaped, it is kept as it came
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 

@@ -15,6 +15,10 @@ from synth.replies import Answer, schema_of
 from synth.template import PromptTemplate
 
 
+_text = json.JSONEncoder(ensure_ascii=False).encode
+_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
 class Role(StrEnum):
     """Which of the user's endpoints a stage asks."""
 
@@ -102,8 +106,8 @@ class Keys:
 
 def data(text: str) -> str:
     """A text by others as it stands in a prompt: one JSON string, whose end no text can feign."""
-    return json.dumps(text, ensure_ascii=False)
+    return _text(text)
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _sorted(value).encode()
