@@ -91,7 +91,7 @@ class ClientLeft(ServiceError):
 
 
 class EngineFailed(ServiceError):
-    """The engine could not score these passages: indices into `Job.passages`, or the call's once the window raises it."""
+    """It could not score these passages: indices into `Job.passages`, or into the call's once the window raises it."""
 
     status = 500
     kind = "engine_failed"
