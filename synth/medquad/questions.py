@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from synth.errors import BadInput
@@ -20,14 +20,22 @@ SHORTEST_ANSWER = 6  # words: below it an answer is a heading or a fragment
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A document: `text` is what the reranker reads, `focus` and `aspect` what it is labelled to be about."""
+    """A document: `text` is what the reranker reads, `focus` and `aspect` what it is labelled to be about.
+
+    `said` is the text without its focus's name, which may hold an aspect's words and say nothing ("rheumatic fever").
+    """
 
     id: str
     text: str
     focus: str
     aspect: Aspect
     concepts: frozenset[str]
-    words: str  # of the text, as `words` gives them; kept because every question is compared with it
+    words: str = field(init=False)  # of the text, kept because every question is compared with it
+    said: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", words(self.text))
+        object.__setattr__(self, "said", re.sub(re.escape(self.focus), "", self.text, flags=re.I))
 
     @property
     def only_links(self) -> bool:
@@ -37,7 +45,7 @@ class Answer:
     @property
     def borne_out(self) -> bool:
         """Whether its words show the aspect it is labelled with; a description in general must begin with one."""
-        shown = self.text[:OPENING] if self.aspect.name == "information" else self.text
+        shown = self.said[:OPENING] if self.aspect.name == "information" else self.said
         return len(self.text.split()) >= SHORTEST_ANSWER and bool(self.aspect.hint.search(shown))
 
 
@@ -118,7 +126,7 @@ _UNUSUAL = ("what is the history of hps", "what is the government", "how is hps"
 def _answer(folder: Path, document: Document) -> Answer:
     concepts = frozenset(str(concept) for concept in document.metadata.get("cui") or ())
     aspect = _aspect(folder, document.id, document.metadata)
-    return Answer(document.id, document.passage, document.title, aspect, concepts, words(document.passage))
+    return Answer(document.id, document.passage, document.title, aspect, concepts)
 
 
 def _question(folder: Path, query: Query, answered_by: tuple[int, ...], answers: list[Answer]) -> Question:

@@ -33,9 +33,9 @@ class Relation(Enum):
 
 def standing(answer: Answer, aspect: Aspect) -> Standing:
     """What a passage says of `aspect`, by its words."""
-    if not aspect.hint.search(answer.text):
+    if not aspect.hint.search(answer.said):
         return Standing.SILENT
-    sentences = [part for part in _SENTENCE.split(answer.text) if part]
+    sentences = [part for part in _SENTENCE.split(answer.said) if part]
     signs = sum(1 for part in sentences if aspect.sign.search(part))
     if 1 <= signs <= min(PASSING_SENTENCES, PASSING_SHARE * len(sentences)):
         return Standing.PASSING
