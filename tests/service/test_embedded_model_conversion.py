@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gguf import GGUFReader
 from gguf.quants import dequantize, quantize
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from service.embedded_model import packaged_gguf
 from service.gguf_conversion import ConversionError, convert
 from service.model_store import Checkpoint
 from tests.service.tiny_gguf import SPECIALS, kind, random_weights, vocabulary, write_tiny_gguf
@@ -35,11 +33,6 @@ def tiny(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("converted")
     convert(tiny_gguf, folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def model(embedded_checkpoint: Checkpoint) -> Any:
-    return AutoModelForCausalLM.from_pretrained(embedded_checkpoint.folder, dtype=torch.float32)
 
 
 def test_every_tensor_is_the_dequantised_original(tiny: Path) -> None:
@@ -117,17 +110,9 @@ def test_the_configuration_is_that_of_the_published_model(embedded_checkpoint: C
     assert getattr(config, "quantization_config", None) is None
 
 
-def test_values_are_those_in_the_packaged_file(embedded_checkpoint: Checkpoint, model: Any) -> None:
-    wanted = {"blk.0.attn_v.weight": "layers.0.self_attn.v_proj.weight", "token_embd.weight": "embed_tokens.weight"}
-    wanted |= {"blk.29.ffn_down.weight": "layers.29.mlp.down_proj.weight", "output_norm.weight": "norm.weight"}
-    tensors = {tensor.name: tensor for tensor in GGUFReader(packaged_gguf()).tensors}
-    for packaged, converted in wanted.items():
-        original = dequantize(tensors[packaged].data, tensors[packaged].tensor_type)
-        np.testing.assert_array_equal(model.model.get_parameter(converted).detach().numpy(), original, packaged)
-
-
-def test_the_model_predicts_english_and_answers(embedded_checkpoint: Checkpoint, model: Any) -> None:
+def test_the_model_predicts_english_and_answers(embedded_checkpoint: Checkpoint) -> None:
     """With the rows of q and k in the file's order the perplexity is 59 instead of 10."""
+    model: Any = AutoModelForCausalLM.from_pretrained(embedded_checkpoint.folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(embedded_checkpoint.folder)
     ids = tokenizer(PARAGRAPH, return_tensors="pt").input_ids
     with torch.inference_mode():
