@@ -14,7 +14,6 @@ from synth.llm import Message, Question, Reply
 from synth.replies import Answer, schema_of
 from synth.template import PromptTemplate
 
-
 _text = json.JSONEncoder(ensure_ascii=False).encode
 _sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+from pydantic import Field
 
 from synth.llm import Reply
 from synth.replies import Answer, Text, read_answer
@@ -23,7 +24,7 @@ class Score(Answer):
     """`score`: 0 has nothing to do with the query, 10 answers it fully."""
 
     reasoning: Text
-    score: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    score: int = Field(ge=0, le=10)
 
 
 def judge_stage(templates: Path | None = None) -> Stage[PairRow, Score]:
