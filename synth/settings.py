@@ -29,7 +29,6 @@ class Command(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter=NESTED,
-        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         cli_kebab_case=True,
