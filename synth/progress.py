@@ -7,6 +7,7 @@ import time
 from typing import TextIO
 
 TERMINAL_SECONDS = 0.2
+ENOUGH_SECONDS = 1.0  # of calls, from which the rest can be told
 
 
 class Progress:
@@ -46,9 +47,10 @@ class Progress:
     def _left(self) -> str:
         if self._done >= self._total:
             return "done"
-        if self._first is None or self._done == self._first[1]:
+        elapsed = time.monotonic() - self._first[0] if self._first else 0.0
+        if self._first is None or elapsed < ENOUGH_SECONDS:
             return "time left unknown"
-        each = (time.monotonic() - self._first[0]) / (self._done - self._first[1])
+        each = elapsed / (self._done - self._first[1])
         return f"about {duration(each * (self._total - self._done))} left"
 
     def _show(self, line: str) -> None:

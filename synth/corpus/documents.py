@@ -30,7 +30,11 @@ class DocumentStore:
         passage = self._one("passage", number)
         if characters is None or len(passage) <= characters:
             return passage
-        return passage[: characters + 1].rsplit(None, 1)[0][:characters]
+        head = passage[: characters + 1]
+        if head[-1].isspace():
+            return head.rstrip()
+        whole_words = head.rsplit(None, 1)
+        return whole_words[0] if len(whole_words) == 2 else head[:characters]
 
     def passages(self) -> Iterator[str]:
         """All passages in order."""

@@ -1,7 +1,7 @@
 """A scripted OpenAI-compatible endpoint over real HTTP: a reply follows from its request alone, and all are counted.
 
 In a test: `with ScriptedEndpoint() as endpoint: ...` (a thread). As a process: `python -m tests.synth.endpoint
---latency 0.05`, which prints its address and, for every line it reads, the number of requests so far.
+--latency 0.05`, which prints its address and, for every line it reads, what it counted so far.
 """
 
 from __future__ import annotations
@@ -89,12 +89,12 @@ class ScriptedEndpoint:
         """The bytes to answer one request with."""
         counts = self.counts
         counts.requests += 1
+        counts.times.append(time.monotonic())
         request = json.loads(body)
         if self.keep:
             counts.bodies[body.decode()] = counts.bodies.get(body.decode(), 0) + 1
             counts.log.append(request)
             counts.headers.append(head)
-            counts.times.append(time.monotonic())
         fault = self.script(counts.requests, request) if self.script else None
         if fault is None and not self.schemas and "json_schema" in json.dumps(request.get("response_format")):
             fault = Fault(400, '{"error": {"message": "response_format json_schema is not supported"}}')
@@ -187,7 +187,9 @@ async def _main() -> None:
     await asyncio.to_thread(endpoint.ready.wait)
     print(endpoint.url, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps({"requests": endpoint.counts.requests, "at_once": endpoint.counts.most_at_once}), flush=True)
+        counts = endpoint.counts
+        told = {"requests": counts.requests, "most_at_once": counts.most_at_once, "times": counts.times}
+        print(json.dumps(told), flush=True)
     serving.cancel()
 
 

@@ -1,0 +1,76 @@
+"""How many calls a second `limrank-synth run` makes, against what latency and concurrency allow.
+
+A scripted endpoint in a process of its own answers every request after 50 ms; 64 requests may be in flight. The limit
+is 64 / 0.05 = 1280 calls a second. Counted at the endpoint, from the first request to the last, ramps included.
+Needs an idle machine; exit code 1 when the target is missed. `PROCESSES` client processes send the requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.synth.runs import ROOT, command, endpoint_knobs, limrank_knobs, toml_of
+
+LATENCY = 0.05
+CONCURRENCY = 64
+TARGET = 0.9
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--processes", type=int, default=2, help="client processes (default 2)")
+    parser.add_argument("--seeds", type=int, default=1500, help="seed queries, of 13 calls each (default 1500)")
+    arguments = parser.parse_args()
+    endpoint = subprocess.Popen(
+        [sys.executable, "-m", "tests.synth.endpoint", "--latency", str(LATENCY)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert endpoint.stdin
+    assert endpoint.stdout
+    url = endpoint.stdout.readline().strip()
+    with tempfile.TemporaryDirectory() as folder:
+        shared = endpoint_knobs(url, concurrency=CONCURRENCY, processes=arguments.processes)
+        knobs = limrank_knobs(Path(folder), url, arguments.seeds, generator=shared, judge=shared)
+        file = toml_of(knobs, Path(folder) / "settings.toml")
+        begun = time.monotonic()
+        subprocess.run(
+            command("run", knobs["run"], "--settings", file), cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+        )
+        whole = time.monotonic() - begun
+    print("", file=endpoint.stdin, flush=True)
+    told = json.loads(endpoint.stdout.readline())
+    endpoint.stdin.close()
+    endpoint.wait()
+    return _report(told, whole, arguments.processes)
+
+
+def _report(told: dict[str, object], whole: float, processes: int) -> int:
+    times = told["times"]
+    assert isinstance(times, list)
+    calls, seconds = len(times), times[-1] - times[0] + LATENCY
+    limit = CONCURRENCY / LATENCY
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = 1000 * (used.ru_utime + used.ru_stime) / calls
+    print(
+        f"{calls} calls in {seconds:.1f} s ({whole:.1f} s with start and end), at most {told['most_at_once']} at once"
+    )
+    print(
+        f"{processes} client processes, {os.cpu_count()} cores, {processor:.2f} ms of processor a call, endpoint included"
+    )
+    print(f"{calls / seconds:.0f} calls/s, {100 * calls / seconds / limit:.1f} % of the limit of {limit:.0f}")
+    return 0 if calls / seconds >= TARGET * limit else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
