@@ -1,14 +1,15 @@
 """Near-duplicates by MinHash LSH (datasketch; Broder 1997), with signatures and bands on the disk.
 
-Two records are near-duplicates if the estimated Jaccard similarity of their queries (words) and of their passages
-(runs of three words) both reach the threshold and their instructions are the same: one passage under many queries is
-wanted, and so is one pair under several instructions.
+Two records are near-duplicates if the Jaccard similarities of their queries (words, exact) and of their passages (runs
+of three words, estimated) both reach the threshold and their instructions are the same: one passage under many queries
+is wanted, and so is one pair under several instructions.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,17 +26,15 @@ Signature = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Signatures:
-    query: Signature
+class _Pair:
+    """What two records are compared by."""
+
+    query: frozenset[str]
     passage: Signature
 
-    def as_bytes(self) -> bytes:
-        return self.query.tobytes() + self.passage.tobytes()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> _Signatures:
-        both = np.frombuffer(data, dtype=np.uint64)
-        return cls(both[: len(both) // 2], both[len(both) // 2 :])
+    def alike(self, other: _Pair, threshold: float) -> bool:
+        shared = len(self.query & other.query) / (len(self.query | other.query) or 1)
+        return shared >= threshold and float(np.mean(self.passage == other.passage)) >= threshold
 
 
 class NearDuplicates:
@@ -55,46 +54,38 @@ class NearDuplicates:
         self._bands, self._rows = both.b, both.r
         self._count = 0
         connection.execute("CREATE TABLE band (key BLOB, record INTEGER, PRIMARY KEY (key, record)) WITHOUT ROWID")
-        connection.execute("CREATE TABLE signature (record INTEGER PRIMARY KEY, value BLOB)")
+        connection.execute("CREATE TABLE pair (record INTEGER PRIMARY KEY, query TEXT, passage BLOB)")
 
     def reason(self, record: Record) -> str | None:
-        signatures = _Signatures(
-            self._signature(set(_words(record.query))), self._signature(_runs(_words(record.passage)))
-        )
-        keys = self._keys(signatures, digest(record.instruction or ""))
-        if self._stands(signatures, keys):
+        words = _words(record.query)
+        pair = _Pair(frozenset(words), self._signature(_runs(_words(record.passage))))
+        keys = self._keys(self._signature(pair.query), pair.passage, digest(record.instruction or ""))
+        if any(pair.alike(earlier, self._threshold) for earlier in self._candidates(keys)):
             return "query and passage nearly the same as an earlier record's"
-        self._keep(signatures, keys)
+        self._keep(pair, keys)
         return None
 
-    def _stands(self, signatures: _Signatures, keys: list[bytes]) -> bool:
+    def _candidates(self, keys: list[bytes]) -> Iterator[_Pair]:
         marks = ",".join("?" * len(keys))
-        candidates = self._connection.execute(
-            f"SELECT value FROM signature WHERE record IN (SELECT DISTINCT record FROM band WHERE key IN ({marks}))",  # noqa: S608 - question marks alone
-            keys,
-        )
-        return any(self._alike(signatures, _Signatures.from_bytes(value)) for (value,) in candidates)
+        among = f"SELECT DISTINCT record FROM band WHERE key IN ({marks})"  # noqa: S608 - question marks alone
+        chosen = f"SELECT query, passage FROM pair WHERE record IN ({among})"  # noqa: S608
+        for query, passage in self._connection.execute(chosen, keys):
+            yield _Pair(frozenset(query.split()), np.frombuffer(passage, dtype=np.uint64))
 
-    def _alike(self, one: _Signatures, other: _Signatures) -> bool:
-        queries = float(np.mean(one.query == other.query))
-        return queries >= self._threshold and float(np.mean(one.passage == other.passage)) >= self._threshold
-
-    def _keep(self, signatures: _Signatures, keys: list[bytes]) -> None:
+    def _keep(self, pair: _Pair, keys: list[bytes]) -> None:
         self._count += 1
-        self._connection.execute("INSERT INTO signature VALUES (?, ?)", (self._count, signatures.as_bytes()))
+        row = (self._count, " ".join(sorted(pair.query)), pair.passage.tobytes())
+        self._connection.execute("INSERT INTO pair VALUES (?, ?, ?)", row)
         self._connection.executemany("INSERT INTO band VALUES (?, ?)", [(key, self._count) for key in keys])
 
-    def _keys(self, signatures: _Signatures, instruction: bytes) -> list[bytes]:
+    def _keys(self, query: Signature, passage: Signature, instruction: bytes) -> list[bytes]:
+        bands = [slice(band * self._rows, (band + 1) * self._rows) for band in range(self._bands)]
         return [
-            digest(
-                f"{band} {instruction.hex()}",
-                signatures.query[band * self._rows : (band + 1) * self._rows].tobytes().hex(),
-                signatures.passage[band * self._rows : (band + 1) * self._rows].tobytes().hex(),
-            )
-            for band in range(self._bands)
+            digest(f"{place} {instruction.hex()}", query[band].tobytes().hex(), passage[band].tobytes().hex())
+            for place, band in enumerate(bands)
         ]
 
-    def _signature(self, parts: set[str]) -> Signature:
+    def _signature(self, parts: Set[str]) -> Signature:
         minhash = self._empty.copy()
         minhash.update_batch([part.encode("utf-8", "surrogatepass") for part in sorted(parts)])
         return np.asarray(minhash.hashvalues, dtype=np.uint64)

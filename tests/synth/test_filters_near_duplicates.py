@@ -55,6 +55,13 @@ def test_one_passage_under_many_queries_and_one_query_with_many_passages_are_kep
     assert near.reason(record(4, query=first.query, passage=first.passage, instruction="Only recent ones.")) is None
 
 
+def test_another_name_in_the_same_short_question_is_another_question(near: NearDuplicates) -> None:
+    passage = text(1)
+    for number, name in enumerate(("sourdough", "rye", "brioche", "focaccia")):
+        assert near.reason(record(number, query=f"what are the steps for {name} bread", passage=passage)) is None
+    assert near.reason(record(9, query="What are the steps, for RYE bread?", passage=passage)) == REASON
+
+
 def test_half_a_passage_is_no_copy(near: NearDuplicates) -> None:
     first = pair(1)
     assert near.reason(first) is None

@@ -1,0 +1,21 @@
+"""Memory stays flat: ten times the rows, hardly more of it. A million rows are measured by bench/synth_memory.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.synth_memory import run
+
+FEW, MANY = 2_000, 20_000  # 2 MB and 22 MB of records
+
+
+@pytest.mark.parametrize("command", ["export pointwise, half drawn", "export listwise", "audit"])
+def test_ten_times_the_rows_take_hardly_more_memory(tmp_path: Path, command: str) -> None:
+    peaks = {}
+    for rows in (FEW, MANY):
+        ((_, measured),) = run(tmp_path, rows, [command])
+        peaks[rows] = measured.peak
+    assert peaks[MANY] < 250, peaks
+    assert peaks[MANY] - peaks[FEW] < 22, peaks  # the page cache of the scratch database is 17 MB of it
