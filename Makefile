@@ -20,7 +20,7 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 	@exec $(BIN)/limrank-serve
 
 test: check clients  ## install what the tests need, run them all
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check .
@@ -67,5 +67,5 @@ $(VENV)/.dev: $(VENV)/.service requirements/dev.lock requirements/testweights.lo
 .venv-clients-%/.installed: requirements/clients-%.lock
 	@echo 'Installing client SDKs ($*) ...'
 	$(PYTHON) -m venv .venv-clients-$*
-	.venv-clients-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) -r $<
+	.venv-clients-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) --no-compile -r $<
 	@touch $@

@@ -16,6 +16,6 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
         raise ModelStoreError(
             f"{checkpoint.name} is a {checkpoint.manifest.kind}; this version serves causal models only."
         )
-    from service.transformers_engine import TransformersEngine  # noqa: PLC0415 - torch takes seconds to import
+    from service.transformers_engine import TransformersEngine
 
     return TransformersEngine.load(checkpoint, dtype=settings.dtype, threads=settings.threads)

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ClientLeft, ServiceError, Unavailable
+from service.ranking import Progress
 from service.wire.shape import error_body
 
 _LOG = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def error_response(error: Exception, scope: Scope) -> Response:
     state = scope.setdefault("state", {})
     state["error"] = known
     if isinstance(known, ClientLeft):
-        state["cancelled"] = True
+        state["cancelled"] = state.get("progress", Progress()).stage
     status, body = error_body(known, state.get("shape"), state.get("request_id"))
     return Response(orjson.dumps(body), status, _headers(known, error), media_type="application/json")
 
@@ -75,7 +76,7 @@ def _as_service_error(error: Exception, scope: Scope) -> ServiceError:
         return error
     if isinstance(error, HTTPException):
         return _from_framework(error, scope)
-    _LOG.error("Unforeseen error while answering %s %s", scope["method"], scope["path"], exc_info=error)
+    _LOG.error("unforeseen_error", exc_info=error)
     return ServiceError("The server failed while answering; its log has the details under this request's id.")
 
 

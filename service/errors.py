@@ -50,7 +50,21 @@ class FixedPartsTooLong(BadRequest):
 
 
 class PassageTooLong(BadRequest):
+    """`index` into `Job.passages`, or the call's once the window raises it; `limit` in tokens."""
+
     kind = "passage_too_long"
+
+    def __init__(self, index: int, limit: int) -> None:
+        super().__init__(
+            f"Document {index} has more than the {limit} tokens that are allowed, and the call forbids truncation; "
+            "shorten it or allow truncation."
+        )
+        self.index = index
+        self.limit = limit
+
+    def of_call(self, index: int) -> PassageTooLong:
+        """The same with the document's index in the whole call."""
+        return PassageTooLong(index, self.limit)
 
 
 class Unauthorized(ServiceError):

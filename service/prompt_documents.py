@@ -77,7 +77,4 @@ class PromptDocuments:
         if cut:
             limit = room - self._fitter.tail_tokens
             limit = limit if passage_tokens is None else min(limit, passage_tokens)
-            raise PassageTooLong(
-                f"Passage {cut[0]} has more than the {limit} tokens that are allowed, and the call forbids truncation; "
-                "shorten it or allow truncation."
-            )
+            raise PassageTooLong(cut[0], limit)

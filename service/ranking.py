@@ -27,6 +27,18 @@ class RerankCall:
     priority: int | None = None  # None: the key's own class; 0 first, 2 last
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a call has come, for whoever has to tell of a call that ended early."""
+
+    begun: bool = False
+
+    @property
+    def stage(self) -> str:
+        """The label of `limrank_requests_cancelled_total`."""
+        return "running" if self.begun else "queued"
+
+
 @dataclass(frozen=True, slots=True)
 class Reasoning:
     text: str

@@ -14,7 +14,7 @@ from service.auth import Key
 from service.engine import Capabilities, Job, Mode, Status, Verdict
 from service.errors import BadRequest, BodyTooLarge, Unavailable
 from service.metrics import Metrics
-from service.ranking import Ranked, Ranking, Reasoning, RerankCall, Timings
+from service.ranking import Progress, Ranked, Ranking, Reasoning, RerankCall, Timings
 from service.rate_limit import RateLimiter
 from service.window import Answer, Work
 
@@ -56,12 +56,14 @@ class Reranker:
         self._metrics = metrics
         self._clock = clock
 
-    async def rank(self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None) -> Ranking:
+    async def rank(
+        self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None, progress: Progress
+    ) -> Ranking:
         """Rank a call's documents. `received` is the monotonic instant of the last body byte.
 
         Raises the errors of `service.errors`; cancelling the task frees the engine.
         """
-        work = self._work(call, key, received, timeout_ms)
+        work = self._work(call, key, received, timeout_ms, progress)
         self._limiter.take(key, len(call.passages))
         try:
             answer = await self._admission.score(work)
@@ -77,7 +79,7 @@ class Reranker:
         self._observe(work, answer, timings)
         return self._ranking(call, answer.verdicts, timings)
 
-    def _work(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None) -> Work:
+    def _work(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, progress: Progress) -> Work:
         mode = self._mode(call)
         budget = self._budget(call, mode)
         timeout = self._defaults.timeout if timeout_ms is None else min(timeout_ms / 1000, self._defaults.timeout)
@@ -91,7 +93,7 @@ class Reranker:
             truncate=call.truncate,
             cut_left=call.cut_left,
         )
-        return Work(job, mode, budget, received + timeout, self._costs(job, budget))
+        return Work(job, mode, budget, received + timeout, self._costs(job, budget), progress)
 
     def _mode(self, call: RerankCall) -> Mode:
         mode = call.mode or self._defaults.mode

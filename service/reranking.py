@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.auth import Key
-from service.ranking import Ranking, RerankCall
+from service.ranking import Progress, Ranking, RerankCall
 
 
 class RanksCalls(Protocol):
     """The use case behind the routes."""
 
-    async def rank(self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None) -> Ranking:
+    async def rank(
+        self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None, progress: Progress
+    ) -> Ranking:
         """Rank a call's documents; cancelling the task frees their work.
 
         `received` is the `time.monotonic()` instant of the body's last byte, `timeout_ms` what the caller grants.

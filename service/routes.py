@@ -15,7 +15,7 @@ from service.body import parse_object, read_body
 from service.disconnect import while_client_waits
 from service.errors import BadRequest, UnknownModel
 from service.probes import route_path
-from service.ranking import Ranking, RerankCall
+from service.ranking import Progress, Ranking, RerankCall
 from service.reranking import RanksCalls, ServedModel, WireLimits
 from service.tracing import record_phases
 from service.wire.answers import Model, ModelList
@@ -49,8 +49,10 @@ class RerankRoute:
         state["documents"] = len(wire.call.passages)
         state["texts"] = {"query": wire.call.query, "passages": wire.call.passages}
         _check_model(wire.call.model, limits.model_names)
+        progress = state["progress"] = Progress()
+        timeout_ms = _timeout_ms(request.headers)
         work = self._reranker.rank(
-            wire.call, key=state["key"], received=received, timeout_ms=_timeout_ms(request.headers)
+            wire.call, key=state["key"], received=received, timeout_ms=timeout_ms, progress=progress
         )
         ranking = await while_client_waits(work, request.receive)
         record_phases(state["span"], received, ranking.timings)

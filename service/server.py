@@ -74,18 +74,18 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
         asyncio.create_task(server.serve(sockets=[listener.socket]))
         for server, listener in zip(servers, listeners, strict=True)
     ]
-    stop, hurry = _on_signals()
+    signals = _Signals()
     for listener in listeners:
         _log.info("listening", extra={"url": address_of(listener.socket)})
     try:
-        stopped = asyncio.create_task(stop.wait())
+        stopped = asyncio.create_task(signals.stop.wait())
         died = asyncio.create_task(composition.watch.died.wait())
         await asyncio.wait([stopped, died, *running], return_when=asyncio.FIRST_COMPLETED)
         code = EXIT_ENGINE_DIED if died.done() else EXIT_OK
         if died.done():
             await asyncio.sleep(_SECONDS_TO_ANSWER_AFTER_DEATH)
         elif stopped.done():
-            await _drain(composition, drain, hurry)
+            await _drain(composition, drain, signals)
         stopped.cancel()
         died.cancel()
     finally:
@@ -95,16 +95,17 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
     return code
 
 
-async def _drain(composition: Composition, drain: Drain, hurry: asyncio.Event) -> None:
+async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> None:
     lifecycle = composition.lifecycle
     lifecycle.phase = Phase.LEAVING
-    _log.info("leaving", extra={"drain_delay": drain.delay})
+    delay = drain.delay if signals.delay else 0.0
+    _log.info("leaving", extra={"drain_delay": delay})
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(hurry.wait(), drain.delay)
+        await asyncio.wait_for(signals.hurry.wait(), delay)
     lifecycle.phase = Phase.DRAINING
     _log.info("draining", extra={"drain_budget": drain.budget})
     idle = asyncio.create_task(composition.admission.idle())
-    hurried = asyncio.create_task(hurry.wait())
+    hurried = asyncio.create_task(signals.hurry.wait())
     await asyncio.wait([idle, hurried], timeout=drain.budget, return_when=asyncio.FIRST_COMPLETED)
     hurried.cancel()
     if not idle.done():
@@ -114,19 +115,26 @@ async def _drain(composition: Composition, drain: Drain, hurry: asyncio.Event) -
         await asyncio.sleep(0)
 
 
-def _on_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Events set by the first stop signal and by the second one, which means that no more time is given."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
+class _Signals:
+    """What was asked for by signals: `stop` by the first, `hurry` by the second, which means that no time is left.
 
-    def received() -> None:
-        if stop.is_set():
-            hurry.set()
-        stop.set()
+    `delay` False: the first was an interrupt from a keyboard, where no balancer has to notice anything.
+    """
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
-    return stop, hurry
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.delay = True
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._received, number)
+
+    def _received(self, number: signal.Signals) -> None:
+        if self.stop.is_set():
+            self.hurry.set()
+        else:
+            self.delay = number is not signal.SIGINT
+        self.stop.set()
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

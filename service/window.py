@@ -16,7 +16,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from service.engine import Engine, Job, Mode, Verdict
-from service.errors import BadRequest, EngineDead, EngineFailed, ServiceError
+from service.errors import BadRequest, EngineDead, EngineFailed, PassageTooLong, ServiceError
+from service.ranking import Progress
 from service.throughput import Throughput
 
 AGEING_SECONDS = 10.0
@@ -33,6 +34,7 @@ class Work:
     budget: int
     deadline: float
     costs: tuple[float, ...]
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class FairWindow:
         indices = tuple(ticket.pending.popleft() for _ in range(share))
         ticket.queued_cost = max(0.0, ticket.queued_cost - sum(ticket.work.costs[i] for i in indices))
         ticket.begun = ticket.begun or self._clock()
+        ticket.work.progress.begun = True
         ticket.held += share
         self._free -= share
         self._throughput.started(ticket.work.mode, share)
@@ -197,6 +200,8 @@ class FairWindow:
                     missing.pop(index)
                     seated.discard(index)
                     self._take(ticket, index, verdict)
+        except PassageTooLong as error:
+            raise error.of_call(indices[error.index]) from error
         except (BadRequest, EngineDead):
             raise
         except Exception as error:  # noqa: BLE001 - whatever an engine raises, the document is tried alone, then is a 500

@@ -32,7 +32,7 @@ class ServerProcess:
         return httpx.post(f"{self.url}/rerank", json=body, timeout=timeout, headers=headers)
 
     def metric(self, name: str) -> float:
-        """The value of a series without labels, or the sum over its labels."""
+        """The value of a series as it is written on the page, or the sum of those with this name."""
         lines = self.get("/metrics").text.splitlines()
         values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         assert values, f"no series {name}"

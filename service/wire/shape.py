@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
-from service.errors import BadRequest, BodyTooLarge, ServiceError
+from service.errors import BadRequest, BodyTooLarge, PassageTooLong, ServiceError
 from service.ranking import Ranking, RerankCall
 from service.wire import cohere, nim, tei
 
 Items = Literal["documents", "texts", "passages"]
 _ITEMS: tuple[Items, ...] = ("documents", "texts", "passages")
+
+
+_ITEMS_OF_LABEL = {"tei": "texts", "nim": "passages"}
 
 
 class WireRequest(Protocol):
@@ -54,4 +57,6 @@ def read_request(data: dict[str, Any], key: Items, path: str) -> WireRequest:
 
 def error_body(error: ServiceError, label: str | None, request_id: str | None) -> tuple[int, dict[str, Any]]:
     """Status and body of `error` in the shape named `label`; None, before the shape is known, gets the superset."""
+    if isinstance(error, PassageTooLong):
+        error.field = f"{_ITEMS_OF_LABEL.get(label or '', 'documents')}[{error.index}]"
     return tei.error_body(error) if label == "tei" else cohere.error_body(error, request_id)

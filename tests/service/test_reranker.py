@@ -16,7 +16,7 @@ from service.engine import Mode, Status, Verdict
 from service.errors import BadRequest, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
 from service.metrics import Metrics
-from service.ranking import Ranking, RerankCall
+from service.ranking import Progress, Ranking, RerankCall
 from service.rate_limit import RateLimiter
 from service.reranker import Defaults, Reranker
 from service.throughput import Throughput
@@ -47,7 +47,8 @@ class Service:
 
     async def rank(self, passages: list[str], key: Key = KEY, timeout_ms: int | None = None, **fields: Any) -> Ranking:
         call = RerankCall(query="q", passages=tuple(passages), documents=tuple(passages), **fields)
-        return await self.reranker.rank(call, key=key, received=time.monotonic(), timeout_ms=timeout_ms)
+        received, progress = time.monotonic(), Progress()
+        return await self.reranker.rank(call, key=key, received=received, timeout_ms=timeout_ms, progress=progress)
 
 
 def by_number(_: str, passage: str) -> float:

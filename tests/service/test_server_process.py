@@ -138,7 +138,7 @@ def test_a_client_that_leaves_frees_its_seats(start: Start) -> None:
             running.rerank({"query": "q", "documents": ["stuck"] * 40}, timeout=0.3)
         running.wait_for("limrank_running_documents", 0, 2)
         running.wait_for("limrank_queued_documents", 0, 2)
-        running.wait_for("limrank_requests_cancelled_total", 1, 2)
+        running.wait_for('limrank_requests_cancelled_total{stage="running"}', 1, 2)
         assert running.rerank(body()).status_code == 200
 
 

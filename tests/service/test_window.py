@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from service.engine import Job, Mode
-from service.errors import EngineDead, EngineFailed
+from service.engine import Job, Mode, Verdict
+from service.errors import EngineDead, EngineFailed, PassageTooLong
 from service.throughput import Throughput
 from service.window import FairWindow, Work
 from tests.fakes import ScriptedEngine
@@ -149,3 +149,17 @@ async def test_the_rate_of_work_is_learned() -> None:
     # 10 units a document, a hundredth of a second each, in slices of 4 that run side by side
     assert throughput.seconds_for(Mode.DIRECT, 1000.0) == pytest.approx(0.3, rel=0.7)
     assert throughput.seconds_for(Mode.REASONING, 1000.0) == 0.0
+
+
+async def test_a_passage_too_long_is_named_by_its_index_in_the_call() -> None:
+    """The engine sees a slice of the call and knows the document by its place there."""
+
+    class Refusing(ScriptedEngine):
+        async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
+            if "passage 17" in job.passages:
+                raise PassageTooLong(job.passages.index("passage 17"), 100)
+            async for verdict in super().score(job, mode, budget, deadline):
+                yield verdict
+
+    with pytest.raises(PassageTooLong, match="Document 17 has more than the 100 tokens"):
+        await FairWindow(Refusing(seconds=0.001), 4, Throughput()).run(work(texts(30)))

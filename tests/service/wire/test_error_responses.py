@@ -23,6 +23,7 @@ from service.errors import (
     Unavailable,
     UnknownModel,
 )
+from service.ranking import Progress
 
 
 def raising(error: Exception, **state: Any) -> ErrorBoundary:
@@ -90,7 +91,7 @@ async def test_an_unforeseen_error_tells_the_log_and_not_the_client(caplog: pyte
     assert "inner detail" not in answer.text
     assert answer.json()["error"]["code"] == "internal_error"
     assert answer.json()["id"] == "id-1"
-    assert "POST /rerank" in caplog.text
+    assert "unforeseen_error" in caplog.text
     assert "inner detail" in caplog.text
 
 
@@ -117,7 +118,10 @@ def test_a_client_that_left_is_marked_for_metrics_and_log() -> None:
     scope: Scope = {"type": "http", "method": "POST", "path": "/rerank", "state": {}}
     error = ClientLeft("m")
     assert error_response(error, scope).status_code == 499
-    assert scope["state"] == {"cancelled": True, "error": error}
+    assert scope["state"] == {"cancelled": "queued", "error": error}
+    scope["state"] = {"progress": Progress(begun=True)}
+    error_response(error, scope)
+    assert scope["state"]["cancelled"] == "running"
 
 
 async def test_the_framework_s_own_errors() -> None:

@@ -73,7 +73,7 @@ def test_fields_of_other_shapes_are_ignored() -> None:
     [
         (EmptyList("m", field="texts"), 400, "Empty"),
         (BadRequest("m"), 422, "Validation"),
-        (PassageTooLong("m"), 422, "Validation"),
+        (PassageTooLong(0, 9), 422, "Validation"),
         (BodyTooLarge("m"), 413, "Validation"),
         (TooManyRequests("m", retry_after=2), 429, "Overloaded"),
         (Unavailable("m", reason="queue_full"), 429, "Overloaded"),
@@ -87,4 +87,4 @@ def test_fields_of_other_shapes_are_ignored() -> None:
     ],
 )
 def test_errors_have_tei_s_status_and_body(error: ServiceError, status: int, error_type: str) -> None:
-    assert error_body(error) == (status, {"error": "m", "error_type": error_type})
+    assert error_body(error) == (status, {"error": str(error), "error_type": error_type})
