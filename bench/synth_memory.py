@@ -9,8 +9,8 @@ exits 1 if any command needs more than so many MB.
 from __future__ import annotations
 
 import argparse
-import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +23,13 @@ from synth.filters.names import FILTERS
 
 PER_QUERY = 10
 VERIFIED = tuple(part for name in FILTERS if name != "language" for part in ("--filters", name))  # made-up words
+CHILD = """
+import sys
+from synth.cli import main
+code = main(sys.argv[1:])
+sys.stderr.writelines(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+sys.exit(code)
+"""
 COMMANDS = {
     "export pointwise": ("export", "{out}", "--mix", "{records}"),
     "export pointwise, half drawn": ("export", "{out}", "--mix", "{records}={half}"),
@@ -68,23 +75,25 @@ def records(rows: int) -> Iterator[Record]:
 
 
 def measure(arguments: Sequence[str]) -> Measured:
-    """Run `limrank-synth` with these arguments in a process of its own. Raises `RuntimeError` where it fails."""
-    code = "import sys; from synth.cli import main; sys.exit(main(sys.argv[1:]))"
+    """Run `limrank-synth` with these arguments in a process of its own. Raises `RuntimeError` where it fails.
+
+    The peak is the process's own VmHWM (Linux): what `wait` reports would count the parent's memory at its start.
+    """
     started = time.perf_counter()
-    with Path(os.devnull).open("wb") as nothing:
-        child = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-c", code, *arguments],
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, nothing.fileno(), 1)],
-        )
-    _, status, usage = os.wait4(child, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise RuntimeError(f"limrank-synth {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}.")
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"limrank-synth {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
+    peak = int(done.stderr.rpartition("VmHWM:")[2].split()[0]) * 1024 / 1e6
     out = Path(arguments[2] if arguments[0] != "export" else arguments[1])
     size = out.stat().st_size / 1e6
     out.unlink()
-    return Measured(time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e6, size)
+    return Measured(time.perf_counter() - started, peak, size)
 
 
 def run(folder: Path, rows: int, names: Sequence[str]) -> Iterator[tuple[str, Measured]]:
