@@ -4,6 +4,7 @@ Standard input: {"versions": ["1.30", ...], "custom": {kind: schema}, "objects":
 Standard output: [[kind and name, version, complaint], ...].
 """
 
+# mypy: disable-error-code="import-not-found, import-untyped"
 from __future__ import annotations
 
 import functools

@@ -59,7 +59,14 @@ def selectors(expression: str) -> list[Selector]:
 
 def rules() -> list[dict[str, Any]]:
     """Every recording and alerting rule of the chart."""
-    return [rule for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    return [
+        rule for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]
+    ]
+
+
+def rule_expressions() -> list[tuple[str, str]]:
+    """Name and expression of every rule."""
+    return [(rule["alert"] if "alert" in rule else rule["record"], rule["expr"]) for rule in rules()]
 
 
 def panels() -> Iterator[dict[str, Any]]:

@@ -62,12 +62,18 @@ CONTRADICTIONS = [
     ("model.revision=main", 'model.revision "main" belongs to a hub id'),
     ("modelDownload.enabled=true", "modelDownload.enabled needs a hub id"),
     (f"{HUB}", "the serving container never downloads: set modelDownload.enabled"),
-    (f"{HUB},modelDownload.enabled=true,persistence.readOnly=true", "cannot write to a claim with persistence.readOnly"),
+    (
+        f"{HUB},modelDownload.enabled=true,persistence.readOnly=true",
+        "cannot write to a claim with persistence.readOnly",
+    ),
     ("model.path=x", "name it in persistence.existingClaim"),
     ("persistence.existingClaim=c", "persistence.enabled is false; enable it"),
     ("scoring.defaultReasoningTokens=2048", "exceeds scoring.maxReasoningTokens 1024"),
     ("autoscaling.enabled=true,keda.enabled=true", "would both scale the same Deployment"),
-    ("autoscaling.enabled=true,autoscaling.minReplicas=9", "autoscaling.minReplicas 9 exceeds autoscaling.maxReplicas 4"),
+    (
+        "autoscaling.enabled=true,autoscaling.minReplicas=9",
+        "autoscaling.minReplicas 9 exceeds autoscaling.maxReplicas 4",
+    ),
     ("keda.enabled=true,keda.minReplicaCount=9", "keda.minReplicaCount 9 exceeds keda.maxReplicaCount 4"),
     ("keda.enabled=true", "needs keda.prometheus.serverAddress"),
     ("persistence.enabled=true,replicaCount=2", "[ReadWriteOnce] lets one node mount the claim"),
@@ -109,6 +115,11 @@ def test_the_checks_refuse(values: str, message: str) -> None:
 
 def test_the_least_grace_period_that_is_long_enough_is_taken() -> None:
     assert template("--set", "terminationGracePeriodSeconds=85").returncode == 0
+
+
+def test_the_schema_is_in_the_dialect_that_all_helms_read() -> None:
+    """Helm 3 up to 3.17 reads draft-07 at most; what Helm 4 reads includes it."""
+    assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
 
 
 def test_the_schema_is_closed_but_for_what_is_named() -> None:

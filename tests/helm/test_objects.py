@@ -28,7 +28,7 @@ def _tools() -> None:
 
 def complaints(objects: list[Object]) -> list[Any]:
     case = {"versions": VERSIONS, "custom": CUSTOM, "objects": objects}
-    command = [ENVIRONMENT / "python", "-P", HERE / "object_schemas.py"]
+    command = [str(ENVIRONMENT / "python"), "-P", str(HERE / "object_schemas.py")]
     done = subprocess.run(
         command, input=json.dumps(case, default=str), capture_output=True, text=True, timeout=100, check=False
     )

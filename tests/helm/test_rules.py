@@ -21,6 +21,7 @@ from tests.helm.promql import (
     Selector,
     panel_expressions,
     panels,
+    rule_expressions,
     rules,
     selectors,
 )
@@ -113,7 +114,7 @@ LATER = {"limrank_model_info"}
 
 @pytest.mark.parametrize(
     ("where", "expression"),
-    [(rule.get("alert") or rule.get("record"), rule["expr"]) for rule in rules()] + panel_expressions(),
+    rule_expressions() + panel_expressions(),
 )
 def test_every_selector_finds_a_series_the_service_shows_from_the_start(where: str, expression: str) -> None:
     series = exposed()
@@ -139,7 +140,9 @@ def test_autoscalers_ask_for_a_metric_of_the_service() -> None:
 
 def test_selectors_are_found_in_promql() -> None:
     """The reader of expressions itself, on all the forms in use."""
-    text = 'histogram_quantile(0.9, sum by (le) (rate(a_b{x="y}", z=~"1|2"}[5m]))) / on (job) c:d:e offset 1d and up == 0'
+    text = (
+        'histogram_quantile(0.9, sum by (le) (rate(a_b{x="y}", z=~"1|2"}[5m]))) / on (job) c:d:e offset 1d and up == 0'
+    )
     assert selectors(text) == [
         Selector("a_b", (("x", "=", "y}"), ("z", "=~", "1|2"))),
         Selector("c:d:e", ()),
@@ -182,7 +185,11 @@ def test_the_dashboard_is_one_grafana_can_load() -> None:
     for panel in every:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert not cells & taken, panel["title"]
         taken |= cells
         for target in panel.get("targets", []):
