@@ -14,6 +14,7 @@ from synth.importing.rejects import Rejects
 from synth.medquad.aspects import ASPECTS, Aspect
 
 _WORD = re.compile(r"[a-z0-9]+")
+_QUESTION = re.compile(r"[^.!?]*\?")
 OPENING = 400  # characters
 SHORTEST_ANSWER = 6  # words: below it an answer is a heading or a fragment
 
@@ -22,7 +23,8 @@ SHORTEST_ANSWER = 6  # words: below it an answer is a heading or a fragment
 class Answer:
     """A document: `text` is what the reranker reads, `focus` and `aspect` what it is labelled to be about.
 
-    `said` is the text without its focus's name, which may hold an aspect's words and say nothing ("rheumatic fever").
+    `said` is the text without what says nothing though it may hold an aspect's words: the focus's name ("rheumatic
+    fever"), and questions ("Is genetic testing available?", which some pages of GARD leave unanswered).
     """
 
     id: str
@@ -35,7 +37,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", words(self.text))
-        object.__setattr__(self, "said", re.sub(re.escape(self.focus), "", self.text, flags=re.I))
+        object.__setattr__(self, "said", _QUESTION.sub(" ", re.sub(re.escape(self.focus), "", self.text, flags=re.I)))
 
     @property
     def only_links(self) -> bool:
@@ -46,7 +48,7 @@ class Answer:
     def borne_out(self) -> bool:
         """Whether its words show the aspect it is labelled with; a description in general must begin with one."""
         shown = self.said[:OPENING] if self.aspect.name == "information" else self.said
-        return len(self.text.split()) >= SHORTEST_ANSWER and bool(self.aspect.hint.search(shown))
+        return len(self.said.split()) >= SHORTEST_ANSWER and bool(self.aspect.hint.search(shown))
 
 
 @dataclass(frozen=True, slots=True)

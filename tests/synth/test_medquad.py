@@ -103,6 +103,7 @@ LONG = " ".join(f"The forester number {n} walked home along the river." for n in
         (question("symptoms"), answer("prevention", f"{SILENT} Symptoms vary."), Relation.UNCLEAR),
         (question("symptoms"), answer("symptoms", "Its symptoms are many and various, as said."), Relation.UNCLEAR),
         (question("symptoms"), answer("prevention", "No words of its kind here at all, none."), Relation.UNCLEAR),
+        (question("symptoms"), answer("prevention", "How can the trees of May be avoided at all?"), Relation.UNCLEAR),
         (question("prevention"), answer("prevention", SILENT, "Birch ague", "C2"), Relation.UNCLEAR),
         (
             question("symptoms", "Elm pox", "C9"),
@@ -121,6 +122,7 @@ LONG = " ".join(f"The forester number {n} walked home along the river." for n in
         "too much of it",
         "same type: perhaps an answer",
         "words do not bear its own label out",
+        "a question that it leaves unanswered",
         "named in the text",
         "other focus, same type",
         "other focus and type",
