@@ -1,15 +1,16 @@
 """The prompt: what it says, and the one encoding of user text into it.
 
 The wording is that of LimRank (arXiv 2510.23544) and Rank1 (arXiv 2502.18418), word for word. User text is data: where
-a query, an instruction or a passage contains a delimiter or a special string of the tokenizer, that string is spelled
-out, each character encoded alone, so that its ids never appear in the user's span; all other text is encoded exactly
-as the reference is. (A cut after the first character keeps the ids away too, but leaves a model more to recognise.)
+a query, an instruction or a passage contains a delimiter or a special string of the tokenizer, a space is put after its
+first and before its last character, so that neither its ids nor its last token appear in the user's span; all other
+text is encoded exactly as the reference is. (Splitting it into pieces keeps the ids away too, but leaves the `>` that a
+model has learned to expect a verdict after: docs/lab-log.md.)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -86,75 +87,44 @@ class PromptEncoder:
     """Turns prompts of one format into ids of one tokenizer. Safe to share between threads."""
 
     def __init__(self, prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
-        """Raise ContractError when a string that must be kept out of user text would look the same spelled out."""
+        """Raise ContractError when a string that must be kept out of user text cannot be broken up."""
         self.format = prompt_format
         self.tokenizer = tokenizer
-        self._guarded_strings = _guarded_strings(prompt_format, tokenizer)
-        self._guarded = re.compile("|".join(map(re.escape, self._guarded_strings)))
-        self._guarded_characters = frozenset("".join(self._guarded_strings))
-        self._spelled: dict[str, list[int]] = {}
+        self._guarded = re.compile("|".join(map(re.escape, _guarded_strings(prompt_format, tokenizer))))
 
     def prefix(self, query: str, instruction: str | None = None) -> list[int]:
         """Ids of everything before ` {passage}`: what all passages of one call share."""
         stated = None if instruction is None else self.bare(instruction)
-        return self._encode(self.format.head(), self.format.body(self.bare(query), stated), "")
+        return self._ids(self.format.head() + self.format.body(self.bare(query), stated))
 
     def rests(self, passages: Sequence[str]) -> list[list[int]]:
         """For each passage the ids of ` {passage}` and the tail; prefix + rest = the ids of the whole prompt."""
         tail = self.format.tail()
-        bodies = [f" {self.bare(passage)}" for passage in passages]
-        plain = [index for index, body in enumerate(bodies) if not self._guarded.search(body)]
-        encoded = self.tokenizer.encode_batch([bodies[i] + tail for i in plain], add_special_tokens=False)
-        rests: dict[int, list[int]] = dict(zip(plain, (e.ids for e in encoded), strict=True))
-        return [rests[i] if i in rests else self._encode("", body, tail) for i, body in enumerate(bodies)]
+        texts = [f" {self.bare(passage)}{tail}" for passage in passages]
+        return [encoded.ids for encoded in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def passage_offsets(self, passage: str) -> list[tuple[int, int]]:
-        """For each token of ` {passage}` alone the (start, end) characters it covers in `passage`."""
-        body, offsets, start = f" {passage}", [], 0
-        for piece in self._pieces("", self.bare(body), ""):
-            encoded = self.tokenizer.encode(piece, add_special_tokens=False)
-            offsets += [(max(a + start - 1, 0), max(b + start - 1, 0)) for a, b in encoded.offsets]
-            start += len(piece)
-        return offsets
+        """For each token of ` {passage}` alone the (start, end) characters it covers in `bare(passage)`."""
+        encoded = self.tokenizer.encode(f" {self.bare(passage)}", add_special_tokens=False)
+        return [(max(start - 1, 0), max(end - 1, 0)) for start, end in encoded.offsets]
 
     def bare(self, text: str) -> str:
-        """The text, in the tokenizer's own normal form if that form shows a guarded string."""
-        if text.isascii() or self.tokenizer.normalizer is None:
-            return text
-        normal: str = self.tokenizer.normalizer.normalize_str(text)
-        return normal if self._guarded.search(normal) or self._guarded.search(text) else text
+        """User text as it is encoded: the same, unless it or its normal form holds a guarded string."""
+        if not text.isascii() and self.tokenizer.normalizer is not None:
+            normal: str = self.tokenizer.normalizer.normalize_str(text)
+            text = normal if self._guarded.search(normal) else text
+        while self._guarded.search(text):  # again where two of them overlapped
+            text = self._guarded.sub(_broken_up, text)
+        return text
 
-    def _encode(self, head: str, user: str, tail: str) -> list[int]:
-        return [i for piece in self._pieces(head, user, tail) for i in self._encode_piece(piece)]
-
-    def _encode_piece(self, piece: str) -> list[int]:
-        """Ids of a piece; those of spelled-out characters are kept, so that text full of delimiters stays cheap."""
-        if len(piece) > 2 or not self._guarded_characters.issuperset(piece):
-            return self.tokenizer.encode(piece, add_special_tokens=False).ids  # type: ignore[no-any-return]
-        if piece not in self._spelled:
-            self._spelled[piece] = self.tokenizer.encode(piece, add_special_tokens=False).ids
-        return self._spelled[piece]
-
-    def _pieces(self, head: str, user: str, tail: str) -> Iterator[str]:
-        """head + user + tail, cut between the characters of each guarded string that stands in `user`."""
-        text, start = head + user + tail, 0
-        for cut in self._cuts(user):
-            yield text[start : len(head) + cut]
-            start = len(head) + cut
-        yield text[start:]
-
-    def _cuts(self, user: str) -> list[int]:
-        if not self._guarded.search(user):
-            return []
-        inside = (range(at + 1, at + len(text)) for text in self._guarded_strings for at in _occurrences(user, text))
-        return sorted({cut for cuts in inside for cut in cuts})
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
 
 
-def _occurrences(text: str, wanted: str) -> Iterator[int]:
-    at = text.find(wanted)
-    while at >= 0:
-        yield at
-        at = text.find(wanted, at + 1)
+def _broken_up(match: re.Match[str]) -> str:
+    text = match.group()
+    return f"{text[0]} {text[1:-1]} {text[-1]}"
 
 
 def _guarded_strings(prompt_format: PromptFormat, tokenizer: Tokenizer) -> list[str]:
@@ -162,9 +132,9 @@ def _guarded_strings(prompt_format: PromptFormat, tokenizer: Tokenizer) -> list[
     added = (token.content for token in tokenizer.get_added_tokens_decoder().values())
     guarded = dict.fromkeys([prompt_format.open, prompt_format.close, *(text for text in added if not text.isspace())])
     for text in guarded:
-        if len(tokenizer.encode(text, add_special_tokens=False).ids) >= len(text):
+        if len(text) < 2 or " " in text:
             raise ContractError(
-                f"The tokenizer writes {text!r} character by character, so it cannot be kept out of user text; "
-                "use a tokenizer that has a longer token in it."
+                f"{text!r} cannot be kept out of user text by spaces; use a tokenizer whose special strings have at "
+                "least two characters and no space."
             )
     return list(guarded)
