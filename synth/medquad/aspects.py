@@ -1,6 +1,7 @@
 """The question types of MedQuAD: how a trace names them, and the words by which a passage shows that it treats one.
 
-`hint` is broad: a passage without it says nothing of the aspect. `sign` is narrow: a sentence with it does.
+`hint` is broad: a passage without it says nothing of the aspect. `sign` is narrow: a sentence with it does. Both
+look at a text from which the focus's own name is left out.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ ASPECTS = {
             lacks="what is meant by {x}",
             topic="the nature of {x}",
             hint=rf"\b(?:is|are|refers? to|means)\b.{{0,150}}\b(?:{_KIND})\b",
-            sign=rf"\b(?:is|are) (?:an?|the|one of)\b.{{0,80}}\b(?:{_KIND})\b",
+            sign=rf"^\W*(?:\([^)]*\)\s*)?(?:is|are) (?:an?|the|one of)\b.{{0,80}}\b(?:{_KIND})\b",
         ),
         _aspect(
             "symptoms",
@@ -59,7 +60,7 @@ ASPECTS = {
             topic="the symptoms of {x}",
             hint=r"\b(?:symptom|signs?\b|feature|characteri[sz]ed|manifest|presents?\b|pain|weakness|fever|seizure|"
             r"complain|rash|fatigue|experienc|unable to|difficult|problem|abnormal|intellectual|delay)",
-            sign=r"\b(?:symptoms?|signs (?:of|and)|features|characteri[sz]ed by|manifest)",
+            sign=r"\b(?:symptoms?|signs(?: and symptoms)?|features)\b.{0,60}\b(?:include|are|such as)\b",
         ),
         _aspect(
             "treatment",
@@ -131,7 +132,8 @@ ASPECTS = {
             topic="the diagnosis of {x}",
             hint=r"\b(?:diagnos|test|exam|biops|screen|scan|x[- ]?ray|MRI|imaging|ultrasound|detect|evaluat|suspect|"
             r"identif|confirm)",
-            sign=r"\b(?:diagnos(?:ed|is|e|ing)|tests?|biopsy|screening|x[- ]rays?|MRI)\b",
+            sign=r"\b(?:(?:is|are|be|been|usually|often) diagnosed|to diagnose|diagnosis (?:is|of|can|may|requires)|"
+            r"(?:tests?|exams?|biopsy|x[- ]rays?|MRI) (?:to|for|that|can|may|is|are|shows?|used))\b",
         ),
         _aspect(
             "research",
@@ -161,7 +163,8 @@ ASPECTS = {
             topic="who is at risk for {x}",
             hint=r"\b(?:risk|likely|susceptib|common|affects? |anyone|who (?:gets?|develops?)|chance|ages?\b|prone|"
             r"population|endemic|distribut|occurs? in|found in|exposure|exposed|people (?:who|with)|travel|more often)",
-            sign=r"\b(?:risk factors?|risk (?:of|for)|at (?:higher |increased )?risk|more likely to|more common in)\b",
+            sign=r"\b(?:risk factors?|at (?:higher |increased |greater )?risk (?:of|for)|more likely to (?:get|have|"
+            r"develop)|more common in)\b",
         ),
         _aspect(
             "prevention",

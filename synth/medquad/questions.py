@@ -15,6 +15,7 @@ from synth.medquad.aspects import ASPECTS, Aspect
 
 _WORD = re.compile(r"[a-z0-9]+")
 _QUESTION = re.compile(r"[^.!?]*\?")
+_ONTOLOGY = re.compile(r"The Human Phenotype Ontology \(HPO\) has collected information.{0,1200}?be rare or common\.")
 OPENING = 400  # characters
 SHORTEST_ANSWER = 6  # words: below it an answer is a heading or a fragment
 
@@ -24,7 +25,8 @@ class Answer:
     """A document: `text` is what the reranker reads, `focus` and `aspect` what it is labelled to be about.
 
     `said` is the text without what says nothing though it may hold an aspect's words: the focus's name ("rheumatic
-    fever"), and questions ("Is genetic testing available?", which some pages of GARD leave unanswered).
+    fever"), questions ("Is genetic testing available?", which some pages of GARD leave unanswered), and the paragraph
+    on the Human Phenotype Ontology that ends every list of symptoms there.
     """
 
     id: str
@@ -37,7 +39,8 @@ class Answer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", words(self.text))
-        object.__setattr__(self, "said", _QUESTION.sub(" ", re.sub(re.escape(self.focus), "", self.text, flags=re.I)))
+        unnamed = re.sub(re.escape(self.focus), "", self.text, flags=re.I)
+        object.__setattr__(self, "said", _QUESTION.sub(" ", _ONTOLOGY.sub(" ", unnamed)))
 
     @property
     def only_links(self) -> bool:

@@ -21,10 +21,14 @@ DOMAIN = "healthcare"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordShares:
-    """How many records of which kind a question gives; shares are parts of the questions, by a seeded draw."""
+    """How many records of which kind a question gives; shares are parts of the questions, by a seeded draw.
+
+    A passage that touches on what is asked is no answer to MedQuAD, though a person might take it for one. So without
+    an instruction that decides it, it is a negative for no question by default; groups, which only rank, have it.
+    """
 
     wrong_type: int = 2
-    passing_share: float = 0.4
+    passing_share: float = 0.0
     wrong_focus: int = 1
     instruction_share: float = 0.4
 

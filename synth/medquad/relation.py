@@ -37,7 +37,7 @@ def standing(answer: Answer, aspect: Aspect) -> Standing:
         return Standing.SILENT
     sentences = [part for part in _SENTENCE.split(answer.said) if part]
     signs = sum(1 for part in sentences if aspect.sign.search(part))
-    if 1 <= signs <= min(PASSING_SENTENCES, PASSING_SHARE * len(sentences)):
+    if not answer.only_links and 1 <= signs <= min(PASSING_SENTENCES, PASSING_SHARE * len(sentences)):
         return Standing.PASSING
     return Standing.UNCLEAR
 

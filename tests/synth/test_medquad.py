@@ -99,8 +99,12 @@ LONG = " ".join(f"The forester number {n} walked home along the river." for n in
     ("asked", "told", "expected"),
     [
         (question("symptoms"), answer("prevention", SILENT), Relation.RIGHT_FOCUS_WRONG_TYPE),
-        (question("symptoms"), answer("prevention", f"{SILENT} {LONG} Symptoms vary."), Relation.RIGHT_FOCUS_PASSING),
-        (question("symptoms"), answer("prevention", f"{SILENT} Symptoms vary."), Relation.UNCLEAR),
+        (
+            question("symptoms"),
+            answer("prevention", f"{SILENT} {LONG} Its symptoms are a stiff neck."),
+            Relation.RIGHT_FOCUS_PASSING,
+        ),
+        (question("symptoms"), answer("prevention", f"{SILENT} Its symptoms are a stiff neck."), Relation.UNCLEAR),
         (question("symptoms"), answer("symptoms", "Its symptoms are many and various, as said."), Relation.UNCLEAR),
         (question("symptoms"), answer("prevention", "No words of its kind here at all, none."), Relation.UNCLEAR),
         (question("symptoms"), answer("prevention", "How can the trees of May be avoided at all?"), Relation.UNCLEAR),
@@ -235,13 +239,13 @@ def test_the_same_pair_turns_round_with_the_instruction(made: tuple[MedquadRepor
     [
         ("any-aspect", answer("prevention", SILENT), True),
         ("any-aspect", answer("symptoms", "Signs of it are spots on the skin.", "Elm pox", "C9"), False),
-        ("dedicated", answer("prevention", f"{SILENT} {LONG} Symptoms vary."), False),
-        ("mention", answer("prevention", f"{SILENT} {LONG} Symptoms vary."), True),
+        ("dedicated", answer("prevention", f"{SILENT} {LONG} Its symptoms are a stiff neck."), False),
+        ("mention", answer("prevention", f"{SILENT} {LONG} Its symptoms are a stiff neck."), True),
         ("mention", answer("prevention", SILENT), False),
         ("other-subjects", answer("symptoms", "Signs of it are spots on the skin.", "Elm pox", "C9"), True),
         ("other-subjects", answer("prevention", SILENT), False),
         ("dedicated", answer("symptoms", "Its symptoms are a rash and a stiff neck."), True),
-        ("dedicated", answer("prevention", f"{SILENT} Symptoms vary."), None),
+        ("dedicated", answer("prevention", f"{SILENT} Its symptoms are a stiff neck."), None),
     ],
 )
 def test_instructions_say_what_counts(name: str, told: Answer, expected: bool | None) -> None:
