@@ -69,6 +69,19 @@ def test_the_schemas_see_a_spoilt_object(name: str, kind: str, spoil: Any) -> No
     assert complaints(spoilt)
 
 
+def test_a_second_validator_takes_the_values_schema() -> None:
+    """Helm 4 reads schemas with another library, and a stricter one: ours must meet its own meta-schema."""
+    program = (
+        "import json, sys; from jsonschema import Draft7Validator; case = json.load(sys.stdin); "
+        "Draft7Validator.check_schema(case[0]); Draft7Validator(case[0]).validate(case[1])"
+    )
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    case = json.dumps([schema, yaml.safe_load((CHART / "values.yaml").read_text())])
+    command = [str(ENVIRONMENT / "python"), "-c", program]
+    done = subprocess.run(command, input=case, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_lint_finds_nothing(name: str) -> None:
     done = helm("lint", "--strict", "--quiet", CHART, "--values", VALUES[name])
