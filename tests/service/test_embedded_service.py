@@ -31,7 +31,7 @@ OPENINGS = (
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with embedded_server(tmp_path_factory.mktemp("embedded")) as server:
+    with embedded_server(tmp_path_factory.mktemp("embedded"), "--max-tokens-per-doc", "300") as server:
         yield server
 
 
@@ -133,7 +133,11 @@ def test_a_long_document_is_cut_with_a_warning_unless_that_is_forbidden(running:
     assert any("truncated: 1." in warning for warning in body["meta"]["warnings"])
     refused = httpx.post(running.url + "/rerank", json={"query": QUERY, "texts": [long], "truncate": False}, timeout=60)
     assert refused.status_code == 422
-    assert running.rerank({"query": long, "documents": ["x"]}).status_code == 400
+    assert "Document 0 has more than the 300 tokens" in refused.json()["error"]
+    too_long = running.rerank({"query": long, "documents": ["x"]})
+    assert too_long.status_code == 400
+    assert too_long.json()["error"]["param"] == "query"
+    assert body["usage"]["prompt_tokens"] < 450
     cut = answer(running, "/rerank", query=QUERY, documents=[long], max_tokens_per_doc=20)
     assert cut["usage"]["prompt_tokens"] < 80
 
