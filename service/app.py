@@ -55,6 +55,7 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     admission = Admission(window, lifecycle, limits, throughput)
     watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
     metrics.follow(lifecycle, window)
+    engine.observe(metrics.tokenize.observe)
     tracer = Tracer(settings.otlp_endpoint, settings.trace_sample_ratio, installed_version())
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
     reranker = Reranker(admission, capabilities, _defaults(settings, name, engine), RateLimiter(), metrics)

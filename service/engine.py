@@ -6,7 +6,7 @@ at a time; which calls those documents belong to is the business of `admission`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -105,6 +105,10 @@ class Engine(Protocol):
         Raises `EngineFailed` for a passage it cannot score, `EngineDead` when nothing can be scored any more,
         `FixedPartsTooLong` when query and instruction alone do not fit, `PassageTooLong` as `Job.truncate` says.
         """
+        ...
+
+    def observe(self, encoded: Callable[[float], None]) -> None:
+        """From now on, call `encoded` with the seconds it took to turn each job's text into ids."""
         ...
 
     async def health(self) -> Health: ...

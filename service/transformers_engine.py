@@ -8,7 +8,8 @@ the two verdict words only. Log-odds do not depend on what else is in the batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from contract.segments import Segments
 from service.batch_runner import BatchRunner
 from service.checkpoint import Checkpoint, ModelStoreError
 from service.document_queue import DocumentQueue
-from service.documents import Submission
+from service.documents import Document, Submission
 from service.engine import Capabilities, Health, Job, Mode, Verdict
 from service.engine_thread import EngineThread
 from service.errors import EngineDead
@@ -67,6 +68,7 @@ class TransformersEngine:
         self._max_tokens = min(packed.max_tokens, options.max_model_tokens or packed.max_tokens)
         self._dtype = str(packed.dtype).removeprefix("torch.")
         self._options = options
+        self._encoded: Callable[[float], None] = lambda _: None
         self._documents = PromptDocuments(segments, self._max_tokens)
         self._thread = EngineThread(_runner(packed, segments, _end_ids(model, segments), options), options.threads)
         self._thread.start()
@@ -104,13 +106,22 @@ class TransformersEngine:
             raise EngineDead(self._thread.fault)
         submission = Submission(len(job.passages))
         tokens = min(budget, self._max_tokens // 2) if mode is Mode.REASONING else None
-        documents = await asyncio.to_thread(self._documents.encode, job, tokens, deadline, submission)
+        documents = await asyncio.to_thread(self._encode, job, tokens, deadline, submission)
         try:
             self._thread.submit(submission, documents)
             async for verdict in submission.verdicts():
                 yield verdict
         finally:
             self._thread.cancel(submission)
+
+    def observe(self, encoded: Callable[[float], None]) -> None:
+        self._encoded = encoded
+
+    def _encode(self, job: Job, tokens: int | None, deadline: float | None, submission: Submission) -> list[Document]:
+        begun = time.perf_counter()
+        documents = self._documents.encode(job, tokens, deadline, submission)
+        self._encoded(time.perf_counter() - begun)
+        return documents
 
     async def warm_up(self) -> None:
         """Score one tiny document in each mode, so that no caller pays for what happens once."""

@@ -76,6 +76,9 @@ class ScriptedEngine:
             self.fail_once.discard(passage)
             raise EngineFailed("The engine failed once.")
 
+    def observe(self, encoded: Callable[[float], None]) -> None:
+        """Nothing is encoded here."""
+
     async def health(self) -> Health:
         if self.dead:
             return Health(ready=False, alive=False, reason="The engine has died.")

@@ -166,6 +166,7 @@ def test_models_info_and_metrics_describe_what_is_served(running: ServerProcess)
     assert info["modes"] == ["direct", "reasoning"]
     assert running.metric("limrank_documents_scored_total") > 0
     assert running.metric("limrank_ready") == 1
+    assert running.metric("limrank_tokenize_seconds_count") > 0
 
 
 def test_it_stops_when_told(running: ServerProcess) -> None:
