@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from contract.prompt import PromptEncoder
 
-# Normalising to NFC makes at most four characters into one, so a token of L characters covers at most 4 L of the text.
-_CHARACTERS_PER_NORMAL_CHARACTER = 4
+_LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; more is tried where it does not suffice
+_SLACK_TOKENS = 8  # what lies this far behind the cut has no influence on the tokens before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,6 @@ class PassageFitter:
 
     def __init__(self, prompt: PromptEncoder) -> None:
         self._prompt = prompt
-        self._longest_token = max(map(len, prompt.tokenizer.get_vocab(with_added_tokens=True)))
         self.tail_tokens = len(prompt.rests([""])[0])
 
     def fit(
@@ -43,18 +42,22 @@ class PassageFitter:
         texts = [self._prompt.bare(text) for text in near]
         rests = self._prompt.rests(texts)
         return [
-            FittedRest(rest, text is not passage)
-            if len(rest) <= limit
-            else self._fit_one(bare, rest, room, passage_tokens, cut_left, cut_before=text is not passage)
+            self._fit_one(bare, rest, room, passage_tokens, cut_left, cut_before=text is not passage)
+            if len(rest) > limit
+            else FittedRest(rest, False)
             for passage, text, bare, rest in zip(passages, near, texts, rests, strict=True)
         ]
 
     def _near(self, passage: str, limit: int, cut_left: bool) -> str:
-        """The passage without what lies far beyond `limit` tokens, so that a huge text is not encoded whole."""
-        most = (limit + 8) * self._longest_token * _CHARACTERS_PER_NORMAL_CHARACTER
-        if len(passage) <= most:
-            return passage
-        return passage[-most:] if cut_left else passage[:most]
+        """The passage, or so much of a long one as certainly has more than `limit` tokens: a huge text is not encoded
+        whole, nor one of long words further than it takes."""
+        characters = (limit + _SLACK_TOKENS) * _LIKELY_CHARACTERS_PER_TOKEN
+        while characters < len(passage):
+            near = passage[-characters:] if cut_left else passage[:characters]
+            if len(self._prompt.passage_offsets(near)) > limit + _SLACK_TOKENS:
+                return near
+            characters *= 2
+        return passage
 
     def _fit_one(
         self, text: str, rest: list[int], room: int, passage_tokens: int | None, cut_left: bool, *, cut_before: bool

@@ -17,8 +17,8 @@ from service.admission import Admission, QueueLimits
 from service.auth import AuthMiddleware
 from service.checkpoint import Checkpoint
 from service.command_line import installed_version
-from service.engine import Engine
-from service.engine_watch import EngineWatch, WatchIntervals
+from service.engine import Engine, Mode
+from service.engine_watch import PROBE_WORK, EngineWatch, WatchIntervals
 from service.error_responses import ErrorBoundary
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle, Phase
@@ -50,7 +50,7 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     """Compose the service around an engine. `checkpoint` is what `/info` tells of the model."""
     metrics, lifecycle, throughput = Metrics(), Lifecycle(), Throughput()
     capabilities = engine.capabilities
-    window = FairWindow(engine, settings.window or capabilities.window, throughput)
+    window = FairWindow(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
     limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
     admission = Admission(window, lifecycle, limits, throughput)
     watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
@@ -77,7 +77,7 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
         redoc_url=None,
         redirect_slashes=False,  # a redirect names the inner host, and POST bodies get lost on it
         root_path=settings.root_path,
-        lifespan=_lifespan(lifecycle, watch, engine, tracer),
+        lifespan=_lifespan(lifecycle, watch, engine, tracer, throughput),
     )
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
@@ -91,11 +91,13 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     return Composition(app, lifecycle, admission, watch, metrics)
 
 
-def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: Tracer) -> Any:
+def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: Tracer, throughput: Throughput) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await watch.warm_up()
-        lifecycle.phase = Phase.READY
+        throughput.suppose(Mode.DIRECT, PROBE_WORK / max(watch.probe_seconds, 1e-3))
+        if lifecycle.phase is Phase.STARTING:
+            lifecycle.phase = Phase.READY
         watching = asyncio.create_task(watch.run())
         try:
             yield

@@ -12,6 +12,8 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
 
     Raise ModelStoreError with a sentence when this checkpoint and this engine do not go together.
     """
+    if settings.engine not in ("auto", "transformers"):
+        raise ModelStoreError(f"The engine {settings.engine!r} is not part of this version; use transformers.")
     if checkpoint.manifest.kind != "causal":
         raise ModelStoreError(
             f"{checkpoint.name} is a {checkpoint.manifest.kind}; this version serves causal models only."

@@ -16,6 +16,7 @@ from service.app import Composition, create_app
 from service.checkpoint import ModelStoreError
 from service.command_line import SettingsError
 from service.engines import build_engine
+from service.errors import ServiceError
 from service.keys import KeyFile, KeyFileError
 from service.logs import configure_logging
 from service.metrics import Metrics
@@ -44,9 +45,16 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         checkpoint = model_store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
         composition = create_app(settings, build_engine(settings, checkpoint), checkpoint)
     except (SettingsError, ModelStoreError, KeyFileError, _CannotListenError) as error:
-        print(f"limrank-serve: {error}", file=sys.stderr)  # noqa: T201 - a person reads it, not a log
-        return _EXIT_CANNOT_START
-    return uvloop.run(_serve(settings, composition, sockets))
+        return _cannot_start(str(error))
+    try:
+        return uvloop.run(_serve(settings, composition, sockets))
+    except ServiceError as error:
+        return _cannot_start(f"the engine failed on its first document: {error}")
+
+
+def _cannot_start(reason: str) -> int:
+    print(f"limrank-serve: {reason}", file=sys.stderr)  # noqa: T201 - a person reads it, not a log
+    return _EXIT_CANNOT_START
 
 
 class _CannotListenError(Exception):

@@ -24,7 +24,7 @@ class RerankCall:
     max_tokens_per_doc: int | None = None
     truncate: bool = True
     cut_left: bool = False
-    priority: int | None = None  # None: the key's own class; 0 first, 2 last
+    priority: int | None = None  # None: the middle class, or the key's own where that is later; 0 first, 2 last
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from contract.verdict import relevance
 from service.admission import Admission
 from service.auth import Key
 from service.engine import Capabilities, Job, Mode, Status, Verdict
-from service.errors import BadRequest, BodyTooLarge, Unavailable
+from service.errors import BadRequest, ServiceError
 from service.metrics import Metrics
 from service.ranking import Progress, Ranked, Ranking, Reasoning, RerankCall, Timings
 from service.rate_limit import RateLimiter
@@ -67,8 +67,9 @@ class Reranker:
         self._limiter.take(key, len(call.passages))
         try:
             answer = await self._admission.score(work)
-        except (Unavailable, BodyTooLarge):
-            self._limiter.give_back(key, len(call.passages))
+        except ServiceError:
+            if not progress.begun:
+                self._limiter.give_back(key, len(call.passages))
             raise
         done = self._clock()
         timings = Timings(

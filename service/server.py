@@ -11,8 +11,9 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -68,7 +69,11 @@ def address_of(bound: socket.socket) -> str:
 
 
 async def serve(composition: Composition, listeners: Sequence[Listener], drain: Drain) -> int:
-    """Serve until told to stop or the engine dies. Returns the exit code of the process."""
+    """Serve until told to stop or the engine dies. Returns the exit code of the process.
+
+    Raise what the engine raises when it cannot score even a tiny document.
+    """
+    await composition.watch.warm_up()
     servers = [_Server(_config(listener.app)) for listener in listeners]
     running = [
         asyncio.create_task(server.serve(sockets=[listener.socket]))
@@ -86,6 +91,7 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
             await asyncio.sleep(_SECONDS_TO_ANSWER_AFTER_DEATH)
         elif stopped.done():
             await _drain(composition, drain, signals)
+            code = EXIT_ENGINE_DIED if composition.watch.died.is_set() else EXIT_OK
         stopped.cancel()
         died.cancel()
     finally:
@@ -97,22 +103,27 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
 
 async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> None:
     lifecycle = composition.lifecycle
-    lifecycle.phase = Phase.LEAVING
     delay = drain.delay if signals.delay else 0.0
+    lifecycle.phase = Phase.LEAVING
     _log.info("leaving", extra={"drain_delay": delay})
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(signals.hurry.wait(), delay)
-    lifecycle.phase = Phase.DRAINING
+    await _first_of(signals.hurry.wait(), composition.watch.died.wait(), seconds=delay)
+    if lifecycle.phase is Phase.LEAVING:
+        lifecycle.phase = Phase.DRAINING
     _log.info("draining", extra={"drain_budget": drain.budget})
-    idle = asyncio.create_task(composition.admission.idle())
-    hurried = asyncio.create_task(signals.hurry.wait())
-    await asyncio.wait([idle, hurried], timeout=drain.budget, return_when=asyncio.FIRST_COMPLETED)
-    hurried.cancel()
-    if not idle.done():
-        idle.cancel()
+    if not await _first_of(composition.admission.idle(), signals.hurry.wait(), seconds=drain.budget):
         message = "The server stopped before this call was finished; send it again."
         composition.admission.fail_all(Unavailable(message, reason="draining"))
         await asyncio.sleep(0)
+
+
+async def _first_of(*awaitables: Coroutine[Any, Any, object], seconds: float) -> bool:
+    """Wait until one of them is done, for at most `seconds`. True if the first one is."""
+    tasks = [asyncio.create_task(awaitable) for awaitable in awaitables]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    first_done = tasks[0].done()
+    for task in tasks:
+        task.cancel()
+    return first_done
 
 
 class _Signals:

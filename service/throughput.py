@@ -26,16 +26,27 @@ class Throughput:
         self._account()
         self._running[mode] += documents
 
-    def stopped(self, mode: Mode, documents: int, work: float) -> None:
-        """`documents` left the engine; `work` is what was done for them (0 for those that were cancelled)."""
+    def finished(self, mode: Mode, work: float) -> None:
+        """A document left the engine with its verdict; `work` is what it was."""
         self._account()
-        self._running[mode] -= documents
+        self._running[mode] -= 1
         self._done[mode] += work
         if self._busy[mode] >= _SAMPLE_SECONDS:
             self._take_sample(mode)
 
+    def abandoned(self, mode: Mode, documents: int) -> None:
+        """Documents left the engine without a verdict: the time they had a share in counts for nothing."""
+        if documents:
+            self._account()
+            self._busy[mode] *= 1 - documents / self._running[mode]
+            self._running[mode] -= documents
+
+    def suppose(self, mode: Mode, rate: float) -> None:
+        """Take `rate` (work per second) for granted until something has been measured."""
+        self._rate.setdefault(mode, rate)
+
     def seconds_for(self, mode: Mode, work: float) -> float:
-        """How long the engine needs for `work`, had it nothing else to do; 0 while nothing has been measured."""
+        """How long the engine needs for `work`, had it nothing else to do; 0 while nothing is known."""
         rate = self._rate.get(mode)
         return work / rate if rate else 0.0
 

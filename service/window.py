@@ -7,11 +7,12 @@ each other, but a call gains a class for every `AGEING_SECONDS` it has waited, s
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -130,31 +131,32 @@ class FairWindow:
             asyncio.get_running_loop().call_soon(self._fill)
 
     def _fill(self) -> None:
+        """Give every free seat away: class by class, round-robin within a class."""
         self._fill_due = False
+        waiting = [ticket for ticket in self._tickets if ticket.pending]
+        alone = len(waiting) == 1
+        most = self._size if alone else max(1, self._size // 2)
         shares: dict[_Ticket, int] = {}
-        while self._free - sum(shares.values()) > 0 and (ticket := self._next(shares)):
-            shares[ticket] = shares.get(ticket, 0) + self._portion(ticket, shares)
-            self._tickets.remove(ticket)
-            self._tickets.append(ticket)
+        for _, same_class in itertools.groupby(sorted(waiting, key=self._class_of), self._class_of):
+            self._deal(deque(same_class), most, shares, at_once=alone)
+        if shares:
+            self._tickets = deque([*(t for t in self._tickets if t not in shares), *shares])
         for ticket, share in shares.items():
             self._dispatch(ticket, share)
 
-    def _next(self, shares: dict[_Ticket, int]) -> _Ticket | None:
-        """The call whose turn it is: the first of the best class that has a document waiting and may hold more."""
-        waiting = [t for t in self._tickets if len(t.pending) > shares.get(t, 0)]
-        free_to_take = [t for t in waiting if t.held + shares.get(t, 0) < self._most(t, waiting)]
-        return min(free_to_take, key=self._class_of, default=None)
-
-    def _portion(self, ticket: _Ticket, shares: dict[_Ticket, int]) -> int:
-        """How many seats a call is given in its turn: all it can use when it is alone, else one."""
-        if any(t.pending for t in self._tickets if t is not ticket):
-            return 1
-        taken = sum(shares.values())
-        return min(len(ticket.pending) - shares.get(ticket, 0), self._free - taken)
-
-    def _most(self, ticket: _Ticket, waiting: Sequence[_Ticket]) -> int:
-        alone = all(other is ticket for other in waiting)
-        return self._size if alone else max(1, self._size // 2)
+    def _deal(self, turn: deque[_Ticket], most: int, shares: dict[_Ticket, int], *, at_once: bool) -> None:
+        """Deal free seats to the calls in `turn`, one each time round or all at once, until none may hold more."""
+        free = self._free - sum(shares.values())
+        while free and turn:
+            ticket = turn.popleft()
+            share = shares.get(ticket, 0)
+            able = min(len(ticket.pending), most - ticket.held) - share
+            if able > 0:
+                given = min(able, free) if at_once else 1
+                shares.pop(ticket, None)  # the last one served goes to the end
+                shares[ticket] = share + given
+                free -= given
+                turn.append(ticket)
 
     def _class_of(self, ticket: _Ticket) -> int:
         aged = int((self._clock() - ticket.arrived) / AGEING_SECONDS)
@@ -183,7 +185,8 @@ class FairWindow:
         except ServiceError as error:
             ticket.fail(error)
         finally:
-            self._release(ticket, len(seated), 0.0)
+            self._throughput.abandoned(ticket.work.mode, len(seated))
+            self._release(ticket, len(seated))
 
     async def _try(self, ticket: _Ticket, indices: tuple[int, ...], seated: set[int]) -> list[int]:
         """One attempt. Returns the documents that got no verdict; raises what no second attempt can mend."""
@@ -212,17 +215,18 @@ class FairWindow:
         """When the traces of documents entering now must be over: early enough for those still waiting to get a
         direct verdict before the call's deadline."""
         sharing = sum(1 for t in self._tickets if t.pending) or 1
-        return ticket.work.deadline - sharing * self._throughput.seconds_for(Mode.DIRECT, ticket.queued_cost)
+        direct_cost = max(0.0, ticket.queued_cost - ticket.work.budget * len(ticket.pending))
+        return ticket.work.deadline - sharing * self._throughput.seconds_for(Mode.DIRECT, direct_cost)
 
     def _take(self, ticket: _Ticket, index: int, verdict: Verdict) -> None:
         ticket.verdicts[index] = replace(verdict, index=index)
-        self._release(ticket, 1, ticket.work.costs[index])
+        self._throughput.finished(ticket.work.mode, ticket.work.costs[index])
+        self._release(ticket, 1)
         if len(ticket.verdicts) == len(ticket.work.costs) and not ticket.finished.done():
             ticket.finished.set_result(None)
 
-    def _release(self, ticket: _Ticket, seats: int, cost: float) -> None:
+    def _release(self, ticket: _Ticket, seats: int) -> None:
         if seats:
             ticket.held -= seats
             self._free += seats
-            self._throughput.stopped(ticket.work.mode, seats, cost)
             self._fill_soon()

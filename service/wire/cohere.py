@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from service.engine import Mode
 from service.errors import ServiceError
@@ -19,6 +19,13 @@ _LAST_PRIORITY = 2
 _DOCUMENTS_PER_SEARCH_UNIT = 100  # Cohere's unit of billing, by which some clients count their use
 
 
+def _distinct(names: list[str]) -> list[str]:
+    """Each key once: a document's text must not grow beyond the document."""
+    if len(set(names)) < len(names):
+        raise ValueError("names a key twice")
+    return names
+
+
 class CohereBody(WireBody):
     """Query and documents, as Cohere's, Jina's and Voyage's clients send them. Unknown fields are ignored."""
 
@@ -28,7 +35,9 @@ class CohereBody(WireBody):
     top_n: Count | None = Field(None, description="How many results to return; 0 or absent: all.")
     top_k: Count | None = Field(None, description="Voyage's name of `top_n`; adds `data` to the answer.")
     return_documents: bool | None = Field(None, description="Whether results carry their document; default false.")
-    rank_fields: list[str] | None = Field(None, description="The keys of object documents that are scored.")
+    rank_fields: Annotated[list[str], Field(max_length=100), AfterValidator(_distinct)] | None = Field(
+        None, description="The keys of object documents that are scored."
+    )
     max_tokens_per_doc: Count | None = Field(None, description="Documents are cut to this; 0: the server's limit.")
     truncation: bool | None = Field(None, description="Voyage's: false refuses documents that do not fit.")
     priority: Count | None = Field(None, description="0 first, 1, 2 and above last; never before the key's own class.")
