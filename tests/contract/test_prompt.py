@@ -83,9 +83,10 @@ def test_encoding_loses_no_text(segments: Segments, query: str, passage: str) ->
     """Breaking control strings up adds spaces and changes nothing else (as far as the tokenizer can write the text)."""
     tokenizer = segments.tokenizer
     decoded = tokenizer.decode(segments.prompt_ids(query, passage), skip_special_tokens=False)
-    whole = tokenizer.encode(LIMRANK.text(query, passage), add_special_tokens=False).ids
-    reference = tokenizer.decode(whole, skip_special_tokens=False)
-    assert normalize("NFC", decoded).replace(" ", "") == normalize("NFC", reference).replace(" ", "")
+    bare = segments.prompt.bare
+    whole = tokenizer.encode(LIMRANK.text(bare(query), bare(passage)), add_special_tokens=False).ids
+    assert decoded == tokenizer.decode(whole, skip_special_tokens=False)
+    assert bare(passage).replace(" ", "") in (passage.replace(" ", ""), normalize("NFC", passage).replace(" ", ""))
 
 
 @pytest.mark.parametrize(
