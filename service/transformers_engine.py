@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import transformers
@@ -35,6 +37,7 @@ from service.trace_writer import TraceWriter
 from service.traces import NextToken, greedy
 
 _MIB = 1024 * 1024
+_ENCODERS = 2
 _WARM_UP = Job(call="warm-up", query="what is a reranker", passages=("A reranker orders passages.",), priority=0)
 
 
@@ -71,6 +74,8 @@ class TransformersEngine:
         self._encoded: Callable[[float], None] = lambda _: None
         self._documents = PromptDocuments(segments, self._max_tokens)
         self._thread = EngineThread(_runner(packed, segments, _end_ids(model, segments), options), options.threads)
+        # Of its own, so that texts which take long hold up each other and neither the loop's executor nor a stop.
+        self._encoders = ThreadPoolExecutor(_ENCODERS, "limrank-encode")
         self._thread.start()
 
     @classmethod
@@ -106,7 +111,8 @@ class TransformersEngine:
             raise EngineDead(self._thread.fault)
         submission = Submission(len(job.passages))
         tokens = min(budget, self._max_tokens // 2) if mode is Mode.REASONING else None
-        documents = await asyncio.to_thread(self._encode, job, tokens, deadline, submission)
+        encoding = partial(self._encode, job, tokens, deadline, submission)
+        documents = await asyncio.get_running_loop().run_in_executor(self._encoders, encoding)
         try:
             self._thread.submit(submission, documents)
             async for verdict in submission.verdicts():
@@ -136,6 +142,7 @@ class TransformersEngine:
 
     async def close(self) -> None:
         """Stop the thread after the batch that runs now; jobs that are not done end with EngineDead."""
+        self._encoders.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._thread.stop)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from service.admission import Admission, QueueLimits
-from service.engine import Job, Mode
+from service.engine import Job, Mode, Status, Verdict
 from service.errors import BodyTooLarge, DeadlineExceeded, EngineDead, Unavailable
 from service.lifecycle import Lifecycle, Phase
 from service.throughput import Throughput
@@ -135,3 +136,28 @@ async def test_all_calls_end_when_the_engine_cannot_go_on() -> None:
     door.admission.fail_all(EngineDead("The engine has died."))
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(result, EngineDead) for result in results)
+
+
+class Tracing(ScriptedEngine):
+    """Writes traces until its deadline, then needs the whole engine for 5 ms per verdict, as a small machine does."""
+
+    machine = asyncio.Lock()
+
+    async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
+        assert deadline is not None
+        await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+        for index in range(len(job.passages)):
+            async with self.machine:
+                await asyncio.sleep(0.005)
+            yield Verdict(index, 0.0, Status.DEADLINE, "", 50, 0, 0, False)
+
+
+async def test_a_reasoning_call_of_many_times_the_seats_is_answered_by_its_deadline() -> None:
+    """Traces end early enough for the documents that still wait to get their direct verdict."""
+    door = Door(Tracing(), documents=1000, tokens=100_000, seats=16)
+    door.throughput.suppose(Mode.DIRECT, 10.0 / 0.005)
+    begun = time.monotonic()
+    job = Job(call="c", query="q", passages=tuple(f"passage {n}" for n in range(240)))
+    answer = await door.admission.score(Work(job, Mode.REASONING, 100, begun + 3.0, (110.0,) * 240))
+    assert len(answer.verdicts) == 240
+    assert 1.0 < time.monotonic() - begun < 3.0 + 0.5

@@ -132,6 +132,17 @@ def test_a_dead_engine_answers_everybody_and_ends_the_process(start: Start) -> N
         assert running.process.wait(10) == 1
 
 
+def test_an_engine_that_dies_while_the_server_drains_ends_it_at_once(start: Start) -> None:
+    with start("--drain-delay", "30", "--drain-budget", "30") as running:
+        with subprocess.Popen(curl(running.url, STUCK), stdout=subprocess.PIPE) as waiting:
+            running.wait_for("limrank_running_documents", 1, 5)
+            running.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            running.rerank({"query": "q", "documents": ["die"]})
+            assert waiting.communicate(timeout=10)[0].endswith(b"503")
+        assert running.process.wait(10) == 1
+
+
 def test_a_client_that_leaves_frees_its_seats(start: Start) -> None:
     with start() as running:
         with pytest.raises(httpx.ReadTimeout):
