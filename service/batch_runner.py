@@ -50,10 +50,6 @@ class BatchRunner:
     def has_work(self) -> bool:
         return bool(self._queue or self._writer.traces)
 
-    @property
-    def submissions(self) -> set[Submission]:
-        return {document.submission for document in (*self._queue, *self._writer.documents)}
-
     def add(self, documents: Iterable[Document]) -> None:
         self._queue.add(documents)
 
@@ -111,7 +107,7 @@ class BatchRunner:
     def _meet_deadlines(self) -> None:
         """Close the traces whose deadline is near, and give up those that could not be begun in time."""
         now = self._clock()
-        waiting = self._pace.token_seconds * self._planner.batch_tokens if self._queue else 0.0
+        waiting = self._pace.token_seconds * min(self._planner.batch_tokens, sum(d.left for d in self._queue))
         reserve = self._pace.step_seconds * (self._close_tokens + 1)
         for trace in deadlines.traces_to_close(self._writer.traces, now + reserve + waiting):
             trace.end(Status.DEADLINE)

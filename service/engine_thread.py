@@ -39,6 +39,7 @@ class EngineThread:
         self.fault: str | None = None
         self._runner = runner
         self._threads = threads
+        self._jobs: set[Submission] = set()  # that are not over: each ends with a cancel, also when it is answered
         self._inbox: SimpleQueue[_Submit | _Cancel | _Stop] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="limrank-engine", daemon=True)
 
@@ -81,17 +82,18 @@ class EngineThread:
             if isinstance(mail, _Stop):
                 return False
             if isinstance(mail, _Cancel):
+                self._jobs.discard(mail.submission)
                 self._runner.cancel(mail.submission)
             elif not mail.submission.cancelled:
+                self._jobs.add(mail.submission)
                 self._runner.add(mail.documents)
         return True
 
     def _end(self, fault: str) -> None:
         self.fault = fault
-        left = self._runner.submissions
         while not self._inbox.empty():
             mail = self._inbox.get()
             if isinstance(mail, _Submit):
-                left.add(mail.submission)
-        for submission in left:
+                self._jobs.add(mail.submission)
+        for submission in self._jobs:
             submission.die(EngineDead(fault))

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-_WEIGHT = 0.3  # of a new measurement
+_FADING = 0.7  # what remains of earlier measurements with each new one
 
 
 class Pace:
     """Seconds per token of a pack and per decoding step. Before the first measurement they are 0."""
 
     def __init__(self) -> None:
-        self.token_seconds = 0.0
-        self.step_seconds = 0.0
+        self._pack_tokens = self._pack_seconds = 0.0
+        self._steps = self._steps_seconds = 0.0
+
+    @property
+    def token_seconds(self) -> float:
+        return self._pack_seconds / self._pack_tokens if self._pack_tokens else 0.0
+
+    @property
+    def step_seconds(self) -> float:
+        return self._steps_seconds / self._steps if self._steps else 0.0
 
     def packed(self, tokens: int, seconds: float) -> None:
-        """A pack of `tokens` took `seconds`."""
-        self.token_seconds = _smoothed(self.token_seconds, seconds / tokens)
+        """A pack of `tokens` took `seconds`. Large packs count for more: small ones are mostly overhead."""
+        self._pack_tokens = _FADING * self._pack_tokens + tokens
+        self._pack_seconds = _FADING * self._pack_seconds + seconds
 
     def stepped(self, seconds: float) -> None:
         """A decoding step took `seconds`."""
-        self.step_seconds = _smoothed(self.step_seconds, seconds)
-
-
-def _smoothed(before: float, seconds: float) -> float:
-    return seconds if not before else (1 - _WEIGHT) * before + _WEIGHT * seconds
+        self._steps = _FADING * self._steps + 1
+        self._steps_seconds = _FADING * self._steps_seconds + seconds

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.document_queue import DocumentQueue
 from service.documents import Document, Submission
 from service.key_values import KeyValues, TraceSlots
 from service.packed_attention import Segment
-from service.prefix_cache import Prefix, PrefixCache
+from service.prefix_cache import Held, Need, Prefix, PrefixCache
 
 _MOST_LONG_DOCUMENTS = 4  # documents longer than a batch that may be under way, each with a cache of its own
 
@@ -72,19 +72,21 @@ class PackPlanner:
         self._limits = limits
         self.batch_tokens = limits.batch_tokens
         self._long: dict[Document, KeyValues] = {}
+        self._held = Held([], [])
 
     def plan(self) -> Pack | None:
         """The next pack; None when no document can be taken now."""
         pack = Pack()
         room = self._limits.batch_tokens
-        while room > 0 and (document := self._queue.next(self._may_start)):
+        needs = self._needs()
+        while room > 0 and (document := self._next(needs)):
             prefix = self._prefixes.get(document.prefix)
             if pack.segments and prefix.missing + self._tokens(document) > room:
                 break
             placed = self._place(document, prefix, pack, room)
             self._queue.charge(document.call, placed)
             room -= placed
-        self._prefixes.trim()
+        self._prefixes.trim(self._needs())
         return pack if pack.segments else None
 
     def abandon(self, pack: Pack) -> list[Document]:
@@ -104,7 +106,33 @@ class PackPlanner:
         for document in self._queue.discard(submission):
             self._long.pop(document, None)
 
+    def _next(self, needs: Mapping[tuple[int, ...], Need]) -> Document | None:
+        self._held = self._prefixes.held(needs, self._limits.batch_tokens)
+        return self._queue.next(self._may_start)
+
+    def _needs(self) -> dict[tuple[int, ...], Need]:
+        """The prefixes that documents in the queue wait for."""
+        needs: dict[tuple[int, ...], Need] = {}
+        for document in self._queue:
+            need = needs.setdefault(document.prefix, Need(document.priority, ready=False))
+            need.priority = min(need.priority, document.priority)
+            need.ready = need.ready or self._has_room(document)
+        return needs
+
     def _may_start(self, document: Document) -> bool:
+        """True when something can be planned for the document. A prefix once begun is always brought to its end."""
+        prefix = self._prefixes.peek(document.prefix)
+        if prefix is not None and prefix.begun:
+            return True
+        if not self._has_room(document):
+            return False
+        if (prefix is not None and prefix.planned) or not document.prefix:
+            return True
+        short = len(document.prefix) <= self._limits.batch_tokens
+        return self._prefixes.may_begin(document.prefix, document.priority, self._held, short=short)
+
+    def _has_room(self, document: Document) -> bool:
+        """True when there is room for what the document itself, apart from its prefix, takes."""
         is_long = self._tokens(document) > self._limits.batch_tokens
         if is_long and document not in self._long and len(self._long) >= _MOST_LONG_DOCUMENTS:
             return False
@@ -125,11 +153,13 @@ class PackPlanner:
         planned in parts. Returns the number of tokens planned."""
         placed = self._place_prefix(document, prefix, pack, room)
         tokens = self._tokens(document)
-        if not prefix.missing and tokens <= room - placed:
+        has_room = self._has_room(document)  # else only its prefix is brought to its end
+        if has_room and not prefix.missing and tokens <= room - placed:
+            prefix.served += tokens
             self._place_end(document, prefix, pack)
             return placed + tokens
         pack.parts.append(document)
-        if prefix.computed and tokens > self._limits.batch_tokens:
+        if has_room and prefix.computed and tokens > self._limits.batch_tokens:
             self._place_part(document, prefix, pack)
         return room  # nothing else fits behind it
 
@@ -155,6 +185,7 @@ class PackPlanner:
         if cache is None:
             cache = self._long[document] = prefix.cache.copy(self._tokens(document))
         ids = document.rest[document.done : document.done + self._limits.batch_tokens]
+        prefix.served += len(ids)
         pack.segments.append(Segment(cache, ids, keep=True))
         self._queue.remove(document)  # and in again: its place depends on what is left of it
         document.done += len(ids)

@@ -33,10 +33,6 @@ class TraceWriter:
         """True when a deadline has closed a trace whose verdict is not read yet."""
         return any(trace.status is Status.DEADLINE for trace in self.traces)
 
-    @property
-    def documents(self) -> list[Document]:
-        return [trace.document for trace in self.traces]
-
     def begin(self, endings: Sequence[Ending], hidden: Tensor) -> None:
         """Start the traces of prompts that were computed into the last rows; `hidden` is the state after each."""
         if endings:
@@ -65,7 +61,7 @@ class TraceWriter:
 
     def abandon(self) -> list[Document]:
         """Forget all traces after a step that failed; returns their documents."""
-        documents = self.documents
+        documents = [trace.document for trace in self.traces]
         for row in reversed(range(len(self.traces))):
             self._drop(row)
         return documents
