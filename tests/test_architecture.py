@@ -30,7 +30,7 @@ def graph() -> grimp.ImportGraph:
 
 
 def test_the_arrows_of_pyproject_hold() -> None:
-    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -52,8 +52,8 @@ def test_a_heavy_library_has_its_importers_and_no_other(library: str) -> None:
 
 
 def test_importing_a_module_does_nothing() -> None:
-    """No module reads argv, changes the environment or prints when it is imported. torch and peft, which set variables of
-    their own, are imported before the comparison begins."""
+    """No module reads argv, changes the environment or prints when it is imported. torch and peft set variables of
+    their own and are imported before the comparison begins."""
     code = (
         "import sys, os, importlib, pkgutil, torch, transformers, peft\n"
         "names = [m.name for p in sys.argv[1:] for m in pkgutil.walk_packages([p], p + '.')]\n"
