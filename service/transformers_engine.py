@@ -142,8 +142,8 @@ class TransformersEngine:
 
     async def close(self) -> None:
         """Stop the thread after the batch that runs now; jobs that are not done end with EngineDead."""
-        self._encoders.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._thread.stop)
+        self._encoders.shutdown(wait=False, cancel_futures=True)
 
 
 def _runner(model: PackedModel, segments: Segments, end_ids: frozenset[int], options: EngineOptions) -> BatchRunner:
