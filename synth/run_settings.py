@@ -44,7 +44,7 @@ class RunKnobs(BaseModel):
         return {role: self.endpoint(role) for role in Role}
 
 
-class RunSettings(RunKnobs, Command):
+class RunSettings(RunKnobs, Command):  # type: ignore[misc]  # typed apart: a model's configuration and a settings class's
     """Make training data with language models. A run folder that was begun is gone on with."""
 
     run: CliPositionalArg[Path] = Field(description="folder of the run, made if it is not there")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from pathlib import Path
 
 from contract.records import Difficulty, NegativeType, Record, Votes
@@ -63,10 +62,8 @@ class LimrankSynthesis:
     ) -> Record | None:
         instruction = row.relevance if row.difficulty is Difficulty.INSTRUCTION else None
         pair = PairRow(row.query, instruction, row.intent, passage)
-        asked: list[Awaitable[Verdict | None]] = [
-            asker.ask(self.judge, pair, f"{place}/vote-{vote}", vote) for vote in range(1, self._votes + 1)
-        ]
-        replies: list[Verdict | None] = await asyncio.gather(*asked)
+        asked = [asker.ask(self.judge, pair, f"{place}/vote-{vote}", vote) for vote in range(1, self._votes + 1)]
+        replies = await asyncio.gather(*asked)
         verdicts = [verdict for verdict in replies if verdict is not None]
         if not verdicts:
             return None
