@@ -57,13 +57,17 @@ class LimrankSynthesis:
         )
         return None if negative is None else await self._pair(place, row, negative.passage, kind, asker)
 
+    async def _judge(self, pair: PairRow, place: str, vote: int, asker: Asker) -> Verdict | None:
+        verdict = await asker.ask(self.judge, pair, place, vote)
+        return verdict  # noqa: RET504 - returned at once, the Optional here would be taken for the stage's value
+
     async def _pair(
         self, place: str, row: QueryRow, passage: str, kind: NegativeType | None, asker: Asker
     ) -> Record | None:
         instruction = row.relevance if row.difficulty is Difficulty.INSTRUCTION else None
         pair = PairRow(row.query, instruction, row.intent, passage)
-        asked = [asker.ask(self.judge, pair, f"{place}/vote-{vote}", vote) for vote in range(1, self._votes + 1)]
-        replies = await asyncio.gather(*asked)
+        votes = range(1, self._votes + 1)
+        replies = await asyncio.gather(*(self._judge(pair, f"{place}/vote-{vote}", vote, asker) for vote in votes))
         verdicts = [verdict for verdict in replies if verdict is not None]
         if not verdicts:
             return None
