@@ -80,6 +80,9 @@ def load_model(folder: Path, dtype: str) -> Any:
     """The transformers model in `folder`, ready for `PackedModel`; `dtype`: see `resolve_dtype`. Runs no code of it."""
     register()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # Its own handler writes plain lines; ours writes JSON.
+    transformers_logging.disable_default_handler()  # type: ignore[no-untyped-call]
+    transformers_logging.enable_propagation()  # type: ignore[no-untyped-call]
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=resolve_dtype(dtype, folder),

@@ -99,7 +99,8 @@ def test_a_reasoning_deadline_yields_a_verdict_for_every_document(running: Serve
     assert response.status_code == 200, response.text
     results = response.json()["results"]
     assert sorted(result["index"] for result in results) == list(range(24))
-    assert any(result["reasoning"]["status"] == "deadline" for result in results)
+    late = any(result["reasoning"]["status"] == "deadline" for result in results)
+    assert late or took < 6, "traces that were not cut ended by themselves before the deadline"
     assert took < 6 + 4, "the deadline, one engine step, and what a busy machine adds"
 
 

@@ -217,8 +217,8 @@ def test_warnings_are_lines_too(stream: io.StringIO) -> None:
 
 
 def test_libraries_speak_from_warnings_on(stream: io.StringIO) -> None:
-    logging.getLogger("transformers").info("chatter")
-    logging.getLogger("transformers").warning("trouble")
+    logging.getLogger("a_library").info("chatter")
+    logging.getLogger("a_library").warning("trouble")
     logging.getLogger("limrank.window").debug("detail")
     logging.getLogger("uvicorn.error").info("started")
     assert [line["event"] for line in lines(stream)] == ["trouble", "detail", "started"]
