@@ -1,8 +1,9 @@
 """How many calls a second `limrank-synth run` makes, against what latency and concurrency allow.
 
 A scripted endpoint in a process of its own answers every request after 50 ms; 64 requests may be in flight. The limit
-is 64 / 0.05 = 1280 calls a second. Counted at the endpoint, from the first request to the last, ramps included.
-Needs an idle machine; exit code 1 when the target is missed. `PROCESSES` client processes send the requests.
+is 64 / 0.05 = 1280 calls a second. Counted at the endpoint, where the run's beginning and end, which have less to do
+than 64 calls, are told apart. Needs an idle machine; exit code 1 when the target is missed. `PROCESSES` client
+processes send the requests.
 """
 
 from __future__ import annotations
@@ -58,18 +59,19 @@ def main() -> int:
 def _report(told: dict[str, object], whole: float, processes: int) -> int:
     times = told["times"]
     assert isinstance(times, list)
-    calls, seconds = len(times), times[-1] - times[0] + LATENCY
-    limit = CONCURRENCY / LATENCY
+    calls, limit = len(times), CONCURRENCY / LATENCY
+    whole_rate = calls / (times[-1] - times[0] + LATENCY)
+    begin, end = calls // 20, calls - calls // 20
+    rate = (end - begin) / (times[end] - times[begin])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = 1000 * (used.ru_utime + used.ru_stime) / calls
-    print(
-        f"{calls} calls in {seconds:.1f} s ({whole:.1f} s with start and end), at most {told['most_at_once']} at once"
-    )
+    print(f"{calls} calls, {whole:.1f} s with start and end, at most {told['most_at_once']} at once")
     print(
         f"{processes} client processes, {os.cpu_count()} cores, {processor:.2f} ms of processor a call, endpoint included"
     )
-    print(f"{calls / seconds:.0f} calls/s, {100 * calls / seconds / limit:.1f} % of the limit of {limit:.0f}")
-    return 0 if calls / seconds >= TARGET * limit else 1
+    print(f"whole run: {whole_rate:.0f} calls/s, {100 * whole_rate / limit:.1f} % of the limit of {limit:.0f}")
+    print(f"without its first and last 5 %: {rate:.0f} calls/s, {100 * rate / limit:.1f} %")
+    return 0 if rate >= TARGET * limit else 1
 
 
 if __name__ == "__main__":

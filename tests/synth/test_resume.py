@@ -1,4 +1,7 @@
-"""A run that is killed at any moment and begun again pays for nothing twice and ends with the same bytes."""
+"""A run that is killed at any moment and begun again pays for nothing twice and ends with the same bytes.
+
+`make soak` kills it 20 times (LIMRANK_TEST_KILLS).
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ CONCURRENCY = 8
 CALLS_PER_SEED = 13  # queries, then for each of two queries: a positive, two negatives, three judgements
 
 
+@pytest.mark.timeout(60 + 20 * KILLS)
 def test_killed_at_random_points_it_pays_nothing_twice_and_exports_the_same_bytes(tmp_path: Path) -> None:
     seeds = 16 * KILLS
     total = seeds * CALLS_PER_SEED
