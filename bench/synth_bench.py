@@ -66,9 +66,8 @@ def _report(told: dict[str, object], whole: float, processes: int) -> int:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = 1000 * (used.ru_utime + used.ru_stime) / calls
     print(f"{calls} calls, {whole:.1f} s with start and end, at most {told['most_at_once']} at once")
-    print(
-        f"{processes} client processes, {os.cpu_count()} cores, {processor:.2f} ms of processor a call, endpoint included"
-    )
+    cost = f"{processor:.2f} ms of processor a call, endpoint included"
+    print(f"{processes} client processes, {os.cpu_count()} cores, {cost}")
     print(f"whole run: {whole_rate:.0f} calls/s, {100 * whole_rate / limit:.1f} % of the limit of {limit:.0f}")
     print(f"without its first and last 5 %: {rate:.0f} calls/s, {100 * rate / limit:.1f} %")
     return 0 if rate >= TARGET * limit else 1
