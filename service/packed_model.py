@@ -81,8 +81,8 @@ def load_model(folder: Path, dtype: str) -> Any:
     register()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # Its own handler writes plain lines; ours writes JSON.
-    transformers_logging.disable_default_handler()  # type: ignore[no-untyped-call]
-    transformers_logging.enable_propagation()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_default_handler()
+    transformers_logging.enable_propagation()
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=resolve_dtype(dtype, folder),
