@@ -160,7 +160,8 @@ async def _run(cases: str, rounds: int, threads: int) -> int:
 
 
 def _mixed_lengths(seed: int) -> list[int]:
-    return [random.Random(seed).randint(20, 300) for _ in range(64)]
+    choose = random.Random(seed)
+    return [choose.randint(20, 300) for _ in range(64)]
 
 
 def _each(words: int) -> Callable[[int], list[int]]:

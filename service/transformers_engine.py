@@ -51,7 +51,7 @@ class EngineOptions:
 
     threads: int | None = None
     window: int = 64
-    batch_tokens: int = 768
+    batch_tokens: int = 1536
     turn_tokens: int = 2048
     traces: int = 64
     trace_bytes: int = 1024 * _MIB
