@@ -10,6 +10,7 @@ from pydantic_settings import CliPositionalArg
 
 from contract.records import Difficulty, Intent
 from synth.importing.labels import Labels
+from synth.medquad.shares import GroupShares, RecordShares
 from synth.settings import Command
 
 
@@ -39,6 +40,8 @@ class ImportSettings(Command):
     )
     groups_out: Path | None = Field(default=None, description="file of LCE groups to write as well (medquad)")
     excluded: Path | None = Field(default=None, description="file of ids of documents not to use (medquad)")
+    medquad_records: RecordShares = RecordShares()
+    medquad_groups: GroupShares = GroupShares()
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -96,9 +99,12 @@ def _medquad(settings: ImportSettings) -> str:
         excluded_file=settings.excluded,
         bi_encoder=settings.bi_encoder,
         depth=settings.depth,
+        record_shares=settings.medquad_records,
+        group_shares=settings.medquad_groups,
     )
     lines = [
-        f"{report.records} records written to {settings.out}, {report.relevant} of them relevant.",
+        f"{report.records} records written to {settings.out}, {report.relevant} of them relevant, "
+        f"{report.with_trace} with a trace.",
         f"{report.groups} groups written to {settings.groups_out}.",
         *(f"  negatives, {name}: {count}" for name, count in report.negatives.most_common()),
         *(f"  instruction, {name}: {count}" for name, count in report.instructions.most_common()),

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from contract.records import Group
 from synth.medquad.candidates import Candidate, Candidates
 from synth.medquad.instructions import ANY_ASPECT, OTHER_ASPECT
 from synth.medquad.records import DOMAIN, LICENCE, SOURCE
 from synth.medquad.relation import Relation
+from synth.medquad.shares import GroupShares
 from synth.medquad.wording import choose, draw
 
 SHARES = (
-    (Relation.RIGHT_FOCUS_WRONG_TYPE, 4),
-    (Relation.RIGHT_FOCUS_PASSING, 2),
+    (Relation.RIGHT_FOCUS_WRONG_TYPE, 2),
+    (Relation.OTHER_TYPE, 2),
+    (Relation.RIGHT_FOCUS_PASSING, 1),
     (Relation.WRONG_FOCUS_RIGHT_TYPE, 2),
 )
 OTHERS = (Relation.WRONG_FOCUS_RIGHT_TYPE, Relation.WRONG_BOTH)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupShares:
-    """`negatives` in each group (a question with fewer gives none); `instruction_share` of questions give one more."""
-
-    negatives: int = 7
-    instruction_share: float = 0.2
 
 
 def question_groups(found: Candidates, shares: GroupShares) -> Iterator[Group]:

@@ -11,9 +11,10 @@ from contract.records import Group, Record, write_groups, write_records
 from synth.errors import BadInput
 from synth.importing.rejects import rejects_beside
 from synth.medquad.candidates import Candidates, candidates
-from synth.medquad.groups import GroupShares, question_groups
+from synth.medquad.groups import question_groups
 from synth.medquad.questions import Questions, read_questions
-from synth.medquad.records import RecordShares, question_records
+from synth.medquad.records import question_records
+from synth.medquad.shares import GroupShares, RecordShares
 from synth.mining.first_stages import first_stages
 from synth.output import write_whole
 
@@ -24,6 +25,7 @@ class MedquadReport:
 
     records: int = 0
     relevant: int = 0
+    with_trace: int = 0
     groups: int = 0
     characters: int = 0
     negatives: Counter[str] = field(default_factory=Counter)
@@ -34,6 +36,7 @@ class MedquadReport:
     def count(self, record: Record) -> Record:
         """Count one record and hand it on."""
         self.relevant += record.relevant
+        self.with_trace += record.trace is not None
         self.characters += sum(map(len, (record.query, record.passage, record.instruction or "", record.trace or "")))
         if record.negative_type is not None:
             self.negatives[record.negative_type] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from contract.records import Difficulty, Intent, NegativeType, Record
 from synth.medquad.aspects import Aspect
@@ -11,7 +11,8 @@ from synth.medquad.candidates import Candidate, Candidates
 from synth.medquad.instructions import INSTRUCTIONS, OTHER_ASPECT, Instruction
 from synth.medquad.questions import Answer
 from synth.medquad.relation import Relation, same_focus
-from synth.medquad.traces import answering, passing, wrong_focus, wrong_type
+from synth.medquad.shares import RecordShares
+from synth.medquad.traces import answering, other_type, passing, wrong_focus, wrong_type
 from synth.medquad.wording import choose, draw
 
 SOURCE = "medquad"
@@ -19,25 +20,21 @@ LICENCE = "CC-BY-4.0"
 DOMAIN = "healthcare"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordShares:
-    """How many records of which kind a question gives; shares are parts of the questions, by a seeded draw.
-
-    A passage that touches on what is asked is no answer to MedQuAD, though a person might take it for one. So without
-    an instruction that decides it, it is a negative for no question by default; groups, which only rank, have it.
-    """
-
-    wrong_type: int = 2
-    passing_share: float = 0.0
-    wrong_focus: int = 1
-    instruction_share: float = 0.4
-
-
 def question_records(found: Candidates, shares: RecordShares) -> Iterator[Record]:
-    """The records of one question: plain ones first, then those with an instruction."""
-    yield from _plain(found, shares)
+    """The records of one question: plain ones first, then those with an instruction.
+
+    A passage on another aspect that says something of the one asked for is no answer to MedQuAD, and its trace says no
+    more than that. Draws are seeded by ids, so that a record stays the same whatever else there is.
+    """
+    for record in _plain(found, shares):
+        yield _for_a_mode(record, shares)
     if draw(found.question.id, "instruction") < shares.instruction_share:
-        yield from _instructed(found)
+        for record in _instructed(found):
+            yield _for_a_mode(record, shares)
+
+
+def _for_a_mode(record: Record, shares: RecordShares) -> Record:
+    return replace(record, trace=None) if draw(record.id, "direct") < shares.direct_share else record
 
 
 def _plain(found: Candidates, shares: RecordShares) -> Iterator[Record]:
@@ -50,10 +47,12 @@ def _plain(found: Candidates, shares: RecordShares) -> Iterator[Record]:
     for candidate in found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)[: shares.wrong_type]:
         trace = wrong_type(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
         yield _negative(found, candidate, trace, NegativeType.RIGHT_FOCUS_WRONG_TYPE)
-    if draw(question.id, "passing") < shares.passing_share:
-        for candidate in found.of(Relation.RIGHT_FOCUS_PASSING)[:1]:
-            trace = passing(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
-            yield _negative(found, candidate, trace, NegativeType.PARTIAL)
+    for candidate in found.of(Relation.RIGHT_FOCUS_PASSING)[: shares.passing]:
+        trace = passing(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        yield _negative(found, candidate, trace, NegativeType.PARTIAL)
+    for candidate in found.of(Relation.OTHER_TYPE)[: shares.other_type]:
+        trace = other_type(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        yield _negative(found, candidate, trace, NegativeType.PARTIAL)
     for candidate in _on_another_focus(found)[: shares.wrong_focus]:
         trace = wrong_focus(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
         same = candidate.answer.aspect == question.aspect

@@ -8,6 +8,12 @@ from enum import Enum
 from synth.medquad.aspects import Aspect
 from synth.medquad.questions import Answer, Question, words
 
+AKIN = (  # aspects of which a passage on the one may be an answer on the other, whatever it is labelled with
+    {"causes", "genetic changes"},
+    {"considerations", "treatment"},
+    {"considerations", "prevention"},
+    {"frequency", "susceptibility"},
+)
 PASSING_SHARE = 0.2  # of the sentences, at most, in a passage that only touches on an aspect
 PASSING_SENTENCES = 3
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\s+-\s+")
@@ -26,6 +32,7 @@ class Relation(Enum):
 
     RIGHT_FOCUS_WRONG_TYPE = "same focus, another aspect, and silent on the one asked for"
     RIGHT_FOCUS_PASSING = "same focus, another aspect, touching on the one asked for"
+    OTHER_TYPE = "a focus that is or may be the same, labelled with another aspect, whatever its words"
     WRONG_FOCUS_RIGHT_TYPE = "another focus, the aspect asked for"
     WRONG_BOTH = "another focus, another aspect"
     UNCLEAR = "not to be told from the labels"
@@ -49,7 +56,7 @@ def relation(question: Question, answer: Answer) -> Relation:
     if same_focus(question, answer):
         return _same_focus_relation(question, answer)
     if not other_focus(question, answer):
-        return Relation.UNCLEAR
+        return _other_type(question, answer)
     return Relation.WRONG_FOCUS_RIGHT_TYPE if answer.aspect == question.aspect else Relation.WRONG_BOTH
 
 
@@ -59,8 +66,14 @@ def _same_focus_relation(question: Question, answer: Answer) -> Relation:
     return {
         Standing.SILENT: Relation.RIGHT_FOCUS_WRONG_TYPE,
         Standing.PASSING: Relation.RIGHT_FOCUS_PASSING,
-        Standing.UNCLEAR: Relation.UNCLEAR,
+        Standing.UNCLEAR: _other_type(question, answer),
     }[standing(answer, question.aspect)]
+
+
+def _other_type(question: Question, answer: Answer) -> Relation:
+    """MedQuAD does not count such a passage, and its label tells of what it is: enough for what a trace says of it."""
+    pair = {question.aspect.name, answer.aspect.name}
+    return Relation.UNCLEAR if len(pair) == 1 or pair in AKIN else Relation.OTHER_TYPE
 
 
 def same_focus(question: Question, answer: Answer) -> bool:

@@ -31,6 +31,11 @@ TOUCHED = (
     "There is a passing remark on {topic}, but the passage is about something else, so it is not relevant.",
     "What it says on {topic} is said in passing, so it does not really answer the query.",
 )
+OTHER_TOPIC = (
+    "Its topic is not {topic}, so it is not the passage the query is looking for and it is not relevant.",
+    "The query wants a passage on {topic} and this one is on another topic, so it is not relevant.",
+    "Whatever else is said in it, {topic} is another topic than its own, so the passage is not relevant.",
+)
 OTHER_SUBJECT = (
     "The question is the same but the subject is not {x}, so the passage is not relevant.",
     "The subject is {y} instead of {x}, so it does not answer the query.",
@@ -85,6 +90,11 @@ def wrong_type(question: Question, answer: Answer, key: str) -> str:
 def passing(question: Question, answer: Answer, key: str) -> str:
     """The trace of a passage on the right focus that only touches on what is asked."""
     return _other_aspect(question, answer, key, TOUCHED)
+
+
+def other_type(question: Question, answer: Answer, key: str) -> str:
+    """The trace of a passage whose own topic is another one, however much it may say of the one asked for."""
+    return _other_aspect(question, answer, key, OTHER_TOPIC)
 
 
 def wrong_focus(question: Question, answer: Answer, key: str) -> str:

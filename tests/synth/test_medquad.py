@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ from synth.cli import main
 from synth.errors import BadInput
 from synth.filters.coherence import conclusion
 from synth.medquad.aspects import ASPECTS
-from synth.medquad.groups import GroupShares
 from synth.medquad.importing import MedquadReport, import_medquad
 from synth.medquad.instructions import INSTRUCTIONS
 from synth.medquad.questions import Answer, Question, display, read_questions
-from synth.medquad.records import RecordShares
 from synth.medquad.relation import Relation, Standing, relation, standing
+from synth.medquad.shares import GroupShares, RecordShares
 from tests.synth.examples import beir_folder
 
 DISEASES = [
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[MedquadReport, list[Record], list[Group]]:
     """All records and groups of the train split, with an instruction for every question."""
     place = tmp_path_factory.mktemp("made")
-    shares = RecordShares(passing_share=1.0, instruction_share=1.0)
+    shares = RecordShares(instruction_share=1.0, direct_share=0.0)
     report = import_medquad(
         folder, place / "r.jsonl", place / "g.jsonl", record_shares=shares, group_shares=FEW, depth=60
     )
@@ -104,7 +104,8 @@ LONG = " ".join(f"The forester number {n} walked home along the river." for n in
             answer("prevention", f"{SILENT} {LONG} Its symptoms are a stiff neck."),
             Relation.RIGHT_FOCUS_PASSING,
         ),
-        (question("symptoms"), answer("prevention", f"{SILENT} Its symptoms are a stiff neck."), Relation.UNCLEAR),
+        (question("symptoms"), answer("prevention", f"{SILENT} Its symptoms are a stiff neck."), Relation.OTHER_TYPE),
+        (question("causes"), answer("genetic changes", "It is caused by a gene that mutated."), Relation.UNCLEAR),
         (question("symptoms"), answer("symptoms", "Its symptoms are many and various, as said."), Relation.UNCLEAR),
         (question("symptoms"), answer("prevention", "No words of its kind here at all, none."), Relation.UNCLEAR),
         (question("symptoms"), answer("prevention", "How can the trees of May be avoided at all?"), Relation.UNCLEAR),
@@ -115,15 +116,21 @@ LONG = " ".join(f"The forester number {n} walked home along the river." for n in
             Relation.WRONG_FOCUS_RIGHT_TYPE,
         ),
         (question("symptoms", "Elm pox", "C9"), answer("prevention", SILENT), Relation.WRONG_BOTH),
-        (question("symptoms", "Elm pox", "C1 C9"), answer("prevention", SILENT), Relation.UNCLEAR),
-        (question("symptoms", "Elm pox", ""), answer("prevention", SILENT), Relation.UNCLEAR),
-        (question("symptoms", "Late Alder fever", "C9"), answer("prevention", SILENT), Relation.UNCLEAR),
-        (question("symptoms", "the woods", "C9"), answer("prevention", SILENT), Relation.UNCLEAR),
+        (question("symptoms", "Elm pox", "C1 C9"), answer("prevention", SILENT), Relation.OTHER_TYPE),
+        (question("symptoms", "Elm pox", ""), answer("prevention", SILENT), Relation.OTHER_TYPE),
+        (question("symptoms", "Late Alder fever", "C9"), answer("prevention", SILENT), Relation.OTHER_TYPE),
+        (question("symptoms", "the woods", "C9"), answer("prevention", SILENT), Relation.OTHER_TYPE),
+        (
+            question("symptoms", "Late Alder fever", "C9"),
+            answer("symptoms", "Signs of it are spots on the skin."),
+            Relation.UNCLEAR,
+        ),
     ],
     ids=[
         "silent on what is asked",
         "touches on it",
-        "too much of it",
+        "too much of it: by its label alone",
+        "too much of it, and akin",
         "same type: perhaps an answer",
         "words do not bear its own label out",
         "a question that it leaves unanswered",
@@ -134,6 +141,7 @@ LONG = " ".join(f"The forester number {n} walked home along the river." for n in
         "no concept known",
         "one name within the other",
         "the focus asked for stands in the text",
+        "one name within the other, same type",
     ],
 )
 def test_relations_are_only_those_that_can_be_vouched_for(asked: Question, told: Answer, expected: Relation) -> None:
@@ -196,13 +204,45 @@ def test_a_silent_passage_has_no_word_of_what_is_asked(made: tuple[MedquadReport
     assert seen
 
 
+def test_a_passage_on_another_topic_is_said_to_be_that_and_no_more(
+    made: tuple[MedquadReport, list[Record], list[Group]],
+) -> None:
+    """The overview says a word on symptoms and on treatment: no trace may claim that it is silent on them."""
+    _, records, _ = made
+    mixed = [
+        one
+        for one in records
+        if one.negative_type is NegativeType.PARTIAL and one.id.split("/")[2].endswith("-information")
+    ]
+    assert len(mixed) >= 10
+    for one in mixed:
+        assert one.trace is not None
+        assert "topic" in one.trace
+        assert "does not say" not in one.trace
+        assert "nothing" not in one.trace
+
+
+def test_a_share_of_the_records_is_for_direct_mode(folder: Path, tmp_path: Path) -> None:
+    def imported(direct_share: float) -> list[Record]:
+        shares = RecordShares(direct_share=direct_share)
+        import_medquad(folder, tmp_path / "r.jsonl", tmp_path / "g.jsonl", record_shares=shares, group_shares=FEW)
+        return list(read_records(tmp_path / "r.jsonl"))
+
+    traced, mixed = imported(0.0), imported(0.5)
+    assert all(one.trace for one in traced)
+    assert [replace(one, trace=None) for one in mixed] == [replace(one, trace=None) for one in traced]
+    kept = [(one, whole) for one, whole in zip(mixed, traced, strict=True) if one.trace is not None]
+    assert all(one == whole for one, whole in kept)
+    assert 0.4 < len(kept) / len(mixed) < 0.6
+
+
 def test_wordings_vary_and_each_record_keeps_its_own(
     made: tuple[MedquadReport, list[Record], list[Group]], folder: Path, tmp_path: Path
 ) -> None:
     report, records, groups = made
     endings = {str(one.trace).split(". ", 2)[2] for one in records if one.instruction is None and one.relevant}
     assert len(endings) >= 4
-    shares = RecordShares(passing_share=1.0, instruction_share=1.0)
+    shares = RecordShares(instruction_share=1.0, direct_share=0.0)
     again = import_medquad(
         folder, tmp_path / "r.jsonl", tmp_path / "g.jsonl", record_shares=shares, group_shares=FEW, depth=60
     )
