@@ -68,8 +68,10 @@ class BatchRunner:
             self._run_step()
 
     def _pack_is_due(self) -> bool:
-        """Packs and steps get equal time; traces that a deadline has closed go before both."""
-        return bool(self._queue) and not self._writer.urgent and (not self._writer.traces or self._owed <= 0)
+        """Packs and steps get equal time; what a deadline has cut short goes before both, traces first."""
+        if not self._queue or self._writer.urgent:
+            return False
+        return not self._writer.traces or self._owed <= 0 or any(d.status is Status.DEADLINE for d in self._queue)
 
     def _run_pack(self, pack: Pack) -> None:
         begun = self._clock()
@@ -111,7 +113,8 @@ class BatchRunner:
         reserve = self._pace.step_seconds * (self._close_tokens + 1)
         for trace in deadlines.traces_to_close(self._writer.traces, now + reserve + waiting):
             trace.end(Status.DEADLINE)
-        for document in deadlines.documents_to_hurry(self._queue, now + reserve, self._pace.token_seconds):
+        late = deadlines.documents_to_hurry(self._queue, now + reserve, self._pace.token_seconds, self._planner.missing)
+        for document in late:
             self._queue.remove(document)
             document.end_before_trace(Status.DEADLINE)
             document.priority = 0

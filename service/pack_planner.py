@@ -89,6 +89,10 @@ class PackPlanner:
         self._prefixes.trim(self._needs())
         return pack if pack.segments else None
 
+    def missing(self, prefix: tuple[int, ...]) -> int:
+        """Tokens of the prefix that no pack has computed."""
+        return self._prefixes.missing(prefix)
+
     def abandon(self, pack: Pack) -> list[Document]:
         """Undo a pack whose pass failed; returns the documents that it was for."""
         for row in reversed(pack.rows):

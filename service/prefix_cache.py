@@ -89,6 +89,11 @@ class PrefixCache:
         """The prefix with these ids, if there is one; this is no use of it."""
         return self._prefixes.get(ids)
 
+    def missing(self, ids: tuple[int, ...]) -> int:
+        """How many tokens of the prefix with these ids are neither computed nor planned."""
+        prefix = self._prefixes.get(ids)
+        return len(ids) if prefix is None else prefix.missing
+
     def get(self, ids: tuple[int, ...]) -> Prefix:
         """The prefix with these ids; a new and empty one where there is none."""
         prefix = self._prefixes.get(ids)

@@ -8,13 +8,16 @@ import time
 from collections.abc import Mapping, Sequence
 
 import pytest
+import torch
 from torch import Tensor
 
 from service.checkpoint import Checkpoint
+from service.documents import Submission
 from service.engine import Job, Mode, Status, Verdict
-from service.packed_model import load_model
+from service.packed_model import PackedModel, load_model
+from service.prompt_documents import PromptDocuments
 from service.traces import NextToken, Trace, greedy, loops
-from service.transformers_engine import EngineOptions, TransformersEngine
+from service.transformers_engine import EngineOptions, TransformersEngine, runner_of
 from tests.service.plain_forward import PlainForward, score, segments_of, text
 
 TOLERANCE = 1e-3
@@ -146,6 +149,30 @@ async def test_near_a_deadline_traces_are_closed_and_those_not_begun_are_direct(
         prompt = plain.segments.prompt_ids(QUERY, passages[verdict.index])
         context = plain.segments.context(prompt, endless[: verdict.reasoning_tokens])
         assert verdict.log_odds == pytest.approx(plain.log_odds(context), abs=TOLERANCE)
+
+
+async def test_what_a_deadline_hurries_does_not_wait_for_its_share_of_time(embedded_checkpoint: Checkpoint) -> None:
+    """Packs and steps have equal time; a document whose deadline leaves it no trace goes before the steps all the
+    same."""
+    segments = segments_of(embedded_checkpoint.folder)
+    model = PackedModel(load_model(embedded_checkpoint.folder, "float32"), segments.verdict)
+    runner = runner_of(model, segments, frozenset(), EngineOptions())
+    documents = PromptDocuments(segments, 1000)
+
+    def add(call: str, budget: int | None, deadline: float | None = None) -> Submission:
+        submission = Submission(1)
+        runner.add(documents.encode(Job(call, QUERY, ("Ice flows.",)), budget, deadline, submission))
+        return submission
+
+    with torch.inference_mode():
+        add("long trace", 100)
+        runner.run_once()
+        add("direct", None)
+        runner.run_once()  # from now on packs owe the trace as much time
+        hurried = add("due at once", 100, time.monotonic())
+        runner.run_once()
+    verdict = await anext(hurried.verdicts())
+    assert (verdict.status, verdict.trace) == (Status.DEADLINE, "")
 
 
 async def test_a_deadline_that_has_passed_gives_direct_verdicts(embedded_checkpoint: Checkpoint) -> None:
