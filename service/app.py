@@ -7,19 +7,21 @@ import contextlib
 import platform
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI
 
 from service import error_responses
 from service.admission import Admission, QueueLimits
-from service.auth import AuthMiddleware
+from service.auth import ANONYMOUS, AuthMiddleware
 from service.checkpoint import Checkpoint
 from service.command_line import installed_version
+from service.encoding_times import EncodingTimes
 from service.engine import Engine, Mode
 from service.engine_watch import PROBE_WORK, EngineWatch, WatchIntervals
 from service.error_responses import ErrorBoundary
+from service.held_bodies import HeldBodies
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle, Phase
 from service.metrics import Metrics
@@ -54,11 +56,13 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
     admission = Admission(window, lifecycle, limits, throughput)
     watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
-    metrics.follow(lifecycle, window)
-    engine.observe(metrics.tokenize.observe)
+    bodies = HeldBodies(settings.max_held_bytes)
+    metrics.follow(lifecycle, window, bodies)
+    encoding = EncodingTimes()
+    engine.observe(encoding.add)
     tracer = Tracer(settings.otlp_endpoint, settings.trace_sample_ratio, installed_version())
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
-    reranker = Reranker(admission, capabilities, _defaults(settings, name, engine), RateLimiter(), metrics)
+    reranker = Reranker(admission, capabilities, _defaults(settings, name, engine), RateLimiter(), metrics, encoding)
     router = build_router(
         reranker,
         models=_models(name, settings, capabilities.max_model_tokens),
@@ -67,7 +71,10 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
             model_names=(name, *settings.model_aliases),
             max_documents=settings.max_documents,
             max_body_bytes=settings.max_body_bytes,
+            body_seconds=settings.body_timeout_seconds,
         ),
+        bodies=bodies,
+        device=capabilities.device,
     )
     app = FastAPI(
         title="limrank",
@@ -84,7 +91,9 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     error_responses.install(app)
     keyring = _keyring(settings, metrics)
     # The last one added is the outermost: every request is observed, every error answered, every path guarded.
-    app.add_middleware(AuthMiddleware, keyring=keyring, metrics=metrics)
+    # Without keys the limit is shared: addresses tell callers apart only where no proxy stands before the service.
+    anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
+    app.add_middleware(AuthMiddleware, keyring=keyring, metrics=metrics, anonymous=anonymous)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(ObserveMiddleware, metrics=metrics, tracer=tracer, log_texts=settings.log_texts)
     _describe(metrics, name, engine, checkpoint)

@@ -22,15 +22,16 @@ MAX_AUTHORIZATION_BYTES = 4096
 class Key:
     """What a caller may do. `priority`: the best class it may ask for (0 first, 2 last).
 
-    `documents_per_minute` None: no limit of its own.
+    `documents_per_minute` None: no limit of its own. `shared`: it stands for all callers of a server without keys.
     """
 
     name: str
     priority: int = 0
     documents_per_minute: int | None = None
+    shared: bool = False
 
 
-ANONYMOUS = Key("anonymous")
+ANONYMOUS = Key("anonymous", shared=True)
 
 
 class Keyring(Protocol):
@@ -61,12 +62,16 @@ def token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 
 class AuthMiddleware:
-    """Lets a request through with `scope["state"]["key"]` set, or answers 401. `keyring` None: all are anonymous."""
+    """Lets a request through with `scope["state"]["key"]` set, or answers 401.
 
-    def __init__(self, app: ASGIApp, keyring: Keyring | None, metrics: Metrics) -> None:
+    `keyring` None: all have the key `anonymous`.
+    """
+
+    def __init__(self, app: ASGIApp, keyring: Keyring | None, metrics: Metrics, *, anonymous: Key = ANONYMOUS) -> None:
         self._app = app
         self._keyring = keyring
         self._metrics = metrics
+        self._anonymous = anonymous
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -82,7 +87,7 @@ class AuthMiddleware:
 
     def _key(self, scope: Scope) -> Key | None:
         if self._keyring is None:
-            return ANONYMOUS
+            return self._anonymous
         self._keyring.refresh()
         if scope["type"] == "http" and route_path(scope) in PROBE_PATHS:
             return ANONYMOUS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,13 @@ from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft, Un
 _NOT_JSON = ("NaN", "Infinity")
 
 
-async def read_body(headers: Headers, receive: Receive, *, limit: int, seconds: float) -> tuple[bytes, float]:
+async def read_body(
+    headers: Headers, receive: Receive, *, limit: int, seconds: float, take: Callable[[int], None] = lambda _: None
+) -> tuple[bytes, float]:
     """The whole body and the `time.monotonic()` instant of its last byte.
 
-    The content type is not looked at (curl's default is a form's): what parses as JSON is taken for it.
+    `take` is told the size of each piece before it is kept, and may refuse it by raising. The content type is not
+    looked at (curl's default is a form's): what parses as JSON is taken for it.
     Raises UnsupportedMedia for a compressed body, BodyTooLarge past `limit` bytes (by Content-Length before a byte is
     read, else while reading), BodyTooSlow after `seconds`, ClientLeft when the connection closes halfway.
     """
@@ -32,7 +35,7 @@ async def read_body(headers: Headers, receive: Receive, *, limit: int, seconds: 
         raise _too_large(limit)
     try:
         async with asyncio.timeout(seconds):
-            content = await _join(receive, limit)
+            content = await _join(receive, limit, take)
     except TimeoutError:
         raise BodyTooSlow(f"The request body did not arrive within {seconds:g} seconds; send it faster.") from None
     return content, time.monotonic()
@@ -70,7 +73,7 @@ def _check_encoding(headers: Headers) -> None:
         raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not supported; send the body uncompressed.")
 
 
-async def _join(receive: Receive, limit: int) -> bytes:
+async def _join(receive: Receive, limit: int, take: Callable[[int], None]) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -81,6 +84,7 @@ async def _join(receive: Receive, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
+        take(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from service.documents import Document, Submission
-
-AGEING_SECONDS = 10.0  # a call gains a class of priority for every so many seconds it has waited: none starves
+from service.engine import AGEING_SECONDS
 
 
 @dataclass(slots=True)

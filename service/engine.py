@@ -49,6 +49,12 @@ class Job:
     cut_left: bool = False  # TEI's truncation_direction "Left": drop the beginning of the passage, keep its end
 
 
+# Tiny, and no caller's: what an engine is warmed up with and asked now and then whether it still works.
+PROBE = Job(call="probe", query="what is a reranker", passages=("A reranker orders passages.",), priority=0)
+# A call gains a class of priority for every so many seconds it has waited, so none starves.
+AGEING_SECONDS = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer for one passage. `index` is its position in `Job.passages`; `log_odds` = log p(true) - log p(false).
@@ -107,8 +113,11 @@ class Engine(Protocol):
         """
         ...
 
-    def observe(self, encoded: Callable[[float], None]) -> None:
-        """From now on, call `encoded` with the seconds it took to turn each job's text into ids."""
+    def observe(self, encoded: Callable[[str, float], None]) -> None:
+        """From now on, call `encoded` with `Job.call` and the seconds it took to turn the job's text into ids.
+
+        Once per job, from any thread, before the job's last verdict.
+        """
         ...
 
     async def health(self) -> Health: ...

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from service.engine import Engine, Job, Mode
+from service.engine import PROBE, Engine, Mode
 from service.errors import EngineDead, ServiceError
 from service.lifecycle import Lifecycle, Phase
 
 _log = logging.getLogger("limrank.engine_watch")
 _PROBE_TRACE_TOKENS = 2
 PROBE_WORK = 50.0  # estimated tokens of the probe, as `reranker` would estimate them
-PROBE = Job(call="probe", query="what is a reranker", passages=("A reranker orders passages.",), priority=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,6 @@ def _headers(known: ServiceError, error: Exception) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if known.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(known.retry_after)))
-    if isinstance(known, Unavailable) and known.reason == "draining":
+    if isinstance(known, Unavailable) and known.reason in ("draining", "cut"):
         headers["Connection"] = "close"
     return headers

@@ -14,6 +14,7 @@ ServiceError
 |-- ClientLeft 499                nobody is there to read an answer
 |-- EngineFailed 500              the engine failed on documents; names their indices
 |-- Unavailable 503               queue full, draining, not ready; carries Retry-After
+|   |-- CallCut 503               the server stopped before the call was finished
 |   `-- EngineDead 503            nothing can be scored any more
 `-- DeadlineExceeded 504
 """
@@ -116,7 +117,7 @@ class EngineFailed(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """`reason` is the label of `limrank_requests_rejected_total`: queue_full, deadline, draining or not_ready."""
+    """`reason` is the label of `limrank_requests_rejected_total`: queue_full, deadline, draining, cut or not_ready."""
 
     status = 503
     kind = "unavailable"
@@ -124,6 +125,15 @@ class Unavailable(ServiceError):
     def __init__(self, message: str, *, reason: str, retry_after: float = 1.0) -> None:
         super().__init__(message, retry_after=retry_after)
         self.reason = reason
+
+
+class CallCut(Unavailable):
+    """The time to drain ran out: unlike a refusal, the caller has lost the time it waited."""
+
+    kind = "call_cut"
+
+    def __init__(self) -> None:
+        super().__init__("The server stopped before this call was finished; send it again.", reason="cut")
 
 
 class EngineDead(Unavailable):

@@ -37,9 +37,9 @@ RELEVANCE = tuple(n / 20 for n in range(1, 21))
 SUPERSET_ROUTES = ("/rerank", "/v1/rerank", "/v2/rerank")
 RERANK_ROUTES = (*SUPERSET_ROUTES, "/ranking", "/v1/ranking")
 OTHER_ROUTE = "other"
-SHAPES = ("cohere", "jina", "voyage", "tei", "nim", "none")
+SHAPES = ("cohere", "voyage", "tei", "nim", "none")
 CODES = ("200", "400", "401", "413", "429", "499", "500", "503", "504")
-REASONS = ("queue_full", "too_large", "deadline", "draining", "auth", "not_ready", "rate_limited")
+REASONS = ("queue_full", "too_large", "deadline", "draining", "cut", "auth", "not_ready", "rate_limited")
 STAGES = ("queued", "running")
 SIZES = ((10, "1-10"), (50, "11-50"), (200, "51-200"))
 LARGEST = "201+"
@@ -52,6 +52,12 @@ class DocumentCounts(Protocol):
     def queued(self) -> int: ...
     @property
     def running(self) -> int: ...
+
+
+class ByteCount(Protocol):
+    """Whoever knows how many bytes are held."""
+
+    bytes: int
 
 
 class EngineSeries(Collector):
@@ -93,7 +99,11 @@ class Metrics:
             ["route", "shape", "documents"],
             buckets=CALL_SECONDS,
         )
-        self.rejected = counter("limrank_requests_rejected", "Requests refused before any work for them.", ["reason"])
+        self.rejected = counter(
+            "limrank_requests_rejected",
+            "Requests refused, by reason; cut: given up halfway by a stopping server.",
+            ["reason"],
+        )
         self.cancelled = counter("limrank_requests_cancelled", "Calls whose client left, by their stage.", ["stage"])
         self.inflight = Gauge(
             "limrank_inflight_requests", "Requests being handled, probes left out.", registry=self.registry
@@ -123,6 +133,7 @@ class Metrics:
         self.ready = gauge("limrank_ready", "1 while the service wants traffic.")
         self.queued_documents = gauge("limrank_queued_documents", "Documents admitted, not yet in the engine.")
         self.running_documents = gauge("limrank_running_documents", "Documents in the engine.")
+        self.held_bytes = gauge("limrank_held_bytes", "Bytes of request bodies held, of calls not answered yet.")
         self.keys = gauge("limrank_keys", "Keys in use.")
         self.key_file_stale = gauge("limrank_key_file_stale", "1 while the key file is unusable and older keys stay.")
         self.key_file_errors = Counter(
@@ -135,7 +146,7 @@ class Metrics:
     def _create_series(self) -> None:
         """Give every series a rate() may be taken of its zero, so that the first event is seen as an increase."""
         for route in RERANK_ROUTES:
-            for shape in ("cohere", "tei", "nim", "none") if route in SUPERSET_ROUTES else ("nim", "none"):
+            for shape in SHAPES if route in SUPERSET_ROUTES else ("nim", "none"):
                 for code in CODES:
                     self.requests.labels(route, shape, code)
         for reason in REASONS:
@@ -149,11 +160,12 @@ class Metrics:
         for size in (*(name for _, name in SIZES), LARGEST):
             self.request_duration.labels("/rerank", "cohere", size)
 
-    def follow(self, lifecycle: Lifecycle, counts: DocumentCounts) -> None:
+    def follow(self, lifecycle: Lifecycle, counts: DocumentCounts, bodies: ByteCount) -> None:
         """Read the state gauges from their owners whenever the metrics are asked for."""
         self.ready.set_function(lambda: float(lifecycle.ready))
         self.queued_documents.set_function(lambda: counts.queued)
         self.running_documents.set_function(lambda: counts.running)
+        self.held_bytes.set_function(lambda: bodies.bytes)
 
     def include_engine(self, registry: CollectorRegistry, prefix: str) -> None:
         """Show the engine's own series (vLLM's `vllm:`, kept in prometheus_client's default registry) beside ours."""
@@ -172,6 +184,7 @@ class Metrics:
     def observe_answer(self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings) -> None:
         """Count what a call's verdicts cost and said. `blank`: how many of the documents had no text."""
         self.queue_wait.observe(timings.queue / 1000)
+        self.tokenize.observe(timings.tokenize / 1000)
         self.inference.observe(timings.inference / 1000)
         self.scored.inc(len(verdicts))
         self.empty.inc(blank)

@@ -10,7 +10,8 @@ from service.engine import Mode, Status
 
 @dataclass(frozen=True, slots=True)
 class RerankCall:
-    """One valid request. `documents` are what the caller sent (echoed when asked), `passages` the text scored."""
+    """One valid request. `passages` are the text scored, `documents` what the caller sent of them; () where the answer
+    does not repeat it, since what is not ranked may be large."""
 
     query: str
     passages: tuple[str, ...]
@@ -59,10 +60,15 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds of one call: whole, in the queue, and from the first document in the engine to the last verdict."""
+    """Milliseconds of one call: whole, in the queue, and from the first document in the engine to the last verdict.
+
+    `tokenize` is what the engine took to turn text into ids, added up over the call's parts: within `inference`, and
+    where parts are encoded at the same time possibly more than it.
+    """
 
     total: float
     queue: float
+    tokenize: float
     inference: float
 
 

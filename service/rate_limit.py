@@ -1,4 +1,4 @@
-"""A key's own limit in documents per minute: a bucket that holds one minute's documents and fills steadily."""
+"""A key's limit in documents per minute: a bucket that holds one minute's documents and fills steadily."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class RateLimiter:
         limit = key.documents_per_minute
         if limit is None:
             return
+        caller = "all callers together" if key.shared else f"the key {key.name!r}"
         if documents > limit:
             raise BodyTooLarge(
-                f"The call has {documents} documents, but key {key.name!r} may send {limit} per minute in all; "
+                f"The call has {documents} documents, but {caller} may send {limit} per minute; "
                 f"send at most {limit} documents per call.",
                 field="documents",
             )
@@ -45,7 +46,7 @@ class RateLimiter:
         if missing > _ROUNDING:
             wait = missing * 60 / limit
             raise TooManyRequests(
-                f"Key {key.name!r} may send {limit} documents per minute and has {int(bucket.documents)} left; "
+                f"Of the {limit} documents per minute that {caller} may send, {int(bucket.documents)} are left; "
                 f"retry this call of {documents} in {wait:.1f} s.",
                 retry_after=wait,
             )

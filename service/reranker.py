@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from contract.verdict import relevance
 from service.admission import Admission
 from service.auth import Key
+from service.encoding_times import EncodingTimes
 from service.engine import Capabilities, Job, Mode, Status, Verdict
 from service.errors import BadRequest, ServiceError
 from service.metrics import Metrics
@@ -47,6 +48,7 @@ class Reranker:
         defaults: Defaults,
         limiter: RateLimiter,
         metrics: Metrics,
+        encoding: EncodingTimes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._admission = admission
@@ -54,6 +56,7 @@ class Reranker:
         self._defaults = defaults
         self._limiter = limiter
         self._metrics = metrics
+        self._encoding = encoding
         self._clock = clock
 
     async def rank(
@@ -66,19 +69,24 @@ class Reranker:
         work = self._work(call, key, received, timeout_ms, progress)
         self._limiter.take(key, len(call.passages))
         try:
-            answer = await self._admission.score(work)
+            with self._encoding.watch(work.job.call) as encoding_seconds:
+                answer = await self._admission.score(work)
+                timings = self._timings(received, answer.begun, encoding_seconds())
         except ServiceError:
             if not progress.begun:
                 self._limiter.give_back(key, len(call.passages))
             raise
-        done = self._clock()
-        timings = Timings(
-            total=(done - received) * 1000,
-            queue=(answer.begun - received) * 1000,
-            inference=(done - answer.begun) * 1000,
-        )
         self._observe(work, answer, timings)
         return self._ranking(call, answer.verdicts, timings)
+
+    def _timings(self, received: float, begun: float, encoding: float) -> Timings:
+        done = self._clock()
+        return Timings(
+            total=(done - received) * 1000,
+            queue=(begun - received) * 1000,
+            tokenize=encoding * 1000,
+            inference=(done - begun) * 1000,
+        )
 
     def _work(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, progress: Progress) -> Work:
         mode = self._mode(call)

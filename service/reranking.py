@@ -24,7 +24,10 @@ class RanksCalls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WireLimits:
-    """What a request may hold, and the model names it may use: the first is the served one, `*` allows any."""
+    """What a request may hold, and the model names it may use: the first is the served one, `*` allows any.
+
+    `body_seconds`: how long its body may take to arrive.
+    """
 
     model_names: tuple[str, ...]
     max_documents: int = 10_000

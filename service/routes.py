@@ -14,13 +14,14 @@ from starlette.responses import Response
 from service.body import parse_object, read_body
 from service.disconnect import while_client_waits
 from service.errors import BadRequest, UnknownModel
+from service.held_bodies import HeldBodies
 from service.probes import route_path
 from service.ranking import Progress, Ranking, RerankCall
 from service.reranking import RanksCalls, ServedModel, WireLimits
 from service.tracing import record_phases
 from service.wire.answers import Model, ModelList
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
-from service.wire.shape import check_size, items_key, read_request
+from service.wire.shape import WireRequest, check_size, items_key, read_request
 
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/ranking")
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
@@ -30,17 +31,35 @@ _LONGEST_TIMEOUT_DIGITS = 12
 class RerankRoute:
     """Reads a request in any shape, has it ranked while its client waits, and answers in the same shape."""
 
-    def __init__(self, reranker: RanksCalls, limits: WireLimits) -> None:
+    def __init__(self, reranker: RanksCalls, limits: WireLimits, bodies: HeldBodies, device: str) -> None:
         self._reranker = reranker
         self._limits = limits
+        self._bodies = bodies
+        self._device = device
 
     async def __call__(self, request: Request) -> Response:
+        with self._bodies.hold() as take:
+            return await self._answer(request, take)
+
+    async def _answer(self, request: Request, take: Callable[[int], None]) -> Response:
         limits, state = self._limits, request.scope["state"]
         content, received = await read_body(
-            request.headers, request.receive, limit=limits.max_body_bytes, seconds=limits.body_seconds
+            request.headers, request.receive, limit=limits.max_body_bytes, seconds=limits.body_seconds, take=take
         )
-        data = parse_object(content)
-        del content  # a call may wait for long; its bytes need not
+        wire = self._read(parse_object(content), request)
+        del content  # a call may wait for long; its bytes, and what of them is not ranked, need not
+        timeout_ms = _timeout_ms(request.headers)
+        progress = state["progress"] = Progress()
+        work = self._reranker.rank(
+            wire.call, key=state["key"], received=received, timeout_ms=timeout_ms, progress=progress
+        )
+        ranking = await while_client_waits(work, request.receive)
+        record_phases(state["span"], received, ranking.timings)
+        return _json(wire.answer(ranking), _timing_headers(wire.call, ranking) | {"x-compute-type": self._device})
+
+    def _read(self, data: dict[str, Any], request: Request) -> WireRequest:
+        """The request in a body; what it turned out to be is noted in the state, for logs and metrics."""
+        limits, state = self._limits, request.scope["state"]
         key = items_key(data)
         state["shape"] = {"documents": "cohere", "texts": "tei", "passages": "nim"}[key]
         check_size(data, key, limits.max_documents)
@@ -49,14 +68,7 @@ class RerankRoute:
         state["documents"] = len(wire.call.passages)
         state["texts"] = {"query": wire.call.query, "passages": wire.call.passages}
         _check_model(wire.call.model, limits.model_names)
-        progress = state["progress"] = Progress()
-        timeout_ms = _timeout_ms(request.headers)
-        work = self._reranker.rank(
-            wire.call, key=state["key"], received=received, timeout_ms=timeout_ms, progress=progress
-        )
-        ranking = await while_client_waits(work, request.receive)
-        record_phases(state["span"], received, ranking.timings)
-        return _json(wire.answer(ranking), _timing_headers(wire.call, ranking))
+        return wire
 
 
 def build_router(
@@ -64,10 +76,15 @@ def build_router(
     models: Callable[[], Sequence[ServedModel]],
     info: Callable[[], dict[str, Any]],
     limits: WireLimits,
+    bodies: HeldBodies,
+    device: str,
 ) -> APIRouter:
-    """The routes, to be included in an app whose middlewares set `scope["state"]["key"]`."""
+    """The routes, to be included in an app whose middlewares set `scope["state"]["key"]`.
+
+    `device` is what the engine computes on, for a header of TEI's.
+    """
     router = APIRouter()
-    rerank = RerankRoute(reranker, limits)
+    rerank = RerankRoute(reranker, limits, bodies, device)
     for path in RERANK_PATHS:
         router.add_api_route(
             path,
@@ -122,17 +139,18 @@ def _timeout_ms(headers: Headers) -> int | None:
 
 
 def _timing_headers(call: RerankCall, ranking: Ranking) -> dict[str, str]:
-    """Milliseconds by phase: under TEI's names, and as Server-Timing with fractions."""
+    """Milliseconds by phase: under TEI's names as whole numbers, and as Server-Timing with fractions."""
     timings = ranking.timings
     return {
         "x-total-time": str(round(timings.total)),
+        "x-tokenization-time": str(round(timings.tokenize)),
         "x-queue-time": str(round(timings.queue)),
         "x-inference-time": str(round(timings.inference)),
         "x-compute-time": str(round(timings.total)),
         "x-compute-tokens": str(ranking.prompt_tokens + ranking.reasoning_tokens),
         "x-compute-characters": str(len(call.query) + sum(map(len, call.passages))),
-        "server-timing": f"queue;dur={timings.queue:.1f}, inference;dur={timings.inference:.1f}, "
-        f"total;dur={timings.total:.1f}",
+        "server-timing": f"queue;dur={timings.queue:.1f}, tokenize;dur={timings.tokenize:.1f}, "
+        f"inference;dur={timings.inference:.1f}, total;dur={timings.total:.1f}",
     }
 
 

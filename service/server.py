@@ -19,7 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from service.app import Composition
-from service.errors import Unavailable
+from service.errors import CallCut
 from service.lifecycle import Phase
 
 EXIT_OK = 0
@@ -111,8 +111,7 @@ async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> N
         lifecycle.phase = Phase.DRAINING
     _log.info("draining", extra={"drain_budget": drain.budget})
     if not await _first_of(composition.admission.idle(), signals.hurry.wait(), seconds=drain.budget):
-        message = "The server stopped before this call was finished; send it again."
-        composition.admission.fail_all(Unavailable(message, reason="draining"))
+        composition.admission.fail_all(CallCut())
         await asyncio.sleep(0)
 
 

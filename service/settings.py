@@ -73,7 +73,6 @@ class Model(_Section):
         default="auto", description="number format of the weights"
     )
     threads: Count | None = Field(default=None, description="CPU threads of the model; default: one per core")
-    trust_remote_code: bool = Field(default=False, description="run code that comes with a model from a hub")
 
 
 class Scoring(_Section):
@@ -95,6 +94,11 @@ class Limits(_Section):
     max_documents: Count = Field(default=10_000, description="most documents of one call")
     max_body_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
         default=ByteSize(16 * 1024 * 1024), description="largest request body, in bytes or as 16MiB"
+    )
+    body_timeout_seconds: Seconds = Field(default=60, description="longest time a request body may take to arrive")
+    max_held_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
+        default=ByteSize(256 * 1024 * 1024),
+        description="most bytes of request bodies held at a time, over all calls that are not answered yet",
     )
     max_queued_documents: Count = Field(
         default=20_000, description="most documents that wait for the engine, over all calls"
@@ -121,7 +125,7 @@ class Access(_Section):
     keys_file: Path | None = Field(default=None, description="TOML file of keys, read again whenever it changes")
     allow_anonymous: bool = Field(default=False, description="serve without keys on an address that others can reach")
     documents_per_minute: Count | None = Field(
-        default=None, description="limit of a key that sets none; default: no limit"
+        default=None, description="limit of a key that sets none and, without keys, of all callers together"
     )
 
 
@@ -155,6 +159,11 @@ class Settings(Listening, Model, Scoring, Limits, Stopping, Access, Observing):
             raise ValueError(
                 f"--host {self.host!r} can be reached by others and there are no keys: "
                 "name a file of keys with --keys-file, or say --allow-anonymous"
+            )
+        if self.max_held_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"--max-held-bytes {self.max_held_bytes:d} is less than --max-body-bytes {self.max_body_bytes:d}, so "
+                "the largest body would always be refused; raise the one or lower the other"
             )
         if (
             self.default_reasoning_tokens > self.max_reasoning_tokens

@@ -25,7 +25,7 @@ from service.batch_runner import BatchRunner
 from service.checkpoint import Checkpoint, ModelStoreError
 from service.document_queue import DocumentQueue
 from service.documents import Document, Submission
-from service.engine import Capabilities, Health, Job, Mode, Verdict
+from service.engine import PROBE, Capabilities, Health, Job, Mode, Verdict
 from service.engine_thread import EngineThread
 from service.errors import EngineDead
 from service.key_values import KeyValues, TraceSlots
@@ -38,7 +38,6 @@ from service.traces import NextToken, greedy
 
 _MIB = 1024 * 1024
 _ENCODERS = 2
-_WARM_UP = Job(call="warm-up", query="what is a reranker", passages=("A reranker orders passages.",), priority=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class TransformersEngine:
         self._max_tokens = min(packed.max_tokens, options.max_model_tokens or packed.max_tokens)
         self._dtype = str(packed.dtype).removeprefix("torch.")
         self._options = options
-        self._encoded: Callable[[float], None] = lambda _: None
+        self._encoded: Callable[[str, float], None] = lambda *_: None
         self._documents = PromptDocuments(segments, self._max_tokens)
         self._thread = EngineThread(_runner(packed, segments, _end_ids(model, segments), options), options.threads)
         # Of its own, so that texts which take long hold up each other and neither the loop's executor nor a stop.
@@ -120,19 +119,19 @@ class TransformersEngine:
         finally:
             self._thread.cancel(submission)
 
-    def observe(self, encoded: Callable[[float], None]) -> None:
+    def observe(self, encoded: Callable[[str, float], None]) -> None:
         self._encoded = encoded
 
     def _encode(self, job: Job, tokens: int | None, deadline: float | None, submission: Submission) -> list[Document]:
         begun = time.perf_counter()
         documents = self._documents.encode(job, tokens, deadline, submission)
-        self._encoded(time.perf_counter() - begun)
+        self._encoded(job.call, time.perf_counter() - begun)
         return documents
 
     async def warm_up(self) -> None:
         """Score one tiny document in each mode, so that no caller pays for what happens once."""
         for mode in Mode:
-            async with aclosing(self.score(_WARM_UP, mode, 2, None)) as verdicts:
+            async with aclosing(self.score(PROBE, mode, 2, None)) as verdicts:
                 async for _ in verdicts:
                     pass
 

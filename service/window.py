@@ -16,12 +16,10 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from service.engine import Engine, Job, Mode, Verdict
+from service.engine import AGEING_SECONDS, Engine, Job, Mode, Verdict
 from service.errors import BadRequest, EngineDead, EngineFailed, PassageTooLong, ServiceError
 from service.ranking import Progress
 from service.throughput import Throughput
-
-AGEING_SECONDS = 10.0
 
 _log = logging.getLogger("limrank.window")
 

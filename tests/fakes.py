@@ -20,11 +20,13 @@ def by_word_overlap(query: str, passage: str) -> float:
 class ScriptedEngine:
     """Answers by `log_odds(query, passage)`, each passage after `seconds`; keeps what it was asked.
 
+    `encoding_seconds` is what it says that encoding took, of every job.
     A passage in `fail_once` makes the first job that holds it fail, one in `fail_always` every job. `dead` kills it.
     """
 
     log_odds: Callable[[str, str], float] = by_word_overlap
     seconds: float = 0.0
+    encoding_seconds: float = 0.0
     window: int = 64
     modes: frozenset[Mode] = frozenset(Mode)
     fail_once: set[str] = field(default_factory=set)
@@ -35,6 +37,7 @@ class ScriptedEngine:
     running: int = 0
     most_running: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    encoded: Callable[[str, float], None] = lambda *_: None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -51,6 +54,7 @@ class ScriptedEngine:
 
     async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
         self.jobs.append(job)
+        self.encoded(job.call, self.encoding_seconds)
         self.running += len(job.passages)
         self.most_running = max(self.most_running, self.running)
         left = len(job.passages)
@@ -76,8 +80,8 @@ class ScriptedEngine:
             self.fail_once.discard(passage)
             raise EngineFailed("The engine failed once.")
 
-    def observe(self, encoded: Callable[[float], None]) -> None:
-        """Nothing is encoded here."""
+    def observe(self, encoded: Callable[[str, float], None]) -> None:
+        self.encoded = encoded
 
     async def health(self) -> Health:
         if self.dead:

@@ -87,7 +87,7 @@ class CohereRequest:
 
     def _meta(self, ranking: Ranking) -> dict[str, Any]:
         tokens = {"input_tokens": ranking.prompt_tokens, "output_tokens": ranking.reasoning_tokens}
-        units = math.ceil(len(self.call.documents) / _DOCUMENTS_PER_SEARCH_UNIT)
+        units = math.ceil(len(self.call.passages) / _DOCUMENTS_PER_SEARCH_UNIT)
         meta: dict[str, Any] = {
             "api_version": {"version": self.api_version},
             "billed_units": {"search_units": units, **tokens},
@@ -120,7 +120,7 @@ def _call(body: CohereBody) -> RerankCall:
     return RerankCall(
         query=body.query,
         passages=_passages(body.documents, body.rank_fields),
-        documents=tuple(body.documents),
+        documents=tuple(body.documents) if body.return_documents else (),
         model=body.model,
         top_n=results_wanted(body.top_n, body.top_k),
         mode=None if body.mode is None else Mode(body.mode),

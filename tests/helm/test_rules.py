@@ -158,6 +158,7 @@ def test_the_dashboard_covers_what_it_promises() -> None:
         "limrank_requests_total",
         "limrank_request_duration_seconds_bucket",
         "limrank_queue_wait_seconds_bucket",
+        "limrank_tokenize_seconds_bucket",
         "limrank_inference_seconds_bucket",
         "limrank_queued_documents",
         "limrank_documents_scored_total",

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from service.engine import Mode, Status, Verdict
+from service.held_bodies import HeldBodies
 from service.lifecycle import Lifecycle, Phase
 from service.metrics import CALL_SECONDS, Metrics, size_class
 from service.ranking import Timings
@@ -38,6 +39,7 @@ SERIES = {
     "limrank_inflight_requests": ("gauge", set()),
     "limrank_queued_documents": ("gauge", set()),
     "limrank_running_documents": ("gauge", set()),
+    "limrank_held_bytes": ("gauge", set()),
     "limrank_ready": ("gauge", set()),
     "limrank_keys": ("gauge", set()),
     "limrank_key_file_stale": ("gauge", set()),
@@ -84,9 +86,11 @@ def test_every_series_is_there_from_the_start_at_zero() -> None:
     [
         'limrank_requests_total{code="503",route="/v1/rerank",shape="cohere"} 0.0',
         'limrank_requests_total{code="200",route="/rerank",shape="tei"} 0.0',
+        'limrank_requests_total{code="200",route="/v1/rerank",shape="voyage"} 0.0',
         'limrank_requests_total{code="200",route="/v1/ranking",shape="nim"} 0.0',
         'limrank_requests_rejected_total{reason="queue_full"} 0.0',
         'limrank_requests_rejected_total{reason="rate_limited"} 0.0',
+        'limrank_requests_rejected_total{reason="cut"} 0.0',
         'limrank_requests_cancelled_total{stage="queued"} 0.0',
         'limrank_verdicts_total{mode="reasoning",status="end_of_text"} 0.0',
         'limrank_tokens_total{kind="cached"} 0.0',
@@ -99,7 +103,7 @@ def test_a_rate_can_be_taken_of_the_first_event(line: str) -> None:
 def test_an_answer_is_counted_in_documents_tokens_and_verdicts() -> None:
     metrics = Metrics()
     verdicts = [verdict(0), verdict(1, Status.BUDGET, log_odds=40.0), verdict(2, Status.BUDGET, log_odds=-800.0)]
-    metrics.observe_answer(Mode.REASONING, verdicts, blank=1, timings=Timings(total=300, queue=100, inference=200))
+    metrics.observe_answer(Mode.REASONING, verdicts, blank=1, timings=Timings(300, 100, 5, 200))
     assert sample(metrics, "limrank_documents_scored_total") == 3
     assert sample(metrics, "limrank_documents_truncated_total") == 1
     assert sample(metrics, "limrank_documents_empty_total") == 1
@@ -111,6 +115,7 @@ def test_an_answer_is_counted_in_documents_tokens_and_verdicts() -> None:
     assert sample(metrics, "limrank_document_tokens_sum") == 300
     assert sample(metrics, "limrank_reasoning_tokens_count") == 3
     assert sample(metrics, "limrank_queue_wait_seconds_sum") == pytest.approx(0.1)
+    assert sample(metrics, "limrank_tokenize_seconds_sum") == pytest.approx(0.005)
     assert sample(metrics, "limrank_inference_seconds_sum") == pytest.approx(0.2)
     assert sample(metrics, "limrank_relevance_score_bucket", le="0.05") == 1
     assert sample(metrics, "limrank_relevance_score_bucket", le="0.5") == 2
@@ -119,7 +124,7 @@ def test_an_answer_is_counted_in_documents_tokens_and_verdicts() -> None:
 
 def test_direct_verdicts_have_no_trace_to_measure() -> None:
     metrics = Metrics()
-    metrics.observe_answer(Mode.DIRECT, [verdict(0)], blank=0, timings=Timings(1, 0, 1))
+    metrics.observe_answer(Mode.DIRECT, [verdict(0)], blank=0, timings=Timings(1, 0, 0, 1))
     assert sample(metrics, "limrank_reasoning_tokens_count") == 0
 
 
@@ -167,12 +172,17 @@ class Counts:
 
 def test_state_is_read_when_asked_for() -> None:
     metrics, lifecycle = Metrics(), Lifecycle()
-    metrics.follow(lifecycle, Counts())
+    bodies = HeldBodies(1000)
+    metrics.follow(lifecycle, Counts(), bodies)
     assert sample(metrics, "limrank_ready") == 0
     lifecycle.phase = Phase.READY
     assert sample(metrics, "limrank_ready") == 1
     assert sample(metrics, "limrank_queued_documents") == 12
     assert sample(metrics, "limrank_running_documents") == 5
+    with bodies.hold() as take:
+        take(700)
+        assert sample(metrics, "limrank_held_bytes") == 700
+    assert sample(metrics, "limrank_held_bytes") == 0
 
 
 def test_both_formats_can_be_parsed_and_hold_the_same() -> None:

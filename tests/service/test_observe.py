@@ -105,7 +105,7 @@ def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:
     assert value(composition.metrics, "limrank_requests_rejected_total", reason="rate_limited") == 1
 
 
-@pytest.mark.parametrize("reason", ["queue_full", "deadline", "draining", "not_ready"])
+@pytest.mark.parametrize("reason", ["queue_full", "deadline", "draining", "cut", "not_ready"])
 def test_what_is_unavailable_is_counted_by_its_reason(reason: str) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["error"] = Unavailable("Not now.", reason=reason)

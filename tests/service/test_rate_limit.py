@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from service.auth import ANONYMOUS, Key
 from service.errors import BodyTooLarge, TooManyRequests
 from service.rate_limit import RateLimiter
+from tests.service.wire.server import open_service
 
 
 class Clock:
@@ -60,7 +62,9 @@ def test_a_refused_call_spends_nothing() -> None:
 
 def test_a_call_larger_than_a_minute_s_documents_is_told_so_and_never_to_wait() -> None:
     limiter, key = RateLimiter(Clock()), Key("a", documents_per_minute=10)
-    with pytest.raises(BodyTooLarge, match=r"11 documents, but key 'a' may send 10 per minute.*at most 10") as caught:
+    with pytest.raises(
+        BodyTooLarge, match=r"11 documents, but the key 'a' may send 10 per minute.*at most 10"
+    ) as caught:
         limiter.take(key, 11)
     assert caught.value.status == 413
     assert caught.value.retry_after is None
@@ -92,6 +96,24 @@ def test_a_limit_changed_in_the_key_file_holds_at_once() -> None:
     refused_after = Key("a", documents_per_minute=5)
     limiter.take(refused_after, 5)
     assert refused(limiter, refused_after, 1) == pytest.approx(12.0)
+
+
+def test_without_keys_all_callers_share_the_limit_of_the_server() -> None:
+    with open_service(documents_per_minute=3) as url, httpx.Client(base_url=url) as client:
+
+        def answer(documents: int) -> httpx.Response:
+            return client.post("/rerank", json={"query": "q", "documents": ["a"] * documents})
+
+        assert answer(2).status_code == 200
+        refused = answer(2)
+        assert refused.status_code == 429
+        assert 15 <= int(refused.headers["retry-after"]) <= 20
+        assert (
+            "Of the 3 documents per minute that all callers together may send, 1 are left" in refused.json()["message"]
+        )
+        assert answer(4).status_code == 413
+        assert answer(1).status_code == 200
+        assert client.get("/info").status_code == client.get("/health/ready").status_code == 200
 
 
 @given(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from service.admission import Admission, QueueLimits
 from service.auth import Key
+from service.encoding_times import EncodingTimes
 from service.engine import Mode, Status, Verdict
 from service.errors import BadRequest, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
@@ -41,8 +44,15 @@ class Service:
         window = FairWindow(engine, engine.window, throughput)
         admission = Admission(window, self.lifecycle, QueueLimits(documents=queue, tokens=10**6), throughput)
         self.limiter = RateLimiter()
+        encoding = EncodingTimes()
+        engine.observe(encoding.add)
         self.reranker = Reranker(
-            admission, engine.capabilities, dataclasses.replace(DEFAULTS, **defaults), self.limiter, self.metrics
+            admission,
+            engine.capabilities,
+            dataclasses.replace(DEFAULTS, **defaults),
+            self.limiter,
+            self.metrics,
+            encoding,
         )
 
     async def rank(self, passages: list[str], key: Key = KEY, timeout_ms: int | None = None, **fields: Any) -> Ranking:
@@ -161,3 +171,22 @@ async def test_what_was_done_is_counted() -> None:
         "limrank_inference_seconds_count 1.0",
     ):
         assert line in page
+
+
+async def test_encoding_is_added_up_over_the_parts_of_a_call_and_of_no_other() -> None:
+    service = Service(ScriptedEngine(encoding_seconds=0.25, window=2))
+    first, second = await asyncio.gather(service.rank(["a"] * 6), service.rank(["b"]))
+    jobs = Counter(job.call for job in service.engine.jobs)
+    assert sorted([first.timings.tokenize, second.timings.tokenize]) == sorted(250.0 * count for count in jobs.values())
+    assert first.timings.tokenize > second.timings.tokenize == 250.0
+
+
+async def test_what_is_told_of_a_call_that_is_over_is_dropped() -> None:
+    times = EncodingTimes()
+    with times.watch("a") as seconds:
+        await asyncio.gather(*(asyncio.to_thread(times.add, "a", 0.5) for _ in range(20)))
+        times.add("b", 1.0)
+        assert seconds() == 10.0
+    times.add("a", 1.0)
+    with times.watch("a") as seconds:
+        assert seconds() == 0.0

@@ -68,12 +68,13 @@ def test_a_blank_document_is_scored_and_mentioned(client: httpx.Client) -> None:
 @pytest.mark.parametrize("shape", BODIES)
 def test_every_answer_tells_its_time_by_phase(client: httpx.Client, shape: str) -> None:
     headers = client.post("/rerank", json=BODIES[shape]).headers
-    for name in ("x-total-time", "x-queue-time", "x-inference-time", "x-compute-time"):
+    for name in ("x-total-time", "x-queue-time", "x-tokenization-time", "x-inference-time", "x-compute-time"):
         assert headers[name].isdigit()
+    assert headers["x-compute-type"] == "none"  # the scripted engine's device
     assert headers["x-compute-tokens"] == "100"
     assert headers["x-compute-characters"] == str(len("red apple") + len("a blue sky") + len("a red apple"))
     phases = dict(part.split(";dur=") for part in headers["server-timing"].split(", "))
-    assert set(phases) == {"queue", "inference", "total"}
+    assert set(phases) == {"queue", "tokenize", "inference", "total"}
     assert float(phases["total"]) >= float(phases["inference"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -100,6 +101,8 @@ def test_what_does_not_finish_in_the_budget_is_told_so(start: Start) -> None:
             answer, _ = call.communicate(timeout=5)
         assert answer.endswith(b"503")
         assert b"stopped before this call was finished" in answer
+        lines = [json.loads(line) for line in running.log.read_text().splitlines()]
+        assert [line["status"] for line in lines if line.get("error") == "call_cut"] == [503]
 
 
 def test_a_second_signal_means_now(start: Start) -> None:

@@ -142,6 +142,7 @@ def test_loopback_is_what_ipaddress_says(address: object) -> None:
 
 def test_contradictions_are_refused() -> None:
     assert "contradict" in refusal("--keys-file", "x", "--allow-anonymous")
+    assert "largest body would always be refused" in refusal("--max-held-bytes", "1MiB")
     assert "exceeds" in refusal("--default-reasoning-tokens", "9", "--max-reasoning-tokens", "8")
 
 

@@ -15,7 +15,6 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_MODEL_REVISION" $v.model.revision
   "LIMRANK_SERVED_NAME" $v.model.servedName
   "LIMRANK_MODEL_ALIASES" (join "," $v.model.aliases)
-  "LIMRANK_TRUST_REMOTE_CODE" $v.model.trustRemoteCode
   "LIMRANK_DTYPE" $v.engine.dtype
   "LIMRANK_THREADS" $v.engine.threads
   "LIMRANK_WINDOW" $v.engine.window
@@ -25,6 +24,8 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_MAX_TOKENS_PER_DOC" $v.scoring.maxTokensPerDoc
   "LIMRANK_MAX_DOCUMENTS" $v.limits.maxDocuments
   "LIMRANK_MAX_BODY_BYTES" $v.limits.maxBodyBytes
+  "LIMRANK_BODY_TIMEOUT_SECONDS" $v.limits.bodyTimeoutSeconds
+  "LIMRANK_MAX_HELD_BYTES" $v.limits.maxHeldBytes
   "LIMRANK_MAX_QUEUED_DOCUMENTS" $v.limits.maxQueuedDocuments
   "LIMRANK_MAX_QUEUED_TOKENS" $v.limits.maxQueuedTokens
   "LIMRANK_REQUEST_TIMEOUT_SECONDS" $v.limits.requestTimeoutSeconds

@@ -22,6 +22,6 @@ def ranking_of(call: RerankCall, *log_odds: float, warnings: tuple[str, ...] = (
         prompt_tokens=100,
         cached_tokens=40,
         reasoning_tokens=6,
-        timings=Timings(total=12.34, queue=1.25, inference=9.5),
+        timings=Timings(total=12.34, queue=1.25, tokenize=0.75, inference=9.5),
         warnings=warnings,
     )

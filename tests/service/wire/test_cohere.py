@@ -115,7 +115,8 @@ def test_what_the_call_takes_from_the_body() -> None:
         top_n=2,
     ).call
     assert call.query == "a query"
-    assert call.passages == call.documents == ("one", "two", "three")
+    assert call.passages == ("one", "two", "three")
+    assert call.documents == (), "held only where the answer repeats them"
     assert (call.model, call.mode, call.instruction) == ("m", Mode.REASONING, "an instruction")
     assert (call.max_reasoning_tokens, call.return_reasoning, call.max_tokens_per_doc) == (64, True, 100)
     assert (call.truncate, call.priority, call.top_n) == (False, 1, 2)
