@@ -53,6 +53,7 @@ class Calls:
         self._in_flight: dict[str, asyncio.Task[JournalRow]] = {}
         self.stopped_by: SynthError | None = None
         self.made = 0
+        self.settled = 0  # questions answered or given up, by the journal or by a call
         self.failed = 0  # calls that got nothing, which the next run makes again
 
     def stop(self, reason: SynthError) -> None:
@@ -71,7 +72,8 @@ class Calls:
         while found is None or found.status in (Status.RETRY, Status.FAILED):
             found = await self._shared(stage, row, key, input_id, found.attempt if found else 0)
             if found.status is Status.FAILED:
-                return None
+                break
+        self.settled += 1
         return value_of(stage, found)
 
     async def _shared(self, stage: Stage[Row, Value], row: Row, key: str, input_id: str, attempts: int) -> JournalRow:

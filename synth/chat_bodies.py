@@ -59,9 +59,13 @@ def _text(value: object) -> str:
 
 
 def _split_thought(content: str) -> tuple[str, str]:
-    """(thought, answer) of a reasoning model served without a reasoning parser: `<think>thought</think>answer`."""
+    """(thought, answer) of a reasoning model served without a reasoning parser: `<think>thought</think>answer`.
+
+    Models whose template opens the thought (DeepSeek-R1, QwQ) leave the first tag out; an answer that is JSON, plain or
+    fenced, has none to leave out.
+    """
     stripped = content.lstrip()
-    if stripped.startswith("<think>") and "</think>" in stripped:
-        thought, _, answer = stripped.removeprefix("<think>").partition("</think>")
-        return thought.strip(), answer.strip()
+    thought, ends, answer = stripped.partition("</think>")
+    if ends and not stripped.startswith(("{", "```")):
+        return thought.removeprefix("<think>").strip(), answer.strip()
     return "", content

@@ -49,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SynthError as error:
         sys.stderr.write(f"limrank-synth {verb.name}: {error}\n")
         return error.exit_code
+    except OSError as error:  # what has no sentence of its own: a folder that is a file, no right to write, ...
+        what = f"{error.filename} cannot be used ({error.strerror})" if error.filename else str(error)
+        sys.stderr.write(f"limrank-synth {verb.name}: {what}; give a path that can be read and written.\n")
+        return 1
     return 0
 
 

@@ -14,10 +14,14 @@ from synth.stage import Asker, Forecast
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`work` takes one of `units` (there are `total`) through its stages and gives the records that came of it."""
+    """`work` takes one of `units` (there are `total`) through its stages and gives the records that came of it.
+
+    `questions` is how many the units ask in all, if every reply is accepted.
+    """
 
     name: str
     total: int
+    questions: int
     units: Iterable[Any]
     work: Callable[[Any, Asker], Awaitable[list[Record]]]
 

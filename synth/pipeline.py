@@ -23,7 +23,7 @@ from synth.llm_processes import LLMProcesses
 from synth.openai_llm import OpenAILLM
 from synth.output import write_text
 from synth.phases import Phase, Synthesis
-from synth.progress import Progress
+from synth.progress import Counts, Progress
 from synth.run_folder import RunFolder
 from synth.run_settings import Method, RunKnobs, RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
@@ -101,8 +101,19 @@ class _Worker:
 
     async def work_through(self, phase: Phase) -> None:
         """All units of one phase. Raises what stopped the calls, once those in flight are written down."""
-        self._progress.begin(phase.name, phase.total)
+        self._progress.begin(phase.name, phase.total, phase.questions, self._counts())
         self._stop_on_signals()
+        beat = asyncio.create_task(self._beat())
+        try:
+            await self._all_units(phase)
+        finally:
+            await self._calls.finish()
+            beat.cancel()
+            self._progress.end(self._counts())
+        if self._calls.stopped_by:
+            raise self._calls.stopped_by
+
+    async def _all_units(self, phase: Phase) -> None:
         seats = asyncio.Semaphore(self._calls.units_at_once)
         at_work: set[asyncio.Task[None]] = set()
         broken: list[BaseException] = []
@@ -123,11 +134,8 @@ class _Worker:
             task.add_done_callback(done)
         if at_work:
             await asyncio.wait(at_work)
-        await self._calls.finish()
-        self._progress.end(self._calls.made, self._budget.spent, self.accepted)
-        for error in (*broken, self._calls.stopped_by):
-            if error:
-                raise error
+        for error in broken:
+            raise error
 
     async def _unit(self, phase: Phase, unit: Any) -> None:
         try:
@@ -136,7 +144,16 @@ class _Worker:
             return
         self.judged += len(records)
         self.accepted += sum(map(by_majority, records))
-        self._progress.step(self._calls.made, self._budget.spent, self.accepted)
+        self._progress.step(self._counts())
+
+    async def _beat(self) -> None:
+        """Show where the phase stands also while no unit is finished."""
+        while True:
+            await asyncio.sleep(self._progress.seconds)
+            self._progress.show(self._counts())
+
+    def _counts(self) -> Counts:
+        return Counts(self._calls.made, self._calls.settled, self._budget.spent, self.accepted)
 
     def _stop_on_signals(self) -> None:
         """The first signal lets the calls in flight finish; the second one stops at once."""

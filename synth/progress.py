@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import dataclass
 from typing import TextIO
 
 TERMINAL_SECONDS = 0.2
 ENOUGH_SECONDS = 1.0  # of calls, from which the rest can be told
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of the whole run so far: calls made, questions settled (by the journal too), money spent, examples accepted."""
+
+    calls: int = 0
+    settled: int = 0
+    cost: float = 0.0
+    accepted: int = 0
 
 
 class Progress:
@@ -16,42 +27,58 @@ class Progress:
     def __init__(self, out: TextIO, seconds: float) -> None:
         self._out = out
         self._terminal = out.isatty()
-        self._seconds = TERMINAL_SECONDS if self._terminal else seconds
-        self.begin("", 0)
+        self.seconds = TERMINAL_SECONDS if self._terminal else seconds
+        self.begin("", 0, 0, Counts())
 
-    def begin(self, name: str, total: int) -> None:
-        """Start a phase of `total` units."""
-        self._name, self._total, self._done = name, total, 0
+    def begin(self, name: str, total: int, questions: int, counts: Counts) -> None:
+        """Start a phase of `total` units that ask at most `questions` questions."""
+        self._name, self._total, self._questions, self._done = name, total, questions, 0
+        self._before = counts
         self._shown = time.monotonic()
-        self._first: tuple[float, int] | None = None  # when the first call had been made, and the units done by then
+        self._first: tuple[float, float] | None = None  # when a call had been made, and the share done by then
 
-    def step(self, calls: int, cost: float, accepted: int) -> None:
-        """One unit more is done. Units from the journal tell nothing of the time that is left, so they do not count."""
-        if self._first is None and calls > 0:
-            self._first = (time.monotonic(), self._done)
+    def step(self, counts: Counts) -> None:
+        """One unit more is done."""
         self._done += 1
-        if time.monotonic() - self._shown >= self._seconds:
-            self._show(self._line(calls, cost, accepted))
+        self.show(counts)
 
-    def end(self, calls: int, cost: float, accepted: int) -> None:
+    def show(self, counts: Counts) -> None:
+        """Show where the phase stands, if it is time."""
+        share = self._share(counts)
+        # What the journal answered tells nothing of the time that is left, so time counts from the first call on.
+        if self._first is None and counts.calls > self._before.calls:
+            self._first = (time.monotonic(), share)
+        if time.monotonic() - self._shown >= self.seconds:
+            self._show(self._line(counts, share))
+
+    def end(self, counts: Counts) -> None:
         """Show where the phase ended."""
-        self._show(self._line(calls, cost, accepted))
+        self._show(self._line(counts, self._share(counts)))
         if self._terminal:
             self._out.write("\n")
 
-    def _line(self, calls: int, cost: float, accepted: int) -> str:
-        share = 100 * self._done / self._total if self._total else 100
-        units = f"{self._name}: {self._done} of {self._total} ({share:.0f} %)"
-        return f"{units}, {calls} calls, {accepted} examples accepted, cost {cost:.4f}, {self._left()}"
-
-    def _left(self) -> str:
+    def _share(self, counts: Counts) -> float:
+        """The part of the phase that is done. Questions tell more than units, of which many are begun at a time; but a
+        unit that ends early asks fewer than it might have, so that at the end units tell more."""
         if self._done >= self._total:
+            return 1.0
+        settled = (counts.settled - self._before.settled) / self._questions if self._questions else 0.0
+        return max(self._done / self._total, min(settled, 0.99))
+
+    def _line(self, counts: Counts, share: float) -> str:
+        units = f"{self._name}: {self._done} of {self._total} ({100 * share:.0f} %)"
+        said = f"{units}, {counts.calls} calls, {counts.accepted} examples accepted, cost {counts.cost:.4f}"
+        return f"{said}, {self._left(share)}"
+
+    def _left(self, share: float) -> str:
+        if share >= 1.0:
             return "done"
-        elapsed = time.monotonic() - self._first[0] if self._first else 0.0
-        if self._first is None or elapsed < ENOUGH_SECONDS:
+        if self._first is None:
             return "time left unknown"
-        each = elapsed / (self._done - self._first[1])
-        return f"about {duration(each * (self._total - self._done))} left"
+        elapsed, gained = time.monotonic() - self._first[0], share - self._first[1]
+        if elapsed < ENOUGH_SECONDS or gained <= 0.0:
+            return "time left unknown"
+        return f"about {duration(elapsed / gained * (1.0 - share))} left"
 
     def _show(self, line: str) -> None:
         self._shown = time.monotonic()

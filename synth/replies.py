@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from synth.llm import Finish, Reply
+from synth.traces import delimiter_in
 
 SHOWN = 120  # characters of a detail in a reason
 
@@ -59,6 +60,18 @@ def read_answer(reply: Reply, shape: type[Shape]) -> Shape:
             raise Unusable("not_json", _short(first["msg"])) from None
         place = ".".join(str(part) for part in first["loc"]) or "the reply"
         raise Unusable("wrong_shape", _short(f"{place}: {first['msg']}")) from None
+
+
+def read_trace(reply: Reply, written: str) -> str:
+    """The trace of a judgement: what the model thought aside, where the endpoint tells, else what it wrote.
+
+    Raises `Unusable` for one that holds a delimiter of the reranker's own traces.
+    """
+    trace = reply.reasoning.strip() or written
+    delimiter = delimiter_in(trace)
+    if delimiter:
+        raise Unusable("delimiter", f"the trace holds {delimiter}")
+    return trace
 
 
 @cache

@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from synth.errors import BadInput
 from synth.estimate import StageEstimate
@@ -23,7 +22,9 @@ def status(run: Path) -> str:
     lines = [_state(run)]
     if plan.exists():
         lines.append(f"planned: {Plan(plan).rows} units")
-    lines += ["", stage_table(totals.lines()), "", f"cost so far: {totals.cost:.4f}"]
+    accepted = _accepted(run)
+    each = f", {totals.cost / accepted:.6f} for each accepted example" if accepted else ""
+    lines += ["", stage_table(totals.lines()), "", f"cost so far: {totals.cost:.4f}{each}"]
     return "\n".join(lines)
 
 
@@ -70,14 +71,28 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 def _state(run: Path) -> str:
     if is_busy(run):
         return f"{run}: running"
-    done = run / "done.json"
-    if not done.exists():
+    counts = _done(run)
+    if counts is None:
         return f"{run}: not finished, and no process works on it; run again to go on"
+    return f"{run}: finished, {counts['judged']} pairs labelled, {counts['accepted']} accepted by majority"
+
+
+def _accepted(run: Path) -> int:
+    """Examples accepted by a finished run, 0 of any other: only the end of a run counts them."""
+    counts = _done(run)
+    return counts["accepted"] if counts else 0
+
+
+def _done(run: Path) -> dict[str, int] | None:
+    """What `done.json` says; None where the run is not finished."""
+    path = run / "done.json"
+    if not path.exists():
+        return None
     try:
-        counts: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        return f"{run}: finished, {counts['judged']} pairs labelled, {counts['accepted']} accepted by majority"
-    except (ValueError, KeyError):
-        raise BadInput(f"{done}: not what a run writes; remove it and run again.") from None
+        counts = json.loads(path.read_text(encoding="utf-8"))
+        return {name: int(counts[name]) for name in ("judged", "accepted")}
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{path}: not what a run writes; remove it and run again.") from None
 
 
 def _stage_row(stage: str, model: str, by_status: dict[Status, StageTotal]) -> tuple[str, ...]:

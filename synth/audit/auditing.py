@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from contract.records import Record, read_records
 from synth.agreement import by_majority
-from synth.audit.page import Facts, render
+from synth.audit.page import Facts, Quotas, render
 from synth.audit.tallies import Sample, Tallies
-from synth.journal_index import StageTotal
 from synth.output import bad_record_is_a_sentence, write_text
 from synth.pipeline import examples
 from synth.run_folder import read_totals
@@ -30,8 +30,7 @@ def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> 
             tallies.add_judged(record)
             if by_majority(record):
                 tallies.add(record)
-        domains, difficulties = _quotas(source)
-        facts = Facts(source.name, tallies, _totals(source), domains, difficulties)
+        facts = Facts(source.resolve().name, tallies, read_totals(source).lines(), _quotas(source))
     else:
         for record in _records(source):
             tallies.add_judged(record)
@@ -46,14 +45,18 @@ def _records(path: Path) -> Iterator[Record]:
         yield from read_records(path)
 
 
-def _totals(run: Path) -> list[StageTotal]:
-    return read_totals(run).lines()
-
-
-def _quotas(run: Path) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Shares of domains and difficulties that the run was told to keep to; none for the corpus method."""
+def _quotas(run: Path) -> Quotas:
     knobs, _ = read_snapshot(run)
     if knobs.method is not Method.LIMRANK:
-        return {}, {}
-    domains = {name: domain.share for name, domain in knobs.limrank.domains.items()}
-    return domains, {str(name): share for name, share in knobs.limrank.difficulties.items()}
+        return Quotas(difficulties=_by_name(knobs.corpus.difficulties))
+    section = knobs.limrank
+    return Quotas(
+        domains={name: domain.share for name, domain in section.domains.items()},
+        difficulties=_by_name(section.difficulties),
+        intents=_by_name(section.intents),
+        negative_types=_by_name(section.negative_types),
+    )
+
+
+def _by_name(shares: Mapping[Any, float]) -> dict[str, float]:
+    return {str(name): share for name, share in shares.items() if share > 0}

@@ -61,7 +61,7 @@ def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
             label = f"{value:.1f} % ({counts.get(name, 0):,})"
             axes.annotate(label, (1, row), xycoords=axes.get_yaxis_transform(), xytext=(4, 0), **BESIDE)
         axes.margins(x=0.05)
-        axes.set_xlabel("per cent of the examples")
+        axes.set_xlabel("per cent")
     return drawn[0]
 
 

@@ -24,14 +24,23 @@ TRACE_WORDS = 70
 
 
 @dataclass(frozen=True, slots=True)
+class Quotas:
+    """The shares that a run was told to keep to, by name (any positive scale); empty where none were set."""
+
+    domains: Mapping[str, float] = field(default_factory=dict)
+    difficulties: Mapping[str, float] = field(default_factory=dict)
+    intents: Mapping[str, float] = field(default_factory=dict)
+    negative_types: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a page shows. `quotas` are shares of domains and difficulties by name, empty where none were set."""
+    """All that a page shows."""
 
     title: str
     tallies: Tallies
     totals: Sequence[StageTotal] = ()
-    domains: Mapping[str, float] = field(default_factory=dict)
-    difficulties: Mapping[str, float] = field(default_factory=dict)
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +93,14 @@ def _tiles(facts: Facts) -> list[dict[str, str]]:
 
 
 def _charts(facts: Facts) -> list[Chart]:
-    tallies = facts.tallies
-    negatives = {f"not: {_spaced(name)}": count for name, count in tallies.negatives.items()}
-    balance = {"relevant": tallies.relevant} | negatives
+    tallies, quotas = facts.tallies, facts.quotas
+    balance = {"relevant": tallies.relevant, "not relevant": tallies.records - tallies.relevant}
     medians = {name: tallies.median(name) for name in tallies.lengths}
     return [
-        _shares("Domains", tallies.domains, facts.domains),
-        _shares("Difficulty", _spaced_names(tallies.difficulties), _spaced_names(facts.difficulties)),
-        _chart("Label balance", "relevant, and not relevant by type", charts.bars(balance, "examples"), balance),
-        _chart("Intent", "is indirect relevance accepted?", charts.bars(tallies.intents, "examples"), tallies.intents),
+        _shares("Domains", "the queries' domains", tallies.domains, quotas.domains),
+        _shares("Types of negatives", "why they look relevant", tallies.negatives, quotas.negative_types),
+        _shares("Difficulty", "what it takes to judge a passage", tallies.difficulties, quotas.difficulties),
+        _shares("Intent", "whether indirect relevance is accepted", tallies.intents, quotas.intents),
         Chart(
             "Lengths",
             "medians: " + ", ".join(f"{name} {median}" for name, median in medians.items() if median is not None),
@@ -100,6 +108,7 @@ def _charts(facts: Facts) -> list[Chart]:
             "distributions in words",
             wide=True,
         ),
+        _chart("Label balance", "of the accepted examples", charts.bars(balance, "examples"), balance),
         *_judge_charts(tallies),
         *_stage_charts(facts.totals),
     ]
@@ -118,9 +127,10 @@ def _stage_charts(totals: Sequence[StageTotal]) -> list[Chart]:
         return []
     stages: dict[str, Counter[str]] = {}
     money: dict[str, float] = {}
+    one_model = len({line.model for line in totals}) == 1
     for line in totals:
         stages.setdefault(line.stage, Counter())[line.status] += line.rows
-        name = f"{line.stage}, {line.model}"
+        name = line.stage if one_model else f"{line.stage.partition('.')[2]}, {line.model}"
         money[name] = money.get(name, 0.0) + line.cost
     told = {name: counts.get(Status.ACCEPTED, 0) for name, counts in stages.items()}
     drawn = [
@@ -176,9 +186,10 @@ def _part(name: str, text: str, shown: int) -> dict[str, object]:
     return {"name": name, "shown": " ".join(words[:shown]), "rest": " ".join(words[shown:]), "left": len(words) - shown}
 
 
-def _shares(title: str, counts: Mapping[str, int], quotas: Mapping[str, float]) -> Chart:
-    note = "what came out, against the quotas" if quotas else "no quotas were set"
-    return _chart(title, note, charts.shares(counts, quotas), counts)
+def _shares(title: str, note: str, counts: Mapping[str, int], quotas: Mapping[str, float]) -> Chart:
+    counts, quotas = _spaced_names(counts), _spaced_names(quotas)
+    asked = "what came out, against the quotas" if quotas else "no quotas were set"
+    return _chart(title, f"{note}; {asked}", charts.shares(counts, quotas), counts)
 
 
 def _chart(title: str, note: str, svg: str, told: Mapping[str, float]) -> Chart:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
+from synth.filters.lengths import BOUNDS, Bounds
 from synth.filters.names import FILTERS
 from synth.settings import Command
 
@@ -24,6 +26,10 @@ class VerifySettings(Command):
     agreement: float = Field(default=2 / 3, gt=0, le=1, description="least share of the votes for the label")
     votes_required: bool = Field(default=False, description="drop records that nobody voted on")
     conclusion_required: bool = Field(default=False, description="drop records whose trace comes to no conclusion")
+    lengths: dict[str, tuple[int, int]] = Field(
+        default={name: (bounds.least, bounds.most) for name, bounds in BOUNDS.items()},
+        description='JSON of fewest and most words: {"passage": [5, 3000]}; texts not named have no bounds',
+    )
     languages: list[str] = Field(default=["en"], description="languages to keep (ISO 639-1)")
     evaluation: list[str] = Field(
         default=[], description="evaluation folder not to overlap with: FOLDER or FOLDER:SPLIT; may be repeated"
@@ -38,6 +44,19 @@ class VerifySettings(Command):
     similarity: float = Field(
         default=0.8, gt=0, le=1, description="Jaccard similarity of query and passage from which a record is a copy"
     )
+
+    @model_validator(mode="after")
+    def _lengths_that_can_be(self) -> Self:
+        for name, (least, most) in self.lengths.items():
+            if name not in BOUNDS:
+                raise ValueError(f"lengths: '{name}' is no text of a record; they are {', '.join(BOUNDS)}")
+            if not 0 <= least <= most:
+                raise ValueError(f"lengths: {least} to {most} words for '{name}' cannot be; give fewest, then most")
+        return self
+
+    def bounds(self) -> dict[str, Bounds]:
+        """The lengths as the filter takes them."""
+        return {name: Bounds(least, most) for name, (least, most) in self.lengths.items()}
 
 
 def act(settings: VerifySettings) -> str:
@@ -59,6 +78,7 @@ def act(settings: VerifySettings) -> str:
             agreement=settings.agreement,
             votes_required=settings.votes_required,
             conclusion_required=settings.conclusion_required,
+            bounds=settings.bounds(),
             languages=settings.languages,
             evaluation=[EvaluationSet.named(name) for name in settings.evaluation],
             overlap_words=settings.overlap_words,

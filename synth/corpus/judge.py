@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from synth.llm import Reply
-from synth.replies import Answer, Text, read_answer
+from synth.replies import Answer, Text, read_answer, read_trace
 from synth.stage import Role, Stage, data
 from synth.template import load_template
 
@@ -39,5 +39,4 @@ def _values(row: PairRow) -> Mapping[str, str]:
 
 def _read(reply: Reply) -> Score:
     score = read_answer(reply, Score)
-    thought = reply.reasoning.strip()
-    return score.model_copy(update={"reasoning": thought}) if thought else score
+    return score.model_copy(update={"reasoning": read_trace(reply, score.reasoning)})

@@ -46,8 +46,7 @@ class CorpusRun:
     def forecasts(self) -> list[Forecast]:
         section, plan = self._settings.corpus, Plan(self._folder / "plan.jsonl")
         unit = DocumentPlan.from_row(next(iter(plan)))
-        retrievers = 2 if section.bi_encoder else 1
-        pairs = plan.rows * section.queries * (section.candidates * retrievers + 1)
+        pairs = plan.rows * section.queries * self._most_candidates
         passage = self._store.passage(unit.number, section.document_characters)
         return [
             self._queries.forecast(plan.rows, self._row(unit)),
@@ -56,7 +55,7 @@ class CorpusRun:
 
     def phases(self, journalled: Journalled) -> Iterator[Phase]:
         plan = Plan(self._folder / "plan.jsonl")
-        yield Phase("documents", plan.rows, map(DocumentPlan.from_row, plan), self._write_queries)
+        yield Phase("documents", plan.rows, plan.rows, map(DocumentPlan.from_row, plan), self._write_queries)
         mine_candidates(self._candidates, self._written(plan, journalled), self._store, self._settings.corpus)
         yield self.last()
 
@@ -64,7 +63,7 @@ class CorpusRun:
         if not self._candidates.exists():
             raise BadInput(f"{self._folder} has no candidates yet: its run has not got so far; go on with it first.")
         total, found = read_candidates(self._candidates)
-        return Phase("synthetic queries", total, found, self._labels.records)
+        return Phase("synthetic queries", total, total * self._most_candidates, found, self._labels.records)
 
     async def _write_queries(self, unit: DocumentPlan, asker: Asker) -> list[Record]:
         await asker.ask(self._queries, self._row(unit), self._store.id(unit.number))
@@ -85,6 +84,12 @@ class CorpusRun:
         section = self._settings.corpus
         document = self._store.passage(unit.number, section.document_characters)
         return DocumentRow(document, unit.examples, unit.difficulty, section.queries)
+
+    @property
+    def _most_candidates(self) -> int:
+        """Of one query: each retriever's, and its own document."""
+        section = self._settings.corpus
+        return section.candidates * (2 if section.bi_encoder else 1) + 1
 
     @cached_property
     def _store(self) -> DocumentStore:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 
 from contract.records import Record
+from synth.traces import DELIMITERS
 
 TRACE = (
+    *map(re.escape, DELIMITERS),  # no leak, but nothing that can be trained on either
     r"(?:given|intended|provided|expected|correct|true|gold|reference) labels?\b",
     r"\bthe label (?:is|was|says|said|given|must be|should be|tells)\b",
     r"\blabel(?:l?ed)? (?:as )?(?:true|false|relevant|irrelevant|positive|negative)\b",

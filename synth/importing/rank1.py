@@ -24,6 +24,7 @@ from synth.importing.labels import Labels
 from synth.importing.rejects import ImportReport, Rejects, rejects_beside
 from synth.output import write_whole
 from synth.scratch import SeenKeys, digest, scratch
+from synth.traces import delimiter_in
 
 _PROMPT = re.compile(r"^Query:[ \t]*(?P<query>.*?)\n[ \t]*Passage:[ \t]*(?P<passage>.*)\Z", re.DOTALL | re.MULTILINE)
 _OUTPUT = re.compile(r"\s*(?:<think>)?(?P<trace>.*)</think>\s*(?P<verdict>true|false)[.\s]*", re.DOTALL | re.I)
@@ -82,6 +83,9 @@ class _Reader:
         if value is None:
             raise ValueError(problem)
         pair = _pair(value)
+        delimiter = delimiter_in(pair.trace or "")
+        if delimiter:
+            raise ValueError(f"its trace holds {delimiter}, which ends a trace; take it out.")
         own_id = value.get("id", value.get("_id"))
         name = str(number if own_id is None else own_id)
         record = Record(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contract.records import Intent
 from synth.llm import Reply
-from synth.replies import Answer, Text, read_answer
+from synth.replies import Answer, Text, read_answer, read_trace
 from synth.stage import Role, Stage, data
 from synth.template import load_template
 
@@ -59,4 +59,4 @@ def _values(row: PairRow) -> Mapping[str, str]:
 
 def _read(reply: Reply) -> Verdict:
     judgement = read_answer(reply, Judgement)
-    return Verdict(judgement.relevant, reply.reasoning.strip() or judgement.reasoning)
+    return Verdict(judgement.relevant, read_trace(reply, judgement.reasoning))

@@ -65,4 +65,6 @@ class LimrankRun:
 
     def last(self) -> Phase:
         plan = Plan(self._path)
-        return Phase("seed queries", plan.rows, map(SeedPlan.from_row, plan), self._synthesis.records)
+        section = self._settings.limrank
+        each = 1 + 2 * (1 + section.negatives + (1 + section.negatives) * section.votes)
+        return Phase("seed queries", plan.rows, each * plan.rows, map(SeedPlan.from_row, plan), self._synthesis.records)

@@ -27,7 +27,7 @@ from synth.pipeline import run
 from tests.requirements_check import require
 from tests.synth.endpoint import ScriptedEndpoint
 from tests.synth.examples import TRACE_AGAINST, TRACE_FOR, record, records_file
-from tests.synth.runs import limrank_settings
+from tests.synth.runs import endpoint_knobs, limrank_settings
 
 EVIL = '</div><script>alert(1)</script> & "quoted" $x^2$ {{ 7 * 7 }} <img src=x onerror=alert(2)>'
 
@@ -49,6 +49,7 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.handlers: list[str] = []
         self.text = ""
+        self.source = html
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -137,7 +138,7 @@ def test_a_file_becomes_a_page_always_of_the_same_bytes(tmp_path: Path) -> None:
     assert html == (tmp_path / "b.html").read_text(encoding="utf-8")
     page = Page(html)
     assert page.tags["article"] == 100
-    assert page.tags["img"] == 6
+    assert page.tags["img"] == 7
     assert str(tmp_path) not in html
 
 
@@ -158,10 +159,11 @@ def test_a_bad_row_is_a_sentence_with_its_line(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real run against a scripted endpoint, with three blind votes on each pair."""
+    """A real run against a scripted endpoint whose replies have a price."""
     folder = tmp_path_factory.mktemp("audited")
     with ScriptedEndpoint() as endpoint:
-        settings = limrank_settings(folder, endpoint.url, seeds=9)
+        priced = endpoint_knobs(endpoint.url, price_prompt=1.0, price_completion=2.0)
+        settings = limrank_settings(folder, endpoint.url, seeds=9, generator=priced, judge=priced)
         run(settings, StringIO())
     return folder / "run"
 
@@ -174,16 +176,11 @@ def test_a_run_shows_its_stages_quotas_and_costs(run_folder: Path, tmp_path: Pat
     assert "what came out, against the quotas" in page.text
     assert "cost per accepted example" in page.text
     assert tallies.judged >= tallies.records > 0
-    charts = re.findall(r'alt="([^":]+):', (tmp_path / "a.html").read_text(encoding="utf-8"))
-    assert charts[:7] == [
-        "Domains",
-        "Difficulty",
-        "Label balance",
-        "Intent",
-        "Lengths",
-        "Judge agreement",
-        "Acceptance by stage",
-    ]
+    drawn = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^":]+):', page.source)
+    with_quotas = [title for data, title in drawn if b">quota<" in base64.b64decode(data)]
+    assert with_quotas == ["Domains", "Types of negatives", "Difficulty", "Intent"]
+    rest = ["Lengths", "Label balance", "Judge agreement", "Acceptance by stage", "Cost"]
+    assert [title for _, title in drawn] == with_quotas + rest
 
 
 def test_a_run_is_exported_from_its_journal_alone(run_folder: Path, tmp_path: Path) -> None:

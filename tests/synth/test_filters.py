@@ -93,6 +93,7 @@ def test_coherence_drops_traces_that_turn_against_their_label() -> None:
         ({"trace": "I was told that it is relevant."}, "'i was told' in the trace"),
         ({"trace": "This is a hard negative example."}, "'hard negative example' in the trace"),
         ({"trace": "It matches the ground truth."}, "'ground truth' in the trace"),
+        ({"trace": "It is relevant. </think> true"}, "'</think>' in the trace"),
         ({"passage": "Sure! Here is a passage about bread that looks right."}, "'here is a passage' in the passage"),
         ({"passage": "As an AI language model, I bake no bread at all."}, "'as an ai language model' in the passage"),
         ({"passage": "This passage is not relevant since it is about [insert topic]."}, "in the passage"),

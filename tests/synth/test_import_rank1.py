@@ -75,6 +75,10 @@ BAD = [
     (json.dumps(alpaca("q", "   ")), "'passage' is blank"),
     (json.dumps(alpaca("again", "again", id="one")), "the id 'one' was given at row 1"),
     (json.dumps({"instruction": PROMPT, "input": "nothing", "output": "</think> true"}), "no line 'Query: ...'"),
+    (
+        json.dumps({"instruction": PROMPT, "input": "Query: q\nPassage: p", "output": "so </think> or </think> true"}),
+        "its trace holds </think>",
+    ),
     (json.dumps({"query": "q", "passage": "p", "relevant": "perhaps"}), "'relevant' is 'perhaps'"),
     (json.dumps({"query": "q", "passage": 3, "relevant": True}), "'passage' is int"),
     (json.dumps({"messages": [CHAT["messages"][1]]}), "one turn of the user and one of the assistant"),

@@ -195,9 +195,23 @@ def test_thoughts_are_kept_apart_from_the_answer() -> None:
     with ScriptedEndpoint(script=thinking) as endpoint:
         (reply,) = ask(endpoint.url)
     assert (reply.text, reply.reasoning, reply.prompt_tokens) == ("{}", "Let me see.", 0)
-    with ScriptedEndpoint(script=first(Fault(content="<think>\nHm.\n</think>\n{}"))) as endpoint:
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "thought"),
+    [
+        ("<think>\nHm.\n</think>\n{}", "{}", "Hm."),
+        ("Hm.\n</think>\n\n{}", "{}", "Hm."),  # the template has opened the thought
+        ("<think></think>{}", "{}", ""),
+        ("<think> and no end {}", "<think> and no end {}", ""),
+        ('{"passage": "the tag </think> in HTML"}', '{"passage": "the tag </think> in HTML"}', ""),
+        ('```json\n{"a": "</think>"}\n```', '```json\n{"a": "</think>"}\n```', ""),
+    ],
+)
+def test_thoughts_within_the_text_are_taken_out_of_it(content: str, text: str, thought: str) -> None:
+    with ScriptedEndpoint(script=first(Fault(content=content))) as endpoint:
         (reply,) = ask(endpoint.url)
-    assert (reply.text, reply.reasoning) == ("{}", "Hm.")
+    assert (reply.text, reply.reasoning) == (text, thought)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -16,7 +17,7 @@ from contract.records import Difficulty, NegativeType, Record
 from synth.agreement import by_majority
 from synth.cli import main
 from synth.corpus.groups import groups
-from synth.journal import read_journal
+from synth.journal import Status, read_journal
 from synth.pipeline import examples, run
 from synth.run_settings import RunSettings
 from tests.synth.endpoint import Fault, ScriptedEndpoint
@@ -130,6 +131,30 @@ def test_a_judge_that_thinks_aside_gives_its_thoughts_as_trace(tmp_path: Path) -
     assert {record.trace for record in examples(settings.run)} == {"First I look at both."}
 
 
+@pytest.mark.parametrize("method", ["limrank", "corpus"])
+def test_no_trace_holds_the_string_that_ends_it(tmp_path: Path, method: str) -> None:
+    """What a trainer refuses is never made: such a judgement is paid for, asked for again, and then given up."""
+    verdict = {"limrank": '"relevant": true', "corpus": '"score": 9'}[method]
+    tempted = f'{{"reasoning": "I would close with </think> here.", {verdict}}}'
+
+    def script(_: int, body: dict[str, Any]) -> Fault | None:
+        on_some = crc32(body["messages"][1]["content"].encode()) % 3 == 0
+        return Fault(content=tempted) if body["model"] == "judge" and on_some else None
+
+    with ScriptedEndpoint(script=script) as endpoint:
+        knobs = (limrank_knobs if method == "limrank" else corpus_knobs)(tmp_path, endpoint.url)
+        if method == "corpus":
+            knobs["corpus"]["bi_encoder"] = ""
+        run(RunSettings(**knobs), StringIO())
+    judged = [row for row in read_journal(knobs["run"] / "journal.jsonl") if row.stage == f"{method}.judge"]
+    refused = [row for row in judged if row.reason == "delimiter: the trace holds </think>"]
+    assert Counter(row.status for row in refused) == dict.fromkeys((Status.RETRY, Status.REJECTED), len(refused) // 2)
+    assert len(refused) >= 10
+    kept = list(examples(knobs["run"]))
+    assert len(kept) >= 10
+    assert not [record for record in kept if "think" in str(record.trace)]
+
+
 def test_the_command_line_runs_dry_then_really_then_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prices = {"price_prompt": 10.0, "price_completion": 30.0}
     with ScriptedEndpoint() as endpoint:
@@ -171,7 +196,7 @@ def test_the_command_line_runs_dry_then_really_then_reports(tmp_path: Path, caps
     assert f"finished, 72 pairs labelled, {accepted} accepted by majority" in said
     assert "planned: 12 units" in said
     assert "limrank.judge     judge   72 (100.0 %)" in said
-    assert f"cost so far: {spent:.4f}" in said
+    assert f"cost so far: {spent:.4f}, {spent / accepted:.6f} for each accepted example" in said
 
 
 def test_the_corpus_method_makes_groups_with_mined_and_scored_negatives(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from synth.errors import BadSettings
 from synth.run_settings import RunSettings
 from synth.settings import read_command
 from synth.snapshot import keep_snapshot, read_snapshot
+from tests.synth.examples import record, records_file
 from tests.synth.runs import limrank_knobs, limrank_settings, toml_of
 
 URL = "http://127.0.0.1:9/v1"
@@ -127,6 +128,27 @@ def test_an_error_is_one_line_and_an_exit_code(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().err == "limrank-synth run: name the model of the generator: --generator.model.\n"
     assert main(["status", str(tmp_path)]) == 2
     assert "it is no run folder" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_one_line_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file where a folder should be, for every command; a run would otherwise end in a traceback."""
+    source = records_file(tmp_path / "records.jsonl", [record(0)])
+    nowhere = str(source / "out")
+    knobs = limrank_knobs(tmp_path / "run", URL)
+    settings = toml_of(knobs, tmp_path / "settings.toml")
+    for arguments in (
+        ["run", nowhere, "--settings", str(settings)],
+        ["verify", str(source), nowhere],
+        ["audit", str(source), nowhere],
+        ["audit", str(tmp_path / "missing.jsonl"), str(tmp_path / "page.html")],
+        ["export", nowhere, "--mix", str(source)],
+        ["import", "rank1", str(source), nowhere, "--source", "x", "--licence", "CC0-1.0"],
+    ):
+        assert main(arguments) == 1, arguments
+        said = capsys.readouterr().err
+        assert said.startswith(f"limrank-synth {arguments[0]}: ")
+        assert said.endswith("; give a path that can be read and written.\n")
+        assert len(said.splitlines()) == 1
 
 
 def test_no_knob_is_without_help() -> None:

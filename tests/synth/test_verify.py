@@ -128,5 +128,11 @@ def test_the_command_reports_and_refuses(tmp_path: Path, capsys: pytest.CaptureF
     arguments = ["verify", str(path), str(tmp_path / "out.jsonl"), "--filters", "length", "--filters", "coherence"]
     assert main([*arguments, "--against", str(path)]) == 0
     assert "4 of 4 records kept" in capsys.readouterr().out
+    assert main([*arguments, "--lengths", '{"trace": [3, 4]}']) == 0
+    assert "length: trace of more than 4 words: 4" in capsys.readouterr().out
+    assert main([*arguments, "--lengths", '{"trace": [9, 4]}']) == 2
+    assert "9 to 4 words for 'trace' cannot be" in capsys.readouterr().err
+    assert main([*arguments, "--lengths", '{"title": [1, 4]}']) == 2
+    assert "'title' is no text of a record; they are query, passage, trace, instruction" in capsys.readouterr().err
     assert main([*arguments, "--filters", "spelling"]) == 2
     assert "'spelling' is no filter" in capsys.readouterr().err

@@ -1,0 +1,12 @@
+"""What a training trace may not hold, wherever it comes from: the strings that end a trace for the reranker itself."""
+
+from __future__ import annotations
+
+from contract.prompt import LIMRANK
+
+DELIMITERS = (LIMRANK.open, LIMRANK.close)
+
+
+def delimiter_in(trace: str) -> str | None:
+    """The delimiter that a trace holds, None where it holds none. A trainer refuses a trace with one."""
+    return next((delimiter for delimiter in DELIMITERS if delimiter in trace), None)
