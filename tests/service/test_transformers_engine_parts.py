@@ -106,8 +106,25 @@ def test_documents_hurry_when_their_direct_verdicts_would_just_be_in_time(now: f
     first, second = document("first", 100, budget=9, deadline=10.0), document("second", 100, budget=9, deadline=12.5)
     third = document("third", 100, budget=9, deadline=13.0)
     others = [document("without deadline", 100, budget=9), document("direct", 100, deadline=1.0)]
-    chosen = documents_to_hurry([second, *others, first, third], now, token_seconds=0.01)
+    documents = [second, *others, first, third]
+    chosen = documents_to_hurry(documents, now, token_seconds=0.01, missing=lambda _: 0)
     assert sorted(item.call for item in chosen) == hurried
+
+
+@pytest.mark.parametrize(("now", "hurried"), [(6.9, 0), (7.0, 2)])
+def test_documents_hurry_in_time_for_what_their_prefix_still_needs(now: float, hurried: int) -> None:
+    """Two documents of a second each under one prefix of which two seconds are missing, counted once."""
+    documents = [document("a", 100, budget=9, deadline=11.0) for _ in range(2)]
+    chosen = documents_to_hurry(documents, now, token_seconds=0.01, missing=lambda _: 200)
+    assert len(chosen) == hurried
+
+
+def test_what_is_missing_of_a_prefix_is_what_no_pack_has_planned() -> None:
+    cache = PrefixCache(1 << 20, lambda: KeyValues(SHAPE))
+    ids = tuple(range(10))
+    assert cache.missing(ids) == 10
+    cache.get(ids).plan(4)
+    assert cache.missing(ids) == 6
 
 
 def test_the_pace_weighs_packs_by_their_tokens_and_fades() -> None:
