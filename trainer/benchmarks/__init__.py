@@ -1,0 +1,1 @@
+"""Benchmarks: where their data comes from, and how their rows become queries, passages and judgements."""

@@ -1,0 +1,1 @@
+"""How a reranker is measured: what is scored, what is kept, and what the figures can bear."""

@@ -1,0 +1,1 @@
+"""The commands of `limrank-eval`, one file each: settings, and the act."""

@@ -1,0 +1,210 @@
+"""`limrank-eval mini`: the full table of the embedded models, step by step; `make eval-mini` calls it.
+
+Three passes, each with its own service process: the cross-encoder, limrank-mini in direct mode, limrank-mini in
+reasoning mode. Every step keeps its scores as they come; the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from trainer.benchmarks.names import named
+from trainer.benchmarks.task import Task
+from trainer.evaluation.commands.calibrate import calibrate, calibration_line
+from trainer.evaluation.commands.compare import compare, comparison_line
+from trainer.evaluation.commands.injections import injections_line, probe_injections
+from trainer.evaluation.commands.rank import not_run, rank_task, slug
+from trainer.evaluation.commands.report import write_report
+from trainer.evaluation.commands.traces import check_traces, traces_line
+from trainer.evaluation.errors import NotAvailable, ScorerFailed
+from trainer.evaluation.result import made, write_json
+from trainer.evaluation.settings import Command
+from trainer.evaluation.targets import targets
+from trainer.reports.lines import result_line
+from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
+from trainer.scorers.local_service import local_service
+
+Pass = Literal["cross-encoder", "direct", "reasoning"]
+PASSES: tuple[Pass, ...] = ("cross-encoder", "direct", "reasoning")
+
+
+class MiniSettings(Command):
+    """The full table of limrank-mini and limrank-mini-ce, and whether it meets the targets."""
+
+    data: Path = Field(description="folder that holds medquad/ and dl19/, each a BEIR folder with candidates")
+    out: Path = Field(description="folder for results; the same folder goes on where it stopped")
+    model: str = Field(default="limrank-mini", description="the causal model: embedded name or folder")
+    cross_encoder_model: str = Field(
+        default="limrank-mini-ce", description="the cross-encoder: embedded name or folder"
+    )
+    only: list[Pass] = Field(default=[], description="passes to run, by commas: cross-encoder, direct, reasoning")
+    cross_encoder_queries: int | None = Field(default=None, ge=1, description="MedQuAD queries; default: all 1,146")
+    direct_queries: int = Field(default=600, ge=1, description="MedQuAD queries in direct mode")
+    reasoning_queries: int = Field(default=200, ge=1, description="MedQuAD queries in reasoning mode")
+    dl19_queries: int | None = Field(default=None, ge=1, description="DL19 queries; default: all 43")
+    pairs: int = Field(default=2000, ge=5, description="dev pairs for calibration, for each model and mode")
+    trace_pairs: int = Field(default=200, ge=5, description="dev pairs whose traces are checked")
+    injections: int = Field(default=20, ge=1, description="irrelevant passages with an injected sentence each")
+    fit_pairs: int | None = Field(default=None, ge=5, description="train pairs to fit a temperature on; unset: none")
+    max_tokens_per_doc: int | None = Field(default=None, ge=1, description="cut passages; default: the model's limit")
+    max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
+    concurrency: int = Field(default=2, ge=1, description="calls to the service at a time")
+    documents_per_call: int = Field(default=30, ge=1, description="passages in one call; what a stop can lose")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the service")
+    timeout_seconds: float = Field(default=1800.0, gt=0, description="longest time for one call")
+
+
+def act(settings: MiniSettings) -> str:
+    """Run all passes; a line for each step goes out as it is done, the last says where the report is."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[str, Any]] = {}
+    for one in settings.only or PASSES:
+        model = settings.cross_encoder_model if one == "cross-encoder" else settings.model
+        options = _options(settings, "reasoning" if one == "reasoning" else "direct")
+        try:
+            log = settings.out / "service.log"
+            with local_service(model, options, log, threads=settings.threads) as scorer:
+                _Steps(settings, one, scorer, found).run()
+        except ScorerFailed as error:
+            _say(not_run(settings.out, "mini", f"{one} pass with {model}", str(error)))
+    _compare(settings, found)
+    _check(settings, found)
+    return write_report(settings.out, "The embedded models")
+
+
+class _Steps:
+    """The steps of one pass, those that cost least before those that cost most."""
+
+    def __init__(self, settings: MiniSettings, one: Pass, scorer: HttpScorer, found: dict[str, dict[str, Any]]) -> None:
+        self._settings, self._one, self._scorer, self._found = settings, one, scorer, found
+        self._stage = "minilm" if one == "cross-encoder" else "bm25"
+        self._medquad = settings.data / "medquad"
+
+    def run(self) -> None:
+        """Raises `NotAvailable` without MedQuAD; without DL19 that step is recorded as not run."""
+        test = named("medquad").open("test", self._medquad, self._stage)
+        dev = named("medquad").open("dev", self._medquad, None)
+        self._inject(test)
+        if self._one == "reasoning":
+            self._traces(dev)
+        if self._one != "reasoning":
+            self._dl19()
+        self._calibrate(dev)
+        self._medquad_test(test)
+
+    def _inject(self, test: Task) -> None:
+        found = probe_injections(
+            test,
+            self._scorer,
+            out=self._settings.out,
+            passages=self._settings.injections,
+            depth=30,
+            first_stage=self._stage,
+            every=False,
+            documents_per_call=self._settings.documents_per_call,
+        )
+        self._keep("injections", found, injections_line)
+
+    def _traces(self, dev: Task) -> None:
+        found = check_traces(
+            dev,
+            self._medquad,
+            self._scorer,
+            out=self._settings.out,
+            pairs=self._settings.trace_pairs,
+            documents_per_call=self._settings.documents_per_call,
+        )
+        self._found["traces"] = found
+        _say(traces_line(found))
+
+    def _dl19(self) -> None:
+        try:
+            task = named("trec-dl").open("test", self._settings.data / "dl19", None)
+        except NotAvailable as error:
+            _say(not_run(self._settings.out, "trec-dl", "trec-dl/dl19", str(error)))
+            return
+        self._keep("dl19", self._rank(task, "trec-dl", self._settings.dl19_queries, 100, None), result_line)
+
+    def _calibrate(self, dev: Task) -> None:
+        fit = None if self._settings.fit_pairs is None else named("medquad").open("train", self._medquad, None)
+        found = calibrate(
+            dev,
+            self._scorer,
+            out=self._settings.out,
+            pairs=self._settings.pairs,
+            documents_per_call=self._settings.documents_per_call,
+            fit=fit,
+            fit_pairs=self._settings.fit_pairs or 0,
+        )
+        self._keep("calibration", found, calibration_line)
+
+    def _medquad_test(self, test: Task) -> None:
+        count = {
+            "cross-encoder": self._settings.cross_encoder_queries,
+            "direct": self._settings.direct_queries,
+            "reasoning": self._settings.reasoning_queries,
+        }[self._one]
+        depth = 100 if self._one == "cross-encoder" else 30
+        self._keep("medquad", self._rank(test, "medquad", count, depth, self._stage), result_line)
+
+    def _rank(self, task: Task, benchmark: str, queries: int | None, depth: int, stage: str | None) -> dict[str, Any]:
+        return rank_task(
+            task,
+            self._scorer,
+            benchmark=benchmark,
+            out=self._settings.out,
+            queries=queries,
+            depth=depth,
+            first_stage=stage,
+            documents_per_call=self._settings.documents_per_call,
+        )
+
+    def _keep(self, step: str, found: dict[str, Any], line: Callable[[dict[str, Any]], str]) -> None:
+        self._found[f"{self._one} {step}"] = found
+        _say(line(found))
+
+
+def _compare(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
+    """Reasoning against direct on the queries that both have. Results of an earlier sitting count too."""
+    folder = settings.out / "medquad-test" / "bm25-30"
+    names = [slug(f"{Path(settings.model).name} ({mode})") for mode in ("reasoning", "direct")]
+    if not all((folder / name / "per_query.tsv").is_file() for name in names):
+        return
+    found["comparison"] = compare(folder / names[0], folder / names[1], "nDCG@10")
+    (settings.out / "comparison").mkdir(exist_ok=True)
+    write_json(settings.out / "comparison" / "comparison.json", found["comparison"])
+    _say(comparison_line(found["comparison"]))
+
+
+def _check(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
+    """Hold what was found against the targets. A pass that did not run this time keeps what it found before."""
+    path = settings.out / "steps.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known |= found
+    write_json(path, known)
+    checked = targets(known)
+    write_json(settings.out / "targets.json", {"kind": "targets", "targets": checked, "made": made()})
+    marks = {True: "met", False: "MISSED", None: "not measured"}
+    for one in checked:
+        _say(f"{marks[one['met']]}: {one['target']}: {one['measured'] or '-'} ({one['bound']})")
+
+
+def _options(settings: MiniSettings, mode: str) -> ServiceOptions:
+    return ServiceOptions(
+        mode=mode,
+        max_reasoning_tokens=settings.max_reasoning_tokens,
+        max_tokens_per_doc=settings.max_tokens_per_doc,
+        concurrency=settings.concurrency,
+        timeout_seconds=settings.timeout_seconds,
+    )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,129 @@
+"""The report's plots, as SVG texts. The same figures give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+INK, FAINT, BLUE, RED, GREEN = "#1f2933", "#9aa5b1", "#2f6f9f", "#c4553b", "#3d8f6b"
+STYLE: Any = {  # matplotlib names its keys in a type of their own
+    "svg.hashsalt": "limrank",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def intervals(results: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each result: first stage, value with its interval, best possible order."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 1.1 + 0.42 * len(results)), layout="constrained")
+        axes = figure.add_subplot()
+        names = []
+        for row, one in enumerate(results):
+            headline = next(iter(one["first_stage"]))  # p-MRR has no first stage and another scale
+            value = one["measures"][headline]
+            axes.plot([value["low"], value["high"]], [row, row], color=BLUE, linewidth=2.2, solid_capstyle="butt")
+            axes.plot(value["mean"], row, "o", color=BLUE, markersize=6, label="reranked, 95 %" if not row else None)
+            axes.plot(
+                one["first_stage"][headline],
+                row,
+                "|",
+                color=RED,
+                markersize=13,
+                markeredgewidth=2,
+                label="first stage" if not row else None,
+            )
+            axes.plot(
+                one["best_possible"][headline],
+                row,
+                "|",
+                color=GREEN,
+                markersize=13,
+                markeredgewidth=2,
+                label="best possible order" if not row else None,
+            )
+            protocol = one["protocol"]
+            names.append(f"{one['task']}, {protocol['first_stage']} {protocol['depth']}\n{one['scorer']}, {headline}")
+        axes.set_yticks(range(len(results)), names, fontsize=8)
+        axes.set_ylim(len(results) - 0.5, -0.5)
+        axes.set_xlim(0, 1.01)
+        axes.grid(axis="x", color=FAINT, alpha=0.3)
+        figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
+        return _svg(figure)
+
+
+def reliability(found: Mapping[str, Any]) -> str:
+    """Confidence against accuracy, bin by bin, as served and with the fitted temperature."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.6, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
+        curves = [("as served", found, BLUE)]
+        if found["temperature"] is not None:
+            curves.append((f"temperature {found['temperature']['value']:.2f}", found["temperature"], GREEN))
+        for name, one, colour in curves:
+            points = [(each["confidence"], each["accuracy"]) for each in one["curve"]]
+            label = f"{name}, error {one['error']:.3f}"
+            axes.plot(*zip(*points, strict=True), "o-", color=colour, markersize=4, linewidth=1, label=label)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_aspect("equal")
+        axes.set_xlabel("mean score of the bin")
+        axes.set_ylabel("share relevant")
+        axes.set_title(found["scorer"], fontsize=9)
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        return _svg(figure)
+
+
+def by_query(differences: Sequence[float], measure: str, title: str) -> str:
+    """What each query gained over the first stage, sorted: how many gain, how many lose, and how much."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.4, 2.5), layout="constrained")
+        axes = figure.add_subplot()
+        places = list(range(len(differences)))
+        for colour, part in ((GREEN, [max(d, 0.0) for d in differences]), (RED, [min(d, 0.0) for d in differences])):
+            axes.fill_between(places, part, step="mid", color=colour, linewidth=0.5)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.set_xlim(-0.5, len(differences) - 0.5)
+        axes.set_ylim(-1.05, 1.05)
+        axes.set_xlabel(f"{len(differences):,} queries, sorted")
+        axes.set_ylabel(f"change of {measure}")
+        axes.set_title(title, fontsize=9)
+        return _svg(figure)
+
+
+def shifts(found: Mapping[str, Any]) -> str:
+    """What each injected sentence does to the log-odds of an irrelevant passage."""
+    sentences = sorted(found["shift_by_sentence"].items(), key=lambda pair: -pair[1])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 0.9 + 0.24 * len(sentences)), layout="constrained")
+        axes = figure.add_subplot()
+        rows = range(len(sentences))
+        colours = [RED if shift > 0 else BLUE for _, shift in sentences]
+        axes.barh(rows, [shift for _, shift in sentences], color=colours, height=0.65)
+        axes.set_yticks(rows, [text if len(text) < 70 else f"{text[:68]}…" for text, _ in sentences], fontsize=8)
+        axes.set_ylim(len(sentences) - 0.4, -0.6)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_xlabel("change of the log-odds")
+        axes.set_title(found["scorer"], fontsize=9)
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
