@@ -127,7 +127,7 @@ class Bench:
 def main() -> int:
     """Run the cases named on the command line (all by default); 0 when all targets are met."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cases", default="abcd", help="which of a, b, c and d")
     options = parser.parse_args()
