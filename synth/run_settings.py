@@ -71,7 +71,10 @@ class RunSettings(RunKnobs, Command):  # type: ignore[misc]  # typed apart: a mo
             Method.CORPUS: ("documents", "documents_licence", "examples", "examples_licence"),
         }[self.method]
         section = self.limrank if self.method is Method.LIMRANK else self.corpus
+        folder = self.method is Method.CORPUS and self.corpus.documents and self.corpus.documents.is_dir()
         for name in needed:
+            if folder and name.startswith("examples") and not self.corpus.examples:
+                continue  # the folder has its own, under its own licence
             if not getattr(section, name):
                 raise ValueError(f"--method {self.method} needs --{self.method}.{name.replace('_', '-')}")
         return self

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from synth.corpus.inputs import Numbered
 from synth.errors import BadInput
-from synth.importing.json_rows import read_rows
 
 SCHEMA = "CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passage TEXT NOT NULL)"
 
@@ -50,10 +50,10 @@ class DocumentStore:
         return str(value)
 
 
-def build_documents(path: Path, corpus: Path) -> None:
-    """Write the store of `corpus`, whole or not at all.
+def build_documents(path: Path, corpus: Path, documents: Iterable[Numbered]) -> None:
+    """Write the store of `documents`, which stand in the file or folder `corpus`, whole or not at all.
 
-    Raises `BadInput` with the row's number for a malformed row, a repeated id or a document without text.
+    Raises `BadInput` with the row's number for a repeated id.
     """
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def build_documents(path: Path, corpus: Path) -> None:
         with database:
             database.execute("PRAGMA synchronous = OFF")
             database.execute(SCHEMA)
-            for number, (row, document_id, passage) in enumerate(_rows(corpus)):
+            for number, (row, document_id, passage) in enumerate(documents):
                 try:
                     database.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, document_id, passage))
                 except sqlite3.IntegrityError:
@@ -72,20 +72,3 @@ def build_documents(path: Path, corpus: Path) -> None:
     finally:
         database.close()
         part.unlink(missing_ok=True)
-
-
-def _rows(corpus: Path) -> Iterator[tuple[int, str, str]]:
-    for row in read_rows(corpus):
-        if row.value is None:
-            raise BadInput(f"{corpus}, row {row.number}: {row.problem}")
-        document_id, title, text = (row.value.get(name) for name in ("_id", "title", "text"))
-        if not isinstance(document_id, str | int) or not str(document_id).strip():
-            raise BadInput(f"{corpus}, row {row.number}: '_id' is {document_id!r}; give the document an id.")
-        if not isinstance(title, str | None) or not isinstance(text, str) or not text.strip():
-            raise BadInput(f"{corpus}, row {row.number}: '{document_id}' has no text; give it one or leave it out.")
-        passage = f"{(title or '').strip()} {text.strip()}".strip()
-        try:
-            passage.encode()
-        except UnicodeEncodeError:
-            raise BadInput(f"{corpus}, row {row.number}: '{document_id}' holds half a character pair.") from None
-        yield row.number, str(document_id), passage

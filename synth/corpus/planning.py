@@ -10,14 +10,12 @@ from typing import Any
 
 from contract.records import Difficulty
 from synth.corpus.documents import DocumentStore, build_documents
+from synth.corpus.inputs import corpus_inputs
 from synth.corpus.queries import Example
 from synth.corpus.settings import CorpusSettings
-from synth.errors import BadInput, BadSettings
-from synth.importing.json_rows import read_rows
+from synth.errors import BadInput
 from synth.plan import Plan, fingerprint, make_plan
 from synth.quotas import deal
-
-MOST_EXAMPLES = 10_000  # kept in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +34,17 @@ class DocumentPlan:
 
 def plan_documents(folder: Path, settings: CorpusSettings, random_seed: int) -> Plan:
     """The plan and the document store of a run, made now or found there; see `synth.plan.make_plan`."""
-    if settings.documents is None or settings.examples is None:
-        raise BadSettings("--method corpus needs --corpus.documents and --corpus.examples.")
-    chosen_by = {"sample", "shots", "difficulties"}
+    inputs = corpus_inputs(settings)
+    chosen_by = {"sample", "shots", "difficulties", "split"}
     knobs = settings.model_dump(mode="json", include=chosen_by) | {"random_seed": random_seed}
-    made_from = fingerprint(knobs, (settings.documents, settings.examples))
+    made_from = fingerprint(knobs, inputs.files)
     path, store_path = folder / "plan.jsonl", folder / "documents.sqlite"
     if path.exists():
         return make_plan(path, made_from, 0, ())
-    examples = _examples(settings.examples)
-    build_documents(store_path, settings.documents)
+    examples = inputs.examples()
+    if not examples:
+        raise BadInput(f"{settings.documents}: no question of '{settings.split}' is answered; name --corpus.examples.")
+    build_documents(store_path, settings.documents or Path(), inputs.documents())
     store = DocumentStore(store_path)
     total = len(store)
     store.close()
@@ -65,19 +64,3 @@ def _rows(
     for number, difficulty in zip(numbers, difficulties, strict=True):
         shots = draw.sample(examples, min(settings.shots, len(examples)))
         yield DocumentPlan(number, difficulty, tuple(shots))
-
-
-def _examples(path: Path) -> list[Example]:
-    examples = []
-    for row in read_rows(path):
-        value = row.value or {}
-        query, document = value.get("query"), value.get("document")
-        if row.problem or not isinstance(query, str) or not query.strip() or not isinstance(document, str | None):
-            problem = row.problem or f'{value!r} is no example; each row is {{"query": text, "document": text}}.'
-            raise BadInput(f"{path}, row {row.number}: {problem}")
-        examples.append(Example(query.strip(), (document or "").strip() or None))
-        if len(examples) == MOST_EXAMPLES:
-            break
-    if not examples:
-        raise BadInput(f"{path}: holds no row; give some queries in the voice of the domain.")
-    return examples

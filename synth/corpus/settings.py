@@ -16,12 +16,20 @@ class CorpusSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    documents: Path | None = Field(default=None, description="JSONL corpus as in BEIR: _id, title, text")
+    documents: Path | None = Field(
+        default=None, description="JSONL corpus as in BEIR (_id, title, text), or a whole BEIR folder"
+    )
+    split: str = Field(
+        default="train",
+        description="of a BEIR folder: whose questions are examples; what others alone judge is left out",
+    )
+    excluded: Path | None = Field(default=None, description="file of ids of documents not to use, one a line")
     documents_licence: str = Field(default="", description="licence of the corpus (SPDX), carried by every record")
     domain: str = Field(default="general", min_length=1, description="the corpus' domain, as it stands in every record")
     examples: Path | None = Field(
         default=None,
-        description='JSONL of queries in the voice of the domain: {"query": text, "document": text or absent}',
+        description='JSONL of queries in the voice of the domain: {"query": text, "document": text or absent}; '
+        "of a BEIR folder, where unset: the split's own",
     )
     examples_licence: str = Field(default="", description="licence of the examples (SPDX), carried by every record")
     shots: int = Field(default=3, ge=1, le=50, description="examples shown for each document, drawn at random")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from synth.errors import BadInput
 from synth.output import full_disk_is_a_sentence
 
 SHOWN = 5
@@ -61,6 +62,16 @@ class Rejects:
             sentences=tuple(self.sentences),
             rejects_file=self.path if self.count else None,
         )
+
+
+class Refusing(Rejects):
+    """For inputs of which every row must be good: the first row that cannot be used raises `BadInput`."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def add(self, file: Path, row: int, reason: str, raw: str) -> None:
+        raise BadInput(f"{file}, row {row}: {reason}")
 
 
 @contextmanager

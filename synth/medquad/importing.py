@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.records import Group, Record, write_groups, write_records
-from synth.errors import BadInput
+from synth.importing.excluded import excluded_ids
 from synth.importing.rejects import rejects_beside
 from synth.medquad.candidates import Candidates, candidates
 from synth.medquad.groups import question_groups
@@ -65,7 +65,7 @@ def import_medquad(
     """
     report = MedquadReport()
     with rejects_beside(records_out) as rejects:
-        questions = read_questions(folder, split, _ids(excluded_file), rejects)
+        questions = read_questions(folder, split, excluded_ids(excluded_file), rejects)
         report.left_out.update(questions.left_out)
         report.rejected = rejects.count
     found = list(_candidates(questions, bi_encoder, depth, report))
@@ -91,12 +91,3 @@ def _records(found: list[Candidates], shares: RecordShares, report: MedquadRepor
 def _groups(found: list[Candidates], shares: GroupShares) -> Iterator[Group]:
     for one in found:
         yield from question_groups(one, shares)
-
-
-def _ids(path: Path | None) -> frozenset[str]:
-    if path is None:
-        return frozenset()
-    try:
-        return frozenset(path.read_text(encoding="utf-8").split())
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); give a file of document ids, one a line.") from None

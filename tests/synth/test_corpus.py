@@ -16,23 +16,26 @@ from contract.records import Difficulty, Group, Intent, NegativeType, Record
 from synth.corpus.candidates import Candidate, Candidates, SyntheticQuery, interleave, mine_candidates, read_candidates
 from synth.corpus.documents import DocumentStore, build_documents
 from synth.corpus.groups import CorpusLabels, groups
+from synth.corpus.inputs import corpus_inputs
 from synth.corpus.judge import PairRow, Score, judge_stage
+from synth.corpus.queries import Example
 from synth.corpus.settings import CorpusSettings
-from synth.errors import BadInput
+from synth.errors import BadInput, BadSettings
 from synth.origin import Origin
 from synth.pipeline import examples, run
 from synth.run_settings import RunSettings
 from synth.stage import Row, Stage, Value
 from tests.synth.endpoint import Fault, ScriptedEndpoint
-from tests.synth.runs import corpus_knobs, write_lines
+from tests.synth.examples import beir_folder
+from tests.synth.runs import corpus_knobs
 
 NUMBERS = st.lists(st.integers(0, 30), unique=True, max_size=8)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> DocumentStore:
-    rows = [{"_id": f"d{n}", "title": f"Title {n}", "text": f"text {n} about thing{n}"} for n in range(8)]
-    build_documents(tmp_path / "documents.sqlite", write_lines(tmp_path / "corpus.jsonl", rows))
+    rows = ((n + 1, f"d{n}", f"Title {n} text {n} about thing{n}") for n in range(8))
+    build_documents(tmp_path / "documents.sqlite", tmp_path / "corpus.jsonl", rows)
     return DocumentStore(tmp_path / "documents.sqlite")
 
 
@@ -161,3 +164,61 @@ def test_queries_with_the_same_text_are_judged_once_and_surplus_ones_are_left_ou
         judged = endpoint.counts.requests - 10
     assert judged <= 7
     assert {found.query for found in examples(knobs["run"])} <= {"the same rose"}
+
+
+def garden(folder: Path) -> Path:
+    """A BEIR folder of our own: three plants that train, one that tests, one that nobody judged."""
+    plants = ("rose", "fern", "moss", "reed", "sage")
+    corpus = [
+        {"_id": plant, "title": plant, "text": f"A {plant} wants water on day {n}."} for n, plant in enumerate(plants)
+    ]
+    queries = [{"_id": f"q-{plant}", "text": f"what does a {plant} want"} for plant in plants]
+    beir_folder(folder, corpus, queries, [("q-reed", "reed", 1), ("q-rose", "fern", 0)], "test")
+    train = [("q-rose", "rose", 1), ("q-fern", "rose", 0), ("q-fern", "fern", 2), ("q-moss", "moss", 1)]
+    return beir_folder(folder, corpus, queries, train)
+
+
+def test_a_beir_folder_is_documents_and_examples_in_one(tmp_path: Path) -> None:
+    excluded = tmp_path / "excluded.txt"
+    excluded.write_text("moss\n", encoding="utf-8")
+    inputs = corpus_inputs(CorpusSettings(documents=garden(tmp_path / "garden"), excluded=excluded))
+    # reed is judged by the test split alone; fern by both, so it is the train split's; sage by none
+    assert [name for _, name, _ in inputs.documents()] == ["rose", "fern", "sage"]
+    assert inputs.examples() == [
+        Example("what does a rose want", "rose A rose wants water on day 0."),
+        Example("what does a fern want", "fern A fern wants water on day 1."),
+    ]
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"query": "how much water"}\n', encoding="utf-8")
+    settings = CorpusSettings(documents=tmp_path / "garden", examples=own, split="test")
+    assert corpus_inputs(settings).examples() == [Example("how much water")]
+    assert [name for _, name, _ in corpus_inputs(settings).documents()] == ["fern", "reed", "sage"]
+
+
+def test_a_run_over_a_beir_folder_needs_no_examples_and_no_second_licence(tmp_path: Path) -> None:
+    with ScriptedEndpoint() as endpoint:
+        knobs = corpus_knobs(tmp_path, endpoint.url)
+        corpus = {"documents": garden(tmp_path / "garden"), "documents_licence": "CC0-1.0", "domain": "gardens"}
+        knobs["corpus"] = corpus | {"candidates": 4, "positive_from": 5, "negative_to": 4}
+        run(RunSettings(**knobs), StringIO())
+        asked = "\n".join(body["messages"][1]["content"] for body in endpoint.counts.log)
+        knobs["corpus"]["split"] = "test"
+        with pytest.raises(BadSettings, match="was begun with other inputs"):
+            run(RunSettings(**knobs), StringIO())
+    records = list(examples(knobs["run"]))
+    assert {record.licence for record in records} == {"CC0-1.0"}
+    assert {record.passage.split()[0] for record in records} <= {"rose", "fern", "moss", "sage"}
+    assert len(records) >= 4
+    assert "what does a rose want" in asked
+    assert "reed" not in asked
+
+
+def test_a_bad_row_of_a_beir_folder_stops_a_run_before_its_first_call(tmp_path: Path) -> None:
+    folder = garden(tmp_path / "garden")
+    with (folder / "corpus.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"_id": "rose", "text": "again"}\n')
+    settings = CorpusSettings(documents=folder)
+    with pytest.raises(BadInput, match=r"corpus\.jsonl, row 6: the id 'rose' was given at row 1"):
+        list(corpus_inputs(settings).documents())
+    with pytest.raises(BadInput, match=r"has no split 'dev'; its splits are test, train"):
+        corpus_inputs(settings.model_copy(update={"split": "dev"}))
