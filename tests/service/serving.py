@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,3 +45,11 @@ def guarded_service(folder: Path, engine: Engine | None = None, **settings: obje
     keys_file = folder / "keys.toml"
     keys_file.write_text(KEYS)
     return create_app(Settings.model_validate({"keys_file": keys_file, **settings}), engine or ScriptedEngine())
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """What is counted after an answer was sent may come a moment after the client has it."""
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen within 10 s"
+        time.sleep(0.005)

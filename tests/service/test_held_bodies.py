@@ -14,7 +14,7 @@ import pytest
 from service.errors import Unavailable
 from service.held_bodies import HeldBodies
 from tests.fakes import ScriptedEngine
-from tests.service.test_observe import wait_until
+from tests.service.serving import wait_until
 from tests.service.wire.server import open_service
 
 KIB = 1024

@@ -4,8 +4,7 @@ import asyncio
 import json
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from service.metrics import Metrics
 from service.observe import ObserveMiddleware
 from service.tracing import Tracer
 from tests.fakes import ScriptedEngine
-from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving
+from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving, wait_until
 
 BODY = {"query": "glacier", "documents": ["a glacier", "bread"]}
 
@@ -35,14 +34,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(name, labels) or 0.0
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    """What is counted after an answer was sent may come a moment after the client has it."""
-    deadline = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("given", ["abc", "A.b_c-9", "x" * 128])

@@ -15,6 +15,7 @@ import pytest
 from service.wire.answers import CohereAnswer, Model, ModelList
 from tests.fakes import ScriptedEngine
 from tests.service.bad_input import BODIES, GOOD
+from tests.service.serving import wait_until
 from tests.service.wire.server import open_service
 
 QUERY = "red apple pie"
@@ -203,10 +204,3 @@ def metric(client: httpx.Client, name: str) -> float:
     """The sum of a metric's series."""
     lines = client.get("/metrics").text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
-
-
-def wait_until(holds: Any) -> None:
-    end = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < end, "it did not come to hold within 5 s"
-        time.sleep(0.005)
