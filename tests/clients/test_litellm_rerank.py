@@ -56,7 +56,7 @@ def test_hosted_vllm_forwards_the_instruction(answers: Answers, service: LiveSer
 
 def test_long_documents_are_cut_save_through_huggingface(answers: Answers) -> None:
     assert len(answers.ranked("hosted_vllm long")) == 2
-    assert_error(answers, "huggingface long", "APIError", "forbids truncation", 422)
+    assert_error(answers, "huggingface long", "APIError", "Document 1 has more than the ", 422)
 
 
 def test_voyage_needs_top_n(answers: Answers) -> None:

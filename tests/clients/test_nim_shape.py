@@ -32,7 +32,9 @@ def test_truncate_none_refuses_a_passage_that_does_not_fit(service: LiveService)
     body = _body(passages=[{"text": "short"}, {"text": "word " * 20_000}], truncate="NONE")
     status, answer = service.post("/v1/ranking", body)
     assert status == 400
+    assert answer["detail"].startswith("Document 1 has more than the ")
     assert "forbids truncation" in answer["detail"]
+    assert answer["error"]["param"] == "passages[1]"
 
 
 def test_unknown_fields_are_ignored(service: LiveService, plain: Ranking) -> None:

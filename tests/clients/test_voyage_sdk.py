@@ -23,7 +23,7 @@ def test_usage_is_counted(answers: Answers) -> None:
 
 
 def test_truncation_false_refuses_a_document_that_does_not_fit(answers: Answers) -> None:
-    assert_error(answers, "too_long", "InvalidRequestError", "forbids truncation", 400)
+    assert_error(answers, "too_long", "InvalidRequestError", "Document 1 has more than the ", 400)
 
 
 def test_errors_are_the_sdks_own(answers: Answers) -> None:
