@@ -49,10 +49,36 @@ def _some_share(domains: dict[str, Domain]) -> dict[str, Domain]:
 DOMAINS = {
     "finance": Domain(
         share=1,
-        words=("bank", "financ", "invest", "account", "econom", "insur", "tax", "stock", "trader", "loan", "budget"),
+        words=(
+            "bank",
+            "financ",
+            "invest",
+            "account",
+            "econom",
+            "insur",
+            "taxes",
+            "taxation",
+            "stock market",
+            "trader",
+            "loan",
+            "budget",
+        ),
     ),
     "law": Domain(
-        share=1, words=("law", "legal", "attorney", "judge", "court", "paralegal", "police", "notary", "rights")
+        share=1,
+        words=(
+            "lawyer",
+            "lawmak",
+            "legal",
+            "legisl",
+            "attorney",
+            "judge",
+            "court",
+            "paralegal",
+            "police",
+            "notary",
+            "human rights",
+        ),
     ),
     "healthcare": Domain(
         share=1,
@@ -66,15 +92,28 @@ DOMAINS = {
             "pharma",
             "therap",
             "clinic",
-            "dent",
+            "dental",
+            "dentist",
             "hospital",
         ),
     ),
     "technology": Domain(
-        share=1, words=("software", "program", "engineer", "developer", "data", "computer", "network", "it ", "cyber")
+        share=1, words=("software", "program", "engineer", "developer", "data", "computer", "network", "cyber")
     ),
     "science": Domain(
-        share=1, words=("scien", "research", "biolog", "chemi", "physic", "astronom", "geolog", "ecolog", "laborator")
+        share=1,
+        words=(
+            "scien",
+            "research",
+            "biolog",
+            "chemi",
+            "physicist",
+            "physics",
+            "astronom",
+            "geolog",
+            "ecolog",
+            "laborator",
+        ),
     ),
     "education": Domain(
         share=1, words=("teach", "student", "professor", "school", "tutor", "librar", "educat", "lectur", "parent")
@@ -85,7 +124,7 @@ DOMAINS = {
     ),
     "home and travel": Domain(
         share=1,
-        words=("chef", "cook", "travel", "home", "garden", "tour", "hotel", "fan", "mother", "father", "retired"),
+        words=("chef", "cook", "travel", "home", "garden", "tour", "hotel", "mother", "father", "retired"),
     ),
 }
 
