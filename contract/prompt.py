@@ -83,6 +83,25 @@ class PromptFormat:
 LIMRANK = PromptFormat()
 
 
+class Guard:
+    """Keeps delimiters and the tokenizer's special strings out of user text. Safe to share between threads."""
+
+    def __init__(self, tokenizer: Tokenizer, delimiters: Sequence[str] = ()) -> None:
+        """Raise ContractError when a string that must be kept out of user text cannot be broken up."""
+        self._tokenizer = tokenizer
+        strings = _guarded_strings(tokenizer, delimiters)
+        self._pattern = re.compile("|".join(map(re.escape, strings)) if strings else r"(?!)")
+
+    def bare(self, text: str) -> str:
+        """The same text, unless it or its normal form holds a guarded string, which is broken up by spaces."""
+        if not text.isascii() and self._tokenizer.normalizer is not None:
+            normal: str = self._tokenizer.normalizer.normalize_str(text)
+            text = normal if self._pattern.search(normal) else text
+        while self._pattern.search(text):  # again where two of them overlapped
+            text = self._pattern.sub(_broken_up, text)
+        return text
+
+
 class PromptEncoder:
     """Turns prompts of one format into ids of one tokenizer. Safe to share between threads."""
 
@@ -90,7 +109,7 @@ class PromptEncoder:
         """Raise ContractError when a string that must be kept out of user text cannot be broken up."""
         self.format = prompt_format
         self.tokenizer = tokenizer
-        self._guarded = re.compile("|".join(map(re.escape, _guarded_strings(prompt_format, tokenizer))))
+        self._guard = Guard(tokenizer, (prompt_format.open, prompt_format.close))
 
     def prefix(self, query: str, instruction: str | None = None) -> list[int]:
         """Ids of everything before ` {passage}`: what all passages of one call share."""
@@ -110,12 +129,7 @@ class PromptEncoder:
 
     def bare(self, text: str) -> str:
         """User text as it is encoded: the same, unless it or its normal form holds a guarded string."""
-        if not text.isascii() and self.tokenizer.normalizer is not None:
-            normal: str = self.tokenizer.normalizer.normalize_str(text)
-            text = normal if self._guarded.search(normal) else text
-        while self._guarded.search(text):  # again where two of them overlapped
-            text = self._guarded.sub(_broken_up, text)
-        return text
+        return self._guard.bare(text)
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
@@ -127,10 +141,10 @@ def _broken_up(match: re.Match[str]) -> str:
     return f"{text[0]} {text[1:-1]} {text[-1]}"
 
 
-def _guarded_strings(prompt_format: PromptFormat, tokenizer: Tokenizer) -> list[str]:
-    """The strings kept out of user text: both delimiters, and what the tokenizer gives an id of its own."""
+def _guarded_strings(tokenizer: Tokenizer, delimiters: Sequence[str]) -> list[str]:
+    """The strings kept out of user text: the delimiters, and what the tokenizer gives an id of its own."""
     added = (token.content for token in tokenizer.get_added_tokens_decoder().values())
-    guarded = dict.fromkeys([prompt_format.open, prompt_format.close, *(text for text in added if not text.isspace())])
+    guarded = dict.fromkeys([*delimiters, *(text for text in added if not text.isspace())])
     for text in guarded:
         if len(text) < 2 or " " in text:
             raise ContractError(

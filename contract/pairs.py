@@ -1,0 +1,125 @@
+"""The ids of a (query, passage) pair for a cross-encoder: the tokenizer's own frame around two encoded texts.
+
+The trainer and the service both build their pairs here. An instruction stands after the query, as in the prompt of a
+causal model. User text is data: a special string of the tokenizer in it is broken up (`contract.prompt.Guard`). Only
+the passage is ever cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contract.prompt import ContractError, Guard, Tokenizer
+
+_LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; more is tried where it does not suffice
+_SLACK_TOKENS = 8  # what lies this far behind the cut has no influence on the tokens before it
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`ids` of the whole sequence; those from `second` on have token type 1. `truncated`: the passage was cut."""
+
+    ids: tuple[int, ...]
+    second: int
+    truncated: bool
+
+    @property
+    def type_ids(self) -> list[int]:
+        return [0] * self.second + [1] * (len(self.ids) - self.second)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What the tokenizer puts before, between and after two texts (BERT: [CLS], [SEP], [SEP])."""
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+    second: int | None  # how many of `between` still belong to the first text; None: a tokenizer without types
+
+    @property
+    def tokens(self) -> int:
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+class PairEncoder:
+    """Pairs of one tokenizer, at most `max_tokens` long. Safe to share between threads."""
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """The tokenizer must not truncate or pad by itself. Raise ContractError where it has no frame for pairs."""
+        self.max_tokens = max_tokens
+        self._tokenizer = tokenizer
+        self._guard = Guard(tokenizer)
+        self._frame = _frame(tokenizer)
+
+    def query_ids(self, query: str, instruction: str | None = None) -> list[int]:
+        """Ids of the query and its instruction, without the frame."""
+        return self._ids(query if instruction is None else f"{query} {instruction}")
+
+    def room(self, query_ids: Sequence[int]) -> int:
+        """How many tokens of a passage fit beside the query; less than 0 where the query itself does not fit."""
+        return self.max_tokens - self._frame.tokens - len(query_ids)
+
+    def pairs(
+        self,
+        query_ids: Sequence[int],
+        passages: Sequence[str],
+        passage_tokens: int | None = None,
+        *,
+        cut_left: bool = False,
+    ) -> list[Pair]:
+        """One pair for each passage, cut to what fits and to `passage_tokens`; `cut_left` drops its beginning.
+
+        Raise ValueError when the query leaves no room.
+        """
+        room = self.room(query_ids)
+        if room < 0:
+            raise ValueError(f"A query of {len(query_ids)} tokens does not fit into {self.max_tokens}.")
+        limit = room if passage_tokens is None else min(room, passage_tokens)
+        return [self._pair(query_ids, passage, limit, cut_left) for passage in passages]
+
+    def _pair(self, query_ids: Sequence[int], passage: str, limit: int, cut_left: bool) -> Pair:
+        ids, whole = self._passage_ids(passage, limit, cut_left)
+        kept = ids if len(ids) <= limit else ids[-limit:] if cut_left and limit else ids[:limit]
+        frame = self._frame
+        joined = (*frame.before, *query_ids, *frame.between, *kept, *frame.after)
+        second = len(joined) if frame.second is None else len(frame.before) + len(query_ids) + frame.second
+        return Pair(joined, second, not whole or len(kept) < len(ids))
+
+    def _passage_ids(self, passage: str, limit: int, cut_left: bool) -> tuple[list[int], bool]:
+        """Ids of the passage, or of so much of a long one as certainly has `limit` tokens, and whether it is whole."""
+        characters = (limit + _SLACK_TOKENS) * _LIKELY_CHARACTERS_PER_TOKEN
+        while characters < len(passage):
+            ids = self._ids(passage[-characters:] if cut_left else passage[:characters])
+            if len(ids) > limit + _SLACK_TOKENS:
+                return ids, False
+            characters *= 2
+        return self._ids(passage), True
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(self._guard.bare(text), add_special_tokens=False).ids
+        return ids
+
+
+def _frame(tokenizer: Tokenizer) -> _Frame:
+    """Read off from how the tokenizer itself frames two short texts."""
+    one, two = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("query", "passage"))
+    framed = tokenizer.encode_batch([("query", "passage")], add_special_tokens=True)[0]
+    ids, types = list(framed.ids), list(framed.type_ids)
+    try:
+        start = _find(ids, one, 0)
+        middle = _find(ids, two, start + len(one))
+    except ValueError:
+        raise ContractError(f"The tokenizer encodes a pair as {ids}, where its two texts do not stand apart.") from None
+    end = middle + len(two)
+    between = tuple(ids[start + len(one) : middle])
+    second = sum(1 for kind in types[start + len(one) : middle] if kind == 0)
+    return _Frame(tuple(ids[:start]), between, tuple(ids[end:]), second if 1 in types else None)
+
+
+def _find(ids: list[int], part: list[int], start: int) -> int:
+    for at in range(start, len(ids) - len(part) + 1):
+        if part and ids[at : at + len(part)] == part:
+            return at
+    raise ValueError("not found")
