@@ -1,0 +1,54 @@
+"""The dev score at the end of a leg: nDCG@10 of a sample of dev queries, scored by the model in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from trainer.benchmarks import beir
+from trainer.benchmarks.data_source import DataSource
+from trainer.benchmarks.task import sampled
+from trainer.errors import BadData
+from trainer.evaluation.errors import EvaluationError
+from trainer.rank_files import read_run
+from trainer.ranking_metrics import by_order, mean, oracle, per_query
+from trainer.settings import Training
+
+MEASURE = "nDCG@10"
+
+
+class PassageScorer(Protocol):
+    """Scores passages against one query."""
+
+    def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]: ...
+
+
+def dev_score(scorer: PassageScorer, settings: Training) -> dict[str, float] | None:
+    """`score`, `before` (the first stage's order) and `oracle` (the best order of the same candidates), or None where
+    no dev folder is given. Raise BadData where it cannot be read."""
+    if settings.dev is None:
+        return None
+    try:
+        return _score(scorer, settings, settings.dev)
+    except EvaluationError as error:
+        raise BadData(str(error)) from error
+
+
+def _score(scorer: PassageScorer, settings: Training, folder: Path) -> dict[str, float]:
+    task = beir.load(DataSource(folder.name, folder), "dev")
+    run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
+    if not run:
+        raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")
+    queries = sampled([query for query in task.queries if query.id in run], settings.dev_queries)
+    top = {query.id: dict(list(run[query.id].items())[: settings.dev_depth]) for query in queries}
+    ranked: dict[str, Sequence[str]] = {}
+    for query in queries:
+        names = list(top[query.id])
+        scores = scorer.score(query.text, [task.documents[name] for name in names], query.instruction)
+        ranked[query.id] = [names[at] for at in sorted(range(len(names)), key=lambda at: (-scores[at], at))]
+    qrels = {query.id: task.qrels[query.id] for query in queries}
+    return {
+        name: round(mean(per_query(qrels, made, [MEASURE])[MEASURE]), 4)
+        for name, made in (("score", by_order(ranked)), ("before", by_order(top)), ("oracle", oracle(qrels, top)))
+    }

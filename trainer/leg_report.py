@@ -1,0 +1,27 @@
+"""What a leg says when it ends: how far it came, its dev score, what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from transformers import TrainerState
+
+from trainer.run_folder import RunFolder
+
+
+def report_leg(
+    folder: RunFolder, ended: str, state: TrainerState, seconds: float, dev: Mapping[str, float] | None
+) -> None:
+    """Print two or three lines and add one to legs.jsonl."""
+    number = folder.done_legs() + 1
+    line = {"leg": number, "ended": ended, "step": state.global_step, "steps": state.max_steps}
+    folder.append(folder.legs, line | {"seconds": round(seconds, 1), "dev": None if dev is None else dict(dev)})
+    print(f"Leg {number} ended ({ended}) at step {state.global_step} of {state.max_steps}.")  # noqa: T201
+    if dev is not None:
+        print(  # noqa: T201
+            f"dev nDCG@10 {dev['score']:.4f} (first stage {dev['before']:.4f}, best order {dev['oracle']:.4f})."
+        )
+    if ended == "finished":
+        print(f"The run is complete: {folder.path}.")  # noqa: T201
+    else:
+        print(f"Next: the same command again, leg {number + 1}; it goes on from the last checkpoint.")  # noqa: T201

@@ -1,0 +1,66 @@
+"""LoRA on a causal model (Hu et al. 2021, arXiv 2106.09685). The only file of the trainer that imports peft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+from trainer.errors import BadBase
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def load_base(base: Path, *, dtype: torch.dtype = torch.float32) -> Any:
+    """The causal model in a folder. Raise BadBase where there is none."""
+    if not (base / "config.json").is_file():
+        raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
+    try:
+        return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise BadBase(f"{base} cannot be loaded as a causal model: {str(error).splitlines()[0]}") from error
+
+
+def add_lora(model: Any, *, rank: int, alpha: int, dropout: float, seed: int) -> PeftModel:
+    """The model with new LoRA matrices on every linear layer but the output; only they are trained."""
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(model, config)
+
+
+def load_lora(model: Any, adapter: Path) -> PeftModel:
+    """The model with the adapter in a folder. Raise BadBase where the two do not belong together."""
+    try:
+        merged = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+        _check_all_used(merged, adapter)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        lines = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise BadBase(f"The adapter {adapter} does not fit its base: {lines}") from error
+    return merged
+
+
+def save_lora(model: PeftModel, folder: Path, *, base_name: str, dtype: torch.dtype) -> None:
+    """Write adapter_config.json and the adapter's weights, and nothing of the base."""
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = base_name
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+    stored = {name: one.detach().to("cpu", dtype).contiguous() for name, one in weights.items()}
+    save_file(stored, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+
+
+def _check_all_used(model: PeftModel, adapter: Path) -> None:
+    """peft leaves out tensors that it has no place for; then the model would not be the trained one."""
+    with safe_open(adapter / ADAPTER_WEIGHTS, framework="pt") as file:
+        stated = set(file.keys())
+    used = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    if stated != used:
+        raise ValueError(f"the tensors {', '.join(sorted(stated ^ used)[:2])} ... stand only on one side.")

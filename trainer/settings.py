@@ -1,0 +1,180 @@
+"""The knobs of `limrank-train`, each written once: flag, environment name, line of a config file and help.
+
+`--learning-rate`, `LIMRANK_TRAIN_LEARNING_RATE` and `learning_rate:` in a config are one knob; a flag wins over the
+environment, that over the config. Objects of these classes stop at the entry point of a command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, CliApp, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from trainer.errors import BadSettings
+
+PREFIX = "LIMRANK_TRAIN_"
+FOREIGN = "LIMRANK_TRAIN_EVAL_"  # those of limrank-eval
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class Command(BaseSettings):
+    """Base of every command's knobs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_enforce_required=False,
+        protected_namespaces=(),
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment before what a config says; flags come before both."""
+        return env_settings, init_settings
+
+
+class Training(Command):
+    """What every kind of training has. `run` is the folder of the run: checkpoints, log, plot and result."""
+
+    config: str | None = Field(default=None, description="a config of trainer/configs by name, or a YAML file")
+    base: Path = Field(description="folder of the base model")
+    data: Path = Field(description="training file, as limrank-synth writes it")
+    run: Path = Field(description="folder of the run, outside the repository; made, or gone on with")
+    sample: int | None = Field(default=None, ge=1, description="use so many examples, drawn by the seed; default: all")
+    exclude: Path | None = Field(
+        default=None, description="file of ids; examples with one of them in their id are left"
+    )
+    leave_out: str | None = Field(default=None, description="leave out examples of this domain, source or id prefix")
+    seed: int = Field(default=7, ge=0, description="of order, dropout and new weights")
+    learning_rate: float = Field(gt=0, description="highest learning rate")
+    schedule: Literal["linear", "cosine", "constant"] = Field(default="linear", description="after the warm-up")
+    warmup: float = Field(default=0.03, ge=0, lt=1, description="share of the steps with a rising learning rate")
+    weight_decay: float = Field(default=0.0, ge=0, description="of AdamW")
+    epochs: float = Field(default=1.0, gt=0, description="passes over the data")
+    max_steps: int | None = Field(default=None, ge=1, description="stop the whole run after so many steps instead")
+    batch: int = Field(ge=1, description="examples of one step, over all devices")
+    device_batch: int = Field(ge=1, description="examples that a device computes at a time")
+    max_tokens: int = Field(ge=16, description="longest sequence; longer passages are cut")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the arithmetic; weights: fp32")
+    gradient_checkpointing: bool = Field(default=False, description="compute activations twice to save memory")
+    fsdp: bool = Field(default=False, description="spread the weights over the GPUs (torchrun)")
+    leg: int | None = Field(default=None, ge=1, description="which leg this is: 1 begins, n goes on after n - 1")
+    leg_minutes: float = Field(default=120.0, gt=0, description="stop after so long, with a checkpoint to go on from")
+    checkpoint_minutes: float = Field(default=10.0, gt=0, description="what a kill may lose")
+    checkpoint_steps: int | None = Field(default=None, ge=1, description="checkpoint every so many steps as well")
+    log_steps: int = Field(default=10, ge=1, description="steps between two lines of the log")
+    dev: Path | None = Field(default=None, description="BEIR folder whose dev split scores the model at a leg's end")
+    dev_candidates: Path | None = Field(default=None, description="TREC run of the dev queries to rerank")
+    dev_queries: int = Field(default=100, ge=1, description="so many of them, drawn by the hash of their id")
+    dev_depth: int = Field(default=30, ge=1, description="and so many candidates of each")
+    base_name: str | None = Field(default=None, description="name of the base in the manifest; default: its folder's")
+    base_licence: str = Field(default="unknown", description="SPDX id of the base's licence, for the manifest")
+    dry_run: bool = Field(default=False, description="say tokens, steps, memory and hours; train nothing")
+
+
+class Sft(Training):
+    """`limrank-train sft`: LoRA on a causal model, loss on the completion only."""
+
+    rank: int = Field(default=32, ge=1, description="of the LoRA matrices")
+    alpha: int = Field(default=64, ge=1, description="LoRA's scale is alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapter's input")
+    direct_share: float = Field(
+        default=0.0, ge=0, le=1, description="share of the records trained without their trace, for direct mode"
+    )
+    verdict_weight: float = Field(
+        default=1.0, gt=0, description="weight of the verdict in an example's loss, a token of the trace has 1"
+    )
+    passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
+
+
+class CrossEncoding(Training):
+    """`limrank-train cross-encoder`: an encoder with one output, by LCE on groups."""
+
+    negatives: int = Field(default=3, ge=1, description="hard negatives of each group, drawn by the seed")
+    negatives_from: Literal["hard", "random"] = Field(
+        default="hard", description="random: other groups' positives instead, for comparison"
+    )
+    loss: Literal["lce", "bce"] = Field(default="lce", description="bce: binary cross-entropy, for comparison")
+    anchor: float = Field(default=0.1, ge=0, description="share of cross-entropy beside LCE, so that 0 means even odds")
+    calibration: int = Field(default=300, ge=0, description="groups held out to fit bias and temperature; 0: neither")
+    train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
+
+
+AnyCommand = TypeVar("AnyCommand", bound=Command)
+
+
+def read_command(kind: type[AnyCommand], name: str, argv: Sequence[str], known: Sequence[type[Command]]) -> AnyCommand:
+    """The settings of one command; `known` are the classes of all, whose environment names are allowed.
+
+    Raise BadSettings, one sentence for each thing that is wrong; `--help` prints and raises SystemExit.
+    """
+    _refuse_unknown(os.environ, known)
+    try:
+        return CliApp.run(
+            kind, cli_args=list(argv), cli_settings_source=None, cli_exit_on_error=False, **_config(_config_name(argv))
+        )
+    except ValidationError as error:
+        raise BadSettings("\n".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
+    except SettingsError as error:
+        raise BadSettings(f"{error}; `limrank-train {name} --help` lists all.") from None
+
+
+def _config_name(argv: Sequence[str]) -> str | None:
+    """The value of `--config`, before anything else is read."""
+    for at, word in enumerate(argv):
+        if word.startswith("--config="):
+            return word.partition("=")[2]
+        if word == "--config" and at + 1 < len(argv):
+            return argv[at + 1]
+    return os.environ.get(f"{PREFIX}CONFIG") or None
+
+
+def _config(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    path = CONFIGS / f"{name}.yaml"
+    path = path if path.is_file() else Path(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+        raise BadSettings(f"There is no config {name!r}: name one of {shipped}, or a YAML file.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadSettings(f"{path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise BadSettings(f"{path} must hold lines of 'setting: value'.")
+    return {str(key): value for key, value in values.items()}
+
+
+def _refuse_unknown(environ: Mapping[str, str], known: Sequence[type[Command]]) -> None:
+    names = {PREFIX + field.upper() for kind in known for field in kind.model_fields}
+    for name in environ:
+        if name.startswith(PREFIX) and not name.startswith(FOREIGN) and name not in names:
+            raise BadSettings(f"{name} is no setting of limrank-train; unset it, or look its name up with --help.")
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return f"'{place}' is not given, and it has no default."
+    if problem["type"] == "extra_forbidden":
+        return f"'{place}' is no setting of this command."
+    return f"'{place}' is {problem['input']!r}: {message}." if place else f"{message}."

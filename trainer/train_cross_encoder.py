@@ -1,0 +1,197 @@
+"""`limrank-train cross-encoder`: contrastive training of a cross-encoder, by sentence-transformers' trainer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from sentence_transformers import CrossEncoder
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+from torch.utils.data import SequentialSampler
+
+from contract.pairs import PairEncoder
+from contract.records import Group
+from trainer import platt_scaling
+from trainer.cross_encoder import GroupCollator, PairScorer, encode_row, load_encoder, load_pair_encoder, pad_id
+from trainer.cross_encoder_checkpoint import cross_encoder_manifest, write_checkpoint
+from trainer.dev_score import dev_score
+from trainer.errors import BadData
+from trainer.lce_loss import GroupLoss
+from trainer.leg_report import report_leg
+from trainer.loss_plot import plot_loss
+from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
+from trainer.run_plan import Plan, make_plan, measure, say_plan
+from trainer.settings import CrossEncoding
+from trainer.training_groups import GroupChoice, Row, licences, load_groups, read_ids, rows
+from trainer.training_loop import Leg, arguments
+from trainer.training_order import order
+
+_CALIBRATION_NEGATIVES = 4
+_ACTIVATION_FLOATS = 40  # of a token in a layer, times the hidden size: what a backward pass keeps of BERT
+
+
+class _Trainer(CrossEncoderTrainer):
+    """Reads the data from front to back, as `training_order` laid it; writes no model card into checkpoints."""
+
+    def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any) -> Any:
+        return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """The card is written once, at the end, with measured scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that a run needs, read and encoded once. `sequence` is what is trained, `held` what calibrates."""
+
+    groups: Sequence[Group]
+    held: Sequence[Group]
+    sequence: list[Row]
+    lengths: list[int]
+    encoder: PairEncoder
+    model: CrossEncoder
+
+
+def train_cross_encoder(settings: CrossEncoding) -> None:
+    """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
+    folder = RunFolder(settings.run)
+    if not settings.dry_run:
+        folder.open(settings.model_dump(mode="json"))
+    prepared = _prepare(settings)
+    if settings.dry_run:
+        say_plan(_plan(settings, prepared))
+        return
+    _train(settings, folder, prepared)
+
+
+def _prepare(settings: CrossEncoding) -> _Prepared:
+    choice = GroupChoice(
+        settings.negatives,
+        settings.negatives_from,
+        settings.sample,
+        settings.leave_out,
+        read_ids(settings.exclude),
+        settings.seed,
+    )
+    groups = load_groups(settings.data, choice)
+    held, trained = _hold_out(groups, settings.calibration)
+    encoder = load_pair_encoder(settings.base, settings.max_tokens)
+    laid = rows(trained, choice)
+    lengths = [sum(len(pair.ids) for pair in encode_row(encoder, row)) for row in laid]
+    sequence = order(lengths, passes=settings.epochs, batch=settings.batch, seed=settings.seed)
+    model = load_encoder(settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings)
+    return _Prepared(
+        groups, held, [laid[index] for index in sequence], [lengths[index] for index in sequence], encoder, model
+    )
+
+
+def _hold_out(groups: Sequence[Group], count: int) -> tuple[Sequence[Group], Sequence[Group]]:
+    """Groups for calibration, none of whose queries is trained; then those to train."""
+    queries = {group.query for group in groups[:count]}
+    trained = [group for group in groups if group.query not in queries]
+    if not trained:
+        raise BadData(f"--calibration {count} leaves no group to train; lower it.")
+    return groups[:count], trained
+
+
+def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> None:
+    model, leg = prepared.model, Leg(folder, settings)
+    trainer = _trainer(settings, folder, prepared, leg)
+    last = folder.last_checkpoint()
+    begun = time.monotonic()
+    with writing(folder.path):
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if not trainer.is_world_process_zero():
+        return
+    plot_loss(folder)
+    scorer = PairScorer(model, prepared.encoder)
+    found = dev_score(scorer, settings)
+    if leg.ended == "finished":
+        manifest = cross_encoder_manifest(
+            settings.base,
+            name=settings.base_name or settings.base.name,
+            temperature=_calibrate(model, scorer, prepared.held),
+            data_sha256=data_sha256(settings.data),
+            licences=(settings.base_licence, *licences(group.licence for group in prepared.groups)),
+            recipe=_recipe(settings, len(prepared.sequence)),
+            scores={} if found is None else {"dev nDCG@10": found},
+        )
+        save_whole(folder.path / "model", lambda part: write_checkpoint(part, model, settings.base, manifest))
+    report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
+
+
+def _trainer(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, leg: Leg) -> _Trainer:
+    dataset = Dataset.from_list(
+        [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in prepared.sequence]
+    )
+    model = prepared.model
+    return _Trainer(
+        model=model,
+        args=CrossEncoderTrainingArguments(**arguments(settings, folder)),
+        train_dataset=dataset,
+        loss=_loss(settings, model),
+        data_collator=GroupCollator(prepared.encoder, pad_id(model)),
+        callbacks=[leg],
+    )
+
+
+def _loss(settings: CrossEncoding, model: CrossEncoder) -> GroupLoss:
+    return GroupLoss(model, group_size=1 + settings.negatives, loss=settings.loss, anchor=settings.anchor)
+
+
+def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group]) -> float:
+    """Fit bias and temperature on the groups held out; put the bias into the model and return the temperature."""
+    if not held:
+        return 1.0
+    scores: list[float] = []
+    labels: list[bool] = []
+    for group in held:
+        passages = [group.positive, *group.negatives[:_CALIBRATION_NEGATIVES]]
+        scores += scorer.score(group.query, passages, group.instruction)
+        labels += [True] + [False] * (len(passages) - 1)
+    bias, temperature = platt_scaling.fit(scores, labels)
+    with torch.no_grad():
+        _output(model).bias.add_(bias)
+    return round(temperature, 4)
+
+
+def _output(model: CrossEncoder) -> torch.nn.Linear:
+    """The layer that gives the one output: the last linear layer of the network."""
+    return [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+
+
+def _recipe(settings: CrossEncoding, groups: int) -> str:
+    return (
+        f"limrank-train cross-encoder: {settings.loss}, anchor {settings.anchor}, {groups} groups of 1 + "
+        f"{settings.negatives} ({settings.negatives_from} negatives), batch {settings.batch}, learning rate "
+        f"{settings.learning_rate}, {settings.max_tokens} tokens, {settings.precision}, seed {settings.seed}"
+    )
+
+
+def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
+    parameters = list(prepared.model.parameters())
+    config = prepared.model[0].model.config
+    collate = GroupCollator(prepared.encoder, pad_id(prepared.model))
+    loss = _loss(settings, prepared.model)
+    sample = prepared.sequence[: settings.device_batch]
+
+    def step() -> int:
+        rows_ = [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in sample]
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            value = loss(list(collate(rows_).values()))
+        value.backward()
+        return sum(prepared.lengths[: len(sample)])
+
+    return make_plan(
+        prepared.lengths,
+        settings,
+        parameters=sum(one.numel() for one in parameters),
+        trained=sum(one.numel() for one in parameters if one.requires_grad),
+        activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
+        speed=lambda: measure(step),
+    )

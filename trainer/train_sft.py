@@ -1,0 +1,157 @@
+"""`limrank-train sft`: LoRA on a causal model, from records with traces, by transformers' trainer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainingArguments
+
+from contract.records import Record
+from contract.segments import Segments
+from trainer.causal_scorer import CausalScorer
+from trainer.completion_loss import SequenceCollator, completion_loss
+from trainer.dev_score import dev_score
+from trainer.leg_report import report_leg
+from trainer.lora_model import add_lora, load_base
+from trainer.loss_plot import plot_loss
+from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
+from trainer.run_plan import Plan, make_plan, measure, say_plan
+from trainer.settings import Sft
+from trainer.sft_checkpoint import adapter_manifest, write_adapter
+from trainer.sft_examples import Lengths, RecordChoice, TrainingSequence, load_records, load_segments, sequences
+from trainer.training_groups import licences, read_ids
+from trainer.training_loop import Leg, arguments
+from trainer.training_order import order
+
+_ACTIVATION_FLOATS = 34  # of a token in a layer, times the hidden size: what a backward pass keeps of a Llama
+
+
+class _Trainer(Trainer):
+    """Reads the data from front to back, as `training_order` laid it, with the loss of `completion_loss`."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        return completion_loss(model, inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that a run needs, read and encoded once. `sequence` is what is trained, in its order."""
+
+    records: list[Record]
+    sequence: list[TrainingSequence]
+    segments: Segments
+    model: Any
+
+
+def train_sft(settings: Sft) -> None:
+    """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
+    folder = RunFolder(settings.run)
+    if not settings.dry_run:
+        folder.open(settings.model_dump(mode="json"))
+    prepared = _prepare(settings)
+    if settings.dry_run:
+        say_plan(_plan(settings, prepared))
+        return
+    _train(settings, folder, prepared)
+
+
+def _prepare(settings: Sft) -> _Prepared:
+    segments = load_segments(settings.base)
+    choice = RecordChoice(
+        settings.sample, settings.direct_share, settings.leave_out, read_ids(settings.exclude), settings.seed
+    )
+    records = load_records(settings.data, choice)
+    lengths = Lengths(settings.max_tokens, settings.passage_tokens)
+    laid = list(sequences(records, segments, lengths, settings.verdict_weight))
+    sequence = order([len(one.ids) for one in laid], passes=settings.epochs, batch=settings.batch, seed=settings.seed)
+    model = add_lora(
+        load_base(settings.base),
+        rank=settings.rank,
+        alpha=settings.alpha,
+        dropout=settings.dropout,
+        seed=settings.seed,
+    )
+    return _Prepared(records, [laid[index] for index in sequence], segments, model)
+
+
+def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
+    leg = Leg(folder, settings)
+    trainer = _Trainer(
+        model=prepared.model,
+        args=TrainingArguments(**arguments(settings, folder)),
+        train_dataset=Dataset.from_list([_row(one) for one in prepared.sequence]),
+        data_collator=SequenceCollator(_pad_id(prepared.model)),
+        callbacks=[leg],
+    )
+    trainer.model_accepts_loss_kwargs = False  # the loss is a mean over examples, so micro-batches are averaged
+    last = folder.last_checkpoint()
+    begun = time.monotonic()
+    with writing(folder.path):
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if not trainer.is_world_process_zero():
+        return
+    plot_loss(folder)
+    scorer = CausalScorer(prepared.model, prepared.segments, passage_tokens=settings.passage_tokens)
+    found = dev_score(scorer, settings)
+    manifest = adapter_manifest(
+        settings.base,
+        prepared.segments,
+        name=settings.base_name or settings.base.name,
+        data_sha256=data_sha256(settings.data),
+        licences=(settings.base_licence, *licences(record.licence for record in prepared.records)),
+        recipe=_recipe(settings, len(prepared.sequence), trainer.state.global_step),
+        scores={} if found is None else {"dev nDCG@10": found},
+    )
+    save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, manifest))
+    report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
+
+
+def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:
+    return {"ids": list(sequence.ids), "weights": list(sequence.weights)}
+
+
+def _pad_id(model: Any) -> int:
+    """Any id does: what is padded is masked and has no weight."""
+    found = model.config.pad_token_id
+    return 0 if found is None else int(found)
+
+
+def _recipe(settings: Sft, examples: int, step: int) -> str:
+    return (
+        f"limrank-train sft: LoRA rank {settings.rank}, alpha {settings.alpha}, all linear layers; {examples} examples "
+        f"({settings.direct_share:.0%} of those with a trace without it), {step} steps of {settings.batch}, learning "
+        f"rate {settings.learning_rate} {settings.schedule}, verdict weight {settings.verdict_weight}, "
+        f"{settings.max_tokens} tokens, {settings.precision}, seed {settings.seed}"
+    )
+
+
+def _plan(settings: Sft, prepared: _Prepared) -> Plan:
+    model, config = prepared.model, prepared.model.config
+    parameters = list(model.parameters())
+    sample = prepared.sequence[: settings.device_batch]
+    collate = SequenceCollator(_pad_id(model))
+
+    def step() -> int:
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            loss = completion_loss(model, collate([_row(one) for one in sample]))
+        loss.backward()
+        return sum(len(one.ids) for one in sample)
+
+    return make_plan(
+        [len(one.ids) for one in prepared.sequence],
+        settings,
+        parameters=sum(one.numel() for one in parameters),
+        trained=sum(one.numel() for one in parameters if one.requires_grad),
+        activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
+        speed=lambda: measure(step),
+    )

@@ -1,0 +1,109 @@
+"""What both trainers hand to the library's loop: its arguments, and callbacks for legs, checkpoints and the log."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainer.errors import BadSettings
+from trainer.run_folder import RunFolder, mark_complete
+from trainer.settings import Training
+
+
+def world() -> int:
+    """How many processes train together (torchrun says so)."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def arguments(settings: Training, folder: RunFolder) -> dict[str, Any]:
+    """Keyword arguments of transformers' TrainingArguments. The order of examples is ours, so one pass is all."""
+    accumulate, rest = divmod(settings.batch, settings.device_batch * world())
+    if rest or not accumulate:
+        raise BadSettings(
+            f"A batch of {settings.batch} does not divide into {world()} processes of {settings.device_batch} "
+            "examples; change --batch or --device-batch."
+        )
+    return {
+        "output_dir": str(folder.checkpoints),
+        "seed": settings.seed,
+        "num_train_epochs": 1,
+        "max_steps": settings.max_steps or -1,
+        "per_device_train_batch_size": settings.device_batch,
+        "gradient_accumulation_steps": accumulate,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": 1.0,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": settings.precision == "bfloat16",
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "logging_steps": settings.log_steps,
+        "logging_first_step": True,
+        "save_strategy": "steps" if settings.checkpoint_steps else "no",
+        "save_steps": settings.checkpoint_steps or 1,
+        "save_total_limit": 2,
+        "report_to": ["tensorboard"] if importlib.util.find_spec("tensorboard") else "none",
+        "dataloader_drop_last": False,
+        "dataloader_pin_memory": False,
+        "ddp_find_unused_parameters": False,
+        "remove_unused_columns": False,
+        "fsdp": "full_shard auto_wrap" if settings.fsdp else "",
+    }
+
+
+class Leg(TrainerCallback):
+    """Ends a leg in time or on SIGTERM and SIGINT, with a checkpoint; makes checkpoints as the clock says; keeps the
+    log. `ended` says why the loop came back: `finished`, `time` or `signal`."""
+
+    def __init__(self, folder: RunFolder, settings: Training) -> None:
+        self.ended = "finished"
+        self._folder = folder
+        self._settings = settings
+        self._begun = self._saved = time.monotonic()
+        self._stop = False
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._begun = self._saved = time.monotonic()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._told)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        now = time.monotonic()
+        over = now - self._begun > self._settings.leg_minutes * 60
+        if (over or self._stop) and state.global_step < state.max_steps:
+            self.ended = "signal" if self._stop else "time"
+            control.should_training_stop = control.should_save = True
+        elif now - self._saved > self._settings.checkpoint_minutes * 60:
+            control.should_save = True
+        if control.should_save:
+            self._saved = now
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        if state.is_world_process_zero and logs and "loss" in logs:
+            line = {"step": state.global_step, "steps": state.max_steps, "loss": float(logs["loss"])}
+            line |= {"learning_rate": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm")}
+            line |= {"leg_seconds": round(time.monotonic() - self._begun, 1)}
+            self._folder.append(self._folder.log, line)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True

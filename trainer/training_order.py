@@ -1,0 +1,40 @@
+"""The order in which examples are trained, fixed before the first step.
+
+All passes over the data are laid out as one list, and the loop reads it from front to back. So a run that is resumed
+sees what it would have seen, on one device or several, and nothing depends on the state of a random generator.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+_SPREAD = 16  # batches whose examples are sorted by length together
+
+
+def order(lengths: Sequence[int], *, passes: float, batch: int, seed: int) -> list[int]:
+    """Indices of the examples as they are trained, `passes` times over; every pass has an order of its own.
+
+    Within a pass the examples of a few batches are sorted by `lengths` (in tokens), so that a batch holds examples of
+    like length and little padding; the batches themselves come in random order.
+    """
+    wanted = max(1, round(passes * len(lengths)))
+    laid: list[int] = []
+    number = 0
+    while len(laid) < wanted:
+        laid += _one_pass(lengths, batch, random.Random(f"{seed}/{number}"))  # noqa: S311 - an order, not a secret
+        number += 1
+    return laid[:wanted]
+
+
+def _one_pass(lengths: Sequence[int], batch: int, generator: random.Random) -> list[int]:
+    shuffled = list(range(len(lengths)))
+    generator.shuffle(shuffled)
+    batches: list[list[int]] = []
+    for start in range(0, len(shuffled), batch * _SPREAD):
+        stretch = sorted(shuffled[start : start + batch * _SPREAD], key=lambda index: (lengths[index], index))
+        batches += [stretch[at : at + batch] for at in range(0, len(stretch), batch)]
+    short = [one for one in batches if len(one) < batch]
+    full = [one for one in batches if len(one) == batch]
+    generator.shuffle(full)
+    return [index for one in (*full, *short) for index in one]
