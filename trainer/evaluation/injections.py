@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from trainer.benchmarks.task import Query, Task
+from trainer.evaluation.errors import BadData
 from trainer.rank_files import Run
 
 INJECTIONS = (
@@ -50,15 +51,14 @@ class Probe:
 def build_probes(task: Task, queries: Sequence[Query], candidates: Run, *, every: bool) -> tuple[Task, list[Probe]]:
     """A task that also holds the injected passages, and the probes over it.
 
-    The irrelevant passage of a query is drawn by hash from the documents of other queries' candidates that are not
-    among its own and not judged relevant to it. `every` puts all sentences into it, else each query has one sentence,
+    The irrelevant passage of a query is drawn by hash from the documents that are not among its candidates and that no
+    reading counts as relevant to it. `every` puts all sentences into it, else each query has one sentence,
     in turn. The sentence stands at the end of the passage, or at its beginning for every second one.
     """
     documents = dict(task.documents)
     probes = []
-    pool = sorted({document for query in queries for document in candidates[query.id]})
     for number, query in enumerate(queries):
-        clean = _irrelevant(query, candidates, pool, task)
+        clean = _irrelevant(query, candidates, task)
         chosen = range(len(INJECTIONS)) if every else [number % len(INJECTIONS)]
         injected = {}
         for place in chosen:
@@ -75,7 +75,11 @@ def rank_among(score: float, rivals: Sequence[float]) -> int:
     return 1 + sum(rival >= score for rival in rivals)
 
 
-def _irrelevant(query: Query, candidates: Run, pool: Sequence[str], task: Task) -> str:
-    barred = candidates[query.id].keys() | {d for d, grade in task.qrels.get(query.id, {}).items() if grade > 0}
-    free = [document for document in pool if document not in barred]
+def _irrelevant(query: Query, candidates: Run, task: Task) -> str:
+    barred = set(candidates[query.id]) | set((task.candidates or {}).get(query.id, {}))
+    for reading in (task.qrels, *task.readings.values()):
+        barred |= {document for document, grade in reading.get(query.id, {}).items() if grade > 0}
+    free = [document for document in task.documents if document not in barred]
+    if not free:
+        raise BadData(f"{task.name}: every document is a candidate of query '{query.id}'; lower --depth.")
     return min(free, key=lambda document: sha256(f"{query.id} {document}".encode()).digest())

@@ -45,12 +45,4 @@ def collect(root: Path) -> Collected:
         collected.found.setdefault(FILES[path.name], []).append(value | {"folder": str(path.parent.relative_to(root))})
     if not collected.found:
         raise BadData(f"{root} holds no results; make some with `limrank-eval run`.")
-    _drop_stale(collected)
     return collected
-
-
-def _drop_stale(collected: Collected) -> None:
-    """A task that was run after all is not 'not run' any more."""
-    run = {one["task"] for kind in ("ranking", "rag") for one in collected.of(kind)}
-    missing = [one for one in collected.of("not_run") if one["task"] not in run]
-    collected.found["not_run"] = missing

@@ -43,8 +43,12 @@ class HttpScorer:
         if options.key is not None:
             headers["Authorization"] = f"Bearer {options.key}"
         self._client = httpx.Client(base_url=url, headers=headers, timeout=options.timeout_seconds + 30)
-        self._info = self._describe()
-        self._name = name or f"{self._info.get('model', url)} ({options.mode})"
+        try:
+            self._info = self._describe()
+        except ScorerFailed:
+            self._client.close()
+            raise
+        self._name = name or f"{self._part('model').get('name', url)} ({options.mode})"
 
     @property
     def name(self) -> str:
@@ -55,16 +59,15 @@ class HttpScorer:
         return self._options.concurrency
 
     def identity(self) -> Mapping[str, Any]:
-        options = self._options
-        return {
-            "kind": "service",
-            "model": self._info.get("model"),
-            "fingerprint": self._info.get("fingerprint"),
-            "weights": self._weights,
-            "mode": options.mode,
-            "max_reasoning_tokens": options.max_reasoning_tokens if options.mode == "reasoning" else None,
-            "max_tokens_per_doc": options.max_tokens_per_doc,
-        }
+        options, model, engine = self._options, self._part("model"), self._part("engine")
+        identity: dict[str, Any] = {"kind": "service", "model": model.get("name"), "weights": self._weights}
+        identity |= {name: model.get(name) for name in ("revision", "fingerprint", "temperature", "data_sha256")}
+        identity |= {"engine": engine.get("name"), "dtype": engine.get("dtype"), "mode": options.mode}
+        limits = self._part("limits")
+        identity["max_tokens_per_doc"] = options.max_tokens_per_doc or limits.get("max_tokens_per_doc")
+        if options.mode == "reasoning":
+            identity["max_reasoning_tokens"] = options.max_reasoning_tokens or limits.get("default_reasoning_tokens")
+        return identity
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -92,6 +95,11 @@ class HttpScorer:
 
     def close(self) -> None:
         self._client.close()
+
+    def _part(self, name: str) -> Mapping[str, Any]:
+        """One object of what the service says about itself."""
+        found = self._info.get(name)
+        return found if isinstance(found, dict) else {}
 
     def _post(self, body: dict[str, Any]) -> httpx.Response:
         """Ask, and again where the service says that it is busy, after the time it names."""

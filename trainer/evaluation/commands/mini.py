@@ -19,7 +19,7 @@ from trainer.benchmarks.task import Task
 from trainer.evaluation.commands.calibrate import calibrate, calibration_line
 from trainer.evaluation.commands.compare import compare, comparison_line
 from trainer.evaluation.commands.injections import injections_line, probe_injections
-from trainer.evaluation.commands.rank import not_run, rank_task, slug
+from trainer.evaluation.commands.rank import forget_not_run, not_run, rank_task, slug
 from trainer.evaluation.commands.report import write_report
 from trainer.evaluation.commands.traces import check_traces, traces_line
 from trainer.evaluation.errors import NotAvailable, ScorerFailed
@@ -70,6 +70,7 @@ def act(settings: MiniSettings) -> str:
         try:
             log = settings.out / "service.log"
             with local_service(model, options, log, threads=settings.threads) as scorer:
+                forget_not_run(settings.out, f"{one} pass with {model}")
                 _Steps(settings, one, scorer, found).run()
         except ScorerFailed as error:
             _say(not_run(settings.out, "mini", f"{one} pass with {model}", str(error)))
@@ -129,6 +130,7 @@ class _Steps:
         except NotAvailable as error:
             _say(not_run(self._settings.out, "trec-dl", "trec-dl/dl19", str(error)))
             return
+        forget_not_run(self._settings.out, "trec-dl/dl19")
         self._keep("dl19", self._rank(task, "trec-dl", self._settings.dl19_queries, 100, None), result_line)
 
     def _calibrate(self, dev: Task) -> None:

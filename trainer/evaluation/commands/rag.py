@@ -18,7 +18,7 @@ from trainer.benchmarks.data_source import DataSource
 from trainer.benchmarks.gpqa import Question
 from trainer.benchmarks.task import Protocol, Query, Task, passage, sampled
 from trainer.evaluation.answering import Answerer
-from trainer.evaluation.commands.rank import not_run, slug
+from trainer.evaluation.commands.rank import forget_not_run, not_run, slug
 from trainer.evaluation.errors import BadSettings, NotAvailable
 from trainer.evaluation.first_stage import candidates
 from trainer.evaluation.result import made, write_json
@@ -55,6 +55,7 @@ def act(settings: RagSettings) -> str:
         task = _task(name, asked, settings.passages)
     except NotAvailable as error:
         return not_run(settings.out, "gpqa", name, str(error))
+    forget_not_run(settings.out, name)
     queries = sampled(task.queries, settings.questions)
     found, stage = candidates(task, queries, settings.first_stage, settings.depth)
     with open_scorer(settings, settings.out) as scorer:

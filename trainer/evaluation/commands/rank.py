@@ -57,6 +57,7 @@ def act(settings: RankSettings) -> str:
             if isinstance(task, NotAvailable):
                 lines.append(not_run(settings.out, benchmark.name, f"{benchmark.name}/{name}", str(task)))
                 continue
+            forget_not_run(settings.out, f"{benchmark.name}/{name}")
             if scorer is None:
                 scorer = stack.enter_context(open_scorer(settings, settings.out))
             result = rank_task(
@@ -126,6 +127,11 @@ def not_run(out: Path, benchmark: str, task: str, reason: str) -> str:
     result = {"format": FORMAT, "version": VERSION, "benchmark": benchmark, "task": task, "not_run": reason}
     write_json(folder / "not_run.json", result | {"made": made()})
     return f"{task}: not run: {reason}"
+
+
+def forget_not_run(out: Path, task: str) -> None:
+    """What could not be run before can be run now."""
+    (out / slug(task) / "not_run.json").unlink(missing_ok=True)
 
 
 def slug(name: str) -> str:
