@@ -13,7 +13,7 @@ from trainer.errors import BadData
 from trainer.evaluation.errors import EvaluationError
 from trainer.rank_files import read_run
 from trainer.ranking_metrics import by_order, mean, oracle, per_query
-from trainer.settings import Training
+from trainer.settings import DevScoring
 
 MEASURE = "nDCG@10"
 
@@ -24,7 +24,7 @@ class PassageScorer(Protocol):
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]: ...
 
 
-def dev_score(scorer: PassageScorer, settings: Training) -> dict[str, float] | None:
+def dev_score(scorer: PassageScorer, settings: DevScoring) -> dict[str, float] | None:
     """`score`, `before` (the first stage's order) and `oracle` (the best order of the same candidates), or None where
     no dev folder is given. Raise BadData where it cannot be read."""
     if settings.dev is None:
@@ -35,7 +35,7 @@ def dev_score(scorer: PassageScorer, settings: Training) -> dict[str, float] | N
         raise BadData(str(error)) from error
 
 
-def _score(scorer: PassageScorer, settings: Training, folder: Path) -> dict[str, float]:
+def _score(scorer: PassageScorer, settings: DevScoring, folder: Path) -> dict[str, float]:
     task = beir.load(DataSource(folder.name, folder), "dev")
     run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
     if not run:

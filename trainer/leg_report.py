@@ -13,7 +13,7 @@ def report_leg(
     folder: RunFolder, ended: str, state: TrainerState, seconds: float, dev: Mapping[str, float] | None
 ) -> None:
     """Print two or three lines and add one to legs.jsonl."""
-    number = folder.done_legs() + 1
+    number = len(folder.ended_legs()) + 1
     line = {"leg": number, "ended": ended, "step": state.global_step, "steps": state.max_steps}
     folder.append(folder.legs, line | {"seconds": round(seconds, 1), "dev": None if dev is None else dict(dev)})
     print(f"Leg {number} ended ({ended}) at step {state.global_step} of {state.max_steps}.")  # noqa: T201

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from trainer.errors import BadBase
 
+ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
@@ -35,15 +36,17 @@ def add_lora(model: Any, *, rank: int, alpha: int, dropout: float, seed: int) ->
     return get_peft_model(model, config)
 
 
-def load_lora(model: Any, adapter: Path) -> PeftModel:
+def load_lora(model: Any, adapter: Path, *, trainable: bool = False) -> PeftModel:
     """The model with the adapter in a folder. Raise BadBase where the two do not belong together."""
+    if missing := [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (adapter / name).is_file()]:
+        raise BadBase(f"{adapter} has no {missing[0]}, so it is not an adapter's folder; correct the path.")
     try:
-        merged = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
-        _check_all_used(merged, adapter)
+        tuned = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable, local_files_only=True)
+        _check_all_used(tuned, adapter)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         lines = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise BadBase(f"The adapter {adapter} does not fit its base: {lines}") from error
-    return merged
+    return tuned
 
 
 def save_lora(model: PeftModel, folder: Path, *, base_name: str, dtype: torch.dtype) -> None:

@@ -60,8 +60,21 @@ class RunFolder:
                 shutil.rmtree(folder)
         return max(found)[1] if found else None
 
-    def done_legs(self) -> int:
-        return len(self.legs.read_text(encoding="utf-8").splitlines()) if self.legs.exists() else 0
+    def ended_legs(self) -> list[dict[str, Any]]:
+        """What each leg so far has left behind."""
+        if not self.legs.exists():
+            return []
+        return [json.loads(line) for line in self.legs.read_text(encoding="utf-8").splitlines()]
+
+    def check_leg(self, number: int | None) -> None:
+        """Raise BadRunFolder when the run is complete, or when leg `number` is not the one that comes next."""
+        legs = self.ended_legs()
+        if legs and legs[-1]["ended"] == "finished":
+            raise BadRunFolder(f"{self.path} is complete after {len(legs)} legs; name another run folder.")
+        if number is not None and number != len(legs) + 1:
+            raise BadRunFolder(
+                f"{self.path} has {len(legs)} finished legs, so leg {len(legs) + 1} comes next, not {number}."
+            )
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
         with writing(path), path.open("a", encoding="utf-8") as file:

@@ -50,7 +50,16 @@ class Command(BaseSettings):
         return env_settings, init_settings
 
 
-class Training(Command):
+class DevScoring(Command):
+    """What a dev score is measured on."""
+
+    dev: Path | None = Field(default=None, description="BEIR folder whose dev split scores the model at a leg's end")
+    dev_candidates: Path | None = Field(default=None, description="TREC run of the dev queries to rerank")
+    dev_queries: int = Field(default=100, ge=1, description="so many of them, drawn by the hash of their id")
+    dev_depth: int = Field(default=30, ge=1, description="and so many candidates of each")
+
+
+class Training(DevScoring):
     """What every kind of training has. `run` is the folder of the run: checkpoints, log, plot and result."""
 
     config: str | None = Field(default=None, description="a config of trainer/configs by name, or a YAML file")
@@ -80,10 +89,6 @@ class Training(Command):
     checkpoint_minutes: float = Field(default=10.0, gt=0, description="what a kill may lose")
     checkpoint_steps: int | None = Field(default=None, ge=1, description="checkpoint every so many steps as well")
     log_steps: int = Field(default=10, ge=1, description="steps between two lines of the log")
-    dev: Path | None = Field(default=None, description="BEIR folder whose dev split scores the model at a leg's end")
-    dev_candidates: Path | None = Field(default=None, description="TREC run of the dev queries to rerank")
-    dev_queries: int = Field(default=100, ge=1, description="so many of them, drawn by the hash of their id")
-    dev_depth: int = Field(default=30, ge=1, description="and so many candidates of each")
     base_name: str | None = Field(default=None, description="name of the base in the manifest; default: its folder's")
     base_licence: str = Field(default="unknown", description="SPDX id of the base's licence, for the manifest")
     dry_run: bool = Field(default=False, description="say tokens, steps, memory and hours; train nothing")
@@ -92,6 +97,7 @@ class Training(Command):
 class Sft(Training):
     """`limrank-train sft`: LoRA on a causal model, loss on the completion only."""
 
+    start: Path | None = Field(default=None, description="folder of an adapter to go on from, instead of a new one")
     rank: int = Field(default=32, ge=1, description="of the LoRA matrices")
     alpha: int = Field(default=64, ge=1, description="LoRA's scale is alpha / rank")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapter's input")
@@ -115,6 +121,16 @@ class CrossEncoding(Training):
     anchor: float = Field(default=0.1, ge=0, description="share of cross-entropy beside LCE, so that 0 means even odds")
     calibration: int = Field(default=300, ge=0, description="groups held out to fit bias and temperature; 0: neither")
     train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
+
+
+class Merge(DevScoring):
+    """`limrank-train merge`: an adapter into its base, as a folder that vLLM, transformers and limrank-serve load."""
+
+    base: Path = Field(description="folder of the base model")
+    adapter: Path = Field(description="folder of the adapter, as limrank-train sft leaves it")
+    out: Path = Field(description="folder to write; replaced when the new one is whole")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="bfloat16", description="format of the weights")
+    results: list[Path] = Field(default=[], description="result.json files of limrank-eval, for manifest and card")
 
 
 AnyCommand = TypeVar("AnyCommand", bound=Command)

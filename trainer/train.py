@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.errors import TrainError
-from trainer.settings import Command, CrossEncoding, Sft, read_command
+from trainer.settings import Command, CrossEncoding, Merge, Sft, read_command
 
 _EXIT_ERROR = 2
-_KNOWN: dict[str, type[Command]] = {"sft": Sft, "cross-encoder": CrossEncoding}
+_KNOWN: dict[str, type[Command]] = {"sft": Sft, "cross-encoder": CrossEncoding, "merge": Merge}
 _HELP = """usage: limrank-train COMMAND [flags]
 
   sft             LoRA on a causal model, from records: trace and verdict, loss on the completion only
   cross-encoder   an encoder with one output, from groups, by localized contrastive estimation
+  merge           an adapter into its base: a checkpoint with manifest and model card
 
 `limrank-train COMMAND --help` lists the flags. Every flag can be given in the environment: --some-flag is
 LIMRANK_TRAIN_SOME_FLAG. --config NAME takes a file of trainer/configs. Flags win, then the environment.
@@ -55,6 +56,10 @@ def _command(name: str) -> Callable[[Any], None]:
         from trainer.train_cross_encoder import train_cross_encoder
 
         return train_cross_encoder
+    if name == "merge":
+        from trainer.merge import merge
+
+        return merge
     from trainer.train_sft import train_sft
 
     return train_sft

@@ -62,6 +62,7 @@ def train_cross_encoder(settings: CrossEncoding) -> None:
     folder = RunFolder(settings.run)
     if not settings.dry_run:
         folder.open(settings.model_dump(mode="json"))
+        folder.check_leg(settings.leg)
     prepared = _prepare(settings)
     if settings.dry_run:
         say_plan(_plan(settings, prepared))

@@ -17,7 +17,7 @@ from trainer.causal_scorer import CausalScorer
 from trainer.completion_loss import SequenceCollator, completion_loss
 from trainer.dev_score import dev_score
 from trainer.leg_report import report_leg
-from trainer.lora_model import add_lora, load_base
+from trainer.lora_model import add_lora, load_base, load_lora
 from trainer.loss_plot import plot_loss
 from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
 from trainer.run_plan import Plan, make_plan, measure, say_plan
@@ -58,6 +58,7 @@ def train_sft(settings: Sft) -> None:
     folder = RunFolder(settings.run)
     if not settings.dry_run:
         folder.open(settings.model_dump(mode="json"))
+        folder.check_leg(settings.leg)
     prepared = _prepare(settings)
     if settings.dry_run:
         say_plan(_plan(settings, prepared))
@@ -74,14 +75,17 @@ def _prepare(settings: Sft) -> _Prepared:
     lengths = Lengths(settings.max_tokens, settings.passage_tokens)
     laid = list(sequences(records, segments, lengths, settings.verdict_weight))
     sequence = order([len(one.ids) for one in laid], passes=settings.epochs, batch=settings.batch, seed=settings.seed)
-    model = add_lora(
-        load_base(settings.base),
-        rank=settings.rank,
-        alpha=settings.alpha,
-        dropout=settings.dropout,
-        seed=settings.seed,
-    )
+    model = _model(settings)
     return _Prepared(records, [laid[index] for index in sequence], segments, model)
+
+
+def _model(settings: Sft) -> Any:
+    """The base with the adapter to train: a new one, or that of `--start`."""
+    base = load_base(settings.base)
+    if settings.start is not None:
+        torch.manual_seed(settings.seed)
+        return load_lora(base, settings.start, trainable=True)
+    return add_lora(base, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=settings.seed)
 
 
 def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:

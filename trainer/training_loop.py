@@ -70,11 +70,15 @@ class Leg(TrainerCallback):
         self._settings = settings
         self._begun = self._saved = time.monotonic()
         self._stop = False
+        self._handlers: dict[signal.Signals, Any] = {}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._begun = self._saved = time.monotonic()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._told)
+        self._handlers = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         now = time.monotonic()

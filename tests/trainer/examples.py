@@ -1,0 +1,53 @@
+"""Training examples with a rule that can be learned: the passage answers when it names the query's own thing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from contract.records import Difficulty, Group, Intent, NegativeType, Record
+
+THINGS = ("oak", "salt", "iron", "rice", "wool", "clay", "silk", "lead", "corn", "jade")
+VERBS = ("grows", "melts", "breaks", "dries", "rots", "shines")
+
+
+def records(count: int, *, traced: bool = True) -> Iterator[Record]:
+    """Half of them relevant; every third has an instruction."""
+    choose = random.Random(5)
+    for number in range(count):
+        thing, other = choose.sample(THINGS, 2)
+        relevant = number % 2 == 0
+        named = thing if relevant else other
+        verb = choose.choice(VERBS)
+        trace = f"The query asks about {thing}. The passage is about {named}."
+        yield Record(
+            id=f"test/q-{number}/{number}",
+            query=f"When {verb} {thing}?",
+            passage=f"Often {named} {verb} after {choose.randint(2, 9)} days. " + "It is so. " * choose.randint(0, 6),
+            instruction="Only passages on the same thing count." if number % 3 == 0 else None,
+            relevant=relevant,
+            trace=trace if traced else None,
+            source="test",
+            licence="CC0-1.0",
+            domain="materials" if number % 4 else "crafts",
+            difficulty=Difficulty.DIRECT,
+            negative_type=None if relevant else NegativeType.WRONG_ENTITY,
+            intent=Intent.DIRECT,
+        )
+
+
+def groups(count: int, negatives: int = 4) -> Iterator[Group]:
+    """One passage on the query's own thing, the others on other things."""
+    choose = random.Random(6)
+    for number in range(count):
+        thing, *others = choose.sample(THINGS, 1 + negatives)
+        verb = choose.choice(VERBS)
+        yield Group(
+            id=f"test/q-{number}/plain",
+            query=f"When {verb} {thing}?",
+            positive=f"Often {thing} {verb} after {choose.randint(2, 9)} days.",
+            negatives=tuple(f"Often {other} {verb} after {choose.randint(2, 9)} days." for other in others),
+            source="test",
+            licence="CC0-1.0",
+            domain="materials" if number % 4 else "crafts",
+        )

@@ -1,0 +1,123 @@
+"""`limrank-train merge`: an adapter goes into its base, and the result is checked before it gets its name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from contract.manifest import FILE_NAME as MANIFEST
+from contract.manifest import Manifest, manifest_from_json, tokenizer_sha256
+from contract.segments import Segments
+from trainer.causal_scorer import CausalScorer
+from trainer.dev_score import dev_score
+from trainer.errors import BadBase
+from trainer.lora_model import load_base, load_lora
+from trainer.model_card import Rounding, model_card, read_results
+from trainer.run_folder import save_whole
+from trainer.settings import Merge
+from trainer.sft_examples import load_segments
+
+# Merged and unmerged add the same numbers in another order; more than this in log-odds means another model.
+TOLERANCE = 1e-4
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+)
+_PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("How is the flu treated?", ("Rest and fluids help with influenza.", "The first railway opened in 1825.", "")),
+    ("what is a reranker", ("A reranker orders passages by relevance.", "Bread is baked from flour and water.")),
+    ("symptoms of gout", ("Gout causes sudden pain in a joint. " * 20, "Gout is treated with colchicine.")),
+)
+
+
+def merge(settings: Merge) -> None:
+    """Write the merged checkpoint to `settings.out`. Raises TrainError; nothing is left there when it does."""
+    manifest = _manifest(settings.adapter, settings.base)
+    segments = load_segments(settings.base)
+    results = read_results(settings.results)
+    unmerged = load_lora(load_base(settings.base), settings.adapter).eval()
+    before = _probe(unmerged, segments)
+    model = unmerged.merge_and_unload(safe_merge=True)
+    change = _largest(before, _probe(model, segments))
+    if change > TOLERANCE:
+        raise BadBase(
+            f"Merging {settings.adapter} changes log-odds by {change:.1e}, more than {TOLERANCE:.0e}; the adapter "
+            "cannot be merged into this base."
+        )
+    rounding = _round(model, segments, settings, before)
+    scores = {**manifest.scores, **{name: value["scores"] for name, value in results.items()}}
+    stated = replace(manifest, scores=scores)
+    card = model_card(stated, rounding, results, change)
+    save_whole(settings.out, lambda part: _write(part, model, settings.base, stated, card))
+    print(f"Merged into {settings.out}; log-odds changed by at most {change:.1e} (float32).")  # noqa: T201
+    if rounding.dtype != "float32":
+        print(f"In {rounding.dtype} they change by at most {rounding.change:.3f}{_shown(rounding)}.")  # noqa: T201
+
+
+def _manifest(adapter: Path, base: Path) -> Manifest:
+    """The adapter's manifest, which must be of the base's tokenizer. Raise BadBase."""
+    path = adapter / MANIFEST
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        manifest = manifest_from_json(data, str(path))
+    except (OSError, ValueError) as error:
+        raise BadBase(f"{path} cannot be read: {error}") from error
+    if data.get("fingerprint") != manifest.fingerprint:
+        raise BadBase(f"{path} was changed after it was made: its fingerprint does not fit; train or copy it again.")
+    try:
+        found = tokenizer_sha256(base)
+    except OSError as error:
+        raise BadBase(f"{base} has no tokenizer.json; correct --base.") from error
+    if found != manifest.tokenizer_sha256:
+        raise BadBase(
+            f"{adapter} was trained with another tokenizer ({manifest.tokenizer_sha256[:12]}...) than that of {base} "
+            f"({found[:12]}...); merge it into the base it was trained on, {manifest.base}."
+        )
+    return manifest
+
+
+def _probe(model: Any, segments: Segments) -> list[float]:
+    scorer = CausalScorer(model, segments)
+    return [odds for query, passages in _PROBES for odds in scorer.score(query, passages)]
+
+
+def _round(model: Any, segments: Segments, settings: Merge, before: Sequence[float]) -> Rounding:
+    """Bring the weights to the number format that is stored, and measure what that changes."""
+    exact = dev_score(CausalScorer(model, segments), settings)
+    if settings.dtype == "float32":
+        return Rounding(settings.dtype, 0.0, exact, exact)
+    model.to(_DTYPES[settings.dtype])
+    change = _largest(before, _probe(model, segments))
+    return Rounding(settings.dtype, change, exact, dev_score(CausalScorer(model, segments), settings))
+
+
+def _largest(before: Sequence[float], after: Sequence[float]) -> float:
+    return max(abs(one - two) for one, two in zip(before, after, strict=True))
+
+
+def _write(folder: Path, model: Any, base: Path, manifest: Manifest, card: str) -> None:
+    model.config.name_or_path = manifest.base
+    model.save_pretrained(folder)
+    for name in _TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    manifest.write(folder)
+
+
+def _shown(rounding: Rounding) -> str:
+    if rounding.exact is None or rounding.rounded is None:
+        return ""
+    return f", dev nDCG@10 from {rounding.exact['score']:.4f} to {rounding.rounded['score']:.4f}"
