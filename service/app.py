@@ -62,11 +62,12 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     engine.observe(encoding.add)
     tracer = Tracer(settings.otlp_endpoint, settings.trace_sample_ratio, installed_version())
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
-    reranker = Reranker(admission, capabilities, _defaults(settings, name, engine), RateLimiter(), metrics, encoding)
+    defaults = _defaults(settings, name, engine)
+    reranker = Reranker(admission, capabilities, defaults, RateLimiter(), metrics, encoding)
     router = build_router(
         reranker,
         models=_models(name, settings, capabilities.max_model_tokens),
-        info=lambda: _info(name, settings, engine, checkpoint),
+        info=lambda: _info(defaults, settings, engine, checkpoint),
         limits=WireLimits(
             model_names=(name, *settings.model_aliases),
             max_documents=settings.max_documents,
@@ -153,14 +154,14 @@ def _models(name: str, settings: Settings, max_model_tokens: int) -> Callable[[]
     return lambda: served
 
 
-def _info(name: str, settings: Settings, engine: Engine, checkpoint: Checkpoint | None) -> dict[str, Any]:
+def _info(defaults: Defaults, settings: Settings, engine: Engine, checkpoint: Checkpoint | None) -> dict[str, Any]:
     """What `/info` tells: enough to know what a score means and what a request may hold."""
     capabilities = engine.capabilities
     return {
         "version": installed_version(),
         "python": platform.python_version(),
         "model": {
-            "name": name,
+            "name": defaults.model,
             "revision": None if checkpoint is None else checkpoint.revision,
             **({} if checkpoint is None else checkpoint.manifest.to_json()),
         },
@@ -177,8 +178,8 @@ def _info(name: str, settings: Settings, engine: Engine, checkpoint: Checkpoint 
             "max_body_bytes": int(settings.max_body_bytes),
             "max_model_tokens": capabilities.max_model_tokens,
             "max_tokens_per_doc": settings.max_tokens_per_doc,
-            "default_reasoning_tokens": settings.reasoning_tokens,
-            "max_reasoning_tokens": settings.max_reasoning_tokens,
+            "default_reasoning_tokens": defaults.reasoning_tokens,
+            "max_reasoning_tokens": defaults.most_reasoning_tokens,
             "request_timeout_seconds": settings.request_timeout_seconds,
         },
     }

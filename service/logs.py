@@ -20,6 +20,7 @@ from typing import Any, TextIO
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _ATTRIBUTES_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_LEFT_OUT = _ATTRIBUTES_OF_EVERY_RECORD | {"color_message"}  # uvicorn's: the event once more, for terminals
 # Loggers that speak at the chosen level; all others (model libraries, HTTP clients) only from warnings on.
 _OURS = ("limrank", "service", "uvicorn")
 # asyncio logs what a task raised long after the request that began it.
@@ -75,7 +76,7 @@ def configure_logging(level: str, *, texts: bool = False, stream: TextIO | None 
 
 
 def _extra(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attributes.items() if name not in _ATTRIBUTES_OF_EVERY_RECORD}
+    return {name: value for name, value in attributes.items() if name not in _LEFT_OUT}
 
 
 def _described(error: BaseException, quotable: bool) -> str:

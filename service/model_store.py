@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from contract.manifest import public_format
@@ -38,8 +39,8 @@ def resolve(
         raise ModelStoreError(f"Model {model!r} does not come from the hub, so it has no revision {revision!r}.")
     if embedded:
         source = gguf or embedded_model.packaged_gguf()
-        folder = embedded_model.prepare(source, cache_dir or default_cache_dir(), adapters.get(model))
-        return open_checkpoint(folder, model)
+        held = embedded_model.prepare(source, cache_dir or default_cache_dir(), adapters.get(model))
+        return replace(open_checkpoint(held.path, model), held=held)
     if on_hub:
         folder = download(model, revision)
         return open_checkpoint(folder, model, revision=folder.name)

@@ -77,20 +77,29 @@ class PackedModel:
 
 
 def load_model(folder: Path, dtype: str) -> Any:
-    """The transformers model in `folder`, ready for `PackedModel`; `dtype`: see `resolve_dtype`. Runs no code of it."""
+    """The transformers model in `folder`, ready for `PackedModel`; `dtype`: see `resolve_dtype`. Runs no code of it.
+
+    Raise ModelStoreError for a model that transformers does not know.
+    """
     register()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # Its own handler writes plain lines; ours writes JSON.
     transformers_logging.disable_default_handler()
     transformers_logging.enable_propagation()
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=resolve_dtype(dtype, folder),
-        attn_implementation=IMPLEMENTATION,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=resolve_dtype(dtype, folder),
+            attn_implementation=IMPLEMENTATION,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except ValueError as error:
+        raise ModelStoreError(
+            f"transformers cannot load {folder}: models of type {', '.join(ARCHITECTURES)} are run here, and never "
+            "code that comes with a model; serve another model."
+        ) from error
     return model.eval().requires_grad_(False)
 
 

@@ -76,7 +76,7 @@ def _convert_after(start: int, gguf: Path, cache: Path) -> None:
 
 
 def _convert(gguf: Path, cache: Path) -> None:
-    os.write(1, f"folder {prepare(gguf, cache).name}\n".encode())  # in one piece, as several processes write
+    os.write(1, f"folder {prepare(gguf, cache).path.name}\n".encode())  # in one piece, as several processes write
 
 
 def _child(work: Callable[[], None]) -> int:

@@ -31,7 +31,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def reference(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare(tiny_gguf, tmp_path_factory.mktemp("cache"))
+    return prepare(tiny_gguf, tmp_path_factory.mktemp("cache")).path
 
 
 def test_wherever_a_conversion_is_killed_the_next_one_is_whole(
@@ -64,7 +64,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tiny_gguf: Path, tmp_pat
     assert "File too large" in message
     assert "LIMRANK_CACHE_DIR" in message
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
-    assert is_whole(prepare(tiny_gguf, tmp_path / "cache"))
+    assert is_whole(prepare(tiny_gguf, tmp_path / "cache").path)
 
 
 def test_a_cache_that_cannot_be_a_folder_is_one_sentence(tiny_gguf: Path, tmp_path: Path) -> None:
@@ -94,19 +94,19 @@ def change_one_byte(file: Path) -> None:
 def test_a_damaged_folder_is_made_again(
     tiny_gguf: Path, tmp_path: Path, reference: Path, name: str, damage: Damage
 ) -> None:
-    folder = prepare(tiny_gguf, tmp_path)
+    folder = prepare(tiny_gguf, tmp_path).path
     damage(folder / name)
     assert not is_whole(folder)
-    assert files(prepare(tiny_gguf, tmp_path)) == files(reference)
+    assert files(prepare(tiny_gguf, tmp_path).path) == files(reference)
     assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, f"{folder.name}.lock"]
 
 
 def test_a_whole_folder_is_not_touched_and_needs_no_lock(tiny_gguf: Path, tmp_path: Path) -> None:
-    folder = prepare(tiny_gguf, tmp_path)
+    folder = prepare(tiny_gguf, tmp_path).path
     (tmp_path / f"{folder.name}.lock").unlink()
     (folder / "note").write_text("put here by someone else")
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert prepare(tiny_gguf, tmp_path) == folder
+    assert prepare(tiny_gguf, tmp_path).path == folder
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert not (tmp_path / f"{folder.name}.lock").exists()
 
@@ -117,7 +117,8 @@ def test_files_are_readable_by_other_users(reference: Path) -> None:
 
 def test_other_weights_get_another_folder(tiny_gguf: Path, tmp_path: Path) -> None:
     write_tiny_gguf(tmp_path / "other.gguf", random_weights(seed=8))
-    assert prepare(tiny_gguf, tmp_path / "cache") != prepare(tmp_path / "other.gguf", tmp_path / "cache")
+    one, other = (prepare(gguf, tmp_path / "cache") for gguf in (tiny_gguf, tmp_path / "other.gguf"))
+    assert one.path != other.path
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:

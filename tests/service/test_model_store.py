@@ -18,6 +18,7 @@ from contract.prompt import LIMRANK
 from contract.verdict import VerdictTokens
 from service.embedded_model import default_name
 from service.model_store import Checkpoint, ModelStoreError, resolve
+from service.transformers_engine import TransformersEngine
 
 Damage = Callable[[Path], None]
 REPOSITORY = Path(__file__).parents[2]
@@ -211,3 +212,15 @@ def test_hub_models_come_from_the_local_cache_when_offline(tiny: Checkpoint, tmp
     assert "'someone/else' cannot be had from the hub: it is not in the local cache" in absent
     assert "'someone/reranker' at revision 'v2' cannot be had" in revision
     assert "'some--one/else' cannot be had from the hub" in invalid
+
+
+def test_code_that_comes_with_a_model_is_never_run(folder: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    for name in ("configuration", "modeling"):
+        (folder / f"{name}_own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    own = {"AutoConfig": "configuration_own.Own", "AutoModelForCausalLM": "modeling_own.Own"}
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "own", "auto_map": own}))
+    with pytest.raises(ModelStoreError, match=r"cannot load .*never code that comes with a model"):
+        TransformersEngine.load(resolve(str(folder)))
+    assert not ran.exists()
