@@ -63,7 +63,7 @@ class ObserveMiddleware:
         finally:
             outcome = _Outcome(scope, answer, time.perf_counter() - begun)
             self._count(outcome)
-            span.finish(outcome.span_name, outcome.span_attributes(), failed=outcome.status >= 500)
+            span.finish(outcome.span_name, outcome.span_attributes(), failed=outcome.failed)
             self._log(outcome, span, logging.DEBUG if probe else logging.INFO)
 
     def _count(self, outcome: _Outcome) -> None:
@@ -115,6 +115,11 @@ class _Outcome:
         self.error: ServiceError | None = self.state.get("error")
         self.stage = _stage(self.state.get("cancelled"))
         self.status = _status(answer, self.stage)
+
+    @property
+    def failed(self) -> bool:
+        """The service is to blame; 424 is what TEI's clients get for 500."""
+        return self.status >= 500 or self.status == 424
 
     @property
     def span_name(self) -> str:

@@ -90,13 +90,15 @@ def test_a_failure_of_ours_is_an_error_and_one_of_the_caller_s_is_not(tmp_path: 
         composition = guarded_service(tmp_path, ScriptedEngine(fail_always={"bread"}), otlp_endpoint=collector.url)
         with serving(composition.app) as url:
             httpx.post(f"{url}/v1/rerank", json=BODY, headers=WITH_KEY)
+            httpx.post(f"{url}/rerank", json={"query": "q", "texts": ["bread"]}, headers=WITH_KEY)
             httpx.post(f"{url}/v1/rerank", json={}, headers=WITH_KEY)
             httpx.post(f"{url}/v1/rerank", json=BODY)
             httpx.get(f"{url}/health/live")
-        spans = {attributes_of(list(span.attributes))["http.response.status_code"]: span for span in collector.wait(3)}
-        assert len(collector.spans) == 3
-    assert set(spans) == {400, 401, 500}
-    assert [spans[code].status.code == Status.STATUS_CODE_ERROR for code in (400, 401, 500)] == [False, False, True]
+        spans = {attributes_of(list(span.attributes))["http.response.status_code"]: span for span in collector.wait(4)}
+        assert len(collector.spans) == 4
+    assert set(spans) == {400, 401, 424, 500}
+    failed = {code for code, span in spans.items() if span.status.code == Status.STATUS_CODE_ERROR}
+    assert failed == {424, 500}, "424 is TEI's 500"
     assert attributes_of(list(spans[500].attributes))["error.type"] == "engine_failed"
     assert not any("private" in str(span) for span in spans.values())
 
