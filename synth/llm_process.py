@@ -17,6 +17,7 @@ from typing import Any
 
 from synth.endpoint_settings import Endpoint
 from synth.errors import EndpointFailed
+from synth.event_loop import new_event_loop
 from synth.llm import Finish, Message, NoReply, Question, Reply
 from synth.openai_llm import OpenAILLM
 
@@ -35,7 +36,8 @@ def reply_from_json(value: Mapping[str, Any]) -> Reply:
 def main() -> None:
     """Serve one endpoint until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the run decides when calls end
-    asyncio.run(_serve())
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve())
 
 
 async def _serve() -> None:

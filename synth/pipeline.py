@@ -17,6 +17,7 @@ from synth.corpus.method import CorpusRun
 from synth.cost import Budget
 from synth.endpoint_settings import Endpoint
 from synth.errors import Interrupted
+from synth.event_loop import new_event_loop
 from synth.limrank.method import LimrankRun
 from synth.llm import LLM
 from synth.llm_processes import LLMProcesses
@@ -46,7 +47,7 @@ def run(settings: RunSettings, out: TextIO) -> int:
         budget = Budget(settings.budget, folder.totals.cost)
         calls = Calls(folder, llms, budget)
         worker = _Worker(calls, budget, Progress(out, settings.report_seconds))
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             try:
                 for phase in synthesis.phases(Journalled(folder, settings.endpoints)):
                     runner.run(worker.work_through(phase))
