@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve test check format bench clean clients helm lock soak
+.PHONY: help serve test check format bench clean clients helm lock soak eval-mini
 
 help:           ## say what can be made
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +46,10 @@ lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a
 	  uv pip compile $$name.in --python-version 3.11 --generate-hashes --no-emit-package torch --no-header \
 	    --no-annotate --output-file $$name.lock; \
 	done
+
+eval-mini: $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=folder of medquad/ and dl19/, EVAL="--only direct"
+	@test -n "$(DATA)" || { echo 'Say where the data is: make eval-mini DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
+	$(BIN)/python -m trainer.evaluate mini --data $(DATA) --out $(or $(OUT),out/eval-mini) $(EVAL)
 
 soak: $(VENV)/.dev  ## long runs that are not part of the tests: a synthesis killed and resumed twenty times
 	LIMRANK_TEST_KILLS=20 $(BIN)/python -m pytest tests/synth/test_resume.py
