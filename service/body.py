@@ -24,18 +24,19 @@ async def read_body(
 ) -> tuple[bytes, float]:
     """The whole body and the `time.monotonic()` instant of its last byte.
 
-    `take` is told the size of each piece before it is kept, and may refuse it by raising. The content type is not
-    looked at (curl's default is a form's): what parses as JSON is taken for it.
+    `take` is told of bytes before they are kept, with the first one of all that are announced, and may refuse them by
+    raising. The content type is not looked at (curl's default is a form's): what parses as JSON is taken for it.
     Raises UnsupportedMedia for a compressed body, BodyTooLarge past `limit` bytes (by Content-Length before a byte is
     read, else while reading), BodyTooSlow after `seconds`, ClientLeft when the connection closes halfway.
     """
     _check_encoding(headers)
-    declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared[:20]) > limit:
+    length = headers.get("content-length", "")
+    announced = int(length[:20]) if length.isdigit() else 0
+    if announced > limit:
         raise _too_large(limit)
     try:
         async with asyncio.timeout(seconds):
-            content = await _join(receive, limit, take)
+            content = await _join(receive, limit, announced, take)
     except TimeoutError:
         raise BodyTooSlow(f"The request body did not arrive within {seconds:g} seconds; send it faster.") from None
     return content, time.monotonic()
@@ -73,9 +74,9 @@ def _check_encoding(headers: Headers) -> None:
         raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not supported; send the body uncompressed.")
 
 
-async def _join(receive: Receive, limit: int, take: Callable[[int], None]) -> bytes:
+async def _join(receive: Receive, limit: int, announced: int, take: Callable[[int], None]) -> bytes:
     chunks: list[bytes] = []
-    size = 0
+    size = taken = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -84,7 +85,10 @@ async def _join(receive: Receive, limit: int, take: Callable[[int], None]) -> by
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
-        take(len(chunk))
+        if size > taken:
+            wanted = max(size, announced)
+            take(wanted - taken)
+            taken = wanted
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)

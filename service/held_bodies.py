@@ -13,8 +13,8 @@ _RETRY_AFTER_SECONDS = 2.0
 class HeldBodies:
     """Counts the bytes of all bodies, each from its first byte to its answer, up to `limit`. Runs on one event loop.
 
-    Bytes count when they arrive, not when a header announces them: else callers who announce much and send nothing
-    would shut out those who send.
+    What is announced counts from the first byte on (`body.read_body` sees to that): were it counted piece by piece,
+    many bodies that come together would fill the room half read, and none would be answered.
     """
 
     def __init__(self, limit: int) -> None:

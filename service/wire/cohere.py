@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from service.engine import Mode
 from service.errors import ServiceError
 from service.ranking import Ranked, Ranking, RerankCall
-from service.wire.documents import echo, passage
+from service.wire.documents import check_echo, echo, passage
 from service.wire.fields import Count, Documents, NonBlank, PositiveCount, WireBody, read_fields, results_wanted
 
 _LAST_PRIORITY = 2
@@ -120,7 +120,7 @@ def _call(body: CohereBody) -> RerankCall:
     return RerankCall(
         query=body.query,
         passages=_passages(body.documents, body.rank_fields),
-        documents=tuple(body.documents) if body.return_documents else (),
+        documents=_returned(body.documents) if body.return_documents else (),
         model=body.model,
         top_n=results_wanted(body.top_n, body.top_k),
         mode=None if body.mode is None else Mode(body.mode),
@@ -138,6 +138,12 @@ def _passages(documents: Sequence[str | dict[str, Any]], rank_fields: list[str] 
         document if isinstance(document, str) else passage(document, rank_fields, f"documents[{index}]")
         for index, document in enumerate(documents)
     )
+
+
+def _returned(documents: Sequence[str | dict[str, Any]]) -> tuple[str | dict[str, Any], ...]:
+    for index, document in enumerate(documents):
+        check_echo(document, f"documents[{index}]")
+    return tuple(documents)
 
 
 def _usage(ranking: Ranking) -> dict[str, int]:

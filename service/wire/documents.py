@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from service.body import json_kind
 from service.errors import BadRequest
-
-# The answer's JSON writer stops at 254 levels; no document of a retrieval system comes near this.
-_DEEPEST_DOCUMENT = 100
 
 
 def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: str) -> str:
@@ -18,7 +17,6 @@ def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: 
     Without `rank_fields`, or with one, the value itself: `text`, or that key's. With several, a line `key: value` for
     each that the document has, in the order of `rank_fields`, as in Cohere's YAML documents. null = absent.
     """
-    _check_depth(document, field)
     text = document.get("text")
     if text is not None and not isinstance(text, str):
         raise BadRequest(f"{field}.text must be a string, got {json_kind(text)}.", field=f"{field}.text")
@@ -34,6 +32,17 @@ def echo(document: str | dict[str, Any], scored: str) -> dict[str, Any]:
     if isinstance(document, str):
         return {"text": document}
     return document if document.get("text") is not None else {**document, "text": scored}
+
+
+def check_echo(document: str | dict[str, Any], field: str) -> None:
+    """Raise BadRequest when results could not carry `document`: the JSON writer stops at 254 levels."""
+    try:
+        orjson.dumps([[[document]]])  # where it will stand: in an object, of a list, of an object
+    except orjson.JSONEncodeError:
+        raise BadRequest(
+            f"{field} is nested deeper than an answer can be; send it flatter, or without return_documents.",
+            field=field,
+        ) from None
 
 
 def _ranked_fields(document: dict[str, Any], rank_fields: Sequence[str], field: str) -> str:
@@ -54,17 +63,3 @@ def _scalar(value: object, field: str) -> str:
     raise BadRequest(
         f"{field} must be a string, a number or a boolean to be ranked on, got {json_kind(value)}.", field=field
     )
-
-
-def _check_depth(document: dict[str, Any], field: str) -> None:
-    level: list[Any] = [document]
-    for _ in range(_DEEPEST_DOCUMENT):
-        level = [
-            value
-            for container in level
-            for value in (container.values() if isinstance(container, dict) else container)
-            if isinstance(value, dict | list)
-        ]
-        if not level:
-            return
-    raise BadRequest(f"{field} is nested deeper than {_DEEPEST_DOCUMENT} levels.", field=field)

@@ -235,6 +235,7 @@ def _object_documents() -> Iterator[Case]:
     for _ in range(150):
         nested = {"a": [nested]}
     deep = {"text": "a", "metadata": nested}
+    yield Case("a document 300 deep that is not sent back", 200, of(deep), results=1)
     yield Case("a document 300 deep", 400, of(deep, return_documents=True), ("nested deeper",), "documents[0]")
     yield Case("an unknown field 300 deep", 200, of("a", unknown=nested), results=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -86,15 +87,38 @@ def test_a_call_beyond_what_is_held_is_told_to_come_again(client: httpx.Client, 
     assert held(client) == 0
 
 
-def test_a_length_that_is_announced_and_not_sent_takes_no_room(client: httpx.Client) -> None:
+def test_many_large_bodies_at_once_are_answered_as_far_as_there_is_room() -> None:
+    """Those that fit are read whole and answered, the others told at once; counted piece by piece all would fail."""
+    body = json.dumps({"query": "q", "documents": ["a" * 1000 * KIB]}).encode()
+    with (
+        open_service(max_body_bytes=1024 * KIB, max_held_bytes=3 * 1024 * KIB) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+        ThreadPoolExecutor(12) as callers,
+    ):
+        statuses = list(callers.map(lambda _: client.post("/rerank", content=body).status_code, range(24)))
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 3
+
+
+def test_a_length_that_is_announced_takes_its_room_with_the_first_byte(client: httpx.Client) -> None:
     address = urlsplit(str(client.base_url))
     head = f"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: {100 * KIB}\r\n\r\n".encode()
     with ExitStack() as connections:
         for _ in range(10):
             idle = connections.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
-            idle.sendall(head + b"[")
-        wait_until(lambda: held(client) == 10)
+            idle.sendall(head)
         assert client.post("/rerank", content=LARGE).status_code == 200
+        assert held(client) == 0
+        idle.sendall(b"[")
+        wait_until(lambda: held(client) == 100 * KIB)
+        assert client.post("/rerank", content=LARGE).status_code == 503
+    wait_until(lambda: held(client) == 0)
+
+
+def test_a_body_of_unannounced_length_takes_room_as_it_comes(client: httpx.Client) -> None:
+    answer = client.post("/rerank", content=(LARGE[start : start + KIB] for start in range(0, len(LARGE), KIB)))
+    assert answer.status_code == 200
+    assert held(client) == 0
 
 
 def test_a_body_that_does_not_arrive_in_time_is_408() -> None:
