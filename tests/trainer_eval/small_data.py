@@ -140,8 +140,8 @@ def followir_folder(folder: Path) -> Path:
     parquet(root / "instruction" / "instruction-00000-of-00001.parquet", rows)
     judged = [("310-og", "bread-1", 1), ("310-og", "bread-2", 1), ("310-changed", "bread-1", 1)]
     judged.append(("310-changed", "bread-2", 0))
-    rows = [{"query-id": query, "corpus-id": name, "score": float(grade)} for query, name, grade in judged]
-    parquet(root / "data" / "default-00000-of-00001.parquet", rows)
+    grades = [{"query-id": query, "corpus-id": name, "score": float(grade)} for query, name, grade in judged]
+    parquet(root / "data" / "default-00000-of-00001.parquet", grades)
     ranked = [{"query-id": query, "corpus-ids": ["bread-2", "tea-1", "bread-1", "bike-1"]} for query in both]
     parquet(root / "top_ranked" / "top_ranked-00000-of-00001.parquet", ranked)
     changed = [{"query-id": "310", "corpus-ids": ["bread-2"]}]

@@ -203,8 +203,8 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_stopped_goes_on_where_it_was(by: signal.Signals, tmp_path: Path) -> None:
     folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
-    slow = {"LIMRANK_TEST_SECONDS_PER_DOCUMENT": "0.03"}
-    with server("tests.service.scripted_server", free_port(), tmp_path, "--drain-delay", "0", **slow) as running:
+    arguments = ("tests.service.scripted_server", free_port(), tmp_path, "--drain-delay", "0")
+    with server(*arguments, LIMRANK_TEST_SECONDS_PER_DOCUMENT="0.03") as running:
         words = ["run", "medquad", *flags(data=folder, url=running.url, out=out, documents_per_call=2, concurrency=1)]
         process = subprocess.Popen(
             [sys.executable, "-m", "trainer.evaluate", *words],

