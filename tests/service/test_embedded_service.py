@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.processes import ServerProcess
+from tests.processes import ROOT, ServerProcess
 from tests.service import bad_input
 from tests.service.bad_input_cases import cases
 from tests.service.embedded_server import embedded_server
@@ -106,6 +107,25 @@ def test_a_reasoning_deadline_yields_a_verdict_for_every_document(running: Serve
     late = any(result["reasoning"]["status"] == "deadline" for result in results)
     assert late or took < 6, "traces that were not cut ended by themselves before the deadline"
     assert took < 6 + 4, "the deadline, one engine step, and what a busy machine adds"
+
+
+def test_the_readme_shows_what_this_model_answers(running: ServerProcess) -> None:
+    """Its first answers are those of its first curl, so they change whenever the model that ships does."""
+    page = (ROOT / "README.md").read_text()
+    body = json.loads(page.split("/rerank -d '")[1].split("'")[0])
+    direct, reasoned = (json.loads(block.split("```")[0]) for block in page.split("```json\n")[1:3])
+    found = answer(running, "/rerank", **body)
+    assert [r["index"] for r in found["results"]] == [r["index"] for r in direct["results"]]
+    assert relevances(found["results"]) == pytest.approx(relevances(direct["results"]), abs=1e-4)
+    assert (found["model"], found["usage"]["total_tokens"]) == (direct["model"], direct["usage"]["total_tokens"])
+    options = json.loads("{" + page.split("The same with `")[1].split("`")[0] + "}")
+    traced = answer(running, "/rerank", **body, **options)["results"]
+    assert [(r["index"], r["reasoning"]) for r in traced] == [(r["index"], r["reasoning"]) for r in reasoned]
+    assert relevances(traced) == pytest.approx(relevances(reasoned), abs=1e-4)
+
+
+def relevances(results: list[dict[str, Any]]) -> list[float]:
+    return [result["relevance_score"] for result in results]
 
 
 def test_instructions_reach_the_model(running: ServerProcess) -> None:
