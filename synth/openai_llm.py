@@ -56,14 +56,14 @@ class OpenAILLM:
                 reply = await self._send(question, way)
             except openai.APIStatusError as error:
                 if error.status_code not in QUESTION_AT_FAULT:
-                    raise _failure(self._endpoint, error) from None
+                    raise self._failure(error) from None
                 refused = error
             except openai.APIError as error:
-                raise _failure(self._endpoint, error) from None
+                raise self._failure(error) from None
             else:
                 self._ways = (way,)
                 return reply
-        raise NoReply(f"bad_request: {_words(refused)}", refused.response.text, final=True)
+        raise NoReply(f"bad_request: {self._words(refused)}", self._without_key(refused.response.text), final=True)
 
     async def close(self) -> None:
         await self._client.close()
@@ -86,6 +86,41 @@ class OpenAILLM:
         if self._requests:
             await self._requests.take(1)
 
+    def _failure(self, error: openai.APIError) -> NoReply | EndpointFailed:
+        """What an error of the client means, after its retries."""
+        endpoint = self._endpoint
+        if isinstance(error, openai.APITimeoutError) and not _refused(error):
+            return NoReply(f"timeout: no reply in {endpoint.timeout:g} s", "", final=False)
+        if isinstance(error, openai.APIConnectionError):
+            cause = error.__cause__ or error
+            return EndpointFailed(
+                f"{endpoint.base_url} cannot be reached ({cause}); check the address and that its server runs."
+            )
+        if not isinstance(error, openai.APIStatusError):
+            return EndpointFailed(f"{endpoint.base_url} does not speak the protocol: {error}")
+        words = self._words(error)
+        said = {
+            401: f"refused the key in '{endpoint.key_variable}'",
+            403: f"refused the key in '{endpoint.key_variable}'",
+            404: f"has no model '{endpoint.model}' or no chat",
+            405: f"has no model '{endpoint.model}' or no chat",
+            402: "has no credit left",
+        }.get(402 if error.code == "insufficient_quota" else error.status_code)
+        if said:
+            return EndpointFailed(f"{endpoint.base_url} {said} ({error.status_code}): {words}")
+        return NoReply(f"http_{error.status_code}: {words}", self._without_key(error.response.text), final=False)
+
+    def _words(self, error: openai.APIStatusError) -> str:
+        body: object = error.body
+        said = body.get("message") if isinstance(body, Mapping) else None
+        text: Any = said or error.response.text or "no words"
+        return " ".join(self._without_key(str(text)).split())[:SHOWN]
+
+    def _without_key(self, text: str) -> str:
+        """An endpoint's words, which may repeat the key it was sent, as they may be shown and kept."""
+        key = self._client.api_key
+        return text.replace(key, "(the key)") if self._endpoint.key_variable else text
+
 
 def check_key(endpoint: Endpoint) -> str:
     """The endpoint's key from the environment; raises `BadSettings` where it should have one and has not."""
@@ -100,30 +135,6 @@ def check_key(endpoint: Endpoint) -> str:
     return key
 
 
-def _failure(endpoint: Endpoint, error: openai.APIError) -> NoReply | EndpointFailed:
-    """What an error of the client means, after its retries."""
-    if isinstance(error, openai.APITimeoutError) and not _refused(error):
-        return NoReply(f"timeout: no reply in {endpoint.timeout:g} s", "", final=False)
-    if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__ or error
-        return EndpointFailed(
-            f"{endpoint.base_url} cannot be reached ({cause}); check the address and that its server runs."
-        )
-    if not isinstance(error, openai.APIStatusError):
-        return EndpointFailed(f"{endpoint.base_url} does not speak the protocol: {error}")
-    words = _words(error)
-    said = {
-        401: f"refused the key in '{endpoint.key_variable}'",
-        403: f"refused the key in '{endpoint.key_variable}'",
-        404: f"has no model '{endpoint.model}' or no chat",
-        405: f"has no model '{endpoint.model}' or no chat",
-        402: "has no credit left",
-    }.get(402 if error.code == "insufficient_quota" else error.status_code)
-    if said:
-        return EndpointFailed(f"{endpoint.base_url} {said} ({error.status_code}): {words}")
-    return NoReply(f"http_{error.status_code}: {words}", error.response.text, final=False)
-
-
 def _refused(error: BaseException | None) -> bool:
     """Whether a failed connection is behind `error`: the aiohttp transport calls that a timeout too."""
     while error is not None:
@@ -131,10 +142,3 @@ def _refused(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _words(error: openai.APIStatusError) -> str:
-    body: object = error.body
-    said = body.get("message") if isinstance(body, Mapping) else None
-    text: Any = said or error.response.text or "no words"
-    return " ".join(str(text).split())[:SHOWN]

@@ -32,16 +32,22 @@ def scratch(folder: Path | None = None) -> Iterator[sqlite3.Connection]:
             for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-16384", "temp_store=FILE"):
                 connection.execute(f"PRAGMA {pragma}")
             connection.execute("BEGIN")
-            yield connection
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, SQLITE_IOERR):
-                raise DiskFull(
-                    f"{place}: the disk takes no more while rows are being sorted ({error}); free space or choose "
-                    f"another folder for temporary files (TMPDIR), and run again."
-                ) from None
-            raise
+            remedy = "the output" if folder is not None else "temporary files (TMPDIR)"
+            with full_database_is_a_sentence(f"{place}: the disk takes no more while rows are being sorted", remedy):
+                yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def full_database_is_a_sentence(what: str, remedy: str) -> Iterator[None]:
+    """Turn what SQLite says of a full disk into `DiskFull`: `what` happened, and for what to choose another folder."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, SQLITE_IOERR):
+            raise
+        raise DiskFull(f"{what} ({error}); free space or choose another folder for {remedy}, and run again.") from None
 
 
 def digest(*parts: str) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from synth.corpus.inputs import Numbered
 from synth.errors import BadInput
+from synth.scratch import full_database_is_a_sentence
 
 SCHEMA = "CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passage TEXT NOT NULL)"
 
@@ -59,8 +60,9 @@ def build_documents(path: Path, corpus: Path, documents: Iterable[Numbered]) -> 
     part.unlink(missing_ok=True)
     database = sqlite3.connect(part)
     try:
-        with database:
-            database.execute("PRAGMA synchronous = OFF")
+        with full_database_is_a_sentence(f"{path}: the disk takes no more documents", "the run"), database:
+            for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # until it is whole it has another name
+                database.execute(f"PRAGMA {pragma}")
             database.execute(SCHEMA)
             for number, (row, document_id, passage) in enumerate(documents):
                 try:

@@ -55,11 +55,13 @@ def _line_rows(path: Path) -> Iterator[Row]:
 def _line_row(number: int, raw: bytes) -> Row:
     text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
     try:
-        return _row(number, text, json.loads(raw.decode("utf-8")))
+        return _row(number, text, json.loads(raw.decode("utf-8").rstrip("\r\n")))
     except UnicodeDecodeError as error:
         return Row(number, text, None, f"not UTF-8 at byte {error.start} of the line.")
     except json.JSONDecodeError as error:
-        return Row(number, text, None, f"not one JSON object ({error.msg} at column {error.colno}).")
+        return Row(
+            number, text, None, f"not one JSON object ({error.msg.removesuffix(' at')} at column {error.colno})."
+        )
     except RecursionError:
         return Row(number, text, None, "nested too deeply to be a row.")
 

@@ -26,7 +26,7 @@ from synth.pipeline import examples, run
 from synth.run_settings import RunSettings
 from synth.stage import Row, Stage, Value
 from tests.synth.endpoint import Fault, ScriptedEndpoint
-from tests.synth.examples import beir_folder
+from tests.synth.examples import beir_folder, on_a_full_disk
 from tests.synth.runs import corpus_knobs
 
 NUMBERS = st.lists(st.integers(0, 30), unique=True, max_size=8)
@@ -164,6 +164,21 @@ def test_queries_with_the_same_text_are_judged_once_and_surplus_ones_are_left_ou
         judged = endpoint.counts.requests - 10
     assert judged <= 7
     assert {found.query for found in examples(knobs["run"])} <= {"the same rose"}
+
+
+def test_a_full_disk_leaves_no_half_a_store(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from synth.corpus.documents import build_documents\n"
+        "from synth.errors import DiskFull\n"
+        f"rows = ((n, f'd{{n}}', 'text ' * 300) for n in range(1000))\n"
+        f"try: build_documents(Path({str(tmp_path / 'documents.sqlite')!r}), Path('corpus.jsonl'), rows)\n"
+        "except DiskFull as error: print(error)"
+    )
+    done = on_a_full_disk(code, 100_000)
+    assert done.returncode == 0, done.stderr
+    assert "documents.sqlite: the disk takes no more documents (" in done.stdout
+    assert "choose another folder for the run" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def garden(folder: Path) -> Path:

@@ -40,10 +40,12 @@ def test_an_array_gives_its_rows_however_it_is_read(rows: list[Any], space: str,
 
 def test_bad_lines_are_rows_with_a_sentence_and_do_not_stop_the_others(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[1]\n"\xff"\n{"a": 2}')
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[1]\n"\xff"\n{"a": "cut\n{"a": 2}')
     rows = list(read_rows(path))
-    assert [(row.number, row.value) for row in rows] == [(1, {"a": 1}), (3, None), (4, None), (5, None), (6, {"a": 2})]
+    assert [row.number for row in rows] == [1, 3, 4, 5, 6, 7]
+    assert [row.value for row in rows] == [{"a": 1}, None, None, None, None, {"a": 2}]
     assert "not one JSON object" in rows[1].problem
+    assert rows[4].problem == "not one JSON object (Unterminated string starting at column 7)."
     assert rows[1].raw == '{"a": '
     assert "a JSON list" in rows[2].problem
     assert "not UTF-8 at byte 1" in rows[3].problem

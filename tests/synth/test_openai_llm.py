@@ -82,6 +82,20 @@ def test_the_key_comes_from_the_named_variable(monkeypatch: pytest.MonkeyPatch) 
             ask(endpoint.url, key_variable="MY_KEY", processes=processes)
 
 
+@pytest.mark.parametrize("status", [401, 400, 500])
+def test_an_endpoint_that_repeats_the_key_does_not_get_it_shown_or_kept(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "secret-7")
+    said = Fault(status, '{"error": {"message": "no: secret-7 is wrong"}}', headers=SOON)
+    with (
+        ScriptedEndpoint(script=lambda *_: said) as endpoint,
+        pytest.raises((EndpointFailed, NoReply), match=r"no: \(the key\) is wrong") as caught,
+    ):
+        ask(endpoint.url, key_variable="MY_KEY", retries=0)
+    assert "secret-7" not in str(caught.value) + getattr(caught.value, "raw", "")
+
+
 @pytest.mark.parametrize(
     "fault",
     [
