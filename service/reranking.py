@@ -30,9 +30,9 @@ class WireLimits:
     """
 
     model_names: tuple[str, ...]
-    max_documents: int = 10_000
-    max_body_bytes: int = 16 * 1024 * 1024
-    body_seconds: float = 60.0
+    max_documents: int
+    max_body_bytes: int
+    body_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
