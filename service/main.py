@@ -16,7 +16,7 @@ from service import model_store
 from service.app import Composition, create_app
 from service.checkpoint import ModelStoreError
 from service.command_line import SettingsError
-from service.engines import build_engine
+from service.engines import build_engine, engine_series
 from service.errors import ServiceError
 from service.keys import KeyFile, KeyFileError
 from service.logs import configure_logging
@@ -46,7 +46,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         sockets = _bind_all(settings)
         _check_keys(settings)
         checkpoint = model_store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
-        composition = create_app(settings, build_engine(settings, checkpoint), checkpoint)
+        engine = build_engine(settings, checkpoint)
+        composition = create_app(settings, engine, checkpoint)
+        for registry, prefix in engine_series(engine):
+            composition.metrics.include_engine(registry, prefix)
     except (SettingsError, ModelStoreError, KeyFileError, _CannotListenError) as error:
         return _cannot_start(str(error))
     try:

@@ -7,6 +7,7 @@ A class below is a section of the help. To add knobs (an engine's, say), add a s
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,9 +27,20 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _object(value: Any) -> Any:
+    """An object in a flag or an environment value is written as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'is not JSON ({error}); write it like {{"enforce_eager": true}}') from error
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
+Arguments = Annotated[dict[str, Any], BeforeValidator(_object)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -73,6 +85,32 @@ class Model(_Section):
         default="auto", description="number format of the weights"
     )
     threads: Count | None = Field(default=None, description="CPU threads of the model; default: one per core")
+
+
+class Vllm(_Section):
+    """the vLLM engine"""
+
+    tensor_parallel_size: Count = Field(default=1, description="GPUs that share one copy of the model")
+    data_parallel_size: Count = Field(default=1, description="copies of the model")
+    quantization: str | None = Field(
+        default=None, min_length=1, description="quantise the weights, such as fp8; scores move: measure them first"
+    )
+    gpu_memory_utilization: float = Field(
+        default=0.9, gt=0, le=1, description="share of a GPU's memory for weights and cache"
+    )
+    max_model_len: int | None = Field(
+        default=None, ge=64, description="longest prompt with its trace, in tokens; default: the model's own"
+    )
+    max_num_batched_tokens: Count = Field(
+        default=8192, description="most tokens of one step: more is faster, fewer answers small calls sooner"
+    )
+    max_num_seqs: Count = Field(default=256, description="most documents in one copy of the model at a time")
+    stuck_after: Seconds = Field(
+        default=60, description="exit when the engine has work and computes nothing for so many seconds"
+    )
+    vllm_args: Arguments | None = Field(
+        default=None, description="vLLM's further engine arguments, as a JSON object: its names, with underscores"
+    )
 
 
 class Scoring(_Section):
@@ -148,7 +186,7 @@ class Observing(_Section):
     )
 
 
-class Settings(Listening, Model, Scoring, Limits, Stopping, Access, Observing):
+class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observing):
     """All knobs. Raises pydantic's ValidationError for values that are wrong or contradict each other."""
 
     @model_validator(mode="after")

