@@ -23,12 +23,10 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
 
     Raise ModelStoreError with a sentence when this checkpoint and this engine do not go together.
     """
+    if checkpoint.manifest.kind == "cross-encoder":
+        return _cross_encoder(settings, checkpoint)
     if settings.engine == "cross-encoder":
-        raise ModelStoreError(f"The engine {settings.engine!r} is not part of this version; use transformers.")
-    if checkpoint.manifest.kind != "causal":
-        raise ModelStoreError(
-            f"{checkpoint.name} is a {checkpoint.manifest.kind}; this version serves causal models only."
-        )
+        raise ModelStoreError(f"{checkpoint.name} is a causal model and no cross-encoder; leave the engine at auto.")
     name = _automatic() if settings.engine == "auto" else settings.engine
     return _vllm(settings, checkpoint) if name == "vllm" else _transformers(settings, checkpoint)
 
@@ -49,6 +47,16 @@ def _automatic() -> str:
         _log.warning("gpu_unused", extra={"reason": f"a GPU is visible, but {_NO_VLLM}; transformers runs on the CPU"})
         return "transformers"
     return "vllm"
+
+
+def _cross_encoder(settings: Settings, checkpoint: Checkpoint) -> Engine:
+    if settings.engine not in ("auto", "cross-encoder"):
+        raise ModelStoreError(
+            f"{checkpoint.name} is a cross-encoder, which the engine {settings.engine} cannot run; leave it at auto."
+        )
+    from service.cross_encoder_engine import CrossEncoderEngine
+
+    return CrossEncoderEngine.load(checkpoint, dtype=settings.dtype, threads=settings.threads)
 
 
 def _transformers(settings: Settings, checkpoint: Checkpoint) -> Engine:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from contract.manifest import public_format
-from service import embedded_model
+from service import embedded_cross_encoder, embedded_model
 from service.cache_folder import default_cache_dir
 from service.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
 from service.hub import download
@@ -33,18 +33,22 @@ def resolve(
     """
     model = model or embedded_model.default_name(weights)
     adapters = embedded_model.adapters(weights)
-    embedded = model == embedded_model.BASE_NAME or model in adapters
+    encoders = embedded_cross_encoder.cross_encoders(weights)
+    embedded = model == embedded_model.BASE_NAME or model in adapters or model in encoders
     on_hub = not embedded and not Path(model).expanduser().exists() and _HUB_ID.fullmatch(model) is not None
     if revision is not None and not on_hub:
         raise ModelStoreError(f"Model {model!r} does not come from the hub, so it has no revision {revision!r}.")
     if embedded:
-        source = gguf or embedded_model.packaged_gguf()
-        held = embedded_model.prepare(source, cache_dir or default_cache_dir(), adapters.get(model))
+        cache = cache_dir or default_cache_dir()
+        if model in encoders:
+            held = embedded_cross_encoder.prepare(embedded_cross_encoder.packaged_encoder(), cache, encoders[model])
+        else:
+            held = embedded_model.prepare(gguf or embedded_model.packaged_gguf(), cache, adapters.get(model))
         return replace(open_checkpoint(held.path, model), held=held)
     if on_hub:
         folder = download(model, revision)
         return open_checkpoint(folder, model, revision=folder.name)
-    return _local(model, sorted({embedded_model.BASE_NAME, *adapters}))
+    return _local(model, sorted({embedded_model.BASE_NAME, *adapters, *encoders}))
 
 
 def _local(model: str, embedded: list[str]) -> Checkpoint:
