@@ -16,8 +16,11 @@ from trainer.errors import BadBase, BadData
 from trainer.training_groups import Row
 
 
-def load_encoder(base: Path, *, seed: int, train_embeddings: bool) -> CrossEncoder:
-    """The base with one new output. Raise BadBase where the folder is no encoder that can be read."""
+def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: float | None = None) -> CrossEncoder:
+    """The base with one output: a new one, or its own where it is a cross-encoder already.
+
+    `dropout` None: that of the base. Raise BadBase where the folder is no encoder that can be read.
+    """
     if not (base / "config.json").is_file():
         raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
     torch.manual_seed(seed)
@@ -25,6 +28,10 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool) -> CrossEncod
         model = CrossEncoder(str(base), num_labels=1, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadBase(f"{base} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
+    if dropout is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
     if not train_embeddings:
         network(model).base_model.embeddings.requires_grad_(False)
     return model

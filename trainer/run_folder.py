@@ -25,7 +25,17 @@ from trainer.errors import BadRunFolder
 COMPLETE = "complete.json"
 # What may differ between the legs of one run: where it stops and how it reports.
 _FREE = frozenset(
-    {"run", "config", "leg", "leg_minutes", "checkpoint_minutes", "checkpoint_steps", "log_steps", "dry_run"}
+    {
+        "run",
+        "config",
+        "leg",
+        "leg_minutes",
+        "checkpoint_minutes",
+        "checkpoint_steps",
+        "log_steps",
+        "dry_run",
+        "measure_seconds",
+    }
     | {"dev", "dev_candidates", "dev_queries", "dev_depth", "device_batch", "precision"}
 )
 
@@ -39,16 +49,26 @@ class RunFolder:
         self.log = path / "log.jsonl"
         self.legs = path / "legs.jsonl"
 
+    def check(self, settings: Mapping[str, Any], leg: int | None) -> None:
+        """Raise BadRunFolder when what stands here was begun with other `settings`, is complete, or when `leg` is not
+        the one that comes next."""
+        path = self.path / "settings.json"
+        if path.exists():
+            _check_same(path, json.loads(path.read_text(encoding="utf-8")), _bound(settings))
+        legs = self.ended_legs()
+        if legs and legs[-1]["ended"] == "finished":
+            raise BadRunFolder(f"{self.path} is complete after {len(legs)} legs; name another run folder.")
+        if leg is not None and leg != len(legs) + 1:
+            raise BadRunFolder(
+                f"{self.path} has {len(legs)} finished legs, so leg {len(legs) + 1} comes next, not {leg}."
+            )
+
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, or check that what stands there was begun with the same `settings`."""
+        """Make the folder where it is not there yet, and write down what the run is begun with."""
         with writing(self.path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            path = self.path / "settings.json"
-            stated = {name: value for name, value in settings.items() if name not in _FREE}
-            if path.exists():
-                _check_same(path, json.loads(path.read_text(encoding="utf-8")), stated)
-            else:
-                _write_json(path, stated)
+            if not (self.path / "settings.json").exists():
+                _write_json(self.path / "settings.json", _bound(settings))
 
     def last_checkpoint(self) -> Path | None:
         """The newest complete checkpoint. One that a kill left half written is taken away."""
@@ -65,16 +85,6 @@ class RunFolder:
         if not self.legs.exists():
             return []
         return [json.loads(line) for line in self.legs.read_text(encoding="utf-8").splitlines()]
-
-    def check_leg(self, number: int | None) -> None:
-        """Raise BadRunFolder when the run is complete, or when leg `number` is not the one that comes next."""
-        legs = self.ended_legs()
-        if legs and legs[-1]["ended"] == "finished":
-            raise BadRunFolder(f"{self.path} is complete after {len(legs)} legs; name another run folder.")
-        if number is not None and number != len(legs) + 1:
-            raise BadRunFolder(
-                f"{self.path} has {len(legs)} finished legs, so leg {len(legs) + 1} comes next, not {number}."
-            )
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
         with writing(path), path.open("a", encoding="utf-8") as file:
@@ -128,6 +138,10 @@ def writing(path: Path) -> Iterator[None]:
         if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
             raise
         raise BadRunFolder(f"{path} cannot be written: {str(error).splitlines()[0]}; make room.") from error
+
+
+def _bound(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in _FREE}
 
 
 def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

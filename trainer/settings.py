@@ -60,12 +60,12 @@ class DevScoring(Command):
 
 
 class Training(DevScoring):
-    """What every kind of training has. `run` is the folder of the run: checkpoints, log, plot and result."""
+    """What every kind of training has. `folder` is that of the run: checkpoints, log, plot and result."""
 
     config: str | None = Field(default=None, description="a config of trainer/configs by name, or a YAML file")
     base: Path = Field(description="folder of the base model")
     data: Path = Field(description="training file, as limrank-synth writes it")
-    run: Path = Field(description="folder of the run, outside the repository; made, or gone on with")
+    folder: Path = Field(description="folder of the run, outside the repository; made, or gone on with")
     sample: int | None = Field(default=None, ge=1, description="use so many examples, drawn by the seed; default: all")
     exclude: Path | None = Field(
         default=None, description="file of ids; examples with one of them in their id are left"
@@ -92,12 +92,13 @@ class Training(DevScoring):
     base_name: str | None = Field(default=None, description="name of the base in the manifest; default: its folder's")
     base_licence: str = Field(default="unknown", description="SPDX id of the base's licence, for the manifest")
     dry_run: bool = Field(default=False, description="say tokens, steps, memory and hours; train nothing")
+    measure_seconds: float = Field(default=5.0, gt=0, description="how long a dry run measures the speed")
 
 
 class Sft(Training):
     """`limrank-train sft`: LoRA on a causal model, loss on the completion only."""
 
-    start: Path | None = Field(default=None, description="folder of an adapter to go on from, instead of a new one")
+    adapter: Path | None = Field(default=None, description="folder of an adapter to go on from, instead of a new one")
     rank: int = Field(default=32, ge=1, description="of the LoRA matrices")
     alpha: int = Field(default=64, ge=1, description="LoRA's scale is alpha / rank")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapter's input")
@@ -120,6 +121,7 @@ class CrossEncoding(Training):
     loss: Literal["lce", "bce"] = Field(default="lce", description="bce: binary cross-entropy, for comparison")
     anchor: float = Field(default=0.1, ge=0, description="share of cross-entropy beside LCE, so that 0 means even odds")
     calibration: int = Field(default=300, ge=0, description="groups held out to fit bias and temperature; 0: neither")
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="of the encoder; default: the base's own")
     train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
 
 

@@ -59,14 +59,14 @@ class _Prepared:
 
 def train_cross_encoder(settings: CrossEncoding) -> None:
     """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
-    folder = RunFolder(settings.run)
+    folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
     if not settings.dry_run:
-        folder.open(settings.model_dump(mode="json"))
-        folder.check_leg(settings.leg)
+        folder.check(stated, settings.leg)
     prepared = _prepare(settings)
     if settings.dry_run:
         say_plan(_plan(settings, prepared))
         return
+    folder.open(stated)
     _train(settings, folder, prepared)
 
 
@@ -85,7 +85,9 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     laid = rows(trained, choice)
     lengths = [sum(len(pair.ids) for pair in encode_row(encoder, row)) for row in laid]
     sequence = order(lengths, passes=settings.epochs, batch=settings.batch, seed=settings.seed)
-    model = load_encoder(settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings)
+    model = load_encoder(
+        settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings, dropout=settings.dropout
+    )
     return _Prepared(
         groups, held, [laid[index] for index in sequence], [lengths[index] for index in sequence], encoder, model
     )
@@ -194,5 +196,5 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
         activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
-        speed=lambda: measure(step),
+        speed=lambda: measure(step, settings.measure_seconds),
     )

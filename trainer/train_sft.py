@@ -55,14 +55,14 @@ class _Prepared:
 
 def train_sft(settings: Sft) -> None:
     """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
-    folder = RunFolder(settings.run)
+    folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
     if not settings.dry_run:
-        folder.open(settings.model_dump(mode="json"))
-        folder.check_leg(settings.leg)
+        folder.check(stated, settings.leg)
     prepared = _prepare(settings)
     if settings.dry_run:
         say_plan(_plan(settings, prepared))
         return
+    folder.open(stated)
     _train(settings, folder, prepared)
 
 
@@ -80,11 +80,11 @@ def _prepare(settings: Sft) -> _Prepared:
 
 
 def _model(settings: Sft) -> Any:
-    """The base with the adapter to train: a new one, or that of `--start`."""
+    """The base with the adapter to train: a new one, or that of `--adapter`."""
     base = load_base(settings.base)
-    if settings.start is not None:
+    if settings.adapter is not None:
         torch.manual_seed(settings.seed)
-        return load_lora(base, settings.start, trainable=True)
+        return load_lora(base, settings.adapter, trainable=True)
     return add_lora(base, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=settings.seed)
 
 
@@ -157,5 +157,5 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
         activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
-        speed=lambda: measure(step),
+        speed=lambda: measure(step, settings.measure_seconds),
     )

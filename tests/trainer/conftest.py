@@ -29,6 +29,7 @@ def tiny_llama(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPat
         num_key_value_heads=2,
         max_position_embeddings=512,
         tie_word_embeddings=True,
+        initializer_range=0.3,  # so large that LoRA can move the logits in a few steps
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     shutil.copyfile(embedded_checkpoint.folder / "tokenizer.json", folder / "tokenizer.json")
@@ -48,6 +49,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_attention_heads=4,
         max_position_embeddings=128,
         hidden_dropout_prob=0.1,
+        initializer_range=0.1,
     )
     BertModel(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):

@@ -37,16 +37,16 @@ def records(count: int, *, traced: bool = True) -> Iterator[Record]:
 
 
 def groups(count: int, negatives: int = 4) -> Iterator[Group]:
-    """One passage on the query's own thing, the others on other things."""
+    """One passage on the query's own thing, the others on other things and, so that few steps teach it, with a no."""
     choose = random.Random(6)
     for number in range(count):
         thing, *others = choose.sample(THINGS, 1 + negatives)
         verb = choose.choice(VERBS)
         yield Group(
             id=f"test/q-{number}/plain",
-            query=f"When {verb} {thing}?",
+            query=f"When {verb} {thing}, case {number}?",
             positive=f"Often {thing} {verb} after {choose.randint(2, 9)} days.",
-            negatives=tuple(f"Often {other} {verb} after {choose.randint(2, 9)} days." for other in others),
+            negatives=tuple(f"Never {other} {verb} after {choose.randint(2, 9)} days." for other in others),
             source="test",
             licence="CC0-1.0",
             domain="materials" if number % 4 else "crafts",

@@ -1,0 +1,146 @@
+"""`limrank-train sft` from end to end on a small base: it learns, stops, goes on, and says what it did."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from contract.manifest import manifest_from_json, tokenizer_sha256
+from tests.trainer.running import sft_flags, start, train, weights
+from trainer.train import run
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_llama: Path, records_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sft") / "run"
+    train(sft_flags(tiny_llama, records_file, folder, checkpoint_steps=2, epochs=2))
+    return folder
+
+
+def log(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_loss_falls_and_a_plot_shows_it(uninterrupted: Path) -> None:
+    losses = [line["loss"] for line in log(uninterrupted)]
+    assert len(losses) == 12
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+    assert (uninterrupted / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_adapter_says_what_it_is(uninterrupted: Path, tiny_llama: Path) -> None:
+    folder = uninterrupted / "adapter"
+    assert {path.name for path in folder.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "reranker.json",
+    }
+    data = json.loads((folder / "reranker.json").read_text())
+    manifest = manifest_from_json(data, "reranker.json")
+    assert manifest.fingerprint == data["fingerprint"]
+    assert manifest.tokenizer_sha256 == tokenizer_sha256(tiny_llama)
+    assert manifest.licences == ("unknown", "CC0-1.0")
+    assert str(tiny_llama) not in (folder / "adapter_config.json").read_text()
+    assert all(tensor.dtype == torch.float16 for tensor in weights(folder).values())
+
+
+def test_a_run_killed_in_mid_step_goes_on_to_the_same_weights(
+    tiny_llama: Path, records_file: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    flags = sft_flags(tiny_llama, records_file, folder, checkpoint_steps=2, epochs=2)
+    process = start(flags)
+    mark = folder / "checkpoints" / "checkpoint-4" / "complete.json"
+    deadline = time.monotonic() + 60
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert mark.exists()
+    assert not (folder / "adapter").exists()
+    train(flags)
+    expected, found = weights(uninterrupted / "adapter"), weights(folder / "adapter")
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_leg_that_is_over_leaves_an_adapter_and_says_what_comes_next(
+    tiny_llama: Path,
+    records_file: Path,
+    uninterrupted: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = sft_flags(tiny_llama, records_file, tmp_path / "run", epochs=2)
+    train([*flags, "--leg", "1", "--leg-minutes", "0.00001"])
+    assert "Leg 1 ended (time) at step 1 of 12." in capsys.readouterr().out
+    assert (tmp_path / "run" / "adapter" / "reranker.json").exists()
+    assert run([*flags, "--leg", "3"]) == 2
+    assert "so leg 2 comes next, not 3" in capsys.readouterr().err
+    train([*flags, "--leg", "2"])
+    assert "Leg 2 ended (finished) at step 12 of 12." in capsys.readouterr().out
+    expected, found = weights(uninterrupted / "adapter"), weights(tmp_path / "run" / "adapter")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert run(flags) == 2
+    assert "is complete after 2 legs; name another run folder" in capsys.readouterr().err
+
+
+def test_a_half_written_checkpoint_is_never_gone_on_from(
+    tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = sft_flags(tiny_llama, records_file, tmp_path / "run", checkpoint_steps=2, max_steps=4)
+    train([*flags, "--leg-minutes", "0.00001"])
+    broken = tmp_path / "run" / "checkpoints" / "checkpoint-3"
+    broken.mkdir()
+    (broken / "adapter_model.safetensors").write_bytes(b"half")
+    train(flags)
+    assert not broken.exists()
+    assert "at step 4 of 4" in capsys.readouterr().out
+
+
+def test_other_settings_in_the_same_folder_are_refused(
+    tiny_llama: Path, records_file: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(sft_flags(tiny_llama, records_file, uninterrupted, epochs=2, learning_rate=0.5)) == 2
+    assert "was begun with learning_rate = 0.03, not 0.5; go on with the same settings" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_tokens_steps_memory_and_hours_and_writes_nothing(
+    tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train([*sft_flags(tiny_llama, records_file, tmp_path / "run", epochs=2), "--dry-run", "--measure-seconds", "0.1"])
+    said = capsys.readouterr().out
+    for line in ("examples          96", "steps             12", "memory            about", "hours             about"):
+        assert line in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"base": "nowhere"}, "nowhere/tokenizer.json' cannot be read|nowhere/tokenizer.json cannot be read"),
+        ({"data": "nowhere.jsonl"}, "nowhere.jsonl cannot be read"),
+        ({"batch": 9}, "A batch of 9 does not divide into 1 processes of 4 examples"),
+        ({"rank": 0}, "'rank' is '0': Input should be greater than or equal to 1"),
+        ({"config": "no-such"}, "There is no config 'no-such': name one of"),
+    ],
+)
+def test_bad_settings_are_one_sentence(
+    tiny_llama: Path,
+    records_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, object],
+    sentence: str,
+) -> None:
+    given = {"base": tiny_llama, "data": records_file} | change
+    base, data = given.pop("base"), given.pop("data")
+    assert run(sft_flags(Path(str(base)), Path(str(data)), tmp_path / "run", **given)) == 2
+    said = capsys.readouterr().err
+    assert any(part in said for part in sentence.split("|")), said
+    assert said.count("\n") <= 2
