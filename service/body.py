@@ -31,7 +31,7 @@ async def read_body(
     """
     _check_encoding(headers)
     length = headers.get("content-length", "")
-    announced = int(length[:20]) if length.isdigit() else 0
+    announced = int(length[:20]) if length.isdecimal() else 0
     if announced > limit:
         raise _too_large(limit)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
-from service.errors import BadRequest, BodyTooLarge, PassageTooLong, ServiceError
+from service.errors import BadRequest, BodyTooLarge, EngineFailed, PassageTooLong, ServiceError
 from service.ranking import Ranking, RerankCall
 from service.wire import cohere, nim, tei
 
@@ -55,8 +55,15 @@ def read_request(data: dict[str, Any], key: Items, path: str) -> WireRequest:
             return nim.read(data)
 
 
+def _faulty_index(error: ServiceError) -> int | None:
+    """The index of the item that an error is about, where it is about one."""
+    if isinstance(error, PassageTooLong):
+        return error.index
+    return error.indices[0] if isinstance(error, EngineFailed) and error.indices else None
+
+
 def error_body(error: ServiceError, label: str | None, request_id: str | None) -> tuple[int, dict[str, Any]]:
     """Status and body of `error` in the shape named `label`; None, before the shape is known, gets the superset."""
-    if isinstance(error, PassageTooLong):
-        error.field = f"{_ITEMS_OF_LABEL.get(label or '', 'documents')}[{error.index}]"
+    if (index := _faulty_index(error)) is not None:
+        error.field = f"{_ITEMS_OF_LABEL.get(label or '', 'documents')}[{index}]"
     return tei.error_body(error) if label == "tei" else cohere.error_body(error, request_id)

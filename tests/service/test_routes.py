@@ -128,10 +128,12 @@ def test_a_document_the_engine_fails_on_is_named_by_its_index() -> None:
     with open_service(ScriptedEngine(fail_always={"bad"})) as url, httpx.Client(base_url=url) as client:
         answer = client.post("/rerank", json={"query": "a", "documents": ["good", "good", "bad"]})
         assert answer.status_code == 500
-        assert "2" in answer.json()["message"]
+        assert answer.json()["message"].startswith("The engine could not score document 2,")
         assert answer.json()["error"]["code"] == "engine_failed"
+        assert answer.json()["error"]["param"] == "documents[2]"
         tei = client.post("/rerank", json={"query": "a", "texts": ["good", "bad"]})
         assert (tei.status_code, tei.json()["error_type"]) == (424, "Backend")
+        assert tei.json()["error"].startswith("The engine could not score document 1,")
         assert client.post("/rerank", json=GOOD).status_code == 200
 
 
