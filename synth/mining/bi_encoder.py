@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
+from transformers.utils import logging
 
 from synth.errors import BadSettings
 from synth.mining.retriever import Hit
@@ -25,6 +26,7 @@ class BiEncoder:
     def __init__(
         self, passages: Sequence[str], model: str | Path, *, max_tokens: int = 128, device: str | None = None
     ) -> None:
+        logging.disable_progress_bar()  # a run says in its own lines where it stands
         try:
             self._model = SentenceTransformer(str(model), device=device)
         except (OSError, ValueError) as error:
