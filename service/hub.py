@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from httpx import HTTPError
+from httpx2 import HTTPError  # what huggingface_hub 2 speaks HTTP with, and lets through
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
