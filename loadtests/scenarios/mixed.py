@@ -1,0 +1,20 @@
+"""Everybody at once: one caller of each other kind, and the rest are RAG callers, who make most of the traffic."""
+
+from __future__ import annotations
+
+from loadtests.callers import Caller
+from loadtests.scenarios.bad_clients import BadClient
+from loadtests.scenarios.batch import BatchUser
+from loadtests.scenarios.bursts import BurstUser
+from loadtests.scenarios.disconnecting import DisconnectingUser
+from loadtests.scenarios.rag import RagUser
+from loadtests.scenarios.reasoning import ReasoningUser
+
+ONE_OF_EACH: tuple[type[Caller], ...] = (ReasoningUser, BurstUser, DisconnectingUser, BadClient, BatchUser)
+
+
+def callers() -> list[type[Caller]]:
+    """The callers of the mix. With fewer than six, some of the single ones are missing."""
+    for kind in ONE_OF_EACH:
+        kind.fixed_count = 1
+    return [RagUser, *ONE_OF_EACH]

@@ -1,0 +1,28 @@
+"""A connection of its own to the service, for callers that do not behave as an HTTP client does."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+
+def connect(host: str, timeout: float = 10.0) -> socket.socket:
+    """A connected socket to the URL `host`, TLS where it says https. Raise OSError."""
+    parts = urlsplit(host)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    plain = socket.create_connection((parts.hostname, port), timeout)
+    return ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname) if port == 443 else plain
+
+
+def request(host: str, body: bytes, length: int | None = None, **headers: str) -> bytes:
+    """The bytes of a POST to /rerank; `length` is what it says its body has, where that is not the truth."""
+    parts = urlsplit(host)
+    lines = [
+        f"POST {parts.path}/rerank HTTP/1.1",
+        f"Host: {parts.netloc}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body) if length is None else length}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
