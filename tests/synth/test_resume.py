@@ -21,7 +21,7 @@ from synth.run_folder import RunFolder
 from synth.run_settings import RunSettings
 from synth.status import status
 from tests.synth.endpoint import ScriptedEndpoint
-from tests.synth.runs import endpoint_knobs, limrank_knobs, limrank_settings, start, toml_of, write_lines
+from tests.synth.runs import corpus_knobs, endpoint_knobs, limrank_knobs, limrank_settings, start, toml_of, write_lines
 
 KILLS = int(os.environ.get("LIMRANK_TEST_KILLS", "3"))
 CONCURRENCY = 8
@@ -57,6 +57,33 @@ def test_killed_at_random_points_it_pays_nothing_twice_and_exports_the_same_byte
         run(limrank_settings(tmp_path / "whole", endpoint.url, seeds), StringIO())
     assert _export(tmp_path / "killed") == _export(tmp_path / "whole")
     print(f"{KILLS} kills after {points} of {total} calls: {lost} calls paid for twice, the exports are equal")
+
+
+def test_the_corpus_method_goes_on_where_it_was_killed_too(tmp_path: Path) -> None:
+    """Killed once while queries are written and once while pairs are judged, with the mining between them done once."""
+    with ScriptedEndpoint(latency=0.02) as endpoint:
+        for name in ("killed", "whole"):
+            knobs = corpus_knobs(tmp_path / name, endpoint.url)
+            knobs["corpus"] |= {"bi_encoder": "", "sample": 30}
+            file = toml_of(knobs, tmp_path / f"{name}.toml")
+            before = endpoint.counts.requests
+            lost = 0
+            for point in (12, 90) if name == "killed" else ():
+                process = start("run", knobs["run"], "--settings", file)
+                while endpoint.counts.requests - before < point + lost and process.poll() is None:
+                    time.sleep(0.001)
+                process.kill()
+                process.communicate()
+                time.sleep(0.1)
+                lost_now = endpoint.counts.requests - before - lost - _rows(tmp_path / name)
+                assert 0 <= lost_now <= 2 * CONCURRENCY
+                lost += lost_now
+            process = start("run", knobs["run"], "--settings", file)
+            _, complained = process.communicate(timeout=60)
+            assert process.returncode == 0, complained
+            assert endpoint.counts.requests - before - lost == _rows(tmp_path / name) > 150
+    assert _rows(tmp_path / "killed") == _rows(tmp_path / "whole")
+    assert _export(tmp_path / "killed") == _export(tmp_path / "whole")
 
 
 def test_a_finished_run_is_not_paid_for_again(tmp_path: Path) -> None:
