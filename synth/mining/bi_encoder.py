@@ -26,7 +26,7 @@ class BiEncoder:
     def __init__(
         self, passages: Sequence[str], model: str | Path, *, max_tokens: int = 128, device: str | None = None
     ) -> None:
-        logging.disable_progress_bar()  # a run says in its own lines where it stands
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a run says in its own lines where it stands
         try:
             self._model = SentenceTransformer(str(model), device=device)
         except (OSError, ValueError) as error:
