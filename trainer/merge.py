@@ -63,7 +63,7 @@ def merge(settings: Merge) -> None:
     save_whole(settings.out, lambda part: _write(part, model, settings.base, stated, card))
     print(f"Merged into {settings.out}; log-odds changed by at most {change:.1e} (float32).")  # noqa: T201
     if rounding.dtype != "float32":
-        print(f"In {rounding.dtype} they change by at most {rounding.change:.3f}{_shown(rounding)}.")  # noqa: T201
+        print(f"In {rounding.dtype} they change by at most {rounding.change:.4f}{_shown(rounding)}.")  # noqa: T201
 
 
 def _manifest(adapter: Path, base: Path) -> Manifest:

@@ -135,6 +135,15 @@ class Merge(DevScoring):
     results: list[Path] = Field(default=[], description="result.json files of limrank-eval, for manifest and card")
 
 
+class Package(Command):
+    """`limrank-train package`: the result of a run into the folder of embedded weights, if it is the best so far."""
+
+    folder: Path = Field(description="folder of the run")
+    weights: Path = Field(description="folder of embedded weights: service/weights")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name the model is served under")
+    even_if_worse: bool = Field(default=False, description="replace also what has a better dev score")
+
+
 AnyCommand = TypeVar("AnyCommand", bound=Command)
 
 

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.errors import TrainError
-from trainer.settings import Command, CrossEncoding, Merge, Sft, read_command
+from trainer.settings import Command, CrossEncoding, Merge, Package, Sft, read_command
 
 _EXIT_ERROR = 2
-_KNOWN: dict[str, type[Command]] = {"sft": Sft, "cross-encoder": CrossEncoding, "merge": Merge}
+_KNOWN: dict[str, type[Command]] = {"sft": Sft, "cross-encoder": CrossEncoding, "merge": Merge, "package": Package}
 _HELP = """usage: limrank-train COMMAND [flags]
 
   sft             LoRA on a causal model, from records: trace and verdict, loss on the completion only
   cross-encoder   an encoder with one output, from groups, by localized contrastive estimation
   merge           an adapter into its base: a checkpoint with manifest and model card
+  package         the result of a run into the distribution, if it is the best so far
 
 `limrank-train COMMAND --help` lists the flags. Every flag can be given in the environment: --some-flag is
 LIMRANK_TRAIN_SOME_FLAG. --config NAME takes a file of trainer/configs. Flags win, then the environment.
@@ -60,6 +61,10 @@ def _command(name: str) -> Callable[[Any], None]:
         from trainer.merge import merge
 
         return merge
+    if name == "package":
+        from trainer.packaging import package
+
+        return package
     from trainer.train_sft import train_sft
 
     return train_sft

@@ -1,0 +1,171 @@
+"""Merging: what goes in comes out, within 1e-4; what does not fit is one sentence and leaves nothing loadable."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from contract.manifest import manifest_from_json, read_manifest
+from service.checkpoint import ModelStoreError, open_checkpoint
+from tests.trainer.running import sft_flags, train, weights
+from trainer.causal_scorer import CausalScorer
+from trainer.lora_model import load_base, load_lora
+from trainer.model_card import model_card, read_results
+from trainer.sft_examples import load_segments
+from trainer.train import run
+
+PASSAGES = ("Often oak rots after 3 days.", "It is so. " * 30, "")
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_llama: Path, records_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapter") / "run"
+    train(sft_flags(tiny_llama, records_file, folder))
+    return folder / "adapter"
+
+
+def flags(base: Path, adapter: Path, out: Path, dtype: str = "float32") -> list[str]:
+    return ["merge", "--base", str(base), "--adapter", str(adapter), "--out", str(out), "--dtype", dtype]
+
+
+def test_merged_and_unmerged_agree_and_the_service_takes_the_folder(
+    tiny_llama: Path, adapter: Path, tmp_path: Path
+) -> None:
+    train(flags(tiny_llama, adapter, tmp_path / "merged"))
+    segments = load_segments(tiny_llama)
+    unmerged = CausalScorer(load_lora(load_base(tiny_llama), adapter), segments)
+    merged = CausalScorer(AutoModelForCausalLM.from_pretrained(tmp_path / "merged"), segments)
+    before, after, base = (
+        scorer.score("When rots oak?", PASSAGES, "Only passages on the same thing count.")
+        for scorer in (unmerged, merged, CausalScorer(load_base(tiny_llama), segments))
+    )
+    assert after == pytest.approx(before, abs=1e-4)
+    assert max(abs(one - two) for one, two in zip(before, base, strict=True)) > 0.01
+    assert (tmp_path / "merged" / "tokenizer.json").read_bytes() == (tiny_llama / "tokenizer.json").read_bytes()
+    checkpoint = open_checkpoint(tmp_path / "merged", "merged")
+    assert checkpoint.manifest.recipe.startswith("limrank-train sft: LoRA rank 4")
+
+
+def test_bfloat16_is_stored_and_the_card_says_what_it_changes(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(flags(tiny_llama, adapter, tmp_path / "merged", "bfloat16"))
+    assert {tensor.dtype for tensor in weights(tmp_path / "merged").values()} == {torch.bfloat16}
+    said = capsys.readouterr().out
+    changed = float(said.split("In bfloat16 they change by at most ")[1].split(".\n")[0])
+    assert 0 < changed < 1
+    card = (tmp_path / "merged" / "README.md").read_text()
+    assert f"weights are stored as bfloat16, which changes log-odds by at most {changed:.4f}" in card
+    assert "pipeline_tag: text-ranking" in card
+    assert "- nothing yet" in card, "no score that nobody measured"
+
+
+def test_measured_scores_go_into_card_and_manifest(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    protocol = {"first_stage": "bm25", "depth": 30, "passage": "title and text"}
+    measures = {"nDCG@10": {"mean": 0.81234, "low": 0.7, "high": 0.9}}
+    result.write_text(json.dumps({"task": "medquad/dev", "queries": 60, "protocol": protocol, "measures": measures}))
+    train([*flags(tiny_llama, adapter, tmp_path / "merged"), "--results", str(result)])
+    card = (tmp_path / "merged" / "README.md").read_text()
+    assert "- medquad/dev, bm25 top 30 (60 queries; title and text): nDCG@10 0.8123" in card
+    manifest = read_manifest(tmp_path / "merged")
+    assert manifest is not None
+    assert manifest.scores["medquad/dev, bm25 top 30"] == {"nDCG@10": 0.8123}
+    nc = replace(manifest, licences=("CC-BY-NC-SA-4.0",))
+    assert "not for commercial use" in model_card(nc, None, read_results([result]))
+
+
+def test_what_does_not_fit_is_refused(
+    tiny_llama: Path, tiny_bert: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_llama, other)
+    text = (other / "tokenizer.json").read_text()
+    (other / "tokenizer.json").write_text(text + "\n")
+    changed = tmp_path / "changed"
+    shutil.copytree(adapter, changed)
+    manifest = json.loads((changed / "reranker.json").read_text())
+    (changed / "reranker.json").write_text(json.dumps(manifest | {"temperature": 3.0}))
+    for base, tuned, sentence in (
+        (other, adapter, "was trained with another tokenizer"),
+        (tiny_llama, changed, "was changed after it was made: its fingerprint does not fit"),
+        (tiny_llama, tmp_path, "reranker.json cannot be read"),
+        (tmp_path, adapter, "has no tokenizer.json; correct --base"),
+    ):
+        assert run(flags(base, tuned, tmp_path / "out")) == 2
+        assert sentence in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_of_another_model_is_refused(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_llama, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    assert run(flags(other, adapter, tmp_path / "out")) == 2
+    assert "does not fit its base" in capsys.readouterr().err
+
+
+@contextmanager
+def small_files(most_bytes: int) -> Iterator[None]:
+    """Within, a file that grows longer cannot be written: Python ignores the signal and the write fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_while_saving_leaves_no_checkpoint(
+    tiny_llama: Path, adapter: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_files(100_000):
+        assert run(flags(tiny_llama, adapter, tmp_path / "out")) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ModelStoreError, match="no model folder"):
+        open_checkpoint(tmp_path / "out", "out")
+    with small_files(8_000):
+        assert run(sft_flags(tiny_llama, records_file, tmp_path / "run", checkpoint_steps=2)) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "adapter").exists()
+    assert not list((tmp_path / "run" / "checkpoints").glob("*/complete.json"))
+    train(sft_flags(tiny_llama, records_file, tmp_path / "run", checkpoint_steps=2))
+    assert (tmp_path / "run" / "adapter" / "reranker.json").exists()
+
+
+def test_only_a_better_model_that_may_ship_goes_into_the_package(
+    adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scored(score: float, licence: str = "CC0-1.0") -> None:
+        data = json.loads((adapter / "reranker.json").read_text())
+        manifest = manifest_from_json(data, "reranker.json")
+        dev = {"dev nDCG@10": {"score": score, "before": 0.5, "oracle": 1.0}}
+        replace(manifest, scores=dev, licences=(licence,)).write(adapter)
+
+    words = ["package", "--folder", str(adapter.parent), "--weights", str(tmp_path), "--name", "limrank-mini"]
+    scored(0.8)
+    assert run(words) == 0
+    assert {path.name for path in (tmp_path / "limrank-mini").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "reranker.json",
+    }
+    for score, licence, sentence in ((0.7, "MIT", "has 0.8; it stays"), (0.9, "CC-BY-NC-4.0", "must allow commercial")):
+        scored(score, licence)
+        assert run(words) == 2
+        assert sentence in capsys.readouterr().err
+    scored(0.7)
+    assert run([*words, "--even-if-worse"]) == 0

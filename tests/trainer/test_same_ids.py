@@ -1,0 +1,128 @@
+"""Trainer ids == service ids, through the verdict, in both modes, for two tokenizers and 200 random inputs.
+
+What stands before the verdict is compared: the service's documents with the close it puts, or with a trace that the
+model wrote and closed itself, against the sequences that are trained.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from contract.prompt import LIMRANK
+from contract.records import Difficulty, Intent, Record
+from contract.segments import Segments
+from service.checkpoint import Checkpoint
+from service.documents import Submission
+from service.engine import Job
+from service.prompt_documents import PromptDocuments
+from tests.tokenizers import folder_tokenizer, minilm_folder, qwen_tokenizer
+from trainer.cross_encoder import encode_row, load_pair_encoder
+from trainer.sft_examples import Lengths, sequences
+from trainer.training_groups import Row
+
+LIMIT = 160
+PIECES = [
+    "<think>",
+    "</think>",
+    "</think",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "true",
+    " false",
+    "\n",
+    "\n\n",
+    " ",
+    "  ",
+    ".",
+    "?",
+] + [
+    "é",
+    "é",
+    "日本語",
+    "🙂",
+    "\u200b",
+    "word",
+    "Passage:",
+    "Query:",
+    "ﬁ",
+    "١٢٣",
+    "<",
+    ">",
+    "don't",
+    "'s",
+    "\t",
+    "[SEP]",
+]
+ENDS = (".", "?", "\n", "", " ", "...", "!")
+
+
+def random_text(choose: random.Random, most: int) -> str:
+    """Not blank, of pieces at which tokenizers fuse and prompts break."""
+    return "x" + "".join(choose.choice(PIECES) + choose.choice(["", " ", "a"]) for _ in range(choose.randint(0, most)))
+
+
+def random_record(choose: random.Random, number: int) -> Record:
+    traced = number % 2 == 1
+    trace = random_text(choose, 12).replace("<think>", "").replace("</think>", "") + choose.choice(ENDS)
+    return Record(
+        id=str(number),
+        query=random_text(choose, 6),
+        passage=random_text(choose, 90 if number % 5 == 0 else 20),
+        instruction=random_text(choose, 5) if number % 3 == 0 else None,
+        relevant=choose.random() < 0.5,
+        trace=trace if traced else None,
+        source="test",
+        licence="CC0-1.0",
+        domain="test",
+        difficulty=Difficulty.DIRECT,
+        intent=Intent.DIRECT,
+    )
+
+
+@pytest.fixture(params=["smollm2", "qwen"])
+def segments(request: pytest.FixtureRequest, embedded_checkpoint: Checkpoint) -> Segments:
+    tokenizer = qwen_tokenizer() if request.param == "qwen" else folder_tokenizer(embedded_checkpoint.folder)
+    return Segments(LIMRANK, tokenizer)
+
+
+async def test_causal_ids_are_the_same(segments: Segments) -> None:
+    choose = random.Random(11)
+    cut = traced = 0
+    for number in range(200):
+        record = random_record(choose, number)
+        trace = segments.trace_ids(record.trace or "")
+        # The trainer has room for its trace and verdict; the service keeps room for the trace's budget.
+        made = next(sequences([record], segments, Lengths(LIMIT + len(trace) + 1), 1.0))
+        job = Job(call="one", query=record.query, passages=(record.passage,), instruction=record.instruction)
+        document = PromptDocuments(segments, LIMIT).encode(job, None, None, Submission(1))[0]
+        prompt = [*document.prefix, *document.rest]
+        if record.trace is None:
+            context = segments.context(prompt)
+        else:
+            context = segments.context_after(prompt, [*trace, *segments.close])
+            traced += 1
+        word = segments.verdict.true if record.relevant else segments.verdict.false
+        assert list(made.ids) == [*context, word]
+        assert made.truncated == document.truncated
+        cut += made.truncated
+    assert traced == 100
+    assert 10 < cut < 100
+
+
+def test_pairs_are_the_same() -> None:
+    """The cross-encoder's engine and its trainer share `contract.pairs`; what each puts around it is compared."""
+    from service.cross_encoder_engine import CrossEncoderEngine
+
+    choose = random.Random(12)
+    encoder = load_pair_encoder(minilm_folder(), LIMIT)
+    engine = CrossEncoderEngine.__new__(CrossEncoderEngine)
+    engine._encoder = load_pair_encoder(Path(minilm_folder()), LIMIT)
+    engine._encoded = lambda *_: None
+    for number in range(200):
+        record = random_record(choose, number)
+        row = Row(record.query, record.instruction, (record.passage, "second"))
+        job = Job(call="one", query=row.query, passages=row.passages, instruction=row.instruction)
+        assert engine._encode(job) == encode_row(encoder, row)

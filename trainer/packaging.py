@@ -1,0 +1,73 @@
+"""`limrank-train package`: a trained model goes into the distribution, if it may and if it is the best so far."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from contract.manifest import FILE_NAME, Manifest, ManifestError, manifest_from_json
+from trainer.cross_encoder_checkpoint import write_small
+from trainer.errors import BadRunFolder
+from trainer.lora_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from trainer.run_folder import save_whole
+from trainer.settings import Package
+
+DEV = "dev nDCG@10"
+_MOST_BYTES = {"causal": 20_000_000, "cross-encoder": 22_500_000}
+
+
+def package(settings: Package) -> None:
+    """Copy the result of a run into `settings.weights`/`settings.name`. Raise BadRunFolder where it must not go there:
+    data under a non-commercial licence, too large, or not better on dev than what stands there."""
+    source = next((settings.folder / name for name in ("adapter", "model") if (settings.folder / name).is_dir()), None)
+    if source is None:
+        raise BadRunFolder(f"{settings.folder} has neither adapter nor model; finish a leg first.")
+    manifest, target = _read(source), settings.weights / settings.name
+    if manifest.non_commercial:
+        raise BadRunFolder(
+            f"{source} is derived from data under {', '.join(manifest.licences)}; what ships must allow commercial use."
+        )
+    _check_better(manifest, target, settings)
+    save_whole(target, lambda part: _fill(part, source, manifest))
+    print(f"{target} now holds the result of {settings.folder}, dev nDCG@10 {_score(manifest)}.")  # noqa: T201
+
+
+def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
+    if manifest.kind == "cross-encoder":
+        write_small(folder, source)
+    else:
+        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, FILE_NAME):
+            shutil.copyfile(source / name, folder / name)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size > _MOST_BYTES[manifest.kind]:
+        raise BadRunFolder(
+            f"{source} takes {size:,} bytes in the package, more than the {_MOST_BYTES[manifest.kind]:,} it may; "
+            "train with a lower rank."
+        )
+
+
+def _check_better(manifest: Manifest, target: Path, settings: Package) -> None:
+    if not (target / FILE_NAME).exists():
+        return
+    now, before = _score(manifest), _score(_read(target))
+    if before is not None and (now is None or now <= before) and not settings.even_if_worse:
+        raise BadRunFolder(
+            f"{settings.folder} has dev nDCG@10 {now}, and what stands in {target} has {before}; it stays. "
+            "--even-if-worse replaces it, as after a change of the dev sample."
+        )
+
+
+def _score(manifest: Manifest) -> float | None:
+    found = manifest.scores.get(DEV)
+    return float(found["score"]) if isinstance(found, Mapping) else None
+
+
+def _read(folder: Path) -> Manifest:
+    """A manifest whose tokenizer stands elsewhere. Raise BadRunFolder."""
+    path = folder / FILE_NAME
+    try:
+        return manifest_from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError, ManifestError) as error:
+        raise BadRunFolder(f"{path} cannot be read: {error}") from error
