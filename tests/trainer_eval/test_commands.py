@@ -57,6 +57,17 @@ def test_a_service_reranks_a_beir_folder(
     assert "own/test (3 queries, candidates top-2): words nDCG@10" in capsys.readouterr().out
 
 
+def test_a_reasoning_run_says_how_its_traces_ended(service: ServerProcess, tmp_path: Path) -> None:
+    folder, out = small_data.beir_folder(tmp_path / "own"), tmp_path / "out"
+    assert main(["run", "beir", *flags(data=folder, url=service.url, out=out, mode="reasoning")]) == 0
+    found = result(out)
+    assert found["endings"] == {"complete": 12}
+    assert found["scorer"].endswith("(reasoning)")
+    assert main(["report", str(out)]) == 0
+    assert "mode reasoning" in (out / "report.md").read_text(encoding="utf-8")
+    assert "; traces: 100 % complete" in (out / "report.md").read_text(encoding="utf-8")
+
+
 def test_followir_reports_p_mrr_in_both_instructions(service: ServerProcess, tmp_path: Path) -> None:
     """The query is 'bread'; the scripted engine sees no instruction, so nothing moves and p-MRR is 0."""
     folder = small_data.followir_folder(tmp_path / "followir")

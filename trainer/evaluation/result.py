@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -43,6 +44,7 @@ def assess(
         "best_possible": {name: mean(found) for name, found in best.items()},
         "against_first_stage": _gain(values[task.measures[0]], before[task.measures[0]]),
         "groups": _groups(queries, values[task.measures[0]]),
+        "endings": _endings(scored),
         "readings": {name: _reading(qrels, asked, order, candidates, task) for name, qrels in task.readings.items()},
     }
     if task.changed:
@@ -153,6 +155,11 @@ def _groups(queries: Sequence[Query], values: Mapping[str, float]) -> dict[str, 
     names = sorted({query.group for query in queries if query.group is not None})
     members = {name: [values[query.id] for query in queries if query.group == name] for name in names}
     return {name: {"queries": len(found), "mean": sum(found) / len(found)} for name, found in members.items()}
+
+
+def _endings(scored: dict[str, dict[str, Scored]]) -> dict[str, int]:
+    """How traces ended, by count: a trace that a deadline closed is not what the model would have written."""
+    return dict(Counter(one.status for found in scored.values() for one in found.values() if one.status is not None))
 
 
 def _half(order: Mapping[str, Sequence[str]], ending: str) -> dict[str, Sequence[str]]:

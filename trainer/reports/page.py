@@ -6,8 +6,9 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from trainer.reports.tables import Table
+from trainer.reports.table import Table
 
+FIGURE = 28  # characters
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
@@ -19,6 +20,7 @@ table {{ border-collapse: collapse; font-size: .86rem; font-variant-numeric: tab
 th, td {{ text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #e4e7eb; vertical-align: top }}
 th {{ color: #52606d; font-weight: 600 }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }}
+.n {{ white-space: nowrap }}
 img {{ max-width: 100% }}
 </style></head><body>
 """
@@ -37,12 +39,18 @@ def render(title: str, tables: Sequence[Table], plots: Mapping[str, str]) -> str
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
-    rows = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    rows = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
     note = f"<p>{escape(table.note)}</p>\n" if table.note else ""
     return (
         f'<h2>{escape(table.title)}</h2>\n{note}<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div>\n"
     )
+
+
+def _cell(text: str) -> str:
+    """A figure stays on one line; words may be broken."""
+    figure = len(text) <= FIGURE and text[:1] in set("+-0123456789")
+    return f"<td{' class=n' if figure else ''}>{escape(text)}</td>"
 
 
 def _image(told: str, svg: str) -> str:

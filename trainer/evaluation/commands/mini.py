@@ -61,9 +61,13 @@ class MiniSettings(Command):
 
 
 def act(settings: MiniSettings) -> str:
-    """Run all passes; a line for each step goes out as it is done, the last says where the report is."""
+    """Run all passes; a line for each step goes out as it is done, the last says where the report is.
+
+    A pass whose model cannot be served is reported as not run, the others go on, and then `ScorerFailed` is raised.
+    """
     settings.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
+    failed: list[Pass] = []
     for one in settings.only or PASSES:
         model = settings.cross_encoder_model if one == "cross-encoder" else settings.model
         options = _options(settings, "reasoning" if one == "reasoning" else "direct")
@@ -74,9 +78,13 @@ def act(settings: MiniSettings) -> str:
                 _Steps(settings, one, scorer, found).run()
         except ScorerFailed as error:
             _say(not_run(settings.out, "mini", f"{one} pass with {model}", str(error)))
+            failed.append(one)
     _compare(settings, found)
     _check(settings, found)
-    return write_report(settings.out, "The embedded models")
+    said = write_report(settings.out, "The embedded models")
+    if failed:
+        raise ScorerFailed(f"{said}; but not run: {', '.join(failed)}. The report says why.")
+    return said
 
 
 class _Steps:

@@ -13,7 +13,8 @@ from trainer.evaluation.settings import Command
 from trainer.reports import plots
 from trainer.reports.collecting import Collected, collect
 from trainer.reports.page import render
-from trainer.reports.tables import markdown, tables
+from trainer.reports.table import markdown
+from trainer.reports.tables import tables
 
 
 class ReportSettings(Command):
