@@ -17,9 +17,7 @@ from service.model_store import Checkpoint
 from tests.processes import ROOT, clean_environment
 from tests.trainer_eval import small_data
 from trainer.evaluate import main
-from trainer.evaluation.errors import ScorerFailed
-from trainer.scorers.http_scorer import ServiceOptions
-from trainer.scorers.local_service import local_service, weights_hash
+from trainer.scorers.local_service import weights_hash
 
 
 def test_the_table_of_the_embedded_models_goes_through_the_service(
@@ -45,14 +43,6 @@ def test_the_table_of_the_embedded_models_goes_through_the_service(
     assert {one["met"] for one in checked["targets"]} == {None, True}  # the count of injections is only reported
     assert "limrank-serve" not in (out / "service.log").read_text(encoding="utf-8")
     assert (out / "report.html").exists()
-
-
-def test_a_model_that_cannot_be_served_is_a_sentence(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ScorerFailed, match=r"exited with 2: .*neither an embedded model"),
-        local_service("no-such-model", ServiceOptions(), tmp_path / "service.log"),
-    ):
-        pytest.fail("it was served")
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not here")
@@ -99,3 +89,15 @@ def test_weights_are_told_apart_by_their_content(tmp_path: Path) -> None:
     assert weights_hash(str(tmp_path / "a")) != weights_hash(str(tmp_path / "b"))
     assert weights_hash(str(tmp_path / "a")) == weights_hash(str(tmp_path / "a"))
     assert weights_hash("owner/model-on-a-hub") is None
+
+
+def test_a_pass_whose_model_cannot_be_served_is_reported_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_data.medquad_folder(tmp_path / "medquad")
+    words = ["mini", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--only", "reasoning"]
+    assert main([*words, "--model", "no-such-model"]) == 1
+    said = capsys.readouterr()
+    assert "reasoning pass with no-such-model: not run: limrank-serve exited with 2" in said.out
+    assert "but not run: reasoning" in said.err
+    assert "no-such-model" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
