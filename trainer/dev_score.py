@@ -36,7 +36,7 @@ def dev_score(scorer: PassageScorer, settings: DevScoring) -> dict[str, float] |
 
 
 def _score(scorer: PassageScorer, settings: DevScoring, folder: Path) -> dict[str, float]:
-    task = beir.load(DataSource(folder.name, folder), "dev")
+    task = beir.load(DataSource(folder.name, folder), settings.dev_split)
     run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
     if not run:
         raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")

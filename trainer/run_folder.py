@@ -36,7 +36,7 @@ _FREE = frozenset(
         "dry_run",
         "measure_seconds",
     }
-    | {"dev", "dev_candidates", "dev_queries", "dev_depth", "device_batch", "precision"}
+    | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "device_batch", "precision"}
 )
 
 

@@ -13,7 +13,14 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, CliApp, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliPositionalArg,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from trainer.errors import BadSettings
 
@@ -54,6 +61,7 @@ class DevScoring(Command):
     """What a dev score is measured on."""
 
     dev: Path | None = Field(default=None, description="BEIR folder whose dev split scores the model at a leg's end")
+    dev_split: str = Field(default="dev", description="split of --dev")
     dev_candidates: Path | None = Field(default=None, description="TREC run of the dev queries to rerank")
     dev_queries: int = Field(default=100, ge=1, description="so many of them, drawn by the hash of their id")
     dev_depth: int = Field(default=30, ge=1, description="and so many candidates of each")
@@ -123,6 +131,18 @@ class CrossEncoding(Training):
     calibration: int = Field(default=300, ge=0, description="groups held out to fit bias and temperature; 0: neither")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="of the encoder; default: the base's own")
     train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
+
+
+class Ablation(CrossEncoding):
+    """`limrank-train ablate KIND`: the same cross-encoder training with one thing changed at a time."""
+
+    kind: CliPositionalArg[Literal["volume", "negatives", "loss", "source", "domain"]] = Field(
+        description="what changes: volume, negatives, loss, source, domain"
+    )
+    volumes: list[int] = Field(default=[1000, 4000, 12000], description="groups of each variant of `volume`")
+    out_of_domain: Path | None = Field(default=None, description="BEIR folder of another domain, to see forgetting")
+    data_cost: float = Field(default=0.0, ge=0, description="what the whole training file cost, as the journal says")
+    hour_cost: float = Field(default=0.0, ge=0, description="what an hour of the device costs")
 
 
 class Merge(DevScoring):

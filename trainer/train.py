@@ -8,16 +8,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.errors import TrainError
-from trainer.settings import Command, CrossEncoding, Merge, Package, Sft, read_command
+from trainer.settings import Ablation, Command, CrossEncoding, Merge, Package, Sft, read_command
 
 _EXIT_ERROR = 2
-_KNOWN: dict[str, type[Command]] = {"sft": Sft, "cross-encoder": CrossEncoding, "merge": Merge, "package": Package}
+_KNOWN: dict[str, type[Command]] = {
+    "sft": Sft,
+    "cross-encoder": CrossEncoding,
+    "merge": Merge,
+    "package": Package,
+    "ablate": Ablation,
+}
 _HELP = """usage: limrank-train COMMAND [flags]
 
   sft             LoRA on a causal model, from records: trace and verdict, loss on the completion only
   cross-encoder   an encoder with one output, from groups, by localized contrastive estimation
   merge           an adapter into its base: a checkpoint with manifest and model card
   package         the result of a run into the distribution, if it is the best so far
+  ablate KIND     cross-encoder trainings with one thing changed at a time: a table and a plot
 
 `limrank-train COMMAND --help` lists the flags. Every flag can be given in the environment: --some-flag is
 LIMRANK_TRAIN_SOME_FLAG. --config NAME takes a file of trainer/configs. Flags win, then the environment.
@@ -65,6 +72,10 @@ def _command(name: str) -> Callable[[Any], None]:
         from trainer.packaging import package
 
         return package
+    if name == "ablate":
+        from trainer.ablation_runs import ablate
+
+        return ablate
     from trainer.train_sft import train_sft
 
     return train_sft

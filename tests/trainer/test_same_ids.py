@@ -10,11 +10,14 @@ import random
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForSequenceClassification
 
 from contract.prompt import LIMRANK
 from contract.records import Difficulty, Intent, Record
 from contract.segments import Segments
 from service.checkpoint import Checkpoint
+from service.cross_encoder_engine import CrossEncoderEngine
+from service.cross_encoder_model import CrossEncoderModel
 from service.documents import Submission
 from service.engine import Job
 from service.prompt_documents import PromptDocuments
@@ -24,38 +27,26 @@ from trainer.sft_examples import Lengths, sequences
 from trainer.training_groups import Row
 
 LIMIT = 160
-PIECES = [
-    "<think>",
-    "</think>",
-    "</think",
-    "<|im_end|>",
-    "<|endoftext|>",
-    "true",
-    " false",
-    "\n",
-    "\n\n",
-    " ",
-    "  ",
-    ".",
-    "?",
-] + [
-    "é",
-    "é",
-    "日本語",
-    "🙂",
-    "\u200b",
-    "word",
-    "Passage:",
-    "Query:",
-    "ﬁ",
-    "١٢٣",
-    "<",
-    ">",
-    "don't",
-    "'s",
-    "\t",
-    "[SEP]",
-]
+PIECES = (
+    *("<think>", "</think>", "</think", "<|im_end|>", "<|endoftext|>", "true", " false", "\n", "\n\n", " ", "  ", "."),
+    *(
+        "?",
+        "\u00e9",
+        "e\u0301",
+        "日本語",
+        "🙂",
+        "\u200b",
+        "word",
+        "Passage:",
+        "Query:",
+        "\ufb01",
+        "١٢٣",
+        "<",
+        ">",
+        "'s",
+    ),
+    *("\t", "[SEP]"),
+)
 ENDS = (".", "?", "\n", "", " ", "...", "!")
 
 
@@ -90,6 +81,7 @@ def segments(request: pytest.FixtureRequest, embedded_checkpoint: Checkpoint) ->
 
 async def test_causal_ids_are_the_same(segments: Segments) -> None:
     choose = random.Random(11)
+    documents = PromptDocuments(segments, LIMIT)
     cut = traced = 0
     for number in range(200):
         record = random_record(choose, number)
@@ -97,7 +89,7 @@ async def test_causal_ids_are_the_same(segments: Segments) -> None:
         # The trainer has room for its trace and verdict; the service keeps room for the trace's budget.
         made = next(sequences([record], segments, Lengths(LIMIT + len(trace) + 1), 1.0))
         job = Job(call="one", query=record.query, passages=(record.passage,), instruction=record.instruction)
-        document = PromptDocuments(segments, LIMIT).encode(job, None, None, Submission(1))[0]
+        document = documents.encode(job, None, None, Submission(1))[0]
         prompt = [*document.prefix, *document.rest]
         if record.trace is None:
             context = segments.context(prompt)
@@ -112,17 +104,15 @@ async def test_causal_ids_are_the_same(segments: Segments) -> None:
     assert 10 < cut < 100
 
 
-def test_pairs_are_the_same() -> None:
+async def test_pairs_are_the_same(tiny_bert: Path) -> None:
     """The cross-encoder's engine and its trainer share `contract.pairs`; what each puts around it is compared."""
-    from service.cross_encoder_engine import CrossEncoderEngine
-
     choose = random.Random(12)
     encoder = load_pair_encoder(minilm_folder(), LIMIT)
-    engine = CrossEncoderEngine.__new__(CrossEncoderEngine)
-    engine._encoder = load_pair_encoder(Path(minilm_folder()), LIMIT)
-    engine._encoded = lambda *_: None
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=1)
+    engine = CrossEncoderEngine(CrossEncoderModel(model), load_pair_encoder(minilm_folder(), LIMIT))
     for number in range(200):
         record = random_record(choose, number)
         row = Row(record.query, record.instruction, (record.passage, "second"))
         job = Job(call="one", query=row.query, passages=row.passages, instruction=row.instruction)
         assert engine._encode(job) == encode_row(encoder, row)
+    await engine.close()

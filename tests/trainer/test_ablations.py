@@ -1,0 +1,65 @@
+"""Ablations: one run for each variant, trained once, and a table with what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.running import cross_encoder_flags
+from tests.trainer_eval.small_data import beir_folder
+from trainer.ablation_table import Outcome, markdown
+from trainer.train import run
+
+
+def test_variants_are_trained_once_and_compared(
+    tiny_bert: Path, groups_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev, other = beir_folder(tmp_path / "dev", split="dev"), beir_folder(tmp_path / "other")
+    words = cross_encoder_flags(tiny_bert, groups_file, tmp_path / "runs", dev=dev, out_of_domain=other)
+    words = ["ablate", "volume", *words[1:], "--volumes", "[6,12]", "--data-cost", "48", "--hour-cost", "10"]
+    assert run(words) == 0
+    made = json.loads((tmp_path / "runs" / "ablation-volume.json").read_text())
+    assert [(one["name"], one["groups"]) for one in made["variants"]] == [("6 groups", 6), ("12 groups", 12)]
+    for one, cost in zip(made["variants"], (18, 24), strict=True):
+        assert one["dev"]["oracle"] == one["other"]["oracle"] == 1.0
+        assert one["seconds"] > 0
+        assert one["data_cost"] == cost  # of 48 groups, those trained and those that calibrate
+    assert (tmp_path / "runs" / "ablation-volume.png").read_bytes().startswith(b"\x89PNG")
+    before = (tmp_path / "runs" / "6-groups" / "legs.jsonl").read_bytes()
+    assert run(words) == 0
+    assert (tmp_path / "runs" / "6-groups" / "legs.jsonl").read_bytes() == before
+    assert run([word if word != "volume" else "source" for word in words]) == 2
+    assert "has 1 values of 'source'; leaving one out at a time needs 2 to 12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("negatives", ["hard", "random"]),
+        ("loss", ["lce", "lce without anchor", "bce"]),
+        ("domain", ["all", "without crafts", "without materials"]),
+    ],
+)
+def test_each_kind_is_one_command(
+    kind: str,
+    names: list[str],
+    tiny_bert: Path,
+    groups_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = cross_encoder_flags(tiny_bert, groups_file, tmp_path / "runs", dev=tmp_path, measure_seconds=0.01)
+    assert run(["ablate", kind, *words[1:], "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert [line.removeprefix(f"--- {kind}: ") for line in said.splitlines() if line.startswith("---")] == names
+    assert said.count("steps             ") == len(names)
+
+
+def test_the_table_says_what_a_point_costs_and_invents_nothing() -> None:
+    dev = {"score": 0.9, "before": 0.8, "oracle": 1.0}
+    worse = {"score": 0.7, "before": 0.8, "oracle": 1.0}
+    table = markdown("volume", [Outcome("a", 1000, 7200, dev, None, 4.0), Outcome("b", 10, 0, worse, dev, 1.0)], 3.0)
+    assert "| a | 1,000 | 0.9000 | 0.8000 | - | - | 2.00 | 4.00 | 1.00 |" in table
+    assert "| b | 10 | 0.7000 | 0.8000 | 0.8000 | 0.9000 | 0.00 | 1.00 | - |" in table

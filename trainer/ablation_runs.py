@@ -1,0 +1,98 @@
+"""`limrank-train ablate`: one training for each variant, each in a folder of its own, and one table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contract.records import RecordError, read_groups
+from trainer.ablation_table import Outcome, write_table
+from trainer.cross_encoder import PairScorer, load_encoder, load_pair_encoder
+from trainer.dev_score import dev_score
+from trainer.errors import BadData, BadSettings
+from trainer.run_folder import RunFolder
+from trainer.settings import Ablation, CrossEncoding
+from trainer.train_cross_encoder import train_cross_encoder
+
+_MOST_VARIANTS = 12
+
+
+def ablate(settings: Ablation) -> None:
+    """Train what is not trained yet, measure, write ablation.json, .md and .png into the folder. Raises TrainError."""
+    if settings.dev is None:
+        raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
+    outcomes = []
+    for name, change in variants(settings).items():
+        print(f"--- {settings.kind}: {name}", flush=True)  # noqa: T201
+        outcomes.append(_outcome(name, settings, change))
+        if not settings.dry_run:
+            write_table(settings.folder, settings.kind, outcomes, hour_cost=settings.hour_cost)
+
+
+def variants(settings: Ablation) -> dict[str, dict[str, Any]]:
+    """Name of each variant and what it changes. Raise BadData where the file has too few groups or too many names."""
+    if settings.kind == "volume":
+        return {f"{count} groups": {"sample": count + settings.calibration} for count in settings.volumes}
+    if settings.kind == "negatives":
+        return {name: {"negatives_from": name} for name in ("hard", "random")}
+    if settings.kind == "loss":
+        changes: dict[str, dict[str, Any]] = {
+            "lce": {"loss": "lce"},
+            "lce without anchor": {"loss": "lce", "anchor": 0.0},
+            "bce": {"loss": "bce"},
+        }
+        return changes
+    found = _names(settings.data, settings.kind)
+    return {"all": {}} | {f"without {name}": {"leave_out": name} for name in found}
+
+
+def _names(path: Path, field: str) -> list[str]:
+    try:
+        found = sorted({str(getattr(group, field)) for group in read_groups(path)})
+    except (OSError, RecordError) as error:
+        raise BadData(f"{path} cannot be read: {error}") from error
+    if not 2 <= len(found) <= _MOST_VARIANTS:
+        raise BadData(
+            f"{path} has {len(found)} values of {field!r}; leaving one out at a time needs 2 to {_MOST_VARIANTS}."
+        )
+    return found
+
+
+def _outcome(name: str, settings: Ablation, change: Mapping[str, Any]) -> Outcome:
+    folder = settings.folder / name.replace(" ", "-").replace("/", "-")
+    known = {field: getattr(settings, field) for field in CrossEncoding.model_fields}
+    wanted = CrossEncoding.model_validate(known | {"folder": folder} | dict(change))
+    legs = RunFolder(folder).ended_legs()
+    while not legs or legs[-1]["ended"] != "finished":
+        train_cross_encoder(wanted)
+        legs = RunFolder(folder).ended_legs()
+        if wanted.dry_run:
+            return Outcome(name, 0, 0.0, None, None, 0.0)
+        if legs[-1]["ended"] == "signal":
+            raise BadSettings(f"{folder} was stopped by a signal; the same command goes on.")
+    other = None
+    if settings.out_of_domain is not None:
+        scorer = PairScorer(
+            load_encoder(folder / "model", seed=0, train_embeddings=True),
+            load_pair_encoder(folder / "model", settings.max_tokens),
+        )
+        other = dev_score(scorer, settings.model_copy(update=_other_domain(settings.out_of_domain)))
+    groups = legs[-1]["steps"] * wanted.batch
+    share = min(1.0, (wanted.sample or groups) / max(1, _count(settings.data)))
+    seconds = sum(leg["seconds"] for leg in legs)
+    return Outcome(name, groups, seconds, legs[-1]["dev"], other, settings.data_cost * share)
+
+
+def _other_domain(folder: Path) -> dict[str, Any]:
+    """Settings that score on the only split of another folder, with the candidates that come with it."""
+    splits = sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
+    if not splits:
+        raise BadData(f"{folder} has no qrels/*.tsv; --out-of-domain takes a BEIR folder.")
+    split = "test" if "test" in splits else splits[0]
+    return {"dev": folder, "dev_split": split, "dev_candidates": None}
+
+
+def _count(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file) - 1

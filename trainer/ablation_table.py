@@ -1,0 +1,95 @@
+"""The table and the plot of an ablation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trainer.run_folder import writing
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one variant came to. `dev`, `other`: `score`, `before` (first stage), `oracle`; `data_cost` in money."""
+
+    name: str
+    groups: int
+    seconds: float
+    dev: Mapping[str, float] | None
+    other: Mapping[str, float] | None
+    data_cost: float
+
+    def cost_of_a_point(self, hour_cost: float) -> float | None:
+        """Money for each hundredth of nDCG@10 gained on dev over the first stage; None where nothing was gained."""
+        if self.dev is None or self.dev["score"] <= self.dev["before"]:
+            return None
+        spent = self.data_cost + self.seconds / 3600 * hour_cost
+        return spent / (100 * (self.dev["score"] - self.dev["before"]))
+
+
+def write_table(folder: Path, kind: str, outcomes: Sequence[Outcome], *, hour_cost: float) -> None:
+    """Write ablation-KIND.json, .md and .png. Raise BadRunFolder where they cannot be written."""
+    stem = folder / f"ablation-{kind}"
+    rows = [asdict(one) | {"cost_of_a_point": one.cost_of_a_point(hour_cost)} for one in outcomes]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stem.with_suffix(".json").write_text(json.dumps({"kind": kind, "variants": rows}, indent=1) + "\n")
+        stem.with_suffix(".md").write_text(markdown(kind, outcomes, hour_cost))
+        _plot(stem.with_suffix(".png"), kind, outcomes)
+
+
+def markdown(kind: str, outcomes: Sequence[Outcome], hour_cost: float) -> str:
+    """One row for each variant; `-` where something was not measured."""
+    head = [
+        "variant",
+        "groups",
+        "dev nDCG@10",
+        "first stage",
+        "other domain before",
+        "after",
+        "device hours",
+        "data cost",
+    ]
+    lines = [f"# Ablation: {kind}", "", "| " + " | ".join([*head, "cost of a point"]) + " |", "|---" * 9 + "|"]
+    for one in outcomes:
+        cells = [
+            one.name,
+            f"{one.groups:,}",
+            _figure(one.dev, "score"),
+            _figure(one.dev, "before"),
+            _figure(one.other, "before"),
+            _figure(one.other, "score"),
+            f"{one.seconds / 3600:.2f}",
+            f"{one.data_cost:.2f}",
+            "-" if (cost := one.cost_of_a_point(hour_cost)) is None else f"{cost:.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _figure(scores: Mapping[str, float] | None, name: str) -> str:
+    return "-" if scores is None else f"{scores[name]:.4f}"
+
+
+def _plot(path: Path, kind: str, outcomes: Sequence[Outcome]) -> None:
+    import matplotlib.pyplot as plt  # here, as it takes a second to import
+
+    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(outcomes)))
+    names = [one.name for one in outcomes]
+    for label, scores, place in (
+        ("dev", [one.dev for one in outcomes], -0.2),
+        ("other domain", [one.other for one in outcomes], 0.2),
+    ):
+        known = [(at + place, found["score"]) for at, found in enumerate(scores) if found is not None]
+        if known:
+            axes.barh([at for at, _ in known], [score for _, score in known], height=0.35, label=label)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="nDCG@10", title=f"Ablation: {kind}", xlim=(0, 1))
+    if axes.has_data():
+        axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
