@@ -1,0 +1,115 @@
+"""Short Locust runs against the real service with the embedded model, as processes, bounded as everybody's are."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from loadtests.payloads import BAD_CALLS
+from tests.load.locust_runs import PYTHON, SHORT, locust, require_locust, surroundings
+from tests.processes import ROOT, ServerProcess
+from tests.service.embedded_server import embedded_server
+
+pytestmark = pytest.mark.timeout(240)  # the first test waits for the service too
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    require_locust()
+    with embedded_server(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+def test_everybody_at_once(service: ServerProcess, tmp_path: Path) -> None:
+    """The mix: each kind of caller is answered as it should be, and the service comes out of it idle and well."""
+    page = tmp_path / "report.html"
+    run = locust(
+        tmp_path,
+        service.url,
+        *("--scenario", "mixed", "--users", "7", "--spawn-rate", "7", "--run-time", "10s", "--html", str(page)),
+        *("--batch-passages", "40", *SHORT),
+    )
+    assert run.code == 0, run.said
+    assert set(run.summary["scenarios"]) == {"rag", "reasoning", "bursts", "batch"}, run.summary
+    assert run.summary["failed"] == 0
+    assert run.summary["left"] >= 1
+    assert run.summary["rejected_as_expected"] >= 1
+    assert run.summary["all"]["p99"] is None  # too few calls for one to mean something
+    assert "RagUser" in page.read_text()
+    service.wait_for("limrank_inflight_requests", 0, 20)
+    assert service.metric("limrank_documents_scored_total") >= run.summary["documents"]
+    assert service.metric("limrank_requests_cancelled_total") >= 1
+    assert service.get("/health/ready").status_code == 200
+
+
+def test_a_missed_threshold_is_an_exit_code(service: ServerProcess, tmp_path: Path) -> None:
+    small = ("--scenario", "capacity", "--users", "1", "--passages", "2", "--max-calls", "3", *SHORT)
+    run = locust(tmp_path, service.url, *small, "--max-p95", "0.0001")
+    assert (run.code, run.summary["failed"], len(run.summary["missed"])) == (1, 0, 1), run.said
+    assert "threshold missed: p95 is" in run.said
+
+
+def test_a_service_that_fails_is_an_exit_code(tmp_path: Path) -> None:
+    require_locust()
+    run = locust(tmp_path, "http://127.0.0.1:9", "--scenario", "rag", "--max-calls", "1", *SHORT)
+    assert run.code == 1
+    assert run.summary["failed"] >= 1
+    assert "calls failed" in run.said
+
+
+def test_a_run_grows_by_its_shape(service: ServerProcess, tmp_path: Path) -> None:
+    run = locust(
+        tmp_path,
+        service.url,
+        *("--scenario", "rag", "--shape", "step", "--users", "5", "--run-time", "5s", "--passages", "2", *SHORT),
+    )
+    assert run.code == 0, run.said
+    assert re.findall(r"Shape test updating to (\d+) users", run.said) == ["1", "2", "3", "4", "5"], run.said
+    assert run.summary["answered"] >= 5
+
+
+def test_a_run_ends_by_its_count(service: ServerProcess, tmp_path: Path) -> None:
+    few = ("--scenario", "rag", "--users", "2", "--passages", "2", "--max-calls", "2", "--run-time", "100s", *SHORT)
+    run = locust(tmp_path, service.url, *few)
+    assert run.code == 0, run.said
+    assert 2 <= run.summary["answered"] <= 2 + 2  # calls that are under way then are waited for
+
+
+def test_another_machine_is_never_loaded_by_mistake(tmp_path: Path) -> None:
+    require_locust()
+    run = locust(tmp_path, "http://rerank.example.com")
+    assert (run.code, run.summary) == (2, {})
+    assert "--allow-remote" in run.said
+
+
+def test_the_capacity_table(service: ServerProcess, tmp_path: Path) -> None:
+    out = tmp_path / "capacity.md"
+    command = [PYTHON, "-m", "loadtests.capacity", "--host", service.url, "--out", out]
+    bounds = ["--callers", "1,2", "--passages", "2", "--seconds", "2", *SHORT]
+    done = subprocess.run(
+        [*map(str, command), *bounds], cwd=ROOT, env=surroundings(), capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    header, _, *rows = out.read_text().splitlines()
+    assert header.split("|")[1].strip() == "callers"
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
+    assert [cell[:2] for cell in cells] == [["1", "2"], ["2", "2"]]
+    for _, passages, calls, p50, p95, p99, speed, refused, failed in cells:
+        assert 0 < float(p50) <= float(p95)
+        assert (p99 == "-") == (int(calls) < 500)
+        assert float(speed) == pytest.approx(int(calls) * int(passages) / 2, rel=0.9)
+        assert (refused, failed) == ("0", "0")
+
+
+@pytest.mark.parametrize("bad", BAD_CALLS, ids=lambda bad: bad.name)
+def test_the_service_answers_each_bad_call_as_the_load_run_expects(service: ServerProcess, bad: object) -> None:
+    [call] = [each for each in BAD_CALLS if each is bad]
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.request(call.method, service.url + call.path, content=call.body, headers=headers, timeout=30)
+    assert answer.status_code in call.expected, answer.text

@@ -1,0 +1,116 @@
+"""A rollout on one machine: two services behind haproxy, one replaced under load and then the other, no call lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.load.haproxy import INTERVAL, Haproxy, haproxy, require_haproxy
+from tests.load.locust_runs import LOCUST, SHORT, read, require_locust, surroundings
+from tests.ports import free_port
+from tests.processes import ROOT, ServerProcess, server
+
+pytestmark = pytest.mark.timeout(420)
+
+# Two failed probes make haproxy turn away; a probe may begin just before the signal and take a while.
+DRAIN_DELAY = 2 * INTERVAL + 1.5
+STARTED_WITHIN = 110
+# What haproxy counts: answers of these classes, connections and answers that failed, what it tried again.
+FAULTS = ("hrsp_4xx", "hrsp_5xx", "econ", "eresp", "wretr", "wredis")
+
+
+class Release:
+    """The services on the two ports, by name; each may be replaced."""
+
+    def __init__(self, folder: Path, exits: ExitStack) -> None:
+        self.folder = folder
+        self.exits = exits
+        self.ports = {"a": free_port(), "b": free_port()}
+        self.running: dict[str, ServerProcess] = {}
+
+    def start(self, name: str) -> None:
+        """Start the service of this name, as the chart would: a drain delay, a drain budget."""
+        folder = self.folder / f"{name}-{time.monotonic_ns()}"
+        folder.mkdir()
+        flags = ("--drain-delay", str(DRAIN_DELAY), "--drain-budget", "60", "--threads", "1")
+        cache = {"LIMRANK_CACHE_DIR": found} if (found := os.environ.get("LIMRANK_TEST_CACHE")) else {}
+        started = server("service.main", self.ports[name], folder, *flags, ready_within=STARTED_WITHIN, **cache)
+        self.running[name] = self.exits.enter_context(started)
+
+    def replace(self, name: str, front: Haproxy) -> int:
+        """Drain the service, start another in its place, wait until it is sent calls. The old one's exit code."""
+        code = self.running[name].stop(90)
+        assert front.counts(name)["status"].startswith("DOWN")
+        self.start(name)
+        front.wait_for(name, "UP", 20)
+        return code
+
+
+@contextmanager
+def load(folder: Path, url: str, *arguments: str) -> Iterator[dict[str, Any]]:
+    """Locust without a pause until the context is left; the dictionary then holds the numbers of its run."""
+    found: dict[str, Any] = {}
+    summary = folder / "rollout.json"
+    summary.unlink(missing_ok=True)
+    command = [*LOCUST, "--host", url, "--summary", str(summary), "--run-time", "400s", *arguments, *SHORT]
+    with (folder / "locust.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=surroundings(), stdout=log, stderr=log)
+    try:
+        yield found
+        assert process.poll() is None, (folder / "locust.log").read_text()
+        process.send_signal(signal.SIGTERM)
+        found["code"] = process.wait(60)
+        found |= read(summary)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(front: Haproxy, calls: int) -> None:
+    """Until every server has answered so many calls."""
+    deadline = time.monotonic() + 60
+    while min(int(front.counts(name)["hrsp_2xx"]) for name in "ab") < calls:
+        assert time.monotonic() < deadline, [front.counts(name) for name in "ab"]
+        time.sleep(0.1)
+
+
+def test_a_rollout_loses_no_call(tmp_path: Path) -> None:
+    """And the proof that a lost call would be seen: at last one service is killed without warning."""
+    require_locust()
+    require_haproxy()
+    with ExitStack() as exits:
+        release = Release(tmp_path, exits)
+        for name in release.ports:
+            release.start(name)
+        front = exits.enter_context(haproxy(tmp_path, release.ports["a"], release.ports["b"]))
+        for name in release.ports:
+            front.wait_for(name, "UP", 20)
+        callers = ("--scenario", "capacity", "--passages", "3", "--users", "4", "--spawn-rate", "4")
+        with load(tmp_path, front.url, *callers) as run:
+            _wait(front, 5)
+            assert release.replace("a", front) == 0
+            assert release.replace("b", front) == 0
+            before = {name: int(front.counts(name)["hrsp_2xx"]) for name in "ab"}
+            _wait(front, max(before.values()) + 5)  # both replacements answer calls
+        assert (run["code"], run["failed"], run["refused"]) == (0, 0, 0), run
+        assert run["answered"] >= 50
+        seen = front.counts("BACKEND")
+        assert {name: seen[name] for name in FAULTS} == dict.fromkeys(FAULTS, "0")
+        assert int(seen["hrsp_2xx"]) >= run["answered"]
+        for name in release.ports:
+            assert release.running[name].metric("limrank_documents_scored_total") >= 3 * 5
+
+        with load(tmp_path, front.url, "--scenario", "capacity", "--passages", "30", "--users", "4") as run:
+            while not release.running["a"].metric("limrank_running_documents"):
+                time.sleep(0.02)
+            release.running["a"].process.kill()
+            front.wait_for("a", "DOWN", 20)
+        assert (run["code"], run["failed"] > 0) == (1, True), run
