@@ -72,7 +72,7 @@ class TransformersEngine:
         self._options = options
         self._encoded: Callable[[str, float], None] = lambda *_: None
         self._documents = PromptDocuments(segments, self._max_tokens)
-        self._thread = EngineThread(_runner(packed, segments, _end_ids(model, segments), options), options.threads)
+        self._thread = EngineThread(runner_of(packed, segments, _end_ids(model, segments), options), options.threads)
         # Of its own, so that texts which take long hold up each other and neither the loop's executor nor a stop.
         self._encoders = ThreadPoolExecutor(_ENCODERS, "limrank-encode")
         self._thread.start()
@@ -145,7 +145,8 @@ class TransformersEngine:
         self._encoders.shutdown(wait=False, cancel_futures=True)
 
 
-def _runner(model: PackedModel, segments: Segments, end_ids: frozenset[int], options: EngineOptions) -> BatchRunner:
+def runner_of(model: PackedModel, segments: Segments, end_ids: frozenset[int], options: EngineOptions) -> BatchRunner:
+    """All parts of the engine but its thread, put together. `end_ids`: tokens that end a trace."""
     queue = DocumentQueue(options.turn_tokens)
     slots = TraceSlots(model.shape)
     prefixes = PrefixCache(options.prefix_bytes, lambda: KeyValues(model.shape))

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -35,9 +36,12 @@ _ABORT_AGAIN_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
-    """`tokens`: prompt tokens given to vLLM and not computed yet. `block`: tokens of one block of its cache."""
+    """`tokens`: the most prompt tokens given to vLLM and not computed yet; `tokens_over_share`: the same for documents
+    of a call that has more in vLLM than its share while others have some. `block`: tokens of one block of its cache.
+    """
 
     tokens: int
+    tokens_over_share: int
     block: int
     ranks: int
 
@@ -62,6 +66,7 @@ class VllmScheduler:
         self._clock = clock
         self._queue = DocumentQueue(_TURN_TOKENS, clock)
         self._flights: dict[Flight, None] = {}  # in the order of their departure
+        self._held: Counter[str] = Counter()  # flights by call
         self._waiting_tokens = 0
         self._names = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,7 +108,7 @@ class VllmScheduler:
     def _feed(self) -> None:
         """Submit documents until vLLM has enough to compute."""
         while not self._closed and self._waiting_tokens < self._limits.tokens:
-            document = self._queue.next(lambda _: True)
+            document = self._queue.next(self._may_go)
             if document is None:
                 return
             self._queue.remove(document)
@@ -111,11 +116,18 @@ class VllmScheduler:
             self._queue.charge(document.call, flight.cost)
             self._waiting_tokens += flight.cost
             self._flights[flight] = None
+            self._held[document.call] += 1
             self._start(self._fly(flight))
 
+    def _may_go(self, document: Document) -> bool:
+        """Steps that a large call fills with its prompts make every token of another call's traces slow."""
+        share = len(self._flights) / max(1, len(self._held))
+        over = self._held[document.call] > share if document.call in self._held else False
+        return not over or self._waiting_tokens < self._limits.tokens_over_share
+
     def _cost(self, document: Document) -> int:
-        known = any(flight.document.call == document.call for flight in self._flights)
-        return len(document.rest) + len(self._segments.close) + (0 if known else len(document.prefix))
+        prefix = 0 if document.call in self._held else len(document.prefix)
+        return prefix + len(document.rest) + len(self._segments.close)
 
     def _rank(self) -> int | None:
         if self._limits.ranks == 1:
@@ -137,9 +149,16 @@ class VllmScheduler:
             _log.error("request_failed", exc_info=error)
             document.submission.fail([document.index], f"{type(error).__name__}: {error}")
         finally:
-            del self._flights[flight]
+            self._forget(flight)
             self._computed(flight)
             self.events += 1
+
+    def _forget(self, flight: Flight) -> None:
+        del self._flights[flight]
+        call = flight.document.call
+        self._held[call] -= 1
+        if not self._held[call]:
+            del self._held[call]
 
     async def _direct(self, flight: Flight) -> Verdict | None:
         document = flight.document

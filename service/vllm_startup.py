@@ -17,7 +17,7 @@ from pathlib import Path
 _CONFIG_PATH = "VLLM_LOGGING_CONFIG_PATH"
 _MEMORY_SIGNS = ("memory", "kv cache", "cache blocks")
 _MEMORY_REMEDY = (
-    "lower --max-model-len or --max-num-seqs, raise --gpu-memory-utilization "
+    "lower --max-model-len or --max-num-seqs, change --gpu-memory-utilization "
     "(on a CPU: VLLM_CPU_KVCACHE_SPACE, in GiB), or use a smaller model"
 )
 

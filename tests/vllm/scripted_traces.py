@@ -26,8 +26,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "fused": (" It names the cure", "</think>.", " false" * 8),
     "ended": (" It names the cure.", END, " false" * 8),
     "looping": (" Let me see.", LOOP * 400),
-    # Some 50 tokens that differ from each other, so that nothing ends them.
-    "closing": (" ".join(["", *_NUMBERS[:24]]), "</think>", " false" * 8),
+    # Of tokens that differ from each other, so that nothing ends them: 45, and as many as are asked for.
+    "closing": (" ".join(["", *_NUMBERS[:7]]), "</think>", " false" * 8),
     "open": (" ".join(["", *_NUMBERS]),),
     "empty": ("</think>", " false" * 8),
 }

@@ -61,7 +61,9 @@ def documents(
 
 
 def scheduler(requests: Recorder, segments: Segments, tokens: int) -> VllmScheduler:
-    return VllmScheduler(requests, segments, TraceReader(segments, ()), SchedulerLimits(tokens, 16, 1), 1.0)
+    return VllmScheduler(
+        requests, segments, TraceReader(segments, ()), SchedulerLimits(tokens, tokens // 4, 16, 1), 1.0
+    )
 
 
 async def verdicts(submission: Submission) -> list[int]:

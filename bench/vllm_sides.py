@@ -1,0 +1,209 @@
+"""The sides of the vLLM benchmark as processes; a side that is not measured stands still."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from bench.vllm_peer_process import REPLY
+from bench.vllm_settings import Side
+from contract.prompt import LIMRANK
+from tests.ports import free_port
+from tests.processes import ROOT, server
+from tests.vllm.serving import descendants
+
+_SCORE_TEMPLATE = (
+    f"{LIMRANK.preamble}{LIMRANK.query_label} "
+    '{{ (messages | selectattr("role", "eq", "query") | first).content }}'
+    f"{LIMRANK.passage_label} "
+    '{{ (messages | selectattr("role", "eq", "document") | first).content }}'
+    f"\n{LIMRANK.open}{LIMRANK.close}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds of one call from text to scores; log-odds by passage, None where a peer could not tell."""
+
+    seconds: float
+    log_odds: list[float | None]
+    missing: int = 0
+
+
+class Contestant(Protocol):
+    """One side. `budget` None is direct mode."""
+
+    pid: int
+
+    def score(self, query: str, passages: Sequence[str], budget: int | None) -> Measured: ...
+
+
+@dataclass
+class Service:
+    """Ours over HTTP."""
+
+    url: str
+    pid: int
+
+    def score(self, query: str, passages: Sequence[str], budget: int | None) -> Measured:
+        body: dict[str, Any] = {"query": query, "documents": list(passages), "mode": "direct"}
+        if budget is not None:
+            body |= {"mode": "reasoning", "max_reasoning_tokens": budget}
+        return _rerank(self.url, body)
+
+
+@dataclass
+class Classifier:
+    """vLLM's own `/rerank`, the same weights as a classifier: one forward pass, no trace."""
+
+    url: str
+    pid: int
+
+    def score(self, query: str, passages: Sequence[str], budget: int | None) -> Measured:
+        assert budget is None
+        return _rerank(self.url, {"query": query, "documents": list(passages)})
+
+
+@dataclass
+class Offline:
+    """`LLM.generate`, or Rank1's procedure where there is a budget."""
+
+    process: subprocess.Popen[str]
+    pid: int
+
+    def score(self, query: str, passages: Sequence[str], budget: int | None) -> Measured:
+        asked: dict[str, Any] = {"do": "generate", "query": query, "passages": list(passages)}
+        if budget is not None:
+            asked |= {"do": "rank1", "budget": budget}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        reply = self.reply()
+        return Measured(reply["seconds"], reply["log_odds"], reply["missing"])
+
+    def reply(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(REPLY):
+                found: dict[str, Any] = json.loads(line.removeprefix(REPLY))
+                return found
+        raise RuntimeError(f"the offline peer ended with {self.process.wait()}; its log says why")
+
+
+@contextmanager
+def service(side: Side, folder: Path, environment: dict[str, str]) -> Iterator[Service]:
+    (folder / "service").mkdir()
+    flags = side.service_flags()
+    with server("service.main", free_port(), folder / "service", *flags, ready_within=900, **environment) as running:
+        yield Service(running.url, running.process.pid)
+        running.stop(60)
+
+
+@contextmanager
+def offline(side: Side, folder: Path, environment: dict[str, str]) -> Iterator[Offline]:
+    command = [sys.executable, "-m", "bench.vllm_peer_process", json.dumps(side.arguments())]
+    with (folder / "offline.log").open("w") as log, ExitStack() as stack:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | environment | {"VLLM_LOGGING_STREAM": "ext://sys.stderr"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        stack.callback(_end, process)
+        peer = Offline(process, process.pid)
+        peer.reply()
+        yield peer
+
+
+@contextmanager
+def classifier(side: Side, folder: Path, environment: dict[str, str]) -> Iterator[Classifier]:
+    template, port = folder / "score.jinja", free_port()
+    template.write_text(_SCORE_TEMPLATE)
+    architecture = json.loads((Path(side.model) / "config.json").read_text())["architectures"][0]
+    overrides = {
+        "architectures": [architecture.replace("ForCausalLM", "ForSequenceClassification")],
+        "classifier_from_token": ["\u0120false", "\u0120true"],
+        "method": "from_2_way_softmax",
+    }
+    command = [
+        *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", side.model, "--runner", "pooling"),
+        *("--port", str(port), "--hf-overrides", json.dumps(overrides), "--chat-template", str(template)),
+        *side.vllm_flags(),
+    ]
+    with (folder / "classifier.log").open("w") as log, ExitStack() as stack:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log, text=True)
+        stack.callback(_end, process)
+        _wait(f"http://127.0.0.1:{port}/health", process)
+        yield Classifier(f"http://127.0.0.1:{port}", process.pid)
+
+
+@contextmanager
+def running(one: Contestant) -> Iterator[None]:
+    """Let a side that stands still run."""
+    resume(one)
+    try:
+        yield
+    finally:
+        pause(one)
+
+
+def pause(one: Contestant) -> None:
+    """vLLM's processes look for work every now and then; stopped ones take nothing from the side that is measured."""
+    for pid in (one.pid, *descendants(one.pid)):
+        os.kill(pid, signal.SIGSTOP)
+
+
+def resume(one: Contestant) -> None:
+    for pid in (*reversed(descendants(one.pid)), one.pid):
+        os.kill(pid, signal.SIGCONT)
+
+
+def _rerank(url: str, body: dict[str, Any]) -> Measured:
+    begun = time.perf_counter()
+    answer = httpx.post(f"{url}/rerank", json=body, timeout=900)
+    seconds = time.perf_counter() - begun
+    answer.raise_for_status()
+    odds: list[float | None] = [None] * len(body["documents"])
+    for result in answer.json()["results"]:
+        score = result["relevance_score"]
+        odds[result["index"]] = math.log(score / (1 - score))
+    return Measured(seconds, odds)
+
+
+def _wait(url: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 900
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}; its log says why")
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.5)
+    raise RuntimeError(f"{url} did not answer")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    children = [process.pid, *descendants(process.pid)]
+    for pid in children:
+        os.kill(pid, signal.SIGCONT)
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -1,0 +1,189 @@
+"""Minutes of mixed load on the vLLM engine: calls of both modes, clients that leave, deadlines and bad input at once.
+
+Every answer must be a proper one, the memory of all its processes must stay flat within 5 % after the warm-up, and
+vLLM must hold no request at the end. Exit code 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.vllm_settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
+from service.model_store import resolve
+from tests.ports import free_port
+from tests.processes import ServerProcess, server
+from tests.service.plain_forward import text
+from tests.vllm.scripted_traces import marker
+from tests.vllm.serving import descendants, series
+
+CALLERS = 6
+SAMPLE_SECONDS = 5.0
+WARM_UP_SHARE = 0.25
+GROWTH = 0.05
+ENDINGS = ("closed", "fused", "ended", "looping", "open")
+HELD = ("vllm:num_requests_running", "vllm:num_requests_waiting", "limrank_engine_requests")
+BAD: tuple[Any, ...] = (
+    {"query": "q"},
+    {"query": 7, "documents": ["a"]},
+    {"query": "q", "documents": []},
+    {"query": "q", "documents": ["a"], "mode": "guess"},
+    {"query": "q", "documents": [None]},
+    {"query": "word " * 5000, "documents": ["a"]},
+)
+
+
+@dataclass
+class Seen:
+    """What came back. `wrong`: answers that should not have been."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def judge(self, kind: str, answer: httpx.Response, allowed: Sequence[int], documents: int = 0) -> None:
+        self.kinds[f"{kind} {answer.status_code}"] += 1
+        if answer.status_code not in allowed:
+            self.wrong.append(f"{kind}: {answer.status_code} {answer.text[:200]}")
+        elif answer.status_code == 200:
+            scores = [result["relevance_score"] for result in answer.json()["results"]]
+            if len(scores) != documents or not all(math.isfinite(score) and 0 <= score <= 1 for score in scores):
+                self.wrong.append(f"{kind}: {len(scores)} scores for {documents} documents: {scores[:5]}")
+        elif answer.status_code in (429, 503) and "retry-after" not in answer.headers:
+            self.wrong.append(f"{kind}: {answer.status_code} without Retry-After")
+
+
+class Caller:
+    """One of the callers, each with its own chances."""
+
+    def __init__(self, client: httpx.AsyncClient, seen: Seen, seed: int) -> None:
+        self._client = client
+        self._seen = seen
+        self._choose = random.Random(seed)
+
+    async def call(self) -> None:
+        work: Callable[[], Awaitable[None]] = self._choose.choices(
+            (self._direct, self._reasoning, self._leaving, self._hurried, self._bad), weights=(5, 3, 3, 2, 2)
+        )[0]
+        await work()
+
+    async def _direct(self) -> None:
+        body = self._body(self._choose.randint(1, 30))
+        self._seen.judge("direct", await self._post(body), (200,), len(body["documents"]))
+
+    async def _reasoning(self) -> None:
+        body = self._traced(self._choose.randint(1, 8))
+        self._seen.judge("reasoning", await self._post(body), (200,), len(body["documents"]))
+
+    async def _leaving(self) -> None:
+        body = self._traced(12) if self._choose.random() < 0.5 else self._body(40)
+        try:
+            await asyncio.wait_for(self._post(body), self._choose.uniform(0.0, 1.5))
+        except TimeoutError:
+            self._seen.kinds["left"] += 1
+
+    async def _hurried(self) -> None:
+        body = self._traced(10) if self._choose.random() < 0.5 else self._body(30)
+        headers = {"X-Request-Timeout-Ms": str(self._choose.randint(200, 3000))}
+        self._seen.judge("hurried", await self._post(body, headers), (200, 503, 504), len(body["documents"]))
+
+    async def _bad(self) -> None:
+        self._seen.judge("bad", await self._post(self._choose.choice(BAD)), (400,))
+
+    async def _post(self, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
+        return await self._client.post("/rerank", json=body, headers=headers)
+
+    def _body(self, documents: int) -> dict[str, Any]:
+        texts = [text(self._choose, self._choose.randint(0, 60)) for _ in range(documents)]
+        return {"query": text(self._choose, self._choose.randint(2, 40)), "documents": texts}
+
+    def _traced(self, documents: int) -> dict[str, Any]:
+        body = self._body(documents)
+        body["documents"] = [f"{each} {marker(self._choose.choice(ENDINGS))}" for each in body["documents"]]
+        return body | {"mode": "reasoning", "max_reasoning_tokens": self._choose.randint(1, 64)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print what was seen; 0 when all of it is as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    minutes = parser.parse_args(argv).minutes
+    side = Side(str(resolve("smollm2-135m-instruct").folder), extra=CPU_EXTRA | SCRIPTED, max_num_seqs=24)
+    # The cache is a page of memory after another until all of it was used once: a small one, or that would be growth.
+    environment = CPU_ENVIRONMENT | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        flags = side.service_flags()
+        with server("service.main", free_port(), Path(folder), *flags, ready_within=900, **environment) as running:
+            seen, memory = asyncio.run(_load(running, minutes * 60))
+            left = _left(running)
+            code = running.stop(90)
+    return _report(seen, memory, left, code)
+
+
+async def _load(running: ServerProcess, seconds: float) -> tuple[Seen, list[int]]:
+    """The load, and the memory of all processes every few seconds, in bytes."""
+    seen, memory, end = Seen(), [], time.monotonic() + seconds
+
+    async def keep_calling(seed: int) -> None:
+        async with httpx.AsyncClient(base_url=running.url, timeout=300) as client:
+            caller = Caller(client, seen, seed)
+            while time.monotonic() < end:
+                await caller.call()
+
+    callers = [asyncio.create_task(keep_calling(seed)) for seed in range(CALLERS)]
+    while not all(caller.done() for caller in callers):
+        memory.append(resident(running.process.pid))
+        await asyncio.wait(callers, timeout=SAMPLE_SECONDS)
+    await asyncio.gather(*callers)
+    return seen, memory
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process and its descendants hold; what several share counts once."""
+    return sum(_proportional(each) for each in (pid, *descendants(pid)))
+
+
+def _proportional(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _left(running: ServerProcess) -> dict[str, float]:
+    """What vLLM still holds, once it has had time to notice that everybody has gone."""
+    for _ in range(100):
+        held = series(running, *HELD)
+        if not any(held.values()):
+            break
+        time.sleep(0.1)
+    return held
+
+
+def _report(seen: Seen, memory: list[int], left: dict[str, float], code: int) -> int:
+    settled = memory[int(len(memory) * WARM_UP_SHARE) :]
+    third = max(1, len(settled) // 3)
+    before, after = statistics.median(settled[:third]), statistics.median(settled[-third:])
+    growth = after / before - 1
+    print("answers:", ", ".join(f"{kind}: {count}" for kind, count in sorted(seen.kinds.items())))
+    print(f"memory after the warm-up: {before / 2**20:.0f} MiB, at the end {after / 2**20:.0f} MiB ({growth:+.1%})")
+    print(f"held by vLLM at the end: {left}; exit code {code}; improper answers: {len(seen.wrong)}")
+    print("\n".join(seen.wrong[:20]))
+    return int(bool(seen.wrong) or abs(growth) > GROWTH or any(left.values()) or code != 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
