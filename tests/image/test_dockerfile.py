@@ -134,7 +134,7 @@ def test_a_machine_without_a_builder_is_told_what_it_needs(tmp_path: Path) -> No
 
 def imported(package: str) -> dict[str, str]:
     """The modules that the package imports, by the first part of their names, and one file that does."""
-    found = {}
+    found: dict[str, str] = {}
     for path in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
