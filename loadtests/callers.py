@@ -1,6 +1,6 @@
 """What all callers have in common: sending a call, checking the answer, and heeding a refusal."""
 
-# mypy: disable-error-code="import-not-found, misc"
+# mypy: disable-error-code="misc"
 from __future__ import annotations
 
 import json

@@ -3,7 +3,7 @@
 .venv-load/bin/locust -f loadtests/locustfile.py --headless --scenario rag --users 4 --run-time 60s
 """
 
-# mypy: disable-error-code="import-not-found, untyped-decorator"
+# mypy: disable-error-code="untyped-decorator"
 from __future__ import annotations
 
 import json

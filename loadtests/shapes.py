@@ -1,6 +1,6 @@
 """How the number of callers changes over a run: in steps, with a spike, or little for long (soak)."""
 
-# mypy: disable-error-code="import-not-found, misc"
+# mypy: disable-error-code="misc"
 from __future__ import annotations
 
 from locust import LoadTestShape

@@ -1,6 +1,6 @@
 """An agent that searches ten ways at once, then thinks for some seconds."""
 
-# mypy: disable-error-code="misc, untyped-decorator, import-not-found"
+# mypy: disable-error-code="misc, untyped-decorator"
 from __future__ import annotations
 
 from gevent.pool import Pool

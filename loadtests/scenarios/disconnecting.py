@@ -1,6 +1,6 @@
 """Callers that hang up before they are answered, as browsers and impatient timeouts do."""
 
-# mypy: disable-error-code="misc, untyped-decorator, import-not-found"
+# mypy: disable-error-code="misc, untyped-decorator"
 from __future__ import annotations
 
 import json
@@ -25,7 +25,7 @@ class DisconnectingUser(Caller):
         started, fault = time.perf_counter(), None
         try:
             with connect(self.host) as connection:
-                connection.sendall(request(self.host, body, **self.authorization))
+                connection.sendall(request(self.host, body, self.authorization))
                 gevent.sleep(self.texts.seconds(0.05, 0.5))
             self.tally.left += 1
         except OSError as error:

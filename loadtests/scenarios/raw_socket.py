@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 
 def connect(host: str, timeout: float = 10.0) -> socket.socket:
     """A connected socket to the URL `host`, TLS where it says https. Raise OSError."""
     parts = urlsplit(host)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    plain = socket.create_connection((parts.hostname, port), timeout)
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname) if port == 443 else plain
+    plain = socket.create_connection((parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)), timeout)
+    if parts.scheme != "https":
+        return plain
+    return ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
 
 
-def request(host: str, body: bytes, length: int | None = None, **headers: str) -> bytes:
+def request(host: str, body: bytes, headers: Mapping[str, str], length: int | None = None) -> bytes:
     """The bytes of a POST to /rerank; `length` is what it says its body has, where that is not the truth."""
     parts = urlsplit(host)
     lines = [
