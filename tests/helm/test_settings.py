@@ -83,6 +83,11 @@ def test_values_arrive_as_they_were_meant() -> None:
     assert (settings.max_tokens_per_doc, settings.documents_per_minute, settings.max_documents) == (1024, 6000, 500)
 
 
+def test_further_flags_reach_the_server() -> None:
+    assert server(rendered("everything"))["args"] == ["--cache-dir", "/cache/limrank"]
+    assert settings_of(rendered("everything")).cache_dir == Path("/cache/limrank")
+
+
 def test_models_are_named_as_the_server_finds_them() -> None:
     downloaded = settings_of(rendered("existing-secrets"))
     assert (downloaded.model, downloaded.served_name) == ("jhu-clsp/rank1-0.5b", "rank1")
