@@ -1,9 +1,9 @@
 """How many calls a second `limrank-synth run` makes, against what latency and concurrency allow.
 
 A scripted endpoint in a process of its own answers every request after 50 ms; 64 requests may be in flight. The limit
-is 64 / 0.05 = 1280 calls a second. Counted at the endpoint, where the run's beginning and end, which have less to do
-than 64 calls, are told apart. Needs an idle machine; exit code 1 when the target is missed. `PROCESSES` client
-processes send the requests.
+is 64 / 0.05 = 1280 calls a second; the endpoint's own timer is late, so the target is of what its measured latency
+allows. Counted at the endpoint, where the run's beginning and end, which have less to do than 64 calls, are told
+apart. Needs an idle machine; exit code 1 when the target is missed. `PROCESSES` client processes send the requests.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def main() -> int:
 
 
 def _report(told: dict[str, object], whole: float, processes: int) -> int:
-    times = told["times"]
+    times, held = told["times"], told["held"]
     assert isinstance(times, list)
+    assert isinstance(held, float)
     calls, limit = len(times), CONCURRENCY / LATENCY
     whole_rate = calls / (times[-1] - times[0] + LATENCY)
     begin, end = calls // 20, calls - calls // 20
@@ -70,7 +71,9 @@ def _report(told: dict[str, object], whole: float, processes: int) -> int:
     print(f"{processes} client processes, {os.cpu_count()} cores, {cost}")
     print(f"whole run: {whole_rate:.0f} calls/s, {100 * whole_rate / limit:.1f} % of the limit of {limit:.0f}")
     print(f"without its first and last 5 %: {rate:.0f} calls/s, {100 * rate / limit:.1f} %")
-    return 0 if rate >= TARGET * limit else 1
+    reached = rate * held / CONCURRENCY
+    print(f"the endpoint held a request {1000 * held:.1f} ms, {CONCURRENCY / held:.0f} calls/s: {100 * reached:.1f} %")
+    return 0 if reached >= TARGET else 1
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class _Asked:
     failures: int = 0
 
     def __post_init__(self) -> None:
-        self.seats = asyncio.Semaphore(self.endpoint.concurrency)
+        self.seats = asyncio.Semaphore(self.endpoint.questions_at_once)
 
 
 class Stopped(Exception):

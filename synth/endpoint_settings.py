@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Structured = Literal["auto", "json_schema", "json_object", "prompt"]
 """How an endpoint is held to JSON. `auto` begins with `json_schema` and steps down where the endpoint refuses it."""
 
+_AHEAD = 8  # questions that wait in each client process
+
 
 class Endpoint(BaseModel):
     """One OpenAI-compatible endpoint and the model asked there."""
@@ -52,6 +54,17 @@ class Endpoint(BaseModel):
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """In the currency of the prices."""
         return (prompt_tokens * self.price_prompt + completion_tokens * self.price_completion) / 1e6
+
+    def concurrency_shares(self) -> list[int]:
+        """The concurrency of each client process: as even as can be, and none of 0."""
+        processes = min(self.processes, self.concurrency)
+        each, left = divmod(self.concurrency, processes)
+        return [each + (number < left) for number in range(processes)]
+
+    @property
+    def questions_at_once(self) -> int:
+        """How many questions may be asked at once, those that wait in client processes among them."""
+        return self.concurrency + (len(self.concurrency_shares()) * _AHEAD if self.processes > 1 else 0)
 
     def sampling(self) -> dict[str, Any]:
         """What shapes a reply, apart from the messages: part of the key of every call."""

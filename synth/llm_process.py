@@ -43,21 +43,25 @@ def main() -> None:
 async def _serve() -> None:
     reader = asyncio.StreamReader(limit=LONGEST_LINE)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    llm = OpenAILLM(Endpoint.model_validate_json(await reader.readline()))
+    endpoint = Endpoint.model_validate_json(await reader.readline())
+    llm = OpenAILLM(endpoint)
+    seats = asyncio.Semaphore(endpoint.concurrency)
     at_work: set[asyncio.Task[None]] = set()
     while line := await reader.readline():
         asked = json.loads(line)
-        task = asyncio.create_task(_answer(llm, asked["id"], asked["question"]))
+        task = asyncio.create_task(_answer(llm, seats, asked["id"], asked["question"]))
         at_work.add(task)
         task.add_done_callback(at_work.discard)
     os._exit(0)  # nobody is left to read the replies to what is in flight
 
 
-async def _answer(llm: OpenAILLM, number: int, asked: Mapping[str, Any]) -> None:
+async def _answer(llm: OpenAILLM, seats: asyncio.Semaphore, number: int, asked: Mapping[str, Any]) -> None:
     messages = tuple(Message(role, content) for role, content in asked["messages"])
     answer: dict[str, Any]
     try:
-        answer = {"reply": asdict(await llm.ask(Question(messages, asked["name"], asked["schema"])))}
+        async with seats:
+            reply = await llm.ask(Question(messages, asked["name"], asked["schema"]))
+        answer = {"reply": asdict(reply)}
     except NoReply as error:
         answer = {"no_reply": {"reason": error.reason, "raw": error.raw, "final": error.final}}
     except EndpointFailed as error:

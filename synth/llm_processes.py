@@ -1,6 +1,8 @@
 """One endpoint asked by several client processes, for more calls a second than one process can send.
 
 A process of the client sends some hundreds of requests a second and then a core is busy; see docs/synth.md for figures.
+Each process keeps to its share of the endpoint's concurrency by itself, so that it can be handed questions ahead and no
+request loses its turn to the way between two processes.
 """
 
 from __future__ import annotations
@@ -22,19 +24,17 @@ class LLMProcesses:
 
     def __init__(self, endpoint: Endpoint) -> None:
         check_key(endpoint)
-        share = endpoint.processes
-        self._endpoint = endpoint.model_copy(
-            update={
-                "processes": 1,
-                "requests_per_minute": _part(endpoint.requests_per_minute, share),
-                "tokens_per_minute": _part(endpoint.tokens_per_minute, share),
-            }
-        )
-        self._clients = [_Client(self._endpoint) for _ in range(share)]
+        shares = endpoint.concurrency_shares()
+        alike = {
+            "processes": 1,
+            "requests_per_minute": _part(endpoint.requests_per_minute, len(shares)),
+            "tokens_per_minute": _part(endpoint.tokens_per_minute, len(shares)),
+        }
+        self._clients = [_Client(endpoint.model_copy(update=alike | {"concurrency": share})) for share in shares]
 
     async def ask(self, question: Question) -> Reply:
         """One reply, by the process with the least to do."""
-        return await min(self._clients, key=lambda client: client.in_flight).ask(question)
+        return await min(self._clients, key=lambda client: client.load).ask(question)
 
     async def close(self) -> None:
         await asyncio.gather(*(client.close() for client in self._clients))
@@ -49,8 +49,9 @@ class _Client:
         self._process: asyncio.subprocess.Process | None = None
 
     @property
-    def in_flight(self) -> int:
-        return len(self._waiting)
+    def load(self) -> float:
+        """Questions without a reply, as a part of those that may be at the endpoint at once."""
+        return len(self._waiting) / self._endpoint.concurrency
 
     async def ask(self, question: Question) -> Reply:
         self._asked += 1

@@ -52,6 +52,7 @@ class Counts:
     log: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    held: float = 0.0  # seconds between requests and their answers, in all
 
 
 class ScriptedEndpoint:
@@ -131,11 +132,13 @@ class _Connection(asyncio.Protocol):
         counts.at_once += 1
         counts.most_at_once = max(counts.most_at_once, counts.at_once)
         if fault is None or not fault.hang:
-            asyncio.get_running_loop().call_later(self._endpoint.latency, self._send, answer, fault)
+            asyncio.get_running_loop().call_later(self._endpoint.latency, self._send, answer, fault, time.monotonic())
 
-    def _send(self, answer: bytes, fault: Fault | None) -> None:
-        self._endpoint.counts.at_once -= 1
-        self._endpoint.counts.answered += 1
+    def _send(self, answer: bytes, fault: Fault | None, begun: float) -> None:
+        counts = self._endpoint.counts
+        counts.at_once -= 1
+        counts.answered += 1
+        counts.held += time.monotonic() - begun
         if fault is not None and fault.cut:
             self._transport.write(answer[: len(answer) - 20])
             self._transport.close()
@@ -211,7 +214,12 @@ async def _main() -> None:
     print(endpoint.url, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         counts = endpoint.counts
-        told = {"requests": counts.requests, "most_at_once": counts.most_at_once, "times": counts.times}
+        told = {
+            "requests": counts.requests,
+            "most_at_once": counts.most_at_once,
+            "times": counts.times,
+            "held": counts.held / max(1, counts.answered),
+        }
         print(json.dumps(told), flush=True)
     serving.cancel()
 
