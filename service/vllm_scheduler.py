@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from service.errors import EngineDead
 from service.vllm_flight import Flight
 from service.vllm_pace import VerdictPace
 from service.vllm_requests import Asked, Requests, Words, Written
+from service.vllm_shares import CallShares
 from service.vllm_trace import TraceReader
 
 _log = logging.getLogger("limrank.vllm_scheduler")
@@ -36,12 +36,12 @@ _ABORT_AGAIN_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
-    """`tokens`: the most prompt tokens given to vLLM and not computed yet; `tokens_over_share`: the same for documents
-    of a call that has more in vLLM than its share while others have some. `block`: tokens of one block of its cache.
+    """`tokens`: the most prompt tokens given to vLLM and not computed yet; `tokens_behind`: the same for documents of a
+    call that goes behind another one's. `block`: tokens of one block of its cache.
     """
 
     tokens: int
-    tokens_over_share: int
+    tokens_behind: int
     block: int
     ranks: int
 
@@ -66,7 +66,7 @@ class VllmScheduler:
         self._clock = clock
         self._queue = DocumentQueue(_TURN_TOKENS, clock)
         self._flights: dict[Flight, None] = {}  # in the order of their departure
-        self._held: Counter[str] = Counter()  # flights by call
+        self._shares = CallShares(_TURN_TOKENS)
         self._waiting_tokens = 0
         self._names = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +83,8 @@ class VllmScheduler:
         return len(self._flights)
 
     def add(self, documents: Iterable[Document]) -> None:
+        documents = list(documents)
+        self._shares.added(documents)
         self._queue.add(documents)
         if self._timer is None and self._any_timed():
             self._timer = asyncio.get_running_loop().create_task(self._meet_deadlines())
@@ -91,7 +93,7 @@ class VllmScheduler:
     def cancel(self, submission: Submission) -> None:
         """Forget what is left of a job, also within vLLM."""
         submission.cancelled = True
-        self._queue.discard(submission)
+        self._shares.dropped(self._queue.discard(submission))
         flights = [flight for flight in self._flights if flight.document.submission is submission]
         for flight in flights:
             flight.given_up = True
@@ -108,25 +110,26 @@ class VllmScheduler:
     def _feed(self) -> None:
         """Submit documents until vLLM has enough to compute."""
         while not self._closed and self._waiting_tokens < self._limits.tokens:
-            document = self._queue.next(self._may_go)
+            document = self._next()
             if document is None:
                 return
             self._queue.remove(document)
             flight = Flight(document, f"{next(self._names)}", self._cost(document), self._rank())
             self._queue.charge(document.call, flight.cost)
+            self._shares.departed(document, flight.cost)
             self._waiting_tokens += flight.cost
             self._flights[flight] = None
-            self._held[document.call] += 1
             self._start(self._fly(flight))
 
-    def _may_go(self, document: Document) -> bool:
-        """Steps that a large call fills with its prompts make every token of another call's traces slow."""
-        share = len(self._flights) / max(1, len(self._held))
-        over = self._held[document.call] > share if document.call in self._held else False
-        return not over or self._waiting_tokens < self._limits.tokens_over_share
+    def _next(self) -> Document | None:
+        """The next document; one of a call that goes behind only if vLLM has little to compute."""
+        if self._waiting_tokens < self._limits.tokens_behind:
+            return self._queue.next(lambda _: True)
+        new, now = self._shares.first_of_the_new, self._clock()
+        return self._queue.next(lambda document: not self._shares.goes_behind(document, new, now))
 
     def _cost(self, document: Document) -> int:
-        prefix = 0 if document.call in self._held else len(document.prefix)
+        prefix = 0 if self._shares.in_flight(document.call) else len(document.prefix)
         return prefix + len(document.rest) + len(self._segments.close)
 
     def _rank(self) -> int | None:
@@ -149,16 +152,10 @@ class VllmScheduler:
             _log.error("request_failed", exc_info=error)
             document.submission.fail([document.index], f"{type(error).__name__}: {error}")
         finally:
-            self._forget(flight)
+            del self._flights[flight]
+            self._shares.ended(document)
             self._computed(flight)
             self.events += 1
-
-    def _forget(self, flight: Flight) -> None:
-        del self._flights[flight]
-        call = flight.document.call
-        self._held[call] -= 1
-        if not self._held[call]:
-            del self._held[call]
 
     async def _direct(self, flight: Flight) -> Verdict | None:
         document = flight.document

@@ -28,7 +28,7 @@ from service.vllm_watch import ProgressWatch, vllm_progress
 
 _ENCODERS = 2
 _STEPS_AHEAD = 3  # one that runs, one that is scheduled behind it, one whose answers are on their way
-_STEP_SHARE = 0.25  # of a step, for prompts of a call that has more than its share in vLLM
+_STEP_SHARE = 0.25  # of a step, for prompts of a call that goes behind a new one
 _DEAD = "vLLM's engine process has ended."
 
 
@@ -65,8 +65,8 @@ class VllmEngine:
         self._max_tokens = started.max_model_len - 1  # vLLM wants room for one token after every prompt
         self._documents = PromptDocuments(segments, self._max_tokens)
         ahead = started.step_tokens * started.ranks * _STEPS_AHEAD
-        over_share = int(started.step_tokens * started.ranks * _STEP_SHARE)
-        limits = SchedulerLimits(ahead, over_share, started.block, started.ranks)
+        behind = int(started.step_tokens * started.ranks * _STEP_SHARE)
+        limits = SchedulerLimits(ahead, behind, started.block, started.ranks)
         self._scheduler = VllmScheduler(requests, segments, reader, limits, temperature)
         self._watch = ProgressWatch(options.stuck_after, lambda: (self._scheduler.events, vllm_progress(REGISTRY)))
         self._encoded: Callable[[str, float], None] = lambda *_: None

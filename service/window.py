@@ -1,7 +1,9 @@
 """The window of documents that are in the engine at one time, filled round-robin by call.
 
-A call that is alone may hold every seat; while another waits it holds at most half. Classes of priority go before
-each other, but a call gains a class for every `AGEING_SECONDS` it has waited, so none starves.
+A call that is alone may hold every seat; while another waits it holds at most half, and where others come and go it
+leaves some free for the next one, since a seat that a trace has taken is not given back before the trace ends.
+Classes of priority go before each other, but a call gains a class for every `AGEING_SECONDS` it has waited, so none
+starves.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from service.ranking import Progress
 from service.throughput import Throughput
 
 _log = logging.getLogger("limrank.window")
+_SEATS_FOR_THE_NEXT = 16  # enough for a usual small call; never more than half of all
+_COMPANY_SECONDS = 1.0  # for so long after another call a call does not count as alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class FairWindow:
         self._tickets: deque[_Ticket] = deque()
         self._free = size
         self._fill_due = False
+        self._company_until = -math.inf
 
     @property
     def running(self) -> int:
@@ -133,7 +138,7 @@ class FairWindow:
         self._fill_due = False
         waiting = [ticket for ticket in self._tickets if ticket.pending]
         alone = len(waiting) == 1
-        most = self._size if alone else max(1, self._size // 2)
+        most = self._most_seats(len(waiting))
         shares: dict[_Ticket, int] = {}
         for _, same_class in itertools.groupby(sorted(waiting, key=self._class_of), self._class_of):
             self._deal(deque(same_class), most, shares, at_once=alone)
@@ -141,6 +146,15 @@ class FairWindow:
             self._tickets = deque([*(t for t in self._tickets if t not in shares), *shares])
         for ticket, share in shares.items():
             self._dispatch(ticket, share)
+
+    def _most_seats(self, waiting: int) -> int:
+        """How many a call may hold."""
+        half, now = max(1, self._size // 2), self._clock()
+        if len(self._tickets) > 1:
+            self._company_until = now + _COMPANY_SECONDS
+        if waiting > 1:
+            return half
+        return max(half, self._size - _SEATS_FOR_THE_NEXT) if now < self._company_until else self._size
 
     def _deal(self, turn: deque[_Ticket], most: int, shares: dict[_Ticket, int], *, at_once: bool) -> None:
         """Deal free seats to the calls in `turn`, one each time round or all at once, until none may hold more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
 
@@ -23,6 +23,13 @@ def work(passages: Sequence[str], call: str = "call", priority: int = 1, query: 
 
 def texts(count: int, name: str = "passage") -> list[str]:
     return [f"{name} {n}" for n in range(count)]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
 
 
 def documents_by_call(engine: ScriptedEngine) -> list[tuple[str, int]]:
@@ -67,6 +74,22 @@ async def test_a_small_call_is_through_long_before_the_large_one_that_came_first
     assert not large.done()
     assert window.queued > 200
     await large
+
+
+async def test_where_others_come_and_go_seats_are_left_for_the_next() -> None:
+    now = [0.0]
+    engine = ScriptedEngine(seconds=0.005)
+    window = FairWindow(engine, 40, Throughput(), clock=lambda: now[0])
+    large = asyncio.create_task(window.run(work(texts(4000), call="large")))
+    await until(lambda: window.running == 40)
+    await window.run(work(texts(1), call="small"))
+    await until(lambda: window.running == 24)
+    await asyncio.sleep(0.05)
+    assert window.running <= 24
+    now[0] = 2.0
+    await until(lambda: window.running == 40)
+    large.cancel()
+    await asyncio.gather(large, return_exceptions=True)
 
 
 async def test_a_better_class_goes_first() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 import pytest
 
@@ -15,6 +16,7 @@ from service.vllm_deadlines import due
 from service.vllm_flight import Flight
 from service.vllm_requests import Asked, Words, Written
 from service.vllm_scheduler import SchedulerLimits, VllmScheduler
+from service.vllm_shares import CallShares
 from service.vllm_trace import TraceReader
 from service.vllm_watch import ProgressWatch
 
@@ -48,22 +50,26 @@ class Recorder:
 
 
 def documents(
-    call: str, count: int, *, first: int = 0, tokens: int = 10, budget: int = 0, deadline: float | None = None
+    call: str, count: int, *, first: int = 0, priority: int = 1, budget: int = 0, deadline: float | None = None
 ) -> tuple[Submission, list[Document]]:
     submission = Submission(count)
     made = [
         Document(
-            submission, n, call, 1, (first + n,), (1,) * tokens, budget, truncated=False, deadline=deadline, arrived=0.0
+            *(submission, n, call, priority, (first + n,), (1,) * 10, budget),
+            truncated=False,
+            deadline=deadline,
+            arrived=0.0,
         )
         for n in range(count)
     ]
     return submission, made
 
 
-def scheduler(requests: Recorder, segments: Segments, tokens: int) -> VllmScheduler:
-    return VllmScheduler(
-        requests, segments, TraceReader(segments, ()), SchedulerLimits(tokens, tokens // 4, 16, 1), 1.0
-    )
+def scheduler(
+    requests: Recorder, segments: Segments, tokens: int, clock: Callable[[], float] = time.monotonic
+) -> VllmScheduler:
+    limits = SchedulerLimits(tokens, tokens // 4, 16, 1)
+    return VllmScheduler(requests, segments, TraceReader(segments, ()), limits, 1.0, clock)
 
 
 async def verdicts(submission: Submission) -> list[int]:
@@ -83,6 +89,38 @@ async def test_a_call_that_comes_later_waits_for_some_steps_only(segments: Segme
     assert sorted(await verdicts(small)) == [0, 1, 2]
     assert len(requests.asked) < 303, "the later call was served last"
     assert len(await verdicts(large)) == 300
+
+
+async def test_a_new_call_goes_ahead_of_one_that_had_its_first_turn(segments: Segments) -> None:
+    requests = Recorder()
+    requests.hold.set()
+    feeding = scheduler(requests, segments, tokens=60, clock=lambda: 1.0)
+    begun, first = documents("large", 200)
+    _, others = documents("large", 400, first=200)
+    feeding.add([*first, *others])
+    await verdicts(begun)
+    small, few = documents("small", 20, first=1000)
+    before = len(requests.asked)
+    feeding.add(few)
+    await verdicts(small)
+    # Some were with vLLM already, and one goes whenever vLLM has little to compute.
+    assert len(requests.asked) - before < 20 + 20
+
+
+async def test_nobody_goes_behind_for_ever_or_behind_a_lower_class(segments: Segments) -> None:
+    shares = CallShares(100)
+    _, (old, *_) = documents("old", 1)
+    _, (new, *_) = documents("new", 1, priority=2)
+    shares.added([old, new])
+    shares.departed(old, 101)
+    first = shares.first_of_the_new
+    assert first == 2
+    assert not shares.goes_behind(old, first, 1.0), "it is of a better class"
+    assert shares.goes_behind(old, 1, 9.9)
+    assert not shares.goes_behind(old, 1, 10.0)
+    assert not shares.goes_behind(new, first, 1.0)
+    shares.dropped([new])
+    assert not shares.goes_behind(old, shares.first_of_the_new, 1.0)
 
 
 async def test_a_job_that_is_cancelled_is_aborted_until_it_is_gone(segments: Segments) -> None:
