@@ -13,7 +13,7 @@ COPY requirements/embedded.lock /
 FROM ${BASE_IMAGE} AS builder
 WORKDIR /build
 COPY requirements/ requirements/
-COPY image/install.sh image/sbom.py image/health.py image/
+COPY image/install.sh image/prepare_models.py image/sbom.py image/health.py image/
 RUN --mount=type=bind,from=wheels,source=/,target=/wheels image/install.sh tools
 
 FROM builder AS cpu-environment

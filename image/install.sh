@@ -3,7 +3,7 @@
 #
 #   install.sh tools           what builds; not in the image
 #   install.sh TORCH LOCK...   an environment without pip; TORCH goes first, as its builds differ ("" if a lock has it)
-#   install.sh finish          the package, the embedded model converted, compiled modules, the list of what is inside
+#   install.sh finish          the package, the embedded models prepared, compiled modules, the list of what is inside
 set -eu
 
 target=/opt/limrank
@@ -39,8 +39,8 @@ fill() {
 finish() {
   "$tools/python" -m hatchling build -t wheel -d /build/dist
   install /build/dist/limrank-*.whl
-  "$target/bin/python" -c 'import pathlib, service.model_store as store; print(store.resolve(cache_dir=pathlib.Path("/opt/limrank/models")).name)'
-  rm -f "$target"/models/*.lock
+  "$target/bin/python" image/prepare_models.py "$target/models" > "$target/models.txt"
+  cat "$target/models.txt"
   # A read-only file system cannot keep what Python compiles at each start; without times, so that builds are alike.
   # torch's own tests hold syntax of later Pythons on purpose.
   "$target/bin/python" -m compileall -q -j 0 -x torch/testing/_internal --invalidation-mode unchecked-hash "$target/lib"

@@ -77,10 +77,10 @@ def check_what_is_inside(image: Image) -> None:
     say(f"inside: {len(packages)} packages listed, no compiler, no pip, user {image.config['User']}, root read-only")
 
 
-def serve_and_ask(image: Image) -> None:
+def serve_and_ask(image: Image, **environment: str) -> None:
     """Start, wait until ready, ask the health check and for a ranking, stop."""
     started = time.monotonic()
-    command = image.command(*image.config["Entrypoint"], LIMRANK_ALLOW_ANONYMOUS="true")
+    command = image.command(*image.config["Entrypoint"], LIMRANK_ALLOW_ANONYMOUS="true", **environment)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
     try:
         _wait_until_ready(process)
@@ -137,6 +137,8 @@ def main(root: str, inspected: str) -> None:
     isolate(image.root)
     check_what_is_inside(image)
     serve_and_ask(image)
+    for name in (image.root / "opt/limrank/models.txt").read_text(encoding="utf-8").split()[1:]:
+        serve_and_ask(image, LIMRANK_MODEL=name)
 
 
 if __name__ == "__main__":

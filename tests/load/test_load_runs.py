@@ -103,7 +103,7 @@ def test_the_capacity_table(service: ServerProcess, tmp_path: Path) -> None:
     for _, passages, calls, p50, p95, p99, speed, refused, failed in cells:
         assert 0 < float(p50) <= float(p95)
         assert (p99 == "-") == (int(calls) < 500)
-        assert float(speed) == pytest.approx(int(calls) * int(passages) / 2, rel=0.9)
+        assert 0 < float(speed) <= 1.1 * int(calls) * int(passages) / 2  # over the two seconds of the cell, or longer
         assert (refused, failed) == ("0", "0")
 
 
