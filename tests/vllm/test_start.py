@@ -19,9 +19,14 @@ from tests.vllm.serving import ENGINE_ARGS, ENVIRONMENT, require_vllm
 pytestmark = pytest.mark.timeout(400)
 
 
-def refusal(*arguments: str, **environment: str) -> str:
+SERVE = ("-m", "service.main", "--engine", "vllm")
+# What torch says on a machine with a GPU, and nothing else of one.
+SEE_A_GPU = "import torch; torch.cuda.is_available = lambda: True; from service.main import main; main()"
+
+
+def refusal(*arguments: str, program: tuple[str, ...] = SERVE, **environment: str) -> str:
     """The one sentence of a server that does not start."""
-    command = [sys.executable, "-m", "service.main", "--engine", "vllm", "--port", str(free_port()), *arguments]
+    command = [sys.executable, *program, "--port", str(free_port()), *arguments]
     surroundings = clean_environment(**(ENVIRONMENT | environment))
     done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2, done.stderr[-4000:]
@@ -36,6 +41,12 @@ def test_an_argument_that_vllm_does_not_know() -> None:
     said = refusal("--vllm-args", '{"enforce_eagr": true}')
     assert "'enforce_eagr'" in said
     assert "did you mean 'enforce_eager'" in said
+
+
+def test_auto_is_vllm_where_a_gpu_is_visible() -> None:
+    require_vllm()
+    said = refusal("--vllm-args", '{"no_such_argument": 1}', program=("-c", SEE_A_GPU))
+    assert "which this version of vLLM does not know" in said
 
 
 def test_an_argument_that_has_a_flag_or_that_the_engine_relies_on() -> None:
@@ -55,6 +66,20 @@ def test_a_model_of_another_architecture(embedded_checkpoint: Checkpoint, tmp_pa
     said = refusal("--model", str(folder))
     assert "vLLM cannot serve strange" in said
     assert "StrangeForCausalLM" in said
+
+
+def test_code_that_comes_with_a_model_is_not_run_unasked(embedded_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    require_vllm()
+    folder, ran = tmp_path / "own", tmp_path / "ran"
+    shutil.copytree(embedded_checkpoint.folder, folder)
+    for name in ("configuration", "modeling"):
+        (folder / f"{name}_own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    own = {"AutoConfig": "configuration_own.Own", "AutoModelForCausalLM": "modeling_own.Own"}
+    own_config = config | {"model_type": "own", "architectures": ["Own"], "auto_map": own}
+    (folder / "config.json").write_text(json.dumps(own_config))
+    assert "trust_remote_code" in refusal("--model", str(folder))
+    assert not ran.exists()
 
 
 def test_too_little_memory(embedded_checkpoint: Checkpoint) -> None:
