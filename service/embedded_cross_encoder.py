@@ -13,9 +13,9 @@ import logging
 import shutil
 from pathlib import Path
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
 from contract.manifest import FILE_NAME
 from service.cache_folder import build_once
@@ -68,9 +68,9 @@ def _build(base: Path, trained: Path, folder: Path) -> None:
         embeddings = {
             f"bert.{name}": tensor
             for name, tensor in load_file(base / "model.safetensors").items()
-            if name.startswith(_EMBEDDINGS) and tensor.is_floating_point()
+            if name.startswith(_EMBEDDINGS) and np.issubdtype(tensor.dtype, np.floating)
         }
-        encoder = {name: tensor.to(torch.float32) for name, tensor in load_file(trained / ENCODER_FILE).items()}
+        encoder = {name: tensor.astype(np.float32) for name, tensor in load_file(trained / ENCODER_FILE).items()}
         save_file(embeddings | encoder, folder / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as error:  # also how the library reports a full disk
         raise OSError(str(error)) from error

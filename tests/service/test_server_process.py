@@ -221,6 +221,15 @@ def test_a_port_in_use_is_found_before_the_model_is_loaded() -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_the_entry_point_is_imported_without_torch() -> None:
+    """`main` chooses how OpenMP's threads wait, which they read when torch is loaded: afterwards it has no effect."""
+    code = "import sys, service.main; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "False"
+
+
 def curl(url: str, data: str) -> list[str]:
     """A caller of its own process; prints the body and then the status."""
     return ["curl", "-s", "-w", "%{http_code}", "-d", data, f"{url}/rerank"]
