@@ -57,7 +57,7 @@ class CausalScorer:
             [[1] * len(context) + [0] * (longest - len(context)) for context in contexts], device=device
         )
         ends = torch.tensor([len(context) - 1 for context in contexts], device=device)
-        keep, where = ends.unique(return_inverse=True)  # passages of like length share most of their last positions
+        keep, where = torch.unique(ends, return_inverse=True)  # passages of like length share most last positions
         logits = self._model(input_ids=ids, attention_mask=mask, logits_to_keep=keep, use_cache=False).logits
         last = logits[torch.arange(len(contexts), device=device), where].float()
         words = self._segments.verdict

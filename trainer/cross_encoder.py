@@ -25,7 +25,7 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
         raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
     torch.manual_seed(seed)
     try:
-        model = CrossEncoder(str(base), num_labels=1, local_files_only=True, trust_remote_code=False)
+        model: CrossEncoder = CrossEncoder(str(base), num_labels=1, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadBase(f"{base} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
     if dropout is not None:

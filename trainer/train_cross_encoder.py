@@ -17,7 +17,15 @@ from torch.utils.data import SequentialSampler
 from contract.pairs import PairEncoder
 from contract.records import Group
 from trainer import platt_scaling
-from trainer.cross_encoder import GroupCollator, PairScorer, encode_row, load_encoder, load_pair_encoder, pad_id
+from trainer.cross_encoder import (
+    GroupCollator,
+    PairScorer,
+    encode_row,
+    load_encoder,
+    load_pair_encoder,
+    network,
+    pad_id,
+)
 from trainer.cross_encoder_checkpoint import cross_encoder_manifest, write_checkpoint
 from trainer.dev_score import dev_score
 from trainer.errors import BadData
@@ -133,12 +141,13 @@ def _trainer(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, le
         [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in prepared.sequence]
     )
     model = prepared.model
+    collate: Any = GroupCollator(prepared.encoder, pad_id(model))  # its type asks for the library's own collator
     return _Trainer(
         model=model,
         args=CrossEncoderTrainingArguments(**arguments(settings, folder)),
         train_dataset=dataset,
         loss=_loss(settings, model),
-        data_collator=GroupCollator(prepared.encoder, pad_id(model)),
+        data_collator=collate,
         callbacks=[leg],
     )
 
@@ -178,7 +187,7 @@ def _recipe(settings: CrossEncoding, groups: int) -> str:
 
 def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
     parameters = list(prepared.model.parameters())
-    config = prepared.model[0].model.config
+    config = network(prepared.model).config
     collate = GroupCollator(prepared.encoder, pad_id(prepared.model))
     loss = _loss(settings, prepared.model)
     sample = prepared.sequence[: settings.device_batch]

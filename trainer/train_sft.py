@@ -35,7 +35,8 @@ class _Trainer(Trainer):
     """Reads the data from front to back, as `training_order` laid it, with the loss of `completion_loss`."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
+        return SequentialSampler(dataset)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -148,7 +149,7 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
     def step() -> int:
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
             loss = completion_loss(model, collate([_row(one) for one in sample]))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return sum(len(one.ids) for one in sample)
 
     return make_plan(

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import signal
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -93,7 +92,7 @@ class Leg(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
-            mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            mark_complete(self._folder.checkpoints / f"checkpoint-{state.global_step}")
 
     def on_log(
         self,
@@ -104,7 +103,7 @@ class Leg(TrainerCallback):
         **_: Any,
     ) -> None:
         if state.is_world_process_zero and logs and "loss" in logs:
-            line = {"step": state.global_step, "steps": state.max_steps, "loss": float(logs["loss"])}
+            line: dict[str, Any] = {"step": state.global_step, "steps": state.max_steps, "loss": float(logs["loss"])}
             line |= {"learning_rate": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm")}
             line |= {"leg_seconds": round(time.monotonic() - self._begun, 1)}
             self._folder.append(self._folder.log, line)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -33,7 +34,8 @@ PASSAGES = ("Rest and fluids help.", "", "The first railway opened in 1825. " * 
 
 def write_model(folder: Path, config: BertConfig, temperature: float = 2.0) -> Path:
     torch.manual_seed(4)
-    BertForSequenceClassification(config).save_pretrained(folder)
+    model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
         shutil.copyfile(minilm_folder() / name, folder / name)
     Manifest(
@@ -55,9 +57,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=128,
-        num_labels=1,
         initializer_range=0.5,
     )
+    config.num_labels = 1
     return open_checkpoint(write_model(tmp_path_factory.mktemp("model"), config), "tiny-ce")
 
 
@@ -192,7 +194,8 @@ def test_embedded_weights_are_put_together_from_the_package_and_what_ships(tmp_p
 
 
 def test_a_model_with_another_number_of_outputs_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    config = BertConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, num_labels=3)
+    config = BertConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4)
+    config.num_labels = 3
     with pytest.raises(ModelStoreError, match="has 3 outputs, but a cross-encoder that reranks has one"):
         CrossEncoderEngine.load(open_checkpoint(write_model(tmp_path / "three", config), "three"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,8 @@ def tiny_llama(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPat
         tie_word_embeddings=True,
         initializer_range=0.3,  # so large that LoRA can move the logits in a few steps
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
     shutil.copyfile(embedded_checkpoint.folder / "tokenizer.json", folder / "tokenizer.json")
     return folder
 
@@ -51,7 +53,8 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         hidden_dropout_prob=0.1,
         initializer_range=0.1,
     )
-    BertModel(config).save_pretrained(folder)
+    model: Any = BertModel(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
         shutil.copyfile(minilm_folder() / name, folder / name)
     return folder

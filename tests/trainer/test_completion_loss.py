@@ -16,12 +16,13 @@ from trainer.sft_examples import Lengths, TrainingSequence, load_segments, seque
 
 @pytest.fixture(scope="module")
 def model(tiny_llama: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    loaded: Any = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    return loaded.eval()
 
 
 @pytest.fixture(scope="module")
 def batch(tiny_llama: Path) -> list[TrainingSequence]:
-    return list(sequences(records(6), load_segments(tiny_llama), Lengths(200), 4.0))
+    return list(sequences(list(records(6)), load_segments(tiny_llama), Lengths(200), 4.0))
 
 
 def rows(batch: list[TrainingSequence]) -> list[dict[str, Any]]:

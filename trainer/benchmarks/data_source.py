@@ -65,7 +65,7 @@ def local_files(folder: Path, config: str, split: str) -> list[Path]:
 
 def _read(kind: str, files: list[str]) -> Iterator[dict[str, Any]]:
     # Imported here, as it takes seconds and most benchmarks are plain files.
-    import datasets  # type: ignore[import-untyped]  # it ships no types
+    import datasets  # it ships no types
 
     options = {"sep": "\t"} if kind == "tsv" else {}
     try:
