@@ -38,8 +38,7 @@ class RateLimiter:
         if documents > limit:
             raise BodyTooLarge(
                 f"The call has {documents} documents, but {caller} may send {limit} per minute; "
-                f"send at most {limit} documents per call.",
-                field="documents",
+                f"send at most {limit} documents per call."
             )
         bucket = self._filled(key.name, limit)
         missing = documents - bucket.documents

@@ -10,6 +10,8 @@ import orjson
 from service.body import json_kind
 from service.errors import BadRequest
 
+_LONGEST_KEY_SHOWN = 40
+
 
 def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: str) -> str:
     """The text of `document` that is scored. Raises BadRequest naming the key under `field` that does not fit.
@@ -49,10 +51,15 @@ def _ranked_fields(document: dict[str, Any], rank_fields: Sequence[str], field: 
     present = [key for key in rank_fields if document.get(key) is not None]
     if not present:
         raise BadRequest(f"{field} has none of the keys named in rank_fields.", field=field)
-    values = [_scalar(document[key], f"{field}.{key}") for key in present]
+    values = [_scalar(document[key], f"{field}.{_short(key)}") for key in present]
     if len(rank_fields) == 1:
         return values[0]
     return "\n".join(f"{key}: {value}" for key, value in zip(present, values, strict=True))
+
+
+def _short(key: str) -> str:
+    """A key as errors name it: the caller chose it, so it may be as long as a body."""
+    return key if len(key) <= _LONGEST_KEY_SHOWN else f"{key[:_LONGEST_KEY_SHOWN]}..."
 
 
 def _scalar(value: object, field: str) -> str:

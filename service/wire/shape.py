@@ -10,9 +10,7 @@ from service.wire import cohere, nim, tei
 
 Items = Literal["documents", "texts", "passages"]
 _ITEMS: tuple[Items, ...] = ("documents", "texts", "passages")
-
-
-_ITEMS_OF_LABEL = {"tei": "texts", "nim": "passages"}
+_ITEMS_OF_LABEL: dict[str | None, Items] = {"tei": "texts", "nim": "passages"}
 
 
 class WireRequest(Protocol):
@@ -64,6 +62,9 @@ def _faulty_index(error: ServiceError) -> int | None:
 
 def error_body(error: ServiceError, label: str | None, request_id: str | None) -> tuple[int, dict[str, Any]]:
     """Status and body of `error` in the shape named `label`; None, before the shape is known, gets the superset."""
+    items = _ITEMS_OF_LABEL.get(label, "documents")
     if (index := _faulty_index(error)) is not None:
-        error.field = f"{_ITEMS_OF_LABEL.get(label or '', 'documents')}[{index}]"
+        error.field = f"{items}[{index}]"
+    elif isinstance(error, BodyTooLarge) and label is not None:  # the body was read, so it holds too many items
+        error.field = items
     return tei.error_body(error) if label == "tei" else cohere.error_body(error, request_id)

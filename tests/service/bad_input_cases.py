@@ -230,6 +230,10 @@ def _object_documents() -> Iterator[Case]:
     )
     yield Case("no ranked key", 400, of({"text": "a"}, rank_fields=["title"]), ("rank_fields",), "documents[0]")
     yield Case("a ranked list", 400, of({"a": [1]}, rank_fields=["a"]), param="documents[0].a")
+    long = "a" * 100_000
+    yield Case(
+        "a ranked list of a long name", 400, of({long: [1]}, rank_fields=[long]), param=f"documents[0].{long[:40]}..."
+    )
     yield Case("ranked keys", 200, of({"a": "x", "b": 5}, {"b": True}, "c", rank_fields=["a", "b"]), results=3)
     nested: Any = "a"
     for _ in range(150):

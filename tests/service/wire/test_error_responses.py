@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from service.error_responses import ErrorBoundary, error_response, install
 from service.errors import (
     BadRequest,
+    BodyTooLarge,
     ClientLeft,
     DeadlineExceeded,
     EngineDead,
@@ -62,6 +63,16 @@ async def test_one_body_for_all_clients(error: ServiceError, status: int, kind: 
         "error": {"message": "m", "type": kind, "param": error.field, "code": code},
         "id": "id-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("shape", "field"), [(None, None), ("cohere", "documents"), ("voyage", "documents"), ("nim", "passages")]
+)
+async def test_what_is_too_many_is_named_as_the_body_names_it(shape: str | None, field: str | None) -> None:
+    """Before the shape is known the body itself is too large, which is no field's fault."""
+    answer = await ask(raising(BodyTooLarge("m"), shape=shape))
+    assert answer.status_code == 413
+    assert answer.json()["error"]["param"] == field
 
 
 async def test_a_body_with_texts_gets_tei_s() -> None:
