@@ -53,7 +53,7 @@ load: $(VENV)/.service .venv-load/.installed  ## load a service of its own: out/
 	.venv-load/bin/python -m loadtests.local_run --serve $(BIN)/limrank-serve --out out/load $(LOAD)
 
 rehearsal: $(VENV)/.dev .venv-load/.installed  ## replace two services behind haproxy under load, and lose no call
-	LIMRANK_REQUIRE=locust,haproxy $(BIN)/python -m pytest tests/load/test_rollout.py
+	LIMRANK_REQUIRE=locust,haproxy $(BIN)/python -m pytest -s tests/load/test_rollout.py
 
 lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a CPU wheel of torch
 	cd requirements && for name in service dev helm; do \

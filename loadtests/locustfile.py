@@ -16,6 +16,7 @@ from locust import events
 
 from loadtests import shapes
 from loadtests.callers import Caller
+from loadtests.modes import modes
 from loadtests.scenarios import mixed
 from loadtests.scenarios.bad_clients import BadClient
 from loadtests.scenarios.batch import BatchUser
@@ -58,7 +59,7 @@ def prepare(environment: Any, runner: Any, **_: Any) -> None:
     environment.settings = settings
     environment.tally = Tally()
     chosen = [kind for kind in ALONE if kind.scenario == settings.scenario]
-    environment.user_classes = chosen or mixed.callers()
+    environment.user_classes = chosen or mixed.callers(modes(environment.host or options.host, settings.key))
     environment.shape_class = shapes.shape(settings.shape, options.run_time, options.num_users)
     if environment.shape_class is not None:
         environment.shape_class.runner = runner

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from loadtests.callers import Caller
 from loadtests.scenarios.bad_clients import BadClient
 from loadtests.scenarios.batch import BatchUser
@@ -13,8 +15,12 @@ from loadtests.scenarios.reasoning import ReasoningUser
 ONE_OF_EACH: tuple[type[Caller], ...] = (ReasoningUser, BurstUser, DisconnectingUser, BadClient, BatchUser)
 
 
-def callers() -> list[type[Caller]]:
-    """The callers of the mix. With fewer than six, some of the single ones are missing."""
-    for kind in ONE_OF_EACH:
+def callers(modes: Collection[str]) -> list[type[Caller]]:
+    """The callers of the mix for a service with these modes: nobody asks a cross-encoder for its reasons.
+
+    With fewer than six callers, some of the single ones are missing.
+    """
+    kinds = [kind for kind in ONE_OF_EACH if kind is not ReasoningUser or "reasoning" in modes]
+    for kind in kinds:
         kind.fixed_count = 1
-    return [RagUser, *ONE_OF_EACH]
+    return [RagUser, *kinds]

@@ -11,9 +11,12 @@ import httpx
 import pytest
 
 from loadtests.payloads import BAD_CALLS
+from service.engine import Mode
+from tests.fakes import ScriptedEngine
 from tests.load.locust_runs import PYTHON, SHORT, locust, require_locust, surroundings
 from tests.processes import ROOT, ServerProcess
 from tests.service.embedded_server import embedded_server
+from tests.service.serving import SECRET, guarded_service, serving
 
 pytestmark = pytest.mark.timeout(240)  # the first test waits for the service too
 
@@ -45,6 +48,18 @@ def test_everybody_at_once(service: ServerProcess, tmp_path: Path) -> None:
     assert service.metric("limrank_documents_scored_total") >= run.summary["documents"]
     assert service.metric("limrank_requests_cancelled_total") >= 1
     assert service.get("/health/ready").status_code == 200
+
+
+def test_nobody_asks_a_cross_encoder_for_its_reasons(tmp_path: Path) -> None:
+    require_locust()
+    everybody = ("--scenario", "mixed", "--users", "6", "--run-time", "4s", "--batch-passages", "20", *SHORT)
+    composition = guarded_service(tmp_path, ScriptedEngine(modes=frozenset({Mode.DIRECT}), seconds=0.001))
+    with serving(composition.app) as url:
+        run = locust(tmp_path, url, *everybody, "--key", SECRET)
+        without_key = locust(tmp_path, url, *everybody)
+    assert run.code == 0, run.said
+    assert set(run.summary["scenarios"]) == {"rag", "bursts", "batch"}
+    assert (without_key.code, without_key.summary["answered"]) == (1, 0)
 
 
 def test_a_missed_threshold_is_an_exit_code(service: ServerProcess, tmp_path: Path) -> None:

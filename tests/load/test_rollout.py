@@ -47,10 +47,14 @@ class Release:
 
     def replace(self, name: str, front: Haproxy) -> int:
         """Drain the service, start another in its place, wait until it is sent calls. The old one's exit code."""
+        begun = time.monotonic()
         code = self.running[name].stop(90)
         assert front.counts(name)["status"].startswith("DOWN")
+        stopped = time.monotonic()
         self.start(name)
         front.wait_for(name, "UP", 20)
+        took = stopped - begun, time.monotonic() - stopped
+        print(f"\n{name}: drained in {took[0]:.1f} s, its successor was up {took[1]:.1f} s later")
         return code
 
 
@@ -100,6 +104,7 @@ def test_a_rollout_loses_no_call(tmp_path: Path) -> None:
             assert release.replace("b", front) == 0
             before = {name: int(front.counts(name)["hrsp_2xx"]) for name in "ab"}
             _wait(front, max(before.values()) + 5)  # both replacements answer calls
+        print(f"{run['answered']} calls in {run['seconds']:.0f} s, {run['failed']} failed, p95 {run['all']['p95']} s")
         assert (run["code"], run["failed"], run["refused"]) == (0, 0, 0), run
         assert run["answered"] >= 50
         seen = front.counts("BACKEND")
@@ -113,4 +118,5 @@ def test_a_rollout_loses_no_call(tmp_path: Path) -> None:
                 time.sleep(0.02)
             release.running["a"].process.kill()
             front.wait_for("a", "DOWN", 20)
+        print(f"killed without warning: {run['failed']} of {run['calls']} calls failed")
         assert (run["code"], run["failed"] > 0) == (1, True), run
