@@ -16,7 +16,7 @@ from service.admission import Admission, QueueLimits
 from service.auth import Key
 from service.encoding_times import EncodingTimes
 from service.engine import Mode, Status, Verdict
-from service.errors import BadRequest, TooManyRequests, Unavailable
+from service.errors import BadRequest, DeadlineExceeded, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
 from service.metrics import Metrics
 from service.ranking import Progress, Ranking, RerankCall
@@ -106,6 +106,18 @@ async def test_reasoning_is_returned_when_asked_for_and_only_then() -> None:
     direct = (await service.rank(["x"], return_reasoning=True)).results[0].reasoning
     assert direct is not None
     assert (direct.text, direct.tokens) == ("", 0)
+
+
+@pytest.mark.parametrize(("header_ms", "server_seconds"), [(None, 0.1), (100, 60.0), (60_000, 0.1)])
+async def test_the_deadline_is_the_callers_within_the_servers_maximum(
+    header_ms: int | None, server_seconds: float
+) -> None:
+    service = Service(ScriptedEngine(stuck=True), timeout=server_seconds)
+    begun = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        async with asyncio.timeout(10):
+            await service.rank(["x"], timeout_ms=header_ms)
+    assert time.monotonic() - begun >= 0.1
 
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 64), (10, 10), (0, 0), (100_000, 256)])
