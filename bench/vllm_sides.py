@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,14 +141,14 @@ def classifier(side: Side, folder: Path, environment: dict[str, str]) -> Iterato
         "method": "from_2_way_softmax",
     }
     command = [
-        *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", side.model, "--runner", "pooling"),
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", side.model, "--runner", "pooling"),
         *("--port", str(port), "--hf-overrides", json.dumps(overrides), "--chat-template", str(template)),
         *side.vllm_flags(),
     ]
     with (folder / "classifier.log").open("w") as log, ExitStack() as stack:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log, text=True)
         stack.callback(_end, process)
-        _wait(f"http://127.0.0.1:{port}/health", process)
+        _wait(f"http://127.0.0.1:{port}/health", process, Path(log.name))
         yield Classifier(f"http://127.0.0.1:{port}", process.pid)
 
 
@@ -185,11 +185,11 @@ def _rerank(url: str, body: dict[str, Any]) -> Measured:
     return Measured(seconds, odds)
 
 
-def _wait(url: str, process: subprocess.Popen[str]) -> None:
+def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended with {process.returncode}; its log says why")
+            raise RuntimeError(f"the server ended with {process.returncode}:\n{log.read_text()[-4000:]}")
         try:
             if httpx.get(url, timeout=5).status_code == 200:
                 return
@@ -201,7 +201,8 @@ def _wait(url: str, process: subprocess.Popen[str]) -> None:
 def _end(process: subprocess.Popen[str]) -> None:
     children = [process.pid, *descendants(process.pid)]
     for pid in children:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     process.terminate()
     try:
         process.wait(60)

@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _CONFIG_PATH = "VLLM_LOGGING_CONFIG_PATH"
-_MEMORY_SIGNS = ("memory", "kv cache", "cache blocks")
-_MEMORY_REMEDY = (
-    "lower --max-model-len or --max-num-seqs, change --gpu-memory-utilization "
-    "(on a CPU: VLLM_CPU_KVCACHE_SPACE, in GiB), or use a smaller model"
-)
+# What a reason holds, in small letters, and what helps then.
+_REMEDIES = {
+    ("memory", "kv cache", "cache blocks"): "lower --max-model-len or --max-num-seqs, change --gpu-memory-utilization "
+    "(on a CPU: VLLM_CPU_KVCACHE_SPACE, in GiB), or use a smaller model",
+    ("custom code", "trust_remote_code"): "if you trust it, have it run with --vllm-args "
+    "'{\"trust_remote_code\": true}'",
+}
 
 
 def quiet_environment() -> None:
@@ -61,7 +63,8 @@ def no_keyboard_interrupts() -> Iterator[None]:
 def why(error: BaseException, errors: Path) -> str:
     """Why vLLM did not start, in one sentence with a remedy where one is known."""
     reason = _last_logged(errors) or _first_line(error)
-    remedy = _MEMORY_REMEDY if any(sign in reason.lower() for sign in _MEMORY_SIGNS) else "see its log above"
+    remedies = (each for signs, each in _REMEDIES.items() if any(sign in reason.lower() for sign in signs))
+    remedy = next(remedies, "see its log above")
     return f"{reason.rstrip('.')}; {remedy}."
 
 
