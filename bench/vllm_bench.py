@@ -158,6 +158,8 @@ def _round(row: Row, sides: dict[str, Contestant], seed: int) -> None:
     for name in names[seed % len(names) :] + names[: seed % len(names)]:
         with running(sides[name]):
             measured[name] = sides[name].score(query, passages, row.workload.budget)
+    seconds = ", ".join(f"{name} {each.seconds:.2f} s" for name, each in sorted(measured.items()))
+    print(f"round {seed}, {row.workload.name}: {seconds}", file=sys.stderr, flush=True)
     if seed >= 0:
         for name in names:
             row.add(name, measured[name], None if name == "ours" else measured["ours"])
