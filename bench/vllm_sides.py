@@ -207,4 +207,6 @@ def _end(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(60)
     except subprocess.TimeoutExpired:
-        process.kill()
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
