@@ -140,10 +140,12 @@ async def test_priority_is_capped_by_the_key(best: int, asked: int | None, given
     assert service.engine.jobs[0].priority == given
 
 
-async def test_blank_documents_are_scored_and_reported() -> None:
-    ranking = await Service(ScriptedEngine()).rank(["x", "  ", ""])
+async def test_blank_documents_are_scored_reported_and_counted() -> None:
+    service = Service(ScriptedEngine())
+    ranking = await service.rank(["x", "  ", ""])
     assert len(ranking.results) == 3
     assert ranking.warnings == ("2 of 3 documents are blank: 1, 2.",)
+    assert service.metrics.registry.get_sample_value("limrank_documents_empty_total") == 2
 
 
 async def test_cuts_and_early_ends_are_reported() -> None:

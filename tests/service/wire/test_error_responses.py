@@ -89,8 +89,9 @@ async def test_retry_after_is_whole_seconds_and_never_too_early(shape: str, seco
 
 
 async def test_only_a_draining_server_asks_to_connect_elsewhere() -> None:
-    draining = await ask(raising(Unavailable("m", reason="draining")))
-    assert draining.headers["connection"] == "close"
+    for reason in ("draining", "cut"):
+        stopping = await ask(raising(Unavailable("m", reason=reason)))
+        assert stopping.headers["connection"] == "close"
     for error in (Unavailable("m", reason="queue_full"), EngineDead("m"), BadRequest("m")):
         assert "connection" not in (await ask(raising(error))).headers
 
