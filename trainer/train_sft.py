@@ -13,6 +13,7 @@ from transformers import Trainer, TrainingArguments
 
 from contract.records import Record
 from contract.segments import Segments
+from trainer.attention import set_attention
 from trainer.causal_scorer import CausalScorer
 from trainer.completion_loss import SequenceCollator, completion_loss
 from trainer.dev_score import dev_score
@@ -83,6 +84,7 @@ def _prepare(settings: Sft) -> _Prepared:
 def _model(settings: Sft) -> Any:
     """The base with the adapter to train: a new one, or that of `--adapter`."""
     base = load_base(settings.base)
+    set_attention(base, settings.precision)
     if settings.adapter is not None:
         torch.manual_seed(settings.seed)
         return load_lora(base, settings.adapter, trainable=True)
