@@ -1,6 +1,9 @@
 # One command per act. Everything is installed into virtual environments in this folder; pip's own variables
 # (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) decide from where, also which build of torch.
 
+# Some images set this; without compiled modules every process that imports torch or vLLM starts many seconds later.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
