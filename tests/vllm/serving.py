@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "2",
     "VLLM_CPU_OMP_THREADS_BIND": "0-1",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "PYTHONDONTWRITEBYTECODE": "",  # write it: three processes import vLLM at every start
 }
 
 

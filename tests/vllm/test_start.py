@@ -35,17 +35,11 @@ def refusal(*arguments: str, program: tuple[str, ...] = SERVE, **environment: st
     return said[0]
 
 
-def test_an_argument_that_vllm_does_not_know() -> None:
+def test_auto_is_vllm_where_a_gpu_is_visible_and_its_arguments_are_checked() -> None:
     require_vllm()
-    said = refusal("--vllm-args", '{"enforce_eagr": true}')
-    assert "'enforce_eagr'" in said
+    said = refusal("--vllm-args", '{"enforce_eagr": true}', program=("-c", SEE_A_GPU))
+    assert "'enforce_eagr', which this version of vLLM does not know" in said
     assert "did you mean 'enforce_eager'" in said
-
-
-def test_auto_is_vllm_where_a_gpu_is_visible() -> None:
-    require_vllm()
-    said = refusal("--vllm-args", '{"no_such_argument": 1}', program=("-c", SEE_A_GPU))
-    assert "which this version of vLLM does not know" in said
 
 
 def test_an_argument_that_has_a_flag_or_that_the_engine_relies_on() -> None:
