@@ -50,7 +50,9 @@ def test_each_kind_is_one_command(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = cross_encoder_flags(tiny_bert, groups_file, tmp_path / "runs", dev=tmp_path, measure_seconds=0.01)
+    words = cross_encoder_flags(
+        tiny_bert, groups_file, tmp_path / "runs", dev=tmp_path, measure_seconds=0.01, calibration=4
+    )
     assert run(["ablate", kind, *words[1:], "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert [line.removeprefix(f"--- {kind}: ") for line in said.splitlines() if line.startswith("---")] == names

@@ -24,6 +24,7 @@ from trainer.rank_files import read_run
 from trainer.sft_examples import load_segments
 
 
+@pytest.mark.timeout(400)  # some 40 s of processor time, more of the clock beside other work
 def test_every_part_takes_what_the_one_before_leaves(
     embedded_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
