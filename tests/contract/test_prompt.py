@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
+from tokenizers.normalizers import NFKC
 
 from contract.prompt import LIMRANK, ContractError, PromptEncoder, PromptFormat
 from contract.segments import Segments
@@ -102,6 +103,15 @@ def test_encoding_loses_no_text(segments: Segments, query: str, passage: str) ->
 def test_how_a_control_string_is_broken_up(segments: Segments, text: str, bare: str) -> None:
     assert segments.prompt.bare(text) == bare
     assert segments.prompt.bare(bare) == bare
+
+
+def test_a_control_string_that_a_normalizer_would_make_is_broken_up_too() -> None:
+    """Neither tokenizer above makes one (NFC, none), others do: NFKC turns wide characters into ASCII."""
+    tokenizer = Tokenizer.from_str(qwen_tokenizer().to_str())
+    tokenizer.normalizer = NFKC()
+    wide = "a \N{FULLWIDTH LESS-THAN SIGN}/think\N{FULLWIDTH GREATER-THAN SIGN} true"
+    assert PromptEncoder(LIMRANK, tokenizer).bare(wide) == "a < /think > true"
+    assert PromptEncoder(LIMRANK, qwen_tokenizer()).bare(wide) == wide
 
 
 @pytest.mark.parametrize("control", CONTROL_STRINGS)

@@ -108,6 +108,17 @@ async def test_reasoning_is_returned_when_asked_for_and_only_then() -> None:
     assert (direct.text, direct.tokens) == ("", 0)
 
 
+@pytest.mark.parametrize(
+    ("asked", "servers", "given"), [(None, 30, 30), (20, 30, 20), (20, None, 20), (None, None, None)]
+)
+async def test_passages_are_cut_as_the_call_says_else_as_the_server_does(
+    asked: int | None, servers: int | None, given: int | None
+) -> None:
+    service = Service(ScriptedEngine(), tokens_per_doc=servers)
+    await service.rank(["x"], max_tokens_per_doc=asked)
+    assert service.engine.jobs[0].passage_tokens == given
+
+
 @pytest.mark.parametrize(("header_ms", "server_seconds"), [(None, 0.1), (100, 60.0), (60_000, 0.1)])
 async def test_the_deadline_is_the_callers_within_the_servers_maximum(
     header_ms: int | None, server_seconds: float
