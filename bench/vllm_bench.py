@@ -38,6 +38,8 @@ _WORDS = (
     "report measured value results people city winter summer house language model passage because although before "
     "their would found"
 )
+# After these the untrained model finds both words likely at the verdict, so that Rank1's top 20 holds them.
+_BOTH_WORDS = " The answer is true. The answer is false." + " true false" * 2 + " true > false >" * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Workload:
 WORKLOADS = (
     Workload("short query, 64 x 100 words", 6, 64, 100, {"a": 0.90, "b": 0.95}),
     Workload("500-word query, 64 x 60 words", 500, 64, 60, {"a": 0.90, "b": 0.95}),
-    Workload("traces to a budget of 64", 6, 24, 60, {"c": 1.0}, 64, f" {marker('open')}"),
-    Workload("traces that close, budget 64", 6, 24, 60, {"c": 0.93}, 64, f" {marker('closing')}"),
+    Workload("traces to a budget of 64", 6, 24, 60, {"c": 1.0}, 64, f" {marker('open')}{_BOTH_WORDS}"),
+    Workload("traces that close, budget 64", 6, 24, 60, {"c": 0.93}, 64, f" {marker('closing')}{_BOTH_WORDS}"),
 )
 
 
