@@ -32,5 +32,6 @@ def test_two_processes_give_the_weights_of_one(
     assert process.returncode == 0, said
     expected, found = weights(tmp_path / "one" / result), weights(tmp_path / "two" / result)
     assert expected.keys() == found.keys()
-    for name, tensor in expected.items():
+    # A key's bias moves all scores of a softmax together, so its gradient is rounding alone, which Adam makes steps of.
+    for name, tensor in ((name, tensor) for name, tensor in expected.items() if not name.endswith("key.bias")):
         assert torch.allclose(tensor.float(), found[name].float(), atol=2e-3), name
