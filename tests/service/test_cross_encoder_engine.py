@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -25,6 +27,7 @@ from service.engines import build_engine
 from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, PassageTooLong
 from service.model_store import resolve
 from service.settings import Settings
+from tests.processes import ROOT
 from tests.service.serving import serving, wait_until
 from tests.tokenizers import minilm_folder, minilm_tokenizer
 
@@ -191,6 +194,20 @@ def test_embedded_weights_are_put_together_from_the_package_and_what_ships(tmp_p
     (shipped / "config.json").unlink()
     with pytest.raises(ModelStoreError, match=r"has no config\.json; save it with limrank-train"):
         resolve("limrank-mini-ce", weights=tmp_path / "weights", cache_dir=tmp_path / "cache")
+
+
+def test_what_ships_answers_the_readmes_curl_as_the_readme_says(tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text()
+    body = json.loads(page.split("/rerank -d '")[1].split("'")[0])
+    said = re.search(r"it answers ([\d.]+)\s+for the treatment .*?, ([\d.]+) for .*? and ([\d.]+) for", page, re.DOTALL)
+    assert said is not None
+    shipped = resolve("limrank-mini-ce", cache_dir=tmp_path)
+    composition = create_app(Settings(), CrossEncoderEngine.load(shipped), shipped)
+    with serving(composition.app) as url:
+        wait_until(lambda: httpx.get(f"{url}/health/ready").status_code == 200)
+        results = httpx.post(f"{url}/rerank", json=body).json()["results"]
+    assert [result["index"] for result in results] == [1, 0, 2]
+    assert [result["relevance_score"] for result in results] == pytest.approx(list(map(float, said.groups())), abs=1e-4)
 
 
 def test_a_model_with_another_number_of_outputs_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
