@@ -30,6 +30,8 @@ from tests.service.plain_forward import text
 from tests.vllm.scripted_traces import marker
 from tests.vllm.serving import descendants, series
 
+# The cache takes memory page by page until all of it was used once, which would be growth: 8192 tokens, soon used.
+SMALL_CACHE = {"num_gpu_blocks_override": 256}
 CALLERS = 6
 SAMPLE_SECONDS = 5.0
 WARM_UP_SHARE = 0.25
@@ -120,8 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args(argv).minutes
-    side = Side(str(resolve("smollm2-135m-instruct").folder), extra=CPU_EXTRA | SCRIPTED, max_num_seqs=24)
-    # The cache is a page of memory after another until all of it was used once: a small one, or that would be growth.
+    extra = CPU_EXTRA | SCRIPTED | SMALL_CACHE
+    side = Side(str(resolve("smollm2-135m-instruct").folder), extra=extra, max_num_seqs=24)
     environment = CPU_ENVIRONMENT | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     with tempfile.TemporaryDirectory() as folder:
         flags = side.service_flags()
