@@ -98,7 +98,10 @@ class VllmRequests:
     def __init__(self, llm: AsyncLLM, segments: Segments, reader: TraceReader) -> None:
         self._llm = llm
         self._words = segments.verdict
-        self._close = segments.format.close
+        self._word_ids = [self._words.true, self._words.false]
+        form = segments.format
+        self._stops = [f"{form.close}{word}" for word in (form.true_word, form.false_word)]
+        self._reader = reader
         self._end_ids = sorted(reader.end_ids)
 
     async def words(self, asked: Asked, ids: Sequence[int]) -> Words | None:
@@ -106,15 +109,24 @@ class VllmRequests:
         last = outputs[-1] if outputs else None
         if last is None or last.outputs[0].finish_reason == "abort":
             return None
-        (found,) = last.outputs[0].logprobs
-        true, false = found[self._words.true].logprob, found[self._words.false].logprob
+        ((true, false),) = self._read(last)
         return Words(true, false, last.num_cached_tokens or 0)
 
     async def trace(self, asked: Asked, prompt: Sequence[int], budget: int) -> AsyncGenerator[Written]:
+        seen = 0
         async with aclosing(self._generate(asked, prompt, self._writing(budget))) as news:
             async for each in news:
-                # A copy: vLLM goes on writing to its own.
-                yield Written(list(each.outputs[0].token_ids), each.num_cached_tokens or 0)
+                # Copies: vLLM goes on writing to its own.
+                ids = list(each.outputs[0].token_ids)
+                yield Written(ids, each.num_cached_tokens or 0, self._read(each))
+                if not each.finished and self._reader.answered(ids, seen):
+                    return  # not in the words that stop it; vLLM aborts a request that nobody reads any more
+                seen = len(ids)
+
+    def _read(self, output: RequestOutput) -> list[tuple[float, float]]:
+        """Log-probabilities (true, false) in the place of each token that was written."""
+        places = output.outputs[0].logprobs or []
+        return [(place[self._words.true].logprob, place[self._words.false].logprob) for place in places]
 
     async def abort(self, names: Sequence[str]) -> None:
         await self._llm.abort(names)
@@ -142,7 +154,7 @@ class VllmRequests:
             max_tokens=1,
             ignore_eos=True,
             detokenize=False,
-            logprob_token_ids=[self._words.true, self._words.false],
+            logprob_token_ids=self._word_ids,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
@@ -150,9 +162,10 @@ class VllmRequests:
         return SamplingParams(
             temperature=0.0,
             max_tokens=budget,
-            stop=[self._close],
+            stop=self._stops,
             stop_token_ids=self._end_ids,
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
+            logprob_token_ids=self._word_ids,
             output_kind=RequestOutputKind.CUMULATIVE,
         )

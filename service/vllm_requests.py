@@ -18,10 +18,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A trace so far. `cached` tokens of its prompt were not computed again."""
+    """A trace so far, and what the model wrote behind its close. `cached` tokens of its prompt were not computed again.
+
+    `words`: log-probabilities (true, false) of the two verdict words in the place of each of `ids`.
+    """
 
     ids: Sequence[int]
     cached: int
+    words: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,8 @@ class Requests(Protocol):
         ...
 
     def trace(self, asked: Asked, prompt: Sequence[int], budget: int) -> AsyncGenerator[Written]:
-        """Let the model write up to `budget` tokens, through its close or its end; yields at the first token, now and
-        then, and at the end, also when it was aborted."""
+        """Let the model write up to `budget` tokens, through the verdict behind its close or to its end; yields at the
+        first token, now and then, and at the end, also when it was aborted."""
         ...
 
     async def abort(self, names: Sequence[str]) -> None:

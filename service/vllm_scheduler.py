@@ -26,7 +26,7 @@ from service.vllm_flight import Flight
 from service.vllm_pace import VerdictPace
 from service.vllm_requests import Asked, Requests, Words, Written
 from service.vllm_shares import CallShares
-from service.vllm_trace import TraceReader
+from service.vllm_trace import EndedTrace, TraceReader
 
 _log = logging.getLogger("limrank.vllm_scheduler")
 _TURN_TOKENS = 2048
@@ -47,7 +47,8 @@ class SchedulerLimits:
 
 
 class VllmScheduler:
-    """Runs on one event loop. `recomputed` counts tokens of prompts and traces that verdict steps computed again."""
+    """Runs on one event loop. `verdict_steps`: verdicts that took a request of their own after the trace; `recomputed`:
+    tokens of prompts and traces that these computed again."""
 
     def __init__(
         self,
@@ -174,13 +175,15 @@ class VllmScheduler:
             return None
         document.prefix_computed = max(0, len(document.prefix) - written.cached)
         trace = self._reader.read(written.ids, flight.closed_because)
-        ids = [*prompt, *trace.ids]
+        words = _words_behind(written, trace) or await self._asked_again(flight, [*prompt, *trace.ids])
+        return None if words is None else self._verdict(flight, words, trace.status, trace.text, trace.tokens)
+
+    async def _asked_again(self, flight: Flight, ids: list[int]) -> Words | None:
         words = await self._words(flight, ids, flight.verdict_priority)
-        if words is None:
-            return None
-        self.verdict_steps += 1
-        self.recomputed += len(ids) - words.cached
-        return self._verdict(flight, words, trace.status, trace.text, trace.tokens)
+        if words is not None:
+            self.verdict_steps += 1
+            self.recomputed += len(ids) - words.cached
+        return words
 
     async def _trace(self, flight: Flight, prompt: list[int]) -> Written:
         asked = Asked(flight.trace_name, flight.document_priority, flight.rank)
@@ -265,6 +268,17 @@ class VllmScheduler:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _words_behind(written: Written, trace: EndedTrace) -> Words | None:
+    """The verdict in the place behind a close of the model's own, if it wrote on: what follows in `written` began
+    with the same ids as a request for the verdict would.
+    """
+    at = len(trace.ids)
+    if trace.status is not Status.COMPLETE or at >= len(written.words):
+        return None
+    true, false = written.words[at]
+    return Words(true, false, at)
 
 
 def _names_to_abort(flight: Flight) -> list[str]:

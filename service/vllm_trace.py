@@ -35,6 +35,10 @@ class TraceReader:
             return None
         return next(n for n in range(seen + 1, len(written) + 1) if loops(written[max(0, n - _LOOP_REACH) : n]))
 
+    def answered(self, written: Sequence[int], seen: int) -> bool:
+        """True when the model closed its trace and wrote on; `seen`: so many of the ids were looked at before."""
+        return any(self._segments.closes(written[:n]) for n in range(max(1, seen), len(written)))
+
     def read(self, written: Sequence[int], closed_because: Status | None) -> EndedTrace:
         """`closed_because`: why it was ended from outside, or None where the model or its budget ended it.
 

@@ -30,6 +30,7 @@ class Recorder:
         self.any_aborted = asyncio.Event()
         self.hold = asyncio.Event()
         self.fails: set[int] = set()
+        self.writes: Written | None = None
 
     async def words(self, asked: Asked, ids: Sequence[int]) -> Words | None:
         self.asked.append(asked)
@@ -40,6 +41,9 @@ class Recorder:
 
     async def trace(self, asked: Asked, prompt: Sequence[int], budget: int) -> AsyncGenerator[Written]:
         self.asked.append(asked)
+        if self.writes is not None:
+            yield self.writes
+            return
         yield Written([7], 0)
         await self.any_aborted.wait()
         yield Written([7, 8], 0)
@@ -121,6 +125,42 @@ async def test_nobody_goes_behind_for_ever_or_behind_a_lower_class(segments: Seg
     assert not shares.goes_behind(new, first, 1.0)
     shares.dropped([new])
     assert not shares.goes_behind(old, shares.first_of_the_new, 1.0)
+
+
+async def test_what_stands_behind_a_close_is_the_verdict(segments: Segments) -> None:
+    requests = Recorder()
+    written = [*segments.trace_ids("It does."), *segments.close]
+    odds = [(-9.0, -9.0)] * len(written) + [(-1.0, -3.0), (-9.0, -9.0)]
+    requests.writes = Written([*written, 5, 6], 0, odds)
+    submission, made = documents("call", 1, budget=100)
+    scheduler(requests, segments, tokens=60).add(made)
+    (verdict,) = [each async for each in submission.verdicts()]
+    assert (verdict.log_odds, verdict.status, verdict.trace) == (2.0, Status.COMPLETE, "It does.")
+    assert len(requests.asked) == 1
+
+
+@pytest.mark.parametrize("text", ["It does.</think>", "It does"])
+async def test_what_is_not_there_yet_is_asked_for(segments: Segments, text: str) -> None:
+    """The budget ended the trace with its close, or before it."""
+    requests = Recorder()
+    requests.hold.set()
+    written = segments.tokenizer.encode(text, add_special_tokens=False).ids
+    requests.writes = Written(written, 0, [(-9.0, -1.0)] * len(written))
+    submission, made = documents("call", 1, budget=100)
+    scheduler(requests, segments, tokens=60).add(made)
+    (verdict,) = [each async for each in submission.verdicts()]
+    assert verdict.log_odds == 1.0
+    assert [asked.name for asked in requests.asked] == ["0-trace", "0-verdict"]
+
+
+def test_a_model_that_wrote_on_behind_its_close_is_noticed(segments: Segments) -> None:
+    reader = TraceReader(segments, ())
+    trace = segments.trace_ids("It names the cure.")
+    closed = [*trace, *segments.close]
+    assert not reader.answered(closed, 0)
+    assert reader.answered([*closed, 5], 0)
+    assert reader.answered([*closed, 5], len(closed)), "the close was all of the news before"
+    assert not reader.answered([*trace, *trace], 3)
 
 
 async def test_a_job_that_is_cancelled_is_aborted_until_it_is_gone(segments: Segments) -> None:

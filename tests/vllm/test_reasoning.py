@@ -1,4 +1,4 @@
-"""Reasoning in two requests: every way a trace can end, what its verdict is read after, and the cache that is hit."""
+"""Reasoning: every way a trace can end, what its verdict is read after, and the cache that is hit."""
 
 from __future__ import annotations
 
@@ -104,17 +104,32 @@ def test_traces_end_differently_side_by_side_and_beside_direct_calls(running: Se
 
 
 def test_a_verdict_computes_at_most_a_block_and_the_close_again(running: ServerProcess, segments: Segments) -> None:
-    documents = [f"{text(random.Random(n), 190)} {marker('closed')}" for n in range(8)]
+    documents = [f"{text(random.Random(n), 190)} {marker('open')}" for n in range(8)]
     prompts = [len(segments.prompt_ids(QUERY, document)) for document in documents]
     assert min(prompts) >= 300
     before = series(running, *VERDICTS, "vllm:prompt_tokens_total", "vllm:prompt_tokens_cached_total")
-    reason(running, documents, 40)
+    reason(running, documents, 20)
     counts = grown(before, series(running, *before))
     most = BLOCK + len(segments.close)
     assert counts["limrank_verdict_steps_total"] == len(documents)
     assert counts["limrank_verdict_recomputed_tokens_total"] <= most * len(documents)
     computed = counts["vllm:prompt_tokens_total"] - counts["vllm:prompt_tokens_cached_total"]
     assert computed <= sum(prompts) + most * len(documents), "vLLM's own count tells otherwise"
+
+
+@pytest.mark.parametrize("name", ["closed", "fused", "empty"])
+def test_a_close_of_the_models_own_needs_no_second_request(
+    running: ServerProcess, segments: Segments, name: str
+) -> None:
+    documents = [f"{text(random.Random(n), 30)} {marker(name)}" for n in range(4)]
+    before = series(running, *VERDICTS, "vllm:generation_tokens_total")
+    reason(running, documents, 200)
+    counts = grown(before, series(running, *before))
+    assert [counts[each] for each in VERDICTS] == [0, 0]
+    closed = segments.find_close(ids_of(segments.tokenizer, name))
+    assert closed is not None
+    # What is no verdict behind a close is seen when vLLM tells of the next 16 tokens, and then it must stop.
+    assert counts["vllm:generation_tokens_total"] <= len(documents) * (len(closed.ids) + 1 + 2 * 16)
 
 
 def test_a_deadline_closes_traces_in_time_and_lets_no_other_begin(running: ServerProcess) -> None:
