@@ -1,38 +1,58 @@
-"""`limrank-train ablate`: one training for each variant, each in a folder of its own, and one table of all."""
+"""`limrank-train ablate` and `ablate-sft`: a training for each variant, in a folder of its own, and one table of all."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contract.records import RecordError, read_groups
 from trainer.ablation_table import Outcome, write_table
+from trainer.causal_scorer import CausalScorer
 from trainer.cross_encoder import PairScorer, load_encoder, load_pair_encoder
-from trainer.dev_score import dev_score
+from trainer.dev_score import PassageScorer, dev_score
 from trainer.errors import BadData, BadSettings
+from trainer.lora_model import load_base, load_lora
 from trainer.run_folder import RunFolder
-from trainer.settings import Ablation, CrossEncoding
+from trainer.settings import Ablation, CrossEncoding, Sft, SftAblation, Training
+from trainer.sft_examples import load_segments
 from trainer.train_cross_encoder import train_cross_encoder
+from trainer.train_sft import train_sft
 
 _MOST_VARIANTS = 12
 
 
-def ablate(settings: Ablation) -> None:
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one kind of model is trained and, when it is, scored. `unit`: what its training file is counted in."""
+
+    settings: type[Training]
+    unit: str
+    train: Callable[[Any], None]
+    scorer: Callable[[Any], PassageScorer]
+
+
+def ablate(settings: Ablation | SftAblation) -> None:
     """Train what is not trained yet, measure, write ablation.json, .md and .png into the folder. Raises TrainError."""
     if settings.dev is None:
         raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
+    kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
     outcomes = []
     for name, change in variants(settings).items():
         print(f"--- {settings.kind}: {name}", flush=True)  # noqa: T201
-        outcomes.append(_outcome(name, settings, change))
+        outcomes.append(_outcome(kind, name, settings, change))
         if not settings.dry_run:
-            write_table(settings.folder, settings.kind, outcomes, hour_cost=settings.hour_cost)
+            write_table(settings.folder, settings.kind, outcomes, unit=kind.unit, hour_cost=settings.hour_cost)
 
 
-def variants(settings: Ablation) -> dict[str, dict[str, Any]]:
+def variants(settings: Ablation | SftAblation) -> dict[str, dict[str, Any]]:
     """Name of each variant and what it changes. Raise BadData where the file has too few groups or too many names."""
+    if isinstance(settings, SftAblation):
+        if settings.kind == "volume":
+            return {f"{count} records": {"sample": count} for count in settings.volumes}
+        return {"with traces": {}, "without traces": {"direct_share": 1.0}}
     if settings.kind == "volume":
         return {f"{count} groups": {"sample": count + settings.calibration} for count in settings.volumes}
     if settings.kind == "negatives":
@@ -60,13 +80,13 @@ def _names(path: Path, field: str) -> list[str]:
     return found
 
 
-def _outcome(name: str, settings: Ablation, change: Mapping[str, Any]) -> Outcome:
+def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: Mapping[str, Any]) -> Outcome:
     folder = settings.folder / name.replace(" ", "-").replace("/", "-")
-    known = {field: getattr(settings, field) for field in CrossEncoding.model_fields}
-    wanted = CrossEncoding.model_validate(known | {"folder": folder} | dict(change))
+    known = {field: getattr(settings, field) for field in kind.settings.model_fields}
+    wanted = kind.settings.model_validate(known | {"folder": folder} | dict(change))
     legs = RunFolder(folder).ended_legs()
     while not legs or legs[-1]["ended"] != "finished":
-        train_cross_encoder(wanted)
+        kind.train(wanted)
         legs = RunFolder(folder).ended_legs()
         if wanted.dry_run:
             return Outcome(name, 0, 0.0, None, None, 0.0)
@@ -74,15 +94,21 @@ def _outcome(name: str, settings: Ablation, change: Mapping[str, Any]) -> Outcom
             raise BadSettings(f"{folder} was stopped by a signal; the same command goes on.")
     other = None
     if settings.out_of_domain is not None:
-        scorer = PairScorer(
-            load_encoder(folder / "model", seed=0, train_embeddings=True),
-            load_pair_encoder(folder / "model", settings.max_tokens),
-        )
-        other = dev_score(scorer, settings.model_copy(update=_other_domain(settings.out_of_domain)))
-    groups = legs[-1]["steps"] * wanted.batch
-    share = min(1.0, (wanted.sample or groups) / max(1, _count(settings.data)))
+        other = dev_score(kind.scorer(wanted), settings.model_copy(update=_other_domain(settings.out_of_domain)))
+    examples = legs[-1]["steps"] * wanted.batch
+    share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
     seconds = sum(leg["seconds"] for leg in legs)
-    return Outcome(name, groups, seconds, legs[-1]["dev"], other, settings.data_cost * share)
+    return Outcome(name, examples, seconds, legs[-1]["dev"], other, settings.data_cost * share)
+
+
+def _pair_scorer(trained: CrossEncoding) -> PairScorer:
+    model = trained.folder / "model"
+    return PairScorer(load_encoder(model, seed=0, train_embeddings=True), load_pair_encoder(model, trained.max_tokens))
+
+
+def _causal_scorer(trained: Sft) -> CausalScorer:
+    model = load_lora(load_base(trained.base), trained.folder / "adapter")
+    return CausalScorer(model, load_segments(trained.base), passage_tokens=trained.passage_tokens)
 
 
 def _other_domain(folder: Path) -> dict[str, Any]:
@@ -99,3 +125,7 @@ def _count(path: Path) -> int:
     """Groups in a file, which every variant draws from: read once."""
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1
+
+
+_PAIRS = _Kind(CrossEncoding, "groups", train_cross_encoder, _pair_scorer)
+_CAUSAL = _Kind(Sft, "records", train_sft, _causal_scorer)

@@ -12,10 +12,12 @@ from trainer.run_folder import writing
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one variant came to. `dev`, `other`: `score`, `before` (first stage), `oracle`; `data_cost` in money."""
+    """What one variant came to. `examples`: groups or records that it trained. `dev`, `other`: `score`, `before` (first
+    stage), `oracle`; `data_cost` in money.
+    """
 
     name: str
-    groups: int
+    examples: int
     seconds: float
     dev: Mapping[str, float] | None
     other: Mapping[str, float] | None
@@ -29,22 +31,22 @@ class Outcome:
         return spent / (100 * (self.dev["score"] - self.dev["before"]))
 
 
-def write_table(folder: Path, kind: str, outcomes: Sequence[Outcome], *, hour_cost: float) -> None:
+def write_table(folder: Path, kind: str, outcomes: Sequence[Outcome], *, unit: str, hour_cost: float) -> None:
     """Write ablation-KIND.json, .md and .png. Raise BadRunFolder where they cannot be written."""
     stem = folder / f"ablation-{kind}"
     rows = [asdict(one) | {"cost_of_a_point": one.cost_of_a_point(hour_cost)} for one in outcomes]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         stem.with_suffix(".json").write_text(json.dumps({"kind": kind, "variants": rows}, indent=1) + "\n")
-        stem.with_suffix(".md").write_text(markdown(kind, outcomes, hour_cost))
+        stem.with_suffix(".md").write_text(markdown(kind, outcomes, unit, hour_cost))
         _plot(stem.with_suffix(".png"), kind, outcomes)
 
 
-def markdown(kind: str, outcomes: Sequence[Outcome], hour_cost: float) -> str:
+def markdown(kind: str, outcomes: Sequence[Outcome], unit: str, hour_cost: float) -> str:
     """One row for each variant; `-` where something was not measured."""
     head = [
         "variant",
-        "groups",
+        unit,
         "dev nDCG@10",
         "first stage",
         "other domain before",
@@ -56,7 +58,7 @@ def markdown(kind: str, outcomes: Sequence[Outcome], hour_cost: float) -> str:
     for one in outcomes:
         cells = [
             one.name,
-            f"{one.groups:,}",
+            f"{one.examples:,}",
             _figure(one.dev, "score"),
             _figure(one.dev, "before"),
             _figure(one.other, "before"),

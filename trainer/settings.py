@@ -133,16 +133,28 @@ class CrossEncoding(Training):
     train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
 
 
-class Ablation(CrossEncoding):
-    """`limrank-train ablate KIND`: the same cross-encoder training with one thing changed at a time."""
+class Comparison(Training):
+    """What every ablation has: the same training with one thing changed at a time."""
+
+    out_of_domain: Path | None = Field(default=None, description="BEIR folder of another domain, to see forgetting")
+    data_cost: float = Field(default=0.0, ge=0, description="what the whole training file cost, as the journal says")
+    hour_cost: float = Field(default=0.0, ge=0, description="what an hour of the device costs")
+
+
+class Ablation(Comparison, CrossEncoding):
+    """`limrank-train ablate KIND`: the cross-encoder's training with one thing changed at a time."""
 
     kind: CliPositionalArg[Literal["volume", "negatives", "loss", "source", "domain"]] = Field(
         description="what changes: volume, negatives, loss, source, domain"
     )
     volumes: list[int] = Field(default=[1000, 4000, 12000], description="groups of each variant of `volume`")
-    out_of_domain: Path | None = Field(default=None, description="BEIR folder of another domain, to see forgetting")
-    data_cost: float = Field(default=0.0, ge=0, description="what the whole training file cost, as the journal says")
-    hour_cost: float = Field(default=0.0, ge=0, description="what an hour of the device costs")
+
+
+class SftAblation(Comparison, Sft):
+    """`limrank-train ablate-sft KIND`: the causal model's training with one thing changed at a time."""
+
+    kind: CliPositionalArg[Literal["traces", "volume"]] = Field(description="what changes: traces, volume")
+    volumes: list[int] = Field(default=[2000, 10000, 20000], description="records of each variant of `volume`")
 
 
 class Merge(DevScoring):

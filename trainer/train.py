@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.errors import TrainError
-from trainer.settings import Ablation, Command, CrossEncoding, Merge, Package, Sft, read_command
+from trainer.settings import Ablation, Command, CrossEncoding, Merge, Package, Sft, SftAblation, read_command
 
 _EXIT_ERROR = 2
 _KNOWN: dict[str, type[Command]] = {
@@ -17,6 +17,7 @@ _KNOWN: dict[str, type[Command]] = {
     "merge": Merge,
     "package": Package,
     "ablate": Ablation,
+    "ablate-sft": SftAblation,
 }
 _HELP = """usage: limrank-train COMMAND [flags]
 
@@ -25,6 +26,7 @@ _HELP = """usage: limrank-train COMMAND [flags]
   merge           an adapter into its base: a checkpoint with manifest and model card
   package         the result of a run into the distribution, if it is the best so far
   ablate KIND     cross-encoder trainings with one thing changed at a time: a table and a plot
+  ablate-sft KIND the same for sft: with and without traces, or by volume
 
 `limrank-train COMMAND --help` lists the flags. Every flag can be given in the environment: --some-flag is
 LIMRANK_TRAIN_SOME_FLAG. --config NAME takes a file of trainer/configs. Flags win, then the environment.
@@ -72,7 +74,7 @@ def _command(name: str) -> Callable[[Any], None]:
         from trainer.packaging import package
 
         return package
-    if name == "ablate":
+    if name in ("ablate", "ablate-sft"):
         from trainer.ablation_runs import ablate
 
         return ablate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.running import cross_encoder_flags
+from tests.trainer.running import cross_encoder_flags, sft_flags
 from tests.trainer_eval.small_data import beir_folder
 from trainer.ablation_table import Outcome, markdown
 from trainer.train import run
@@ -21,7 +21,7 @@ def test_variants_are_trained_once_and_compared(
     words = ["ablate", "volume", *words[1:], "--volumes", "[6,12]", "--data-cost", "48", "--hour-cost", "10"]
     assert run(words) == 0
     made = json.loads((tmp_path / "runs" / "ablation-volume.json").read_text())
-    assert [(one["name"], one["groups"]) for one in made["variants"]] == [("6 groups", 6), ("12 groups", 12)]
+    assert [(one["name"], one["examples"]) for one in made["variants"]] == [("6 groups", 6), ("12 groups", 12)]
     for one, cost in zip(made["variants"], (18, 24), strict=True):
         assert one["dev"]["oracle"] == one["other"]["oracle"] == 1.0
         assert one["seconds"] > 0
@@ -59,9 +59,30 @@ def test_each_kind_is_one_command(
     assert said.count("steps             ") == len(names)
 
 
+def test_a_causal_model_is_trained_with_and_without_traces(
+    tiny_llama: Path, records_file: Path, tmp_path: Path
+) -> None:
+    dev, other = beir_folder(tmp_path / "dev", split="dev"), beir_folder(tmp_path / "other")
+    words = sft_flags(tiny_llama, records_file, tmp_path / "runs", max_steps=2, dev=dev, out_of_domain=other)
+    assert run(["ablate-sft", "traces", *words[1:]]) == 0
+    made = json.loads((tmp_path / "runs" / "ablation-traces.json").read_text())
+    assert [(one["name"], one["examples"]) for one in made["variants"]] == [("with traces", 16), ("without traces", 16)]
+    shares = [
+        json.loads((tmp_path / "runs" / name / "settings.json").read_text())["direct_share"]
+        for name in ("with-traces", "without-traces")
+    ]
+    assert shares == [0.5, 1.0]
+    assert all(one["dev"]["oracle"] == one["other"]["oracle"] == 1.0 for one in made["variants"])
+    table = (tmp_path / "runs" / "ablation-traces.md").read_text()
+    assert "| variant | records |" in table
+    assert run(["ablate-sft", "volume", *words[1:], "--volumes", "[8,16]", "--dry-run"]) == 0
+
+
 def test_the_table_says_what_a_point_costs_and_invents_nothing() -> None:
     dev = {"score": 0.9, "before": 0.8, "oracle": 1.0}
     worse = {"score": 0.7, "before": 0.8, "oracle": 1.0}
-    table = markdown("volume", [Outcome("a", 1000, 7200, dev, None, 4.0), Outcome("b", 10, 0, worse, dev, 1.0)], 3.0)
+    table = markdown(
+        "volume", [Outcome("a", 1000, 7200, dev, None, 4.0), Outcome("b", 10, 0, worse, dev, 1.0)], "groups", 3.0
+    )
     assert "| a | 1,000 | 0.9000 | 0.8000 | - | - | 2.00 | 4.00 | 1.00 |" in table
     assert "| b | 10 | 0.7000 | 0.8000 | 0.8000 | 0.9000 | 0.00 | 1.00 | - |" in table
