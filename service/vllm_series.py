@@ -20,7 +20,9 @@ class SchedulerSeries(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
-            "limrank_verdict_steps", "Verdicts read after a trace.", value=self._scheduler.verdict_steps
+            "limrank_verdict_steps",
+            "Verdicts that took a request of their own after the trace.",
+            value=self._scheduler.verdict_steps,
         )
         yield CounterMetricFamily(
             "limrank_verdict_recomputed_tokens",
