@@ -1,4 +1,4 @@
-"""`limrank-train ablate` and `ablate-sft`: a training for each variant, each in its own folder, and one table of all."""
+"""`limrank-train ablate` and `ablate-sft`: a training for each variant, each in its own folder, and one table."""
 
 from __future__ import annotations
 
