@@ -116,11 +116,12 @@ class VllmRequests:
         seen = 0
         async with aclosing(self._generate(asked, prompt, self._writing(budget))) as news:
             async for each in news:
-                # Copies: vLLM goes on writing to its own.
-                ids = list(each.outputs[0].token_ids)
-                yield Written(ids, each.num_cached_tokens or 0, self._read(each))
-                if not each.finished and self._reader.answered(ids, seen):
-                    return  # not in the words that stop it; vLLM aborts a request that nobody reads any more
+                ids = list(each.outputs[0].token_ids)  # a copy: vLLM goes on writing to its own
+                answered = not each.finished and self._reader.answered(ids, seen)
+                words = self._read(each) if each.finished or answered else ()
+                yield Written(ids, each.num_cached_tokens or 0, words)
+                if answered:
+                    return  # in other words than those that stop it; vLLM aborts a request that nobody reads any more
                 seen = len(ids)
 
     def _read(self, output: RequestOutput) -> list[tuple[float, float]]:

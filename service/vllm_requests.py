@@ -20,7 +20,7 @@ class Words:
 class Written:
     """A trace so far, and what the model wrote behind its close. `cached` tokens of its prompt were not computed again.
 
-    `words`: log-probabilities (true, false) of the two verdict words in the place of each of `ids`.
+    `words`, at the end: log-probabilities (true, false) of the two verdict words in the place of each of `ids`.
     """
 
     ids: Sequence[int]

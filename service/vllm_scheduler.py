@@ -30,7 +30,7 @@ from service.vllm_trace import EndedTrace, TraceReader
 
 _log = logging.getLogger("limrank.vllm_scheduler")
 _TURN_TOKENS = 2048
-_DEADLINE_TICK_SECONDS = 0.02
+_DEADLINE_TICK_SECONDS = (0.02, 0.1)  # at least, at most; in between a twentieth of the time that is left
 _ABORT_AGAIN_SECONDS = 0.05
 
 
@@ -87,7 +87,7 @@ class VllmScheduler:
         documents = list(documents)
         self._shares.added(documents)
         self._queue.add(documents)
-        if self._timer is None and self._any_timed():
+        if self._timer is None and self._earliest_deadline() is not None:
             self._timer = asyncio.get_running_loop().create_task(self._meet_deadlines())
         self._feed()
 
@@ -230,14 +230,18 @@ class VllmScheduler:
 
     async def _meet_deadlines(self) -> None:
         """End traces that are due, and those that cannot begin in time before they begin."""
-        while self._any_timed():
+        least, most = _DEADLINE_TICK_SECONDS
+        while (earliest := self._earliest_deadline()) is not None:
             self._close_what_is_due()
-            await asyncio.sleep(_DEADLINE_TICK_SECONDS)
+            await asyncio.sleep(max(least, min(most, (earliest - self._clock()) / 20)))
         self._timer = None
 
-    def _any_timed(self) -> bool:
-        queued = any(document.budget and document.deadline is not None for document in self._queue)
-        return queued or any(flight.writing and flight.document.deadline is not None for flight in self._flights)
+    def _earliest_deadline(self) -> float | None:
+        """Of documents whose trace may have to be ended for it."""
+        waiting = (document for document in self._queue if document.budget)
+        writing = (flight.document for flight in self._flights if flight.writing)
+        timed = (one.deadline for one in itertools.chain(waiting, writing) if one.deadline is not None)
+        return min(timed, default=None)
 
     def _close_what_is_due(self) -> None:
         verdict = self._limits.block + len(self._segments.close)
