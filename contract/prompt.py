@@ -94,12 +94,22 @@ class Guard:
 
     def bare(self, text: str) -> str:
         """The same text, unless it or its normal form holds a guarded string, which is broken up by spaces."""
-        if not text.isascii() and self._tokenizer.normalizer is not None:
-            normal: str = self._tokenizer.normalizer.normalize_str(text)
-            text = normal if self._pattern.search(normal) else text
+        normal = self._normal(text)
+        text = normal if self._pattern.search(normal) else text
         while self._pattern.search(text):  # again where two of them overlapped
             text = self._pattern.sub(_broken_up, text)
         return text
+
+    def first_in(self, text: str) -> str | None:
+        """The first guarded string in a text or its normal form."""
+        found = self._pattern.search(text) or self._pattern.search(self._normal(text))
+        return None if found is None else found.group()
+
+    def _normal(self, text: str) -> str:
+        if text.isascii() or self._tokenizer.normalizer is None:
+            return text
+        normal: str = self._tokenizer.normalizer.normalize_str(text)
+        return normal
 
 
 class PromptEncoder:
@@ -130,6 +140,10 @@ class PromptEncoder:
     def bare(self, text: str) -> str:
         """User text as it is encoded: the same, unless it or its normal form holds a guarded string."""
         return self._guard.bare(text)
+
+    def control_string(self, text: str) -> str | None:
+        """The first delimiter or special string of the tokenizer in a text, which must not be encoded as it stands."""
+        return self._guard.first_in(text)
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids

@@ -47,10 +47,9 @@ class Segments:
         return self.prompt.prefix(query, instruction) + self.prompt.rests([passage])[0]
 
     def trace_ids(self, trace: str) -> list[int]:
-        """Ids of a trace's text. Raise ContractError for a trace that contains a delimiter."""
-        for delimiter in (self.format.open, self.format.close):
-            if delimiter in trace:
-                raise ContractError(f"A trace must not contain {delimiter!r}; take it out of {trace[:80]!r}.")
+        """Ids of a trace's text. Raise ContractError for one that holds a delimiter or a special string."""
+        if (found := self.prompt.control_string(trace)) is not None:
+            raise ContractError(f"A trace must not contain {found!r}; take it out of {trace[:80]!r}.")
         return list(self.tokenizer.encode(trace, add_special_tokens=False).ids)
 
     def context(self, prompt: Sequence[int], trace: Sequence[int] = ()) -> list[int]:

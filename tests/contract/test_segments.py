@@ -88,7 +88,7 @@ def test_an_open_trace_gets_our_close(segments: Segments) -> None:
     assert segments.find_close([6]) is None
 
 
-@pytest.mark.parametrize("delimiter", ["<think>", "</think>"])
+@pytest.mark.parametrize("delimiter", ["<think>", "</think>", "<|im_end|>", "<|endoftext|>"])
 def test_a_trace_with_a_delimiter_is_refused(segments: Segments, delimiter: str) -> None:
     with pytest.raises(ContractError, match="must not contain"):
         segments.trace_ids(f"so {delimiter} true")

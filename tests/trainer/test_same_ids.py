@@ -7,6 +7,7 @@ model wrote and closed itself, against the sequences that are trained.
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def random_text(choose: random.Random, most: int) -> str:
 
 def random_record(choose: random.Random, number: int) -> Record:
     traced = number % 2 == 1
-    trace = random_text(choose, 12).replace("<think>", "").replace("</think>", "") + choose.choice(ENDS)
+    trace = re.sub(r"</?think>|<\|\w+\|>", "", random_text(choose, 12)) + choose.choice(ENDS)
     return Record(
         id=str(number),
         query=random_text(choose, 6),
