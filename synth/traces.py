@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contract.prompt import LIMRANK
 
-DELIMITERS = (LIMRANK.open, LIMRANK.close)
+# The others are special strings of the tokenizers of Qwen and SmolLM2, which `contract` refuses in a trace as well.
+DELIMITERS = (LIMRANK.open, LIMRANK.close, "<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
 
 def delimiter_in(trace: str) -> str | None:
