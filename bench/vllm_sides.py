@@ -199,14 +199,14 @@ def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
+    """End it and its engine, which outlives a process that is told to terminate and holds gigabytes."""
     children = [process.pid, *descendants(process.pid)]
     for pid in children:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(60)
-    except subprocess.TimeoutExpired:
-        for pid in children:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    for pid in children:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
