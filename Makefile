@@ -18,7 +18,7 @@ help:           ## say what can be made
 serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it on 127.0.0.1:8080
 	@echo 'When the server says it listens, try in another terminal:'
 	@echo
-	@echo "  curl -s http://127.0.0.1:8080/rerank -d '{\"query\": \"How is the flu treated?\", \"documents\": [\"Rest and fluids help with influenza.\", \"The first railway opened in 1825.\"]}'"
+	@echo "  curl -s http://127.0.0.1:8080/rerank -d '{\"query\": \"How is gout treated?\", \"documents\": [\"Gout is treated with colchicine.\", \"Gout causes sudden pain in a joint.\"]}'"
 	@echo
 	@exec $(BIN)/limrank-serve
 
