@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from service.embedded_model import BASE_NAME
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
 from tests.requirements_check import require
@@ -36,7 +37,9 @@ def require_vllm() -> None:
 
 @contextmanager
 def vllm_server(folder: Path, *arguments: str, scripted: bool = False, **environment: str) -> Iterator[ServerProcess]:
-    """`limrank-serve --engine vllm` with the embedded model in float32, offline."""
+    """`limrank-serve --engine vllm` with the embedded model's base in float32, offline, unless told another model."""
+    if "--model" not in arguments:
+        arguments = ("--model", BASE_NAME, *arguments)
     args = ENGINE_ARGS | (SCRIPTED if scripted else {})
     if cache := os.environ.get("LIMRANK_TEST_CACHE"):
         environment["LIMRANK_CACHE_DIR"] = cache
