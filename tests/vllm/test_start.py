@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.shapes import TINY, write_shape
 from service.checkpoint import Checkpoint, ModelStoreError
 from service.vllm_options import checked_extra
 from tests.ports import free_port
@@ -35,9 +39,36 @@ def refusal(*arguments: str, program: tuple[str, ...] = SERVE, **environment: st
     return said[0]
 
 
-def test_auto_is_vllm_where_a_gpu_is_visible_and_its_arguments_are_checked() -> None:
+@pytest.fixture(scope="module")
+def begun(
+    embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[str]]]:
+    """All starts that must fail, side by side: each imports vLLM, which takes ten seconds."""
     require_vllm()
-    said = refusal("--vllm-args", '{"enforce_eagr": true}', program=("-c", SEE_A_GPU))
+    tokenizer, folder = embedded_checkpoint.folder / "tokenizer.json", tmp_path_factory.mktemp("start")
+    strange, own, tiny = (write_shape(folder / name, TINY, tokenizer) for name in ("strange", "own", "tiny"))
+    _change(strange, architectures=["StrangeForCausalLM"])
+    for name in ("configuration", "modeling"):
+        (own / f"{name}_own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass Own: pass\n")
+    classes = {"AutoConfig": "configuration_own.Own", "AutoModelForCausalLM": "modeling_own.Own"}
+    _change(own, model_type="own", architectures=["Own"], auto_map=classes)
+    flags = ("--dtype", "float32", "--vllm-args", json.dumps(ENGINE_ARGS | {"load_format": "dummy"}))
+    with ThreadPoolExecutor(4) as pool:
+        yield {
+            "auto": pool.submit(refusal, "--vllm-args", '{"enforce_eagr": true}', program=("-c", SEE_A_GPU)),
+            "strange": pool.submit(refusal, "--model", str(strange)),
+            "own": pool.submit(refusal, "--model", str(own)),
+            "memory": pool.submit(partial(refusal, "--model", str(tiny), *flags, VLLM_CPU_KVCACHE_SPACE="4000")),
+        }
+
+
+def _change(folder: Path, **settings: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+
+
+def test_auto_is_vllm_where_a_gpu_is_visible_and_its_arguments_are_checked(begun: dict[str, Future[str]]) -> None:
+    said = begun["auto"].result()
     assert "'enforce_eagr', which this version of vLLM does not know" in said
     assert "did you mean 'enforce_eager'" in said
 
@@ -50,36 +81,22 @@ def test_an_argument_that_has_a_flag_or_that_the_engine_relies_on() -> None:
     assert checked_extra({"enforce_eager": True}, ["enforce_eager"]) == {"enforce_eager": True}
 
 
-def test_a_model_of_another_architecture(embedded_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    require_vllm()
-    folder = tmp_path / "strange"
-    shutil.copytree(embedded_checkpoint.folder, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["StrangeForCausalLM"]}))
-    said = refusal("--model", str(folder))
+def test_a_model_of_another_architecture(begun: dict[str, Future[str]]) -> None:
+    said = begun["strange"].result()
     assert "vLLM cannot serve strange" in said
     assert "StrangeForCausalLM" in said
 
 
-def test_code_that_comes_with_a_model_is_not_run_unasked(embedded_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    require_vllm()
-    folder, ran = tmp_path / "own", tmp_path / "ran"
-    shutil.copytree(embedded_checkpoint.folder, folder)
-    for name in ("configuration", "modeling"):
-        (folder / f"{name}_own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
-    config = json.loads((folder / "config.json").read_text())
-    own = {"AutoConfig": "configuration_own.Own", "AutoModelForCausalLM": "modeling_own.Own"}
-    own_config = config | {"model_type": "own", "architectures": ["Own"], "auto_map": own}
-    (folder / "config.json").write_text(json.dumps(own_config))
-    said = refusal("--model", str(folder))
+def test_code_that_comes_with_a_model_is_not_run_unasked(
+    begun: dict[str, Future[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    said = begun["own"].result()
     assert "custom code" in said
     assert "trust_remote_code" in said
-    assert not ran.exists()
+    assert not list(tmp_path_factory.getbasetemp().glob("start*/ran"))
 
 
-def test_too_little_memory(embedded_checkpoint: Checkpoint) -> None:
-    require_vllm()
-    args = json.dumps(ENGINE_ARGS)
-    said = refusal("--dtype", "float32", "--vllm-args", args, VLLM_CPU_KVCACHE_SPACE="4000")
+def test_too_little_memory(begun: dict[str, Future[str]]) -> None:
+    said = begun["memory"].result()
     assert "memory" in said
     assert "lower --max-model-len" in said
