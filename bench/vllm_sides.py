@@ -22,7 +22,7 @@ from bench.vllm_settings import Side
 from contract.prompt import LIMRANK
 from tests.ports import free_port
 from tests.processes import ROOT, server
-from tests.vllm.serving import descendants
+from tests.vllm.serving import descendants, send
 
 _SCORE_TEMPLATE = (
     f"{LIMRANK.preamble}{LIMRANK.query_label} "
@@ -201,12 +201,8 @@ def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:
 def _end(process: subprocess.Popen[str]) -> None:
     """End it and its engine, which outlives a process that is told to terminate and holds gigabytes."""
     children = [process.pid, *descendants(process.pid)]
-    for pid in children:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+    send(signal.SIGCONT, children)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(60)
-    for pid in children:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    send(signal.SIGKILL, children)

@@ -94,22 +94,22 @@ class Guard:
 
     def bare(self, text: str) -> str:
         """The same text, unless it or its normal form holds a guarded string, which is broken up by spaces."""
-        normal = self._normal(text)
-        text = normal if self._pattern.search(normal) else text
+        text = self._as_read(text)
         while self._pattern.search(text):  # again where two of them overlapped
             text = self._pattern.sub(_broken_up, text)
         return text
 
     def first_in(self, text: str) -> str | None:
         """The first guarded string in a text or its normal form."""
-        found = self._pattern.search(text) or self._pattern.search(self._normal(text))
+        found = self._pattern.search(self._as_read(text))
         return None if found is None else found.group()
 
-    def _normal(self, text: str) -> str:
+    def _as_read(self, text: str) -> str:
+        """The same text, or its normal form where that holds a guarded string."""
         if text.isascii() or self._tokenizer.normalizer is None:
             return text
         normal: str = self._tokenizer.normalizer.normalize_str(text)
-        return normal
+        return normal if self._pattern.search(normal) else text
 
 
 class PromptEncoder:

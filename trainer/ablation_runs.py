@@ -122,7 +122,7 @@ def _other_domain(folder: Path) -> dict[str, Any]:
 
 @functools.cache
 def _count(path: Path) -> int:
-    """Groups in a file, which every variant draws from: read once."""
+    """Groups or records in a file, which every variant draws from: read once."""
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1
 

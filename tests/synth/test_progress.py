@@ -54,11 +54,12 @@ def test_a_slow_model_is_seen_at_work_before_any_unit_is_done(tmp_path: Path) ->
     with ScriptedEndpoint(latency=0.25) as endpoint:
         knobs = limrank_knobs(tmp_path, endpoint.url)
         file = toml_of(knobs, tmp_path / "settings.toml")
-        said, _ = start("run", knobs["run"], "--settings", file, "--report-seconds", "0.3").communicate(timeout=60)
+        said, _ = start("run", knobs["run"], "--settings", file, "--report-seconds", "0.05").communicate(timeout=60)
     early = [line for line in said.splitlines() if line.startswith("seed queries: 0 of 12 (")]
+    assert len(early) >= 3
     shares = [int(re.search(r"\((\d+) %\)", line)[1]) for line in early]  # type: ignore[index]
     assert shares == sorted(shares)
-    assert len(set(shares)) >= 3
+    assert shares[-1] >= 30
     assert re.search(r"about \d+ s left$", early[-1])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,9 +55,14 @@ def vllm_server(folder: Path, *arguments: str, scripted: bool = False, **environ
         try:
             yield running
         finally:
-            for pid in filter(_is_vllm, children):  # what is left of an engine whose server was killed
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            send(signal.SIGKILL, filter(_is_vllm, children))  # what is left of an engine whose server was killed
+
+
+def send(number: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to those processes that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def descendants(pid: int) -> list[int]:
