@@ -90,6 +90,11 @@ train-mini: data $(RUNS)/base $(RUNS)/groups.jsonl  ## train limrank-mini and pa
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --config limrank-mini --base $(RUNS)/base --data $(RUNS)/records.jsonl \
 	  --folder $(RUNS)/mini $(call DEV,bm25) $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini --weights service/weights --name limrank-mini
+	rm -rf $(RUNS)/calibration
+	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
+	  --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(RUNS)/calibration || exit; done
+	$(BIN)/limrank-train calibrate --weights service/weights/limrank-mini \
+	  --results "$$(echo $(RUNS)/calibration/*/*/calibration.json | tr ' ' ,)"
 
 train-mini-ce: data $(RUNS)/groups.jsonl  ## train limrank-mini-ce and package it; as train-mini
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train cross-encoder --config limrank-mini-ce --data $(RUNS)/groups.jsonl \

@@ -1,8 +1,8 @@
 """reranker.json: what a checkpoint says about itself, and the fingerprint that binds it to its tokenizer and prompt.
 
 {"version": 1, "kind": "causal" | "cross-encoder", "format": {...} | "limrank", "verdict_tokens": {"true", "false"},
- "tokenizer_sha256", "temperature", "base", "base_revision", "data_sha256", "licences", "recipe", "scores",
- "fingerprint"}
+ "tokenizer_sha256", "temperature", "reasoning_temperature" (may be absent), "base",
+ "base_revision", "data_sha256", "licences", "recipe", "scores", "fingerprint"}
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from contract.prompt import LIMRANK, PromptFormat
-from contract.verdict import VerdictTokens
+from contract.verdict import Temperatures, VerdictTokens
 
 FILE_NAME = "reranker.json"
 VERSION = 1
@@ -33,7 +33,8 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`format` and `verdict_tokens` are None for a cross-encoder. `temperature` divides the log-odds.
+    """`format` and `verdict_tokens` are None for a cross-encoder. `temperature` divides the log-odds, and
+    `reasoning_temperature` those that are read after a trace; None: as `temperature`.
 
     `licences` are SPDX ids of the base and of the data; `scores` maps a benchmark's name to a number or a table.
     """
@@ -45,6 +46,7 @@ class Manifest:
     base: str
     base_revision: str | None = None
     temperature: float = 1.0
+    reasoning_temperature: float | None = None
     data_sha256: str | None = None
     licences: tuple[str, ...] = ()
     recipe: str = ""
@@ -52,19 +54,25 @@ class Manifest:
 
     def parts(self) -> dict[str, Any]:
         """What the fingerprint covers: everything that changes what a score means."""
-        words = self.verdict_tokens
+        words, reasoning = self.verdict_tokens, self.reasoning_temperature
         return {
             "kind": self.kind,
             "format": None if self.format is None else self.format.to_json(),
             "verdict_tokens": None if words is None else {"true": words.true, "false": words.false},
             "tokenizer_sha256": self.tokenizer_sha256,
             "temperature": self.temperature,
+            **({} if reasoning is None else {"reasoning_temperature": reasoning}),
         }
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of `parts()` as canonical JSON, in hexadecimal."""
         return _digest(self.parts())
+
+    @property
+    def temperatures(self) -> Temperatures:
+        """Those of both modes."""
+        return Temperatures(self.temperature, self.reasoning_temperature or self.temperature)
 
     @property
     def non_commercial(self) -> bool:
@@ -147,7 +155,8 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
         tokenizer_sha256=_text(data, "tokenizer_sha256", where),
         base=_text(data, "base", where),
         base_revision=data.get("base_revision"),
-        temperature=_temperature(data.get("temperature", 1.0), where),
+        temperature=_temperature(data.get("temperature", 1.0), "temperature", where),
+        reasoning_temperature=_reasoning_temperature(data, where),
         data_sha256=data.get("data_sha256"),
         licences=_licences(data.get("licences", []), where),
         recipe=str(data.get("recipe", "")),
@@ -165,7 +174,8 @@ def _check_fingerprint(manifest: Manifest, data: dict[str, Any], path: Path) -> 
         return
     stated = data.get("fingerprint_parts")
     stated = stated if isinstance(stated, dict) else {}
-    differing = [name for name, part in manifest.parts().items() if stated.get(name) != _digest(part)]
+    parts = {name: _digest(part) for name, part in manifest.parts().items()}
+    differing = [name for name in (*parts, *sorted(set(stated) - set(parts))) if stated.get(name) != parts.get(name)]
     raise ManifestError(
         f"{path} was changed after it was made: its fingerprint does not fit its {' and '.join(differing) or 'parts'}. "
         "Restore the file, or make it again with limrank-train merge."
@@ -203,10 +213,15 @@ def _text(data: dict[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _temperature(value: Any, where: str) -> float:
+def _temperature(value: Any, name: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        raise ManifestError(f"{where}: temperature is {value!r}; it must be a number above 0.")
+        raise ManifestError(f"{where}: {name} is {value!r}; it must be a number above 0.")
     return float(value)
+
+
+def _reasoning_temperature(data: dict[str, Any], where: str) -> float | None:
+    name = "reasoning_temperature"
+    return _temperature(data[name], name, where) if name in data else None
 
 
 def _licences(value: Any, where: str) -> tuple[str, ...]:

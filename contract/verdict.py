@@ -44,9 +44,24 @@ def _token_after_close(prompt_format: PromptFormat, tokenizer: Tokenizer, word: 
     return int(both[-1])
 
 
-def log_odds(*, true: float, false: float, temperature: float = 1.0) -> float:
-    """Log-odds of relevance from the log-probabilities (or logits) of the two words after the close."""
-    return (true - false) / temperature
+@dataclass(frozen=True, slots=True)
+class Temperatures:
+    """What log-odds are divided by so that relevance is calibrated: those of a verdict that is read at once, and those
+    of one read after a trace. They differ: a model that has just argued for a verdict is surer of it than right."""
+
+    direct: float = 1.0
+    reasoning: float = 1.0
+
+    def log_odds(self, *, true: float, false: float, trace_tokens: int = 0) -> float:
+        """Log-odds of relevance from the log-probabilities (or logits) of the two words after the close.
+
+        A trace of no tokens leaves the ids of a direct prompt, so it is calibrated as one.
+        """
+        return (true - false) / (self.reasoning if trace_tokens else self.direct)
+
+
+AS_IT_IS = Temperatures()
+"""Divides by 1."""
 
 
 def relevance(odds: float) -> float:

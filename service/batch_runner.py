@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from contract.verdict import log_odds
+from contract.verdict import Temperatures
 from service import deadlines
 from service.document_queue import DocumentQueue
 from service.documents import Document, Submission
@@ -16,6 +16,7 @@ from service.pace import Pace
 from service.pack_planner import Pack, PackPlanner
 from service.packed_model import PackedModel, VerdictLogits
 from service.trace_writer import TraceWriter
+from service.traces import Reading
 
 _log = logging.getLogger("limrank.transformers_engine")
 
@@ -32,7 +33,7 @@ class BatchRunner:
         slots: TraceSlots,
         *,
         close_tokens: int,
-        temperature: float,
+        temperatures: Temperatures,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
@@ -41,7 +42,7 @@ class BatchRunner:
         self._writer = writer
         self._slots = slots
         self._close_tokens = close_tokens
-        self._temperature = temperature
+        self._temperatures = temperatures
         self._clock = clock
         self._pace = Pace()
         self._owed = 0.0  # seconds that packs without traces have had since traces had as many
@@ -92,7 +93,7 @@ class BatchRunner:
         words = self._model.verdicts(hidden[[ending.segment for ending in direct]])
         self._writer.begin(traced, hidden[[ending.segment for ending in traced]])
         documents = [ending.document for ending in direct]
-        _deliver((d, d.verdict(self._log_odds(w), d.status, d.trace, 0)) for d, w in zip(documents, words, strict=True))
+        _deliver((d, self._verdict(d, w, Reading(d.status, d.trace, 0))) for d, w in zip(documents, words, strict=True))
 
     def _run_step(self) -> None:
         begun = self._clock()
@@ -104,7 +105,7 @@ class BatchRunner:
         seconds = self._clock() - begun
         self._pace.stepped(seconds)
         self._owed = max(0.0, self._owed - seconds) if self._writer.traces else 0.0
-        _deliver((trace.document, trace.verdict(self._log_odds(words))) for trace, words in read)
+        _deliver((t.document, self._verdict(t.document, words, t.reading())) for t, words in read)
 
     def _meet_deadlines(self) -> None:
         """Close the traces whose deadline is near, and give up those that could not be begun in time."""
@@ -120,8 +121,9 @@ class BatchRunner:
             document.priority = 0
             self._queue.add([document])
 
-    def _log_odds(self, words: VerdictLogits) -> float:
-        return log_odds(true=words.true, false=words.false, temperature=self._temperature)
+    def _verdict(self, document: Document, words: VerdictLogits, trace: Reading) -> Verdict:
+        odds = self._temperatures.log_odds(true=words.true, false=words.false, trace_tokens=trace.tokens)
+        return document.verdict(odds, trace.status, trace.text, trace.tokens)
 
 
 def _deliver(verdicts: Iterable[tuple[Document, Verdict]]) -> None:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
 from contract.segments import Segments
 from service.documents import Document
-from service.engine import Status, Verdict
+from service.engine import Status
 from service.key_values import KeyValues
 
 _LONGEST_PERIOD = 64
 _LOOP_TOKENS = 48  # so many tokens that repeat those one period earlier are a loop ...
 _LOOP_COPIES = 3  # ... if the period comes back at least so many times
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A trace as its verdict reports it. `text` is None in direct mode."""
+
+    status: Status
+    text: str | None
+    tokens: int
 
 
 class Trace:
@@ -64,12 +74,12 @@ class Trace:
             self.status = status
             self._to_feed.extend(self._segments.close)
 
-    def verdict(self, log_odds: float) -> Verdict:
+    def reading(self) -> Reading:
+        """What was written, once it is closed."""
         status = self.status or Status.COMPLETE
         if status is Status.COMPLETE and (found := self._segments.find_close(self.written)):
-            return self.document.verdict(log_odds, status, found.text, found.tokens)
-        text = self._segments.trace_text(self.written)
-        return self.document.verdict(log_odds, status, text, len(self.written))
+            return Reading(status, found.text, found.tokens)
+        return Reading(status, self._segments.trace_text(self.written), len(self.written))
 
 
 class NextToken(Protocol):

@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from contract.prompt import ContractError
 from contract.segments import Segments
+from contract.verdict import AS_IT_IS, Temperatures
 from service.batch_runner import BatchRunner
 from service.checkpoint import Checkpoint, ModelStoreError
 from service.document_queue import DocumentQueue
@@ -56,7 +57,7 @@ class EngineOptions:
     trace_bytes: int = 1024 * _MIB
     prefix_bytes: int = 256 * _MIB
     max_model_tokens: int | None = None
-    temperature: float = 1.0
+    temperatures: Temperatures = AS_IT_IS
     choose: NextToken = greedy
 
 
@@ -89,7 +90,7 @@ class TransformersEngine:
         except ContractError as error:
             raise ModelStoreError(str(error)) from error
         model = load_model(checkpoint.folder, dtype)
-        return cls(model, segments, EngineOptions(threads=threads, temperature=manifest.temperature))
+        return cls(model, segments, EngineOptions(threads=threads, temperatures=manifest.temperatures))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -158,7 +159,7 @@ def runner_of(model: PackedModel, segments: Segments, end_ids: frozenset[int], o
         TraceWriter(model, slots, segments, end_ids, options.choose),
         slots,
         close_tokens=len(segments.close),
-        temperature=options.temperature,
+        temperatures=options.temperatures,
     )
 
 

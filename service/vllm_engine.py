@@ -44,7 +44,7 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     llm = _start(checkpoint, options)
     reader = TraceReader(segments, end_ids(checkpoint.folder, segments))
     started = _started(llm)
-    return VllmEngine(VllmRequests(llm, segments, reader), started, segments, reader, manifest.temperature, options)
+    return VllmEngine(VllmRequests(llm, segments, reader), started, segments, reader, manifest.temperatures, options)
 
 
 def _start(checkpoint: Checkpoint, options: VllmOptions) -> AsyncLLM:

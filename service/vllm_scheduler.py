@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.segments import Segments
-from contract.verdict import log_odds
+from contract.verdict import Temperatures
 from service import vllm_deadlines
 from service.document_queue import DocumentQueue
 from service.documents import Document, Submission
@@ -56,14 +56,14 @@ class VllmScheduler:
         segments: Segments,
         reader: TraceReader,
         limits: SchedulerLimits,
-        temperature: float,
+        temperatures: Temperatures,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = requests
         self._segments = segments
         self._reader = reader
         self._limits = limits
-        self._temperature = temperature
+        self._temperatures = temperatures
         self._clock = clock
         self._queue = DocumentQueue(_TURN_TOKENS, clock)
         self._flights: dict[Flight, None] = {}  # in the order of their departure
@@ -219,7 +219,7 @@ class VllmScheduler:
         return words
 
     def _verdict(self, flight: Flight, words: Words, status: Status, trace: str | None, tokens: int) -> Verdict:
-        odds = log_odds(true=words.true, false=words.false, temperature=self._temperature)
+        odds = self._temperatures.log_odds(true=words.true, false=words.false, trace_tokens=tokens)
         return flight.document.verdict(odds, status, trace, tokens)
 
     def _computed(self, flight: Flight) -> None:

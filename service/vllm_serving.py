@@ -15,6 +15,7 @@ from functools import partial
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from contract.segments import Segments
+from contract.verdict import Temperatures
 from service.documents import Document, Submission
 from service.engine import Capabilities, Health, Job, Mode, Verdict
 from service.errors import EngineDead
@@ -58,7 +59,7 @@ class VllmEngine:
         started: Started,
         segments: Segments,
         reader: TraceReader,
-        temperature: float,
+        temperatures: Temperatures,
         options: VllmOptions,
     ) -> None:
         self._started = started
@@ -67,7 +68,7 @@ class VllmEngine:
         ahead = started.step_tokens * started.ranks * _STEPS_AHEAD
         behind = int(started.step_tokens * started.ranks * _STEP_SHARE)
         limits = SchedulerLimits(ahead, behind, started.block, started.ranks)
-        self._scheduler = VllmScheduler(requests, segments, reader, limits, temperature)
+        self._scheduler = VllmScheduler(requests, segments, reader, limits, temperatures)
         self._watch = ProgressWatch(options.stuck_after, lambda: (self._scheduler.events, vllm_progress(REGISTRY)))
         self._encoded: Callable[[str, float], None] = lambda *_: None
         self._encoders = ThreadPoolExecutor(_ENCODERS, "limrank-encode")

@@ -26,11 +26,12 @@ _MOST_VARIANTS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one kind of model is trained and, when it is, scored. `unit`: what its training file is counted in."""
+    """How one kind of model is trained, and scored before and after. `unit`: what its training file is counted in."""
 
     settings: type[Training]
     unit: str
     train: Callable[[Any], None]
+    untrained: Callable[[Any], PassageScorer]
     scorer: Callable[[Any], PassageScorer]
 
 
@@ -39,7 +40,7 @@ def ablate(settings: Ablation | SftAblation) -> None:
     if settings.dev is None:
         raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
-    outcomes = []
+    outcomes = [] if settings.dry_run else [_untrained(kind, settings)]
     for name, change in variants(settings).items():
         print(f"--- {settings.kind}: {name}", flush=True)  # noqa: T201
         outcomes.append(_outcome(kind, name, settings, change))
@@ -64,7 +65,7 @@ def variants(settings: Ablation | SftAblation) -> dict[str, dict[str, Any]]:
             "bce": {"loss": "bce"},
         }
         return changes
-    found = _names(settings.data, settings.kind)
+    found = settings.names or _names(settings.data, settings.kind)
     return {"all": {}} | {f"without {name}": {"leave_out": name} for name in found}
 
 
@@ -80,6 +81,19 @@ def _names(path: Path, field: str) -> list[str]:
     return found
 
 
+def _untrained(kind: _Kind, settings: Ablation | SftAblation) -> Outcome:
+    """The base as it is, so that what training taught and what it made the model forget are seen."""
+    print("--- before training", flush=True)  # noqa: T201
+    scorer = kind.untrained(settings)
+    return Outcome("before training", 0, 0.0, dev_score(scorer, settings), _other_score(scorer, settings), 0.0)
+
+
+def _other_score(scorer: PassageScorer, settings: Ablation | SftAblation) -> dict[str, float] | None:
+    if settings.out_of_domain is None:
+        return None
+    return dev_score(scorer, settings.model_copy(update=_other_domain(settings.out_of_domain)))
+
+
 def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: Mapping[str, Any]) -> Outcome:
     folder = settings.folder / name.replace(" ", "-").replace("/", "-")
     known = {field: getattr(settings, field) for field in kind.settings.model_fields}
@@ -92,9 +106,7 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
             return Outcome(name, 0, 0.0, None, None, 0.0)
         if legs[-1]["ended"] == "signal":
             raise BadSettings(f"{folder} was stopped by a signal; the same command goes on.")
-    other = None
-    if settings.out_of_domain is not None:
-        other = dev_score(kind.scorer(wanted), settings.model_copy(update=_other_domain(settings.out_of_domain)))
+    other = None if settings.out_of_domain is None else _other_score(kind.scorer(wanted), settings)
     examples = legs[-1]["steps"] * wanted.batch
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
     seconds = sum(leg["seconds"] for leg in legs)
@@ -104,6 +116,15 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
 def _pair_scorer(trained: CrossEncoding) -> PairScorer:
     model = trained.folder / "model"
     return PairScorer(load_encoder(model, seed=0, train_embeddings=True), load_pair_encoder(model, trained.max_tokens))
+
+
+def _untrained_pair_scorer(settings: CrossEncoding) -> PairScorer:
+    model = load_encoder(settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings)
+    return PairScorer(model, load_pair_encoder(settings.base, settings.max_tokens))
+
+
+def _untrained_causal_scorer(settings: Sft) -> CausalScorer:
+    return CausalScorer(load_base(settings.base), load_segments(settings.base), passage_tokens=settings.passage_tokens)
 
 
 def _causal_scorer(trained: Sft) -> CausalScorer:
@@ -127,5 +148,5 @@ def _count(path: Path) -> int:
         return sum(1 for _ in file) - 1
 
 
-_PAIRS = _Kind(CrossEncoding, "groups", train_cross_encoder, _pair_scorer)
-_CAUSAL = _Kind(Sft, "records", train_sft, _causal_scorer)
+_PAIRS = _Kind(CrossEncoding, "groups", train_cross_encoder, _untrained_pair_scorer, _pair_scorer)
+_CAUSAL = _Kind(Sft, "records", train_sft, _untrained_causal_scorer, _causal_scorer)

@@ -69,7 +69,7 @@ def _what(manifest: Manifest) -> str:
     return (
         f"# A pointwise reranker\n\nIt answers true or false to a prompt of the format `{form}`, at once or after a "
         "written trace. Scores are the log-odds of the two words after the close (divided by the temperature, "
-        f"{manifest.temperature}).\n"
+        f"{manifest.temperatures.direct}, behind a trace {manifest.temperatures.reasoning}).\n"
     )
 
 

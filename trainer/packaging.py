@@ -24,7 +24,7 @@ def package(settings: Package) -> None:
     source = next((settings.folder / name for name in ("adapter", "model") if (settings.folder / name).is_dir()), None)
     if source is None:
         raise BadRunFolder(f"{settings.folder} has neither adapter nor model; finish a leg first.")
-    manifest, target = _read(source), settings.weights / settings.name
+    manifest, target = read_packaged(source), settings.weights / settings.name
     if manifest.non_commercial:
         raise BadRunFolder(
             f"{source} is derived from data under {', '.join(manifest.licences)}; what ships must allow commercial use."
@@ -51,7 +51,7 @@ def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
 def _check_better(manifest: Manifest, target: Path, settings: Package) -> None:
     if not (target / FILE_NAME).exists():
         return
-    now, before = _score(manifest), _score(_read(target))
+    now, before = _score(manifest), _score(read_packaged(target))
     if before is not None and (now is None or now <= before) and not settings.even_if_worse:
         raise BadRunFolder(
             f"{settings.folder} has dev nDCG@10 {now}, and what stands in {target} has {before}; it stays. "
@@ -64,7 +64,7 @@ def _score(manifest: Manifest) -> float | None:
     return float(found["score"]) if isinstance(found, Mapping) else None
 
 
-def _read(folder: Path) -> Manifest:
+def read_packaged(folder: Path) -> Manifest:
     """A manifest whose tokenizer stands elsewhere. Raise BadRunFolder."""
     path = folder / FILE_NAME
     try:

@@ -148,6 +148,9 @@ class Ablation(Comparison, CrossEncoding):
         description="what changes: volume, negatives, loss, source, domain"
     )
     volumes: list[int] = Field(default=[1000, 4000, 12000], description="groups of each variant of `volume`")
+    names: list[str] = Field(
+        default=[], description="what `source` and `domain` leave out in turn, id prefixes too; default: all they name"
+    )
 
 
 class SftAblation(Comparison, Sft):
@@ -174,6 +177,13 @@ class Package(Command):
     weights: Path = Field(description="folder of embedded weights: service/weights")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name the model is served under")
     even_if_worse: bool = Field(default=False, description="replace also what has a better dev score")
+
+
+class Calibration(Command):
+    """`limrank-train calibrate`: fitted temperatures into the manifest of a model or of embedded weights."""
+
+    weights: Path = Field(description="folder with the manifest, such as service/weights/limrank-mini")
+    results: list[Path] = Field(min_length=1, description="calibration.json files of limrank-eval, one for each mode")
 
 
 AnyCommand = TypeVar("AnyCommand", bound=Command)

@@ -8,7 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trainer.errors import TrainError
-from trainer.settings import Ablation, Command, CrossEncoding, Merge, Package, Sft, SftAblation, read_command
+from trainer.settings import (
+    Ablation,
+    Calibration,
+    Command,
+    CrossEncoding,
+    Merge,
+    Package,
+    Sft,
+    SftAblation,
+    read_command,
+)
 
 _EXIT_ERROR = 2
 _KNOWN: dict[str, type[Command]] = {
@@ -16,6 +26,7 @@ _KNOWN: dict[str, type[Command]] = {
     "cross-encoder": CrossEncoding,
     "merge": Merge,
     "package": Package,
+    "calibrate": Calibration,
     "ablate": Ablation,
     "ablate-sft": SftAblation,
 }
@@ -25,6 +36,7 @@ _HELP = """usage: limrank-train COMMAND [flags]
   cross-encoder   an encoder with one output, from groups, by localized contrastive estimation
   merge           an adapter into its base: a checkpoint with manifest and model card
   package         the result of a run into the distribution, if it is the best so far
+  calibrate       the temperatures that limrank-eval fitted into the manifest
   ablate KIND     cross-encoder trainings with one thing changed at a time: a table and a plot
   ablate-sft KIND the same for sft: with and without traces, or by volume
 
@@ -74,6 +86,10 @@ def _command(name: str) -> Callable[[Any], None]:
         from trainer.packaging import package
 
         return package
+    if name == "calibrate":
+        from trainer.calibrate_weights import calibrate
+
+        return calibrate
     if name in ("ablate", "ablate-sft"):
         from trainer.ablation_runs import ablate
 

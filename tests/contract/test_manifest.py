@@ -17,7 +17,7 @@ from contract.manifest import (
     tokenizer_sha256,
 )
 from contract.prompt import LIMRANK, PromptFormat
-from contract.verdict import VerdictTokens
+from contract.verdict import Temperatures, VerdictTokens
 
 
 @pytest.fixture
@@ -66,6 +66,7 @@ def test_a_folder_without_a_manifest(folder: Path) -> None:
     ("key", "value", "part"),
     [
         ("temperature", 2.0, "temperature"),
+        ("reasoning_temperature", 2.0, "reasoning_temperature"),
         ("verdict_tokens", {"true": 895, "false": 830}, "verdict_tokens"),
         ("kind", "cross-encoder", "kind"),
         ("format", None, "format"),
@@ -94,6 +95,8 @@ def test_another_tokenizer_is_refused(folder: Path) -> None:
         ("temperature", 0),
         ("temperature", True),
         ("temperature", float("nan")),
+        ("reasoning_temperature", 0),
+        ("reasoning_temperature", None),
         ("verdict_tokens", [830, 895]),
         ("verdict_tokens", {"true": "830", "false": 895}),
         ("tokenizer_sha256", ""),
@@ -122,7 +125,30 @@ def test_the_fingerprint_covers_what_changes_a_score_and_nothing_else(folder: Pa
     base = a_manifest(folder)
     assert base.fingerprint == a_manifest(folder, scores={}, licences=(), recipe="other").fingerprint
     assert base.fingerprint != a_manifest(folder, temperature=1.5).fingerprint
+    assert base.fingerprint != a_manifest(folder, reasoning_temperature=1.5).fingerprint
     assert base.fingerprint != a_manifest(folder, format=dataclasses.replace(LIMRANK, preamble="x")).fingerprint
+
+
+def test_a_temperature_of_reasoning_is_optional_and_kept(folder: Path) -> None:
+    a_manifest(folder, temperature=2.0).write(folder)
+    assert "reasoning_temperature" not in json.loads((folder / "reranker.json").read_text())
+    assert read(folder).temperatures == Temperatures(2.0, 2.0)
+    a_manifest(folder, temperature=2.0, reasoning_temperature=3.0).write(folder)
+    assert read(folder).temperatures == Temperatures(2.0, 3.0)
+
+
+def test_a_part_that_was_taken_out_is_named(folder: Path) -> None:
+    a_manifest(folder, reasoning_temperature=3.0).write(folder)
+    path = folder / "reranker.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "reasoning_temperature"}))
+    with pytest.raises(ManifestError, match=r"does not fit its reasoning_temperature\."):
+        read_manifest(folder)
+
+
+def read(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return manifest
 
 
 def test_non_commercial_licences_are_seen(folder: Path) -> None:

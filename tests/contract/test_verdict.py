@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from contract.prompt import LIMRANK, ContractError
-from contract.verdict import log_odds, read_completion, relevance, render_completion, resolve_verdict_tokens
+from contract.verdict import Temperatures, read_completion, relevance, render_completion, resolve_verdict_tokens
 
 
 def test_the_verdict_words_are_one_token_each_after_the_close(tokenizer: Tokenizer) -> None:
@@ -39,9 +39,16 @@ def test_relevance_keeps_the_order_of_the_log_odds(a: float, b: float) -> None:
 
 
 def test_true_and_false_travel_by_name() -> None:
-    assert log_odds(true=-1.0, false=-3.0) == 2.0
-    assert log_odds(true=-1.0, false=-3.0, temperature=2.0) == 1.0
-    assert relevance(log_odds(true=math.log(0.8), false=math.log(0.2))) == pytest.approx(0.8)
+    plain = Temperatures()
+    assert plain.log_odds(true=-1.0, false=-3.0) == 2.0
+    assert relevance(plain.log_odds(true=math.log(0.8), false=math.log(0.2))) == pytest.approx(0.8)
+
+
+def test_a_verdict_behind_a_trace_has_a_temperature_of_its_own() -> None:
+    fitted = Temperatures(direct=2.0, reasoning=4.0)
+    assert fitted.log_odds(true=-1.0, false=-3.0) == 1.0
+    assert fitted.log_odds(true=-1.0, false=-3.0, trace_tokens=0) == 1.0
+    assert fitted.log_odds(true=-1.0, false=-3.0, trace_tokens=1) == 0.5
 
 
 @given(st.text().filter(lambda t: "</think>" not in t), st.booleans())

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from contract.verdict import Temperatures
 from service.checkpoint import Checkpoint
 from service.engine import Job, Mode, Status, Verdict
 from service.errors import FixedPartsTooLong, PassageTooLong
@@ -148,10 +149,16 @@ async def test_a_query_of_ten_megabytes_is_refused_at_once(engine: TransformersE
 
 
 async def test_the_temperature_divides_the_log_odds(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:
-    engine = engine_with(embedded_checkpoint, EngineOptions(threads=2, temperature=4.0))
-    (verdict,) = await score(engine, job("call", "ice", "Ice flows."))
-    assert verdict.log_odds == pytest.approx(plain.direct("ice", "Ice flows.") / 4, abs=TOLERANCE)
-    await engine.close()
+    fitted = engine_with(embedded_checkpoint, EngineOptions(threads=2, temperatures=Temperatures(4.0, 8.0)))
+    (direct,) = await score(fitted, job("call", "ice", "Ice flows."))
+    (reasoned,) = await score(fitted, job("call", "ice", "Ice flows."), Mode.REASONING, budget=8)
+    await fitted.close()
+    assert direct.log_odds == pytest.approx(plain.direct("ice", "Ice flows.") / 4, abs=TOLERANCE)
+    raw = engine_with(embedded_checkpoint, EngineOptions(threads=2))
+    (same,) = await score(raw, job("call", "ice", "Ice flows."), Mode.REASONING, budget=8)
+    await raw.close()
+    assert reasoned.reasoning_tokens == same.reasoning_tokens > 0
+    assert reasoned.log_odds == pytest.approx(same.log_odds / 8, abs=TOLERANCE)
 
 
 async def test_what_the_engine_says_of_itself(engine: TransformersEngine) -> None:

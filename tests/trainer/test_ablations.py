@@ -21,9 +21,13 @@ def test_variants_are_trained_once_and_compared(
     words = ["ablate", "volume", *words[1:], "--volumes", "[6,12]", "--data-cost", "48", "--hour-cost", "10"]
     assert run(words) == 0
     made = json.loads((tmp_path / "runs" / "ablation-volume.json").read_text())
-    assert [(one["name"], one["examples"]) for one in made["variants"]] == [("6 groups", 6), ("12 groups", 12)]
-    for one, cost in zip(made["variants"], (18, 24), strict=True):
-        assert one["dev"]["oracle"] == one["other"]["oracle"] == 1.0
+    assert [(one["name"], one["examples"]) for one in made["variants"]] == [
+        ("before training", 0),
+        ("6 groups", 6),
+        ("12 groups", 12),
+    ]
+    assert all(one["dev"]["oracle"] == one["other"]["oracle"] == 1.0 for one in made["variants"])
+    for one, cost in zip(made["variants"][1:], (18, 24), strict=True):
         assert one["seconds"] > 0
         assert one["data_cost"] == cost  # of 48 groups, those trained and those that calibrate
     assert (tmp_path / "runs" / "ablation-volume.png").read_bytes().startswith(b"\x89PNG")
@@ -40,6 +44,7 @@ def test_variants_are_trained_once_and_compared(
         ("negatives", ["hard", "random"]),
         ("loss", ["lce", "lce without anchor", "bce"]),
         ("domain", ["all", "without crafts", "without materials"]),
+        ("source --names test/q-1,test/q-2", ["all", "without test/q-1", "without test/q-2"]),
     ],
 )
 def test_each_kind_is_one_command(
@@ -53,7 +58,8 @@ def test_each_kind_is_one_command(
     words = cross_encoder_flags(
         tiny_bert, groups_file, tmp_path / "runs", dev=tmp_path, measure_seconds=0.01, calibration=4
     )
-    assert run(["ablate", kind, *words[1:], "--dry-run"]) == 0
+    kind, *more = kind.split()
+    assert run(["ablate", kind, *words[1:], *more, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert [line.removeprefix(f"--- {kind}: ") for line in said.splitlines() if line.startswith("---")] == names
     assert said.count("steps             ") == len(names)
@@ -66,7 +72,11 @@ def test_a_causal_model_is_trained_with_and_without_traces(
     words = sft_flags(tiny_llama, records_file, tmp_path / "runs", max_steps=2, dev=dev, out_of_domain=other)
     assert run(["ablate-sft", "traces", *words[1:]]) == 0
     made = json.loads((tmp_path / "runs" / "ablation-traces.json").read_text())
-    assert [(one["name"], one["examples"]) for one in made["variants"]] == [("with traces", 16), ("without traces", 16)]
+    assert [(one["name"], one["examples"]) for one in made["variants"]] == [
+        ("before training", 0),
+        ("with traces", 16),
+        ("without traces", 16),
+    ]
     shares = [
         json.loads((tmp_path / "runs" / name / "settings.json").read_text())["direct_share"]
         for name in ("with-traces", "without-traces")
@@ -85,4 +95,4 @@ def test_the_table_says_what_a_point_costs_and_invents_nothing() -> None:
         "volume", [Outcome("a", 1000, 7200, dev, None, 4.0), Outcome("b", 10, 0, worse, dev, 1.0)], "groups", 3.0
     )
     assert "| a | 1,000 | 0.9000 | 0.8000 | - | - | 2.00 | 4.00 | 1.00 |" in table
-    assert "| b | 10 | 0.7000 | 0.8000 | 0.8000 | 0.9000 | 0.00 | 1.00 | - |" in table
+    assert "| b | 10 | 0.7000 | 0.8000 | 0.9000 | 0.8000 | 0.00 | 1.00 | - |" in table

@@ -169,3 +169,33 @@ def test_only_a_better_model_that_may_ship_goes_into_the_package(
         assert sentence in capsys.readouterr().err
     scored(0.7)
     assert run([*words, "--even-if-worse"]) == 0
+
+
+def test_fitted_temperatures_go_into_the_manifest(
+    adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = manifest_from_json(json.loads((adapter / "reranker.json").read_text()), "reranker.json")
+
+    def fitted(mode: str, value: float | None, fingerprint: str = before.fingerprint) -> str:
+        path = tmp_path / f"{mode}-{value}-{fingerprint[:4]}.json"
+        identity = {"mode": mode, "fingerprint": fingerprint}
+        path.write_text(json.dumps({"identity": identity, "temperature": None if value is None else {"value": value}}))
+        return str(path)
+
+    def calibrate(*results: str) -> int:
+        return run(["calibrate", "--weights", str(adapter), "--results", ",".join(results)])
+
+    for wrong, sentence in (
+        (fitted("direct", None), "no fitted temperature"),
+        (fitted("direct", 2.0, "f" * 64), "measured with the model of fingerprint ffffffffffff"),
+        (str(tmp_path / "nowhere.json"), "is no calibration.json"),
+    ):
+        assert calibrate(wrong) == 2
+        assert sentence in capsys.readouterr().err
+    assert calibrate(fitted("direct", 1.25), fitted("reasoning", 3.0)) == 0
+    after = manifest_from_json(json.loads((adapter / "reranker.json").read_text()), "reranker.json")
+    assert after == replace(before, temperature=1.25, reasoning_temperature=3.0)
+    assert calibrate(fitted("direct", 1.25)) == 2  # measured before it had a temperature
+    assert calibrate(fitted("direct", 2.0, after.fingerprint)) == 0
+    now = manifest_from_json(json.loads((adapter / "reranker.json").read_text()), "reranker.json")
+    assert (now.temperature, now.reasoning_temperature) == (2.5, 3.0)

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 import pytest
 
 from contract.segments import Segments
+from contract.verdict import Temperatures
 from service.documents import Document, Submission
 from service.engine import Status
 from service.errors import EngineDead, EngineFailed
@@ -73,7 +74,7 @@ def scheduler(
     requests: Recorder, segments: Segments, tokens: int, clock: Callable[[], float] = time.monotonic
 ) -> VllmScheduler:
     limits = SchedulerLimits(tokens, tokens // 4, 16, 1)
-    return VllmScheduler(requests, segments, TraceReader(segments, ()), limits, 1.0, clock)
+    return VllmScheduler(requests, segments, TraceReader(segments, ()), limits, Temperatures(), clock)
 
 
 async def verdicts(submission: Submission) -> list[int]:

@@ -18,6 +18,8 @@ from trainer.evaluation.errors import BadSettings
 
 PREFIX = "LIMRANK_TRAIN_EVAL_"
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
 
 class Command(BaseSettings):
     """Base of every command's knobs."""
@@ -51,6 +53,7 @@ class Scoring(Command):
     engine: Literal["auto", "transformers", "vllm", "cross-encoder"] = Field(
         default="auto", description="engine of the child process"
     )
+    dtype: Dtype = Field(default="auto", description="number format of the weights in the child process")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the child process")
     concurrency: int = Field(default=2, ge=1, description="calls to the service at a time")
     documents_per_call: int = Field(default=32, ge=1, description="passages in one call; what a stop can lose")

@@ -27,15 +27,22 @@ KEPT = ("LIMRANK_CACHE_DIR",)  # of our own settings in the environment, those t
 
 @contextlib.contextmanager
 def local_service(
-    model: str, options: ServiceOptions, log: Path, *, engine: str = "auto", threads: int | None = None
+    model: str,
+    options: ServiceOptions,
+    log: Path,
+    *,
+    engine: str = "auto",
+    dtype: str = "auto",
+    threads: int | None = None,
 ) -> Iterator[HttpScorer]:
     """Serve `model` (a folder, an embedded model's name or a hub id) on a free loopback port while the block runs.
 
     Its log goes to `log`. Raises `ScorerFailed` where it cannot be started, with the end of that log.
     """
     port = _free_port()
-    arguments = ["--model", model, "--port", str(port), "--engine", engine, "--drain-delay", "0"]
-    arguments += ["--request-timeout-seconds", str(options.timeout_seconds), "--log-level", "warning"]
+    arguments = ["--model", model, "--port", str(port), "--engine", engine, "--dtype", dtype]
+    arguments += ["--request-timeout-seconds", str(options.timeout_seconds)]
+    arguments += ["--drain-delay", "0", "--log-level", "warning"]
     if threads is not None:
         arguments += ["--threads", str(threads)]
     with log.open("ab") as out:

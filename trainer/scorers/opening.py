@@ -29,6 +29,7 @@ def open_scorer(settings: Scoring, folder: Path) -> Iterator[Scorer]:
             _options(settings),
             folder / "service.log",
             engine=settings.engine,
+            dtype=settings.dtype,
             threads=settings.threads,
         )
         with served as scorer:

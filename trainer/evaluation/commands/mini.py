@@ -24,7 +24,7 @@ from trainer.evaluation.commands.report import write_report
 from trainer.evaluation.commands.traces import check_traces, traces_line
 from trainer.evaluation.errors import NotAvailable, ScorerFailed
 from trainer.evaluation.result import made, write_json
-from trainer.evaluation.settings import Command
+from trainer.evaluation.settings import Command, Dtype
 from trainer.evaluation.targets import targets
 from trainer.reports.lines import result_line
 from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
@@ -56,6 +56,7 @@ class MiniSettings(Command):
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
     concurrency: int = Field(default=2, ge=1, description="calls to the service at a time")
     documents_per_call: int = Field(default=30, ge=1, description="passages in one call; what a stop can lose")
+    dtype: Dtype = Field(default="auto", description="number format of the weights in the service")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the service")
     timeout_seconds: float = Field(default=1800.0, gt=0, description="longest time for one call")
 
@@ -73,7 +74,8 @@ def act(settings: MiniSettings) -> str:
         options = _options(settings, "reasoning" if one == "reasoning" else "direct")
         try:
             log = settings.out / "service.log"
-            with local_service(model, options, log, threads=settings.threads) as scorer:
+            served = local_service(model, options, log, dtype=settings.dtype, threads=settings.threads)
+            with served as scorer:
                 forget_not_run(settings.out, f"{one} pass with {model}")
                 _Steps(settings, one, scorer, found).run()
         except ScorerFailed as error:
