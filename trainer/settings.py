@@ -116,6 +116,10 @@ class Sft(Training):
     verdict_weight: float = Field(
         default=1.0, gt=0, description="weight of the verdict in an example's loss, a token of the trace has 1"
     )
+    conclusion_weight: float = Field(default=1.0, gt=0, description="weight of a token in the trace's last sentence")
+    trace_weight: float = Field(
+        default=1.0, gt=0, description="weight of an example with a trace, one without has 1; its tokens share it"
+    )
     passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from contract.segments import Segments
 from contract.truncation import PassageFitter
 from trainer.errors import BadBase, BadData
 from trainer.training_groups import draw, names_any
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,18 @@ class Lengths:
 
 
 @dataclass(frozen=True, slots=True)
+class LossWeights:
+    """`verdict` and `conclusion` (the last sentence of the trace) count so many times any other token of the trace.
+    `traced`: a whole example with a trace counts so many times one without."""
+
+    verdict: float = 1.0
+    conclusion: float = 1.0
+    traced: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """`weights` belong to the last ids, one each; what stands before has no loss. They sum to 1."""
+    """`weights` belong to the last ids, one each; what stands before has no loss. They sum to the example's own."""
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
@@ -85,21 +98,21 @@ def load_records(path: Path, choice: RecordChoice) -> list[Record]:
 
 
 def sequences(
-    records: Sequence[Record], segments: Segments, lengths: Lengths, verdict_weight: float
+    records: Sequence[Record], segments: Segments, lengths: Lengths, weights: LossWeights
 ) -> Iterator[TrainingSequence]:
     """The training sequence of each record. The passage alone is cut to `lengths`.
 
-    With a trace, the loss is on trace, close and verdict, the verdict counting `verdict_weight` times a token of the
-    trace. Without one (direct mode, where the close is put and not written) it is on the verdict only. Raise BadData
-    for a record whose other parts do not fit, or whose trace holds a delimiter.
+    With a trace, the loss is on trace, close and verdict. Without one (direct mode, where the close is put and not
+    written) it is on the verdict only. Raise BadData for a record whose other parts do not fit, or whose trace holds a
+    delimiter.
     """
     fitter = PassageFitter(segments.prompt)
     for record in records:
-        yield _sequence(record, segments, fitter, lengths, verdict_weight)
+        yield _sequence(record, segments, fitter, lengths, weights)
 
 
 def _sequence(
-    record: Record, segments: Segments, fitter: PassageFitter, lengths: Lengths, verdict_weight: float
+    record: Record, segments: Segments, fitter: PassageFitter, lengths: Lengths, weights: LossWeights
 ) -> TrainingSequence:
     prefix = segments.prompt.prefix(record.query, record.instruction)
     try:
@@ -115,9 +128,19 @@ def _sequence(
         ) from None
     word = segments.verdict.true if record.relevant else segments.verdict.false
     ids = (*segments.context([*prefix, *rest.ids], trace), word)
-    weights = [1.0] * (len(trace) + len(segments.close) if trace else 0) + [verdict_weight]
-    total = sum(weights)
-    return TrainingSequence(ids, tuple(weight / total for weight in weights), rest.truncated)
+    if not trace:
+        return TrainingSequence(ids, (1.0,), rest.truncated)
+    before = len(segments.trace_ids(_before_conclusion(record.trace or "")))
+    told = [1.0] * before + [weights.conclusion] * (len(trace) - before)
+    told += [1.0] * len(segments.close) + [weights.verdict]
+    share = weights.traced / sum(told)
+    return TrainingSequence(ids, tuple(share * one for one in told), rest.truncated)
+
+
+def _before_conclusion(trace: str) -> str:
+    """The trace without its last sentence."""
+    ends = [found.start() for found in _SENTENCE_END.finditer(trace)]
+    return trace[: ends[-1]] if ends else ""
 
 
 def _left_out(record: Record, choice: RecordChoice) -> bool:

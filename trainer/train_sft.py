@@ -24,7 +24,15 @@ from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
 from trainer.run_plan import Plan, make_plan, measure, say_plan
 from trainer.settings import Sft
 from trainer.sft_checkpoint import adapter_manifest, write_adapter
-from trainer.sft_examples import Lengths, RecordChoice, TrainingSequence, load_records, load_segments, sequences
+from trainer.sft_examples import (
+    Lengths,
+    LossWeights,
+    RecordChoice,
+    TrainingSequence,
+    load_records,
+    load_segments,
+    sequences,
+)
 from trainer.training_groups import licences, read_ids
 from trainer.training_loop import Leg, arguments
 from trainer.training_order import order
@@ -75,7 +83,8 @@ def _prepare(settings: Sft) -> _Prepared:
     )
     records = load_records(settings.data, choice)
     lengths = Lengths(settings.max_tokens, settings.passage_tokens)
-    laid = list(sequences(records, segments, lengths, settings.verdict_weight))
+    weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
+    laid = list(sequences(records, segments, lengths, weights))
     sequence = order([len(one.ids) for one in laid], passes=settings.epochs, batch=settings.batch, seed=settings.seed)
     model = _model(settings)
     return _Prepared(records, [laid[index] for index in sequence], segments, model)
@@ -137,7 +146,8 @@ def _recipe(settings: Sft, examples: int, step: int) -> str:
     return (
         f"limrank-train sft: LoRA rank {settings.rank}, alpha {settings.alpha}, all linear layers; {examples} examples "
         f"({settings.direct_share:.0%} of those with a trace without it), {step} steps of {settings.batch}, learning "
-        f"rate {settings.learning_rate} {settings.schedule}, verdict weight {settings.verdict_weight}, "
+        f"rate {settings.learning_rate} {settings.schedule}, weights {settings.verdict_weight} (verdict), "
+        f"{settings.conclusion_weight} (conclusion), {settings.trace_weight} (traced), "
         f"{settings.max_tokens} tokens, {settings.precision}, seed {settings.seed}"
     )
 

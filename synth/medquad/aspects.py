@@ -12,25 +12,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Aspect:
-    """One question type. In `asks`, `tells` and `lacks`, `{x}` stands for the focus.
-
-    `asks` completes "The query asks ..."; `tells` completes "The passage ..."; `lacks` completes "It does not say ...";
-    `topic` completes "Only passages about ...".
-    """
+    """One question type. `topic` completes "The query asks about ..." and "The passage is about ...", with `{x}` where
+    the focus stands."""
 
     name: str
-    asks: tuple[str, ...]
-    tells: tuple[str, ...]
-    lacks: str
     topic: str
     hint: re.Pattern[str]
     sign: re.Pattern[str]
 
 
-def _aspect(
-    name: str, *, asks: tuple[str, ...], tells: tuple[str, ...], lacks: str, topic: str, hint: str, sign: str
-) -> Aspect:
-    return Aspect(name, asks, tells, lacks, topic, re.compile(hint, re.I), re.compile(sign, re.I))
+def _aspect(name: str, *, topic: str, hint: str, sign: str) -> Aspect:
+    return Aspect(name, topic, re.compile(hint, re.I), re.compile(sign, re.I))
 
 
 _KIND = (
@@ -45,18 +37,12 @@ ASPECTS = {
     for aspect in (
         _aspect(
             "information",
-            asks=("for an explanation of {x}", "for a general description of {x}", "for basic information about {x}"),
-            tells=("describes {x} in general", "gives a general description of {x}", "gives an overview of {x}"),
-            lacks="what is meant by {x}",
             topic="the nature of {x}",
             hint=rf"\b(?:is|are|refers? to|means)\b.{{0,150}}\b(?:{_KIND})\b",
             sign=rf"^\W*(?:\([^)]*\)\s*)?(?:is|are) (?:an?|the|one of)\b.{{0,80}}\b(?:{_KIND})\b",
         ),
         _aspect(
             "symptoms",
-            asks=("what the symptoms of {x} are", "for the symptoms of {x}", "about the signs and symptoms of {x}"),
-            tells=("describes the symptoms of {x}", "lists signs and symptoms of {x}", "is about the symptoms of {x}"),
-            lacks="what the symptoms of {x} are",
             topic="the symptoms of {x}",
             hint=r"\b(?:symptom|signs?\b|feature|characteri[sz]ed|manifest|presents?\b|pain|weakness|fever|seizure|"
             r"complain|rash|fatigue|experienc|unable to|difficult|problem|abnormal|intellectual|delay)",
@@ -64,9 +50,6 @@ ASPECTS = {
         ),
         _aspect(
             "treatment",
-            asks=("how to treat {x}", "for the treatments of {x}", "about the treatment of {x}"),
-            tells=("describes the treatment of {x}", "is about how to treat {x}", "deals with treating {x}"),
-            lacks="how to treat {x}",
             topic="the treatment of {x}",
             hint=r"\b(?:treat|therap|manage|medicat|medicine|drugs?\b|surg|transplant|resources address|relie[fv]|"
             r"antibiotic|cure|care\b|operation|vaccin|transfus|support|replac|diet|supplement|hospital|avoid|dialysis|"
@@ -75,9 +58,6 @@ ASPECTS = {
         ),
         _aspect(
             "inheritance",
-            asks=("whether {x} can be inherited", "about the inheritance of {x}", "for the inheritance of {x}"),
-            tells=("explains the inheritance of {x}", "is about the inheritance of {x}", "deals with inheriting {x}"),
-            lacks="whether {x} can be inherited",
             topic="the inheritance of {x}",
             hint=r"\b(?:inherit|autosomal|x-linked|recessive|dominant|hereditary|famil(?:y|ies|ial)\b|passed|carriers?\b|"
             r"de novo|new mutation|sporadic|germline|offspring|siblings|parents?\b|genetic)",
@@ -85,9 +65,6 @@ ASPECTS = {
         ),
         _aspect(
             "frequency",
-            asks=("how many people are affected by {x}", "how often {x} can be found", "about the frequency of {x}"),
-            tells=("tells the frequency of {x}", "is about how many people have {x}", "is about the frequency of {x}"),
-            lacks="how many people are affected by {x}",
             topic="the frequency of {x}",
             hint=r"\b(?:\d[\d,.]* (?:in|per|out of|percent|million|people|famil|cases|individuals|affected|men|women|"
             r"adults|children|americans)|in \d[\d,]+|prevalence|incidence|rare\b|rarely|common|frequen|how many|"
@@ -99,26 +76,12 @@ ASPECTS = {
         ),
         _aspect(
             "genetic changes",
-            asks=(
-                "which genetic changes are related to {x}",
-                "about the genetic changes behind {x}",
-                "for the genetic changes related to {x}",
-            ),
-            tells=(
-                "describes the genetic changes behind {x}",
-                "is about the genetic changes related to {x}",
-                "deals with the genetics of {x}",
-            ),
-            lacks="which genetic changes are related to {x}",
             topic="the genetic changes related to {x}",
             hint=r"\b(?:mutat|genes?\b|chromosom|deletion|duplication|variant|genetic|DNA|genom|alter|trisomy)",
             sign=r"\b(?:mutations?|chromosom\w+|[A-Z0-9]{3,} genes?|genes?)\b",
         ),
         _aspect(
             "causes",
-            asks=("what causes {x}", "for the causes of {x}", "about the cause of {x}"),
-            tells=("explains what causes {x}", "is about the causes of {x}", "deals with the cause of {x}"),
-            lacks="what causes {x}",
             topic="the causes of {x}",
             hint=r"\b(?:caus|due to|result(?:s|ed|ing)? (?:from|in|when)|mutat|trigger|leads? to|because|occurs when|"
             r"develops when|reason|responsible|contribut|spread|linked|factor|infect|genes?\b|genetic|inherit|born)",
@@ -126,9 +89,6 @@ ASPECTS = {
         ),
         _aspect(
             "exams and tests",
-            asks=("how to diagnose {x}", "for the tests that diagnose {x}", "about the diagnosis of {x}"),
-            tells=("explains how to diagnose {x}", "is about the diagnosis of {x}", "deals with diagnosing {x}"),
-            lacks="how to diagnose {x}",
             topic="the diagnosis of {x}",
             hint=r"\b(?:diagnos|test|exam|biops|screen|scan|x[- ]?ray|MRI|imaging|ultrasound|detect|evaluat|suspect|"
             r"identif|confirm)",
@@ -137,18 +97,12 @@ ASPECTS = {
         ),
         _aspect(
             "research",
-            asks=("what research is being done on {x}", "about current research on {x}", "for research on {x}"),
-            tells=("describes research on {x}", "is about research into {x}", "deals with studies of {x}"),
-            lacks="what research is being done on {x}",
             topic="research on {x}",
             hint=r"\b(?:research|trials?\b|stud(?:y|ies)|NIH\b|scientist|investigat|NINDS|experiment)",
             sign=r"\b(?:research|clinical trials?|studies)\b",
         ),
         _aspect(
             "outlook",
-            asks=("what the outlook for {x} is", "about the outlook for {x}", "about the prognosis of {x}"),
-            tells=("describes the outlook for {x}", "is about the prognosis of {x}", "deals with the outlook for {x}"),
-            lacks="what the outlook for {x} is",
             topic="the outlook for {x}",
             hint=r"\b(?:prognos|outlook|surviv|life|recover|progress|fatal|death|dea[dt]h?|die[sd]?\b|mortality|course|"
             r"long-term|improve|worse|remission|live[sd]?\b|permanent|resolve|outcome|respond|cure|revers|chance|heal|"
@@ -157,9 +111,6 @@ ASPECTS = {
         ),
         _aspect(
             "susceptibility",
-            asks=("who is at risk for {x}", "who is likely to get {x}", "about the people at risk for {x}"),
-            tells=("says who is at risk for {x}", "is about who may get {x}", "deals with the risk of getting {x}"),
-            lacks="who is at risk for {x}",
             topic="who is at risk for {x}",
             hint=r"\b(?:risk|likely|susceptib|common|affects? |anyone|who (?:gets?|develops?)|chance|ages?\b|prone|"
             r"population|endemic|distribut|occurs? in|found in|exposure|exposed|people (?:who|with)|travel|more often)",
@@ -168,36 +119,24 @@ ASPECTS = {
         ),
         _aspect(
             "prevention",
-            asks=("how to prevent {x}", "about the prevention of {x}", "for ways to prevent {x}"),
-            tells=("explains how to prevent {x}", "is about the prevention of {x}", "deals with preventing {x}"),
-            lacks="how to prevent {x}",
             topic="the prevention of {x}",
             hint=r"\b(?:prevent|avoid|reduc|lower|protect|vaccin|prophyla|delay|slow|keep|stop|precaution|safe)",
             sign=r"\b(?:prevent(?:s|ed|ing|ion)?|avoid(?:ing)?|vaccines?)\b",
         ),
         _aspect(
             "considerations",
-            asks=("what to do about {x}", "for practical points about {x}", "what one should know to deal with {x}"),
-            tells=("gives points to remember about {x}", "sums up what to know about {x}", "gives advice about {x}"),
-            lacks="what to do about {x}",
             topic="what to do about {x}",
             hint=r"\w",
             sign=r"(?!)",  # advice has no words of its own
         ),
         _aspect(
             "stages",
-            asks=("what the stages of {x} are", "for the stages of {x}", "about the staging of {x}"),
-            tells=("describes the stages of {x}", "is about the staging of {x}", "goes through the stages of {x}"),
-            lacks="what the stages of {x} are",
             topic="the stages of {x}",
             hint=r"\b(?:stage|staging|grade|phase|spread|recurrent)",
             sign=r"\b(?:stages?|staging)\b",
         ),
         _aspect(
             "complications",
-            asks=("what the complications of {x} are", "for the complications of {x}", "about complications of {x}"),
-            tells=("describes complications of {x}", "is about the complications of {x}", "lists complications of {x}"),
-            lacks="what the complications of {x} are",
             topic="the complications of {x}",
             hint=r"\b(?:complicat|leads? to|risk|problem|damage|fail|infect|result|caus|develop|death|die\b|untreated|"
             r"clot)",

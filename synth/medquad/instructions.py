@@ -19,29 +19,34 @@ from synth.medquad.wording import choose
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """`wordings`, `met` and `missed` are phrasings with `{x}` (the focus) and `{topic}` (the aspect) left open."""
+    """`wordings`, `met` and `missed` leave `{x}` (the focus) and `{topic}` (the aspect) open. `met` says why a passage
+    counts, `missed` why it does not."""
 
     name: str
     intent: Intent
     wordings: tuple[str, ...]
-    met: tuple[str, ...]
-    missed: tuple[str, ...]
+    met: str
+    missed: str
     counts: Callable[[Question, Answer, Aspect], bool | None]
     alone: bool = False  # whether one record, relevant or not, makes sense without its counterpart
 
     def text(self, question: Question, aspect: Aspect, key: str) -> str:
         """The instruction as it is given with the query."""
-        return self._filled(self.wordings, display(question.focus), aspect, key, "wording")
+        return self._filled(choose(self.wordings, key, "wording"), display(question.focus), aspect)
 
-    def trace(self, question: Question, answer: Answer, aspect: Aspect, key: str, relevant: bool) -> str:
-        """What is asked, what the passage answers, and what the instruction makes of it."""
-        endings = self.met if relevant else self.missed
-        end = self._filled(endings, short(question.focus), aspect, key, "end")
-        return " ".join((asked(question, key), told(answer, key, question), end))
+    def trace(self, question: Question, answer: Answer, aspect: Aspect, relevant: bool) -> str:
+        """What is asked, what the passage is about, and what the instruction makes of it."""
+        return " ".join((asked(question), told(answer, question), self.ending(question, aspect, relevant)))
+
+    def ending(self, question: Question, aspect: Aspect, relevant: bool) -> str:
+        """The last sentence of a trace."""
+        why = self._filled(self.met if relevant else self.missed, short(question.focus), aspect)
+        counts, so = ("counts", "it is relevant") if relevant else ("does not count", "it is not relevant")
+        return f"By the instruction it {counts}, as {why}, so {so}."
 
     @staticmethod
-    def _filled(options: tuple[str, ...], focus: str, aspect: Aspect, key: str, what: str) -> str:
-        return choose(options, key, what).format(x=focus, topic=said_of(aspect, focus))
+    def _filled(wording: str, focus: str, aspect: Aspect) -> str:
+        return wording.format(x=focus, topic=said_of(aspect, focus))
 
 
 def _about(question: Question, answer: Answer) -> bool | None:
@@ -103,14 +108,8 @@ ANY_ASPECT = Instruction(
         "A passage is relevant if it is about {x}, even when it does not answer the question itself.",
         "Collect everything on {x}; the question asked is only the starting point.",
     ),
-    (
-        "The instruction accepts any passage about {x}, so it is relevant.",
-        "By the instruction, being about {x} is enough, so the passage is relevant.",
-    ),
-    (
-        "The instruction wants passages about {x}, and this one is about something else, so it is not relevant.",
-        "By the instruction the subject must be {x}, which it is not, so the passage is not relevant.",
-    ),
+    "it is about {x}",
+    "it is not about {x}",
     _any_aspect,
 )
 DEDICATED = Instruction(
@@ -121,14 +120,8 @@ DEDICATED = Instruction(
         "Relevant passages are devoted to the question; those that only touch on it do not count.",
         "Leave out passages that mention {topic} only in passing.",
     ),
-    (
-        "The instruction wants a passage devoted to that question, and this one is, so it is relevant.",
-        "It is devoted to what was asked, as the instruction demands, so the passage is relevant.",
-    ),
-    (
-        "The instruction wants a passage devoted to {topic}, and this one is not, so it is not relevant.",
-        "It is not mainly about {topic}, as the instruction demands, so the passage is not relevant.",
-    ),
+    "it is devoted to {topic}",
+    "it is not devoted to {topic}",
     _dedicated,
 )
 MENTION = Instruction(
@@ -139,14 +132,8 @@ MENTION = Instruction(
         "Accept every passage in which something is said about {topic}, however briefly.",
         "A single remark that bears on the question makes a passage relevant.",
     ),
-    (
-        "Something on {topic} is said in it, and the instruction accepts even a remark, so it is relevant.",
-        "The instruction asks for no more than a remark on {topic}, and there is one, so the passage is relevant.",
-    ),
-    (
-        "The instruction accepts even a remark on {topic}, but there is none, so it is not relevant.",
-        "Not even a remark on {topic} is in it, so the passage is not relevant by the instruction.",
-    ),
+    "it says something on {topic}",
+    "it says nothing on {topic}",
     _mention,
 )
 OTHER_ASPECT = Instruction(
@@ -157,14 +144,8 @@ OTHER_ASPECT = Instruction(
         "The query's question does not matter here: relevant passages are about {topic}.",
         "Count as relevant only the passages that deal with {topic}, not those that answer the query as asked.",
     ),
-    (
-        "The instruction wants {topic}, whatever the query asks, and that is what it treats, so it is relevant.",
-        "The instruction puts {topic} in place of the question, and the passage is about it, so it is relevant.",
-    ),
-    (
-        "The instruction wants {topic}, whatever the query asks, and it does not treat that, so it is not relevant.",
-        "The instruction puts {topic} in place of the question, and this is not about it, so it is not relevant.",
-    ),
+    "it is about {topic}",
+    "it is not about {topic}",
     _dedicated,
 )
 OTHER_SUBJECTS = Instruction(
@@ -175,14 +156,8 @@ OTHER_SUBJECTS = Instruction(
         "The subject does not matter, only the kind of question: the same question about anything else counts.",
         "Any passage that answers this kind of question is relevant, whatever it is about.",
     ),
-    (
-        "The instruction looks only at the kind of question, and it answers that kind, so it is relevant.",
-        "By the instruction the subject may be any, and the kind of question matches, so the passage is relevant.",
-    ),
-    (
-        "The instruction looks only at the kind of question, and it answers another kind, so it is not relevant.",
-        "By the instruction the kind of question must match, and it does not, so the passage is not relevant.",
-    ),
+    "it answers that kind of question",
+    "it answers another kind of question",
     _other_subjects,
 )
 NO_LINK_LISTS = Instruction(
@@ -192,14 +167,8 @@ NO_LINK_LISTS = Instruction(
         "Passages that only list links or resources are not relevant; the passage itself must say something.",
         "Leave out lists of resources: relevant passages give the information themselves.",
     ),
-    (
-        "It gives the information itself, as the instruction demands, so the passage is relevant.",
-        "The instruction rules out mere lists of resources, and this is none, so it is relevant.",
-    ),
-    (
-        "The instruction rules out mere lists of resources, and this is one, so it is not relevant.",
-        "It says nothing itself and only points elsewhere, which the instruction rules out, so it is not relevant.",
-    ),
+    "it says something itself",
+    "it only lists resources",
     _no_link_lists,
     alone=True,
 )

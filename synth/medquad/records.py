@@ -41,20 +41,19 @@ def _plain(found: Candidates, shares: RecordShares) -> Iterator[Record]:
     question = found.question
     place = int(draw(question.id, "positive") * len(found.positives))
     answer = found.positives[place][1]
-    key = f"{question.id}/{answer.id}"
     intent = Intent.INDIRECT if answer.only_links else Intent.DIRECT
-    yield replace(_record(found, answer, "plain", answering(question, answer, key)), intent=intent)
+    yield replace(_record(found, answer, "plain", answering(question, answer)), intent=intent)
     for candidate in found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)[: shares.wrong_type]:
-        trace = wrong_type(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        trace = wrong_type(question, candidate.answer)
         yield _negative(found, candidate, trace, NegativeType.RIGHT_FOCUS_WRONG_TYPE)
     for candidate in found.of(Relation.RIGHT_FOCUS_PASSING)[: shares.passing]:
-        trace = passing(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        trace = passing(question, candidate.answer)
         yield _negative(found, candidate, trace, NegativeType.PARTIAL)
     for candidate in found.of(Relation.OTHER_TYPE)[: shares.other_type]:
-        trace = other_type(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        trace = other_type(question, candidate.answer)
         yield _negative(found, candidate, trace, NegativeType.PARTIAL)
     for candidate in _on_another_focus(found)[: shares.wrong_focus]:
-        trace = wrong_focus(question, candidate.answer, f"{question.id}/{candidate.answer.id}")
+        trace = wrong_focus(question, candidate.answer)
         same = candidate.answer.aspect == question.aspect
         yield _negative(found, candidate, trace, NegativeType.WRONG_ENTITY if same else candidate.found_by)
 
@@ -110,9 +109,8 @@ def _aspect_for(found: Candidates, instruction: Instruction) -> Aspect | None:
 def _instructed_record(
     found: Candidates, answer: Answer, instruction: Instruction, aspect: Aspect, relevant: bool
 ) -> Record:
-    key = f"{found.question.id}/{answer.id}/{instruction.name}"
     record = replace(
-        _record(found, answer, instruction.name, instruction.trace(found.question, answer, aspect, key, relevant)),
+        _record(found, answer, instruction.name, instruction.trace(found.question, answer, aspect, relevant)),
         instruction=instruction.text(found.question, aspect, f"{found.question.id}/{instruction.name}"),
         relevant=relevant,
         intent=instruction.intent,

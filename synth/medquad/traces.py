@@ -1,68 +1,39 @@
-"""Traces: what the query asks, what the passage answers, and what follows. Short sentences, all of them true."""
+"""Traces: what the query asks, what the passage is about, and what follows. Short sentences, all of them true.
+
+One wording for each thing that can be said. A model that writes the likeliest token errs where the right conclusion has
+four beginnings and the wrong one a single one, however sure it is; here each sentence decides at one word between few.
+"""
 
 from __future__ import annotations
 
 from synth.medquad.aspects import Aspect
 from synth.medquad.questions import Answer, Question, display
 from synth.medquad.relation import same_focus
-from synth.medquad.wording import choose
 
 LONG = 32  # characters: a longer name is not said a third time
 
-OPENINGS = ("The query asks", "The question asks", "The user asks")
-ANSWERS = (
-    "That is what was asked, so the passage is relevant.",
-    "So it answers the query.",
-    "This is the information the query is looking for, so the passage is relevant.",
-    "Both the subject and the question match, so the passage answers the query.",
-)
-POINTS_TO_IT = (
-    "It points to where the management of {x} is covered, so the passage is relevant.",
-    "Management is what the query is about, and the passage says where to find it, so it is relevant.",
-)
-NOT_SAID = (
-    "It does not say {lacks}, so it does not answer the query.",
-    "The subject is right but the question is another one: it does not say {lacks}. So it is not relevant.",
-    "It says nothing on {topic}, so the passage is not relevant.",
-    "Right subject, wrong question: nothing in it tells {lacks}. So it does not answer the query.",
-)
+ANSWERS = "The subject is the same and so is the question, so the passage is relevant."
+POINTS_TO_IT = "The subject is the same and the passage points to where the question is covered, so it is relevant."
+OTHER_QUESTION = "The subject is the same but the question is another one, so the passage is not relevant."
 TOUCHED = (
-    "It only touches on {topic}, so it is not the passage the query is looking for and it is not relevant.",
-    "There is a passing remark on {topic}, but the passage is about something else, so it is not relevant.",
-    "What it says on {topic} is said in passing, so it does not really answer the query.",
+    "The subject is the same but the question is another one, which the passage only touches on, so it is not relevant."
 )
-OTHER_TOPIC = (
-    "Its topic is not {topic}, so it is not the passage the query is looking for and it is not relevant.",
-    "The query wants a passage on {topic} and this one is on another topic, so it is not relevant.",
-    "Whatever else is said in it, {topic} is another topic than its own, so the passage is not relevant.",
-)
-OTHER_SUBJECT = (
-    "The question is the same but the subject is not {x}, so the passage is not relevant.",
-    "The subject is {y} instead of {x}, so it does not answer the query.",
-    "It is about {y} and not about {x}, so the passage is not relevant.",
-)
-OTHER_SUBJECT_SHORT = (
-    "The question is the same but the subject is another one, so the passage is not relevant.",
-    "It is about another subject than the query, so it does not answer the query.",
-)
-OTHER_BOTH = (
-    "Neither the subject nor the question matches, so the passage is not relevant.",
-    "Another subject and another question, so it does not answer the query.",
-)
+QUESTION_IS_ANOTHER = "The question is another one, so the passage is not relevant."
+OTHER_SUBJECT = "The subject is another one, so the passage is not relevant."
+OTHER_BOTH = "The subject is another one and so is the question, so the passage is not relevant."
 
 
-def asked(question: Question, key: str) -> str:
+def asked(question: Question) -> str:
     """The opening: what the query asks."""
-    phrase = choose(question.aspect.asks, key, "asks").format(x=display(question.focus))
-    return f"{choose(OPENINGS, key, 'opening')} {phrase}."
+    return f"The query asks about {said_of(question.aspect, display(question.focus))}."
 
 
-def told(answer: Answer, key: str, question: Question) -> str:
-    """What the passage answers, with the question's spelling of the focus where both name the same."""
+def told(answer: Answer, question: Question) -> str:
+    """What the passage is about, with the question's spelling of the focus where both name the same."""
     focus = display(question.focus if same_focus(question, answer) else answer.focus)
     if answer.only_links:
         return f"The passage lists resources on the diagnosis or management of {focus}."
-    return f"The passage {choose(answer.aspect.tells, key, 'tells').format(x=focus)}."
+    return f"The passage is about {said_of(answer.aspect, focus)}."
 
 
 def short(focus: str) -> str:
@@ -76,44 +47,30 @@ def said_of(aspect: Aspect, focus: str) -> str:
     return aspect.topic.format(x=focus)
 
 
-def answering(question: Question, answer: Answer, key: str) -> str:
+def answering(question: Question, answer: Answer) -> str:
     """The trace of a passage that is judged to answer."""
-    end = choose(POINTS_TO_IT if answer.only_links else ANSWERS, key, "end").format(x=short(question.focus))
-    return " ".join((asked(question, key), told(answer, key, question), end))
+    return _trace(question, answer, POINTS_TO_IT if answer.only_links else ANSWERS)
 
 
-def wrong_type(question: Question, answer: Answer, key: str) -> str:
+def wrong_type(question: Question, answer: Answer) -> str:
     """The trace of a passage on the right focus that is silent on what is asked."""
-    return _other_aspect(question, answer, key, NOT_SAID)
+    return _trace(question, answer, OTHER_QUESTION)
 
 
-def passing(question: Question, answer: Answer, key: str) -> str:
+def passing(question: Question, answer: Answer) -> str:
     """The trace of a passage on the right focus that only touches on what is asked."""
-    return _other_aspect(question, answer, key, TOUCHED)
+    return _trace(question, answer, TOUCHED)
 
 
-def other_type(question: Question, answer: Answer, key: str) -> str:
+def other_type(question: Question, answer: Answer) -> str:
     """The trace of a passage whose own topic is another one, however much it may say of the one asked for."""
-    return _other_aspect(question, answer, key, OTHER_TOPIC)
+    return _trace(question, answer, OTHER_QUESTION if same_focus(question, answer) else QUESTION_IS_ANOTHER)
 
 
-def wrong_focus(question: Question, answer: Answer, key: str) -> str:
+def wrong_focus(question: Question, answer: Answer) -> str:
     """The trace of a passage on another focus."""
-    end = choose(_other_subject_endings(question, answer), key, "end")
-    end = end.format(x=display(question.focus), y=display(answer.focus))
-    return " ".join((asked(question, key), told(answer, key, question), end))
+    return _trace(question, answer, OTHER_SUBJECT if answer.aspect == question.aspect else OTHER_BOTH)
 
 
-def _other_subject_endings(question: Question, answer: Answer) -> tuple[str, ...]:
-    if answer.aspect != question.aspect:
-        return OTHER_BOTH
-    too_long = max(len(display(question.focus)), len(display(answer.focus))) > LONG
-    return OTHER_SUBJECT_SHORT if too_long else OTHER_SUBJECT
-
-
-def _other_aspect(question: Question, answer: Answer, key: str, endings: tuple[str, ...]) -> str:
-    focus = short(question.focus)
-    end = choose(endings, key, "end").format(
-        lacks=question.aspect.lacks.format(x=focus), topic=said_of(question.aspect, focus)
-    )
-    return " ".join((asked(question, key), told(answer, key, question), end))
+def _trace(question: Question, answer: Answer, end: str) -> str:
+    return " ".join((asked(question), told(answer, question), end))

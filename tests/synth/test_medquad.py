@@ -217,7 +217,7 @@ def test_a_passage_on_another_topic_is_said_to_be_that_and_no_more(
     assert len(mixed) >= 10
     for one in mixed:
         assert one.trace is not None
-        assert "topic" in one.trace
+        assert "question is another one" in one.trace
         assert "does not say" not in one.trace
         assert "nothing" not in one.trace
 
@@ -236,12 +236,25 @@ def test_a_share_of_the_records_is_for_direct_mode(folder: Path, tmp_path: Path)
     assert 0.4 < len(kept) / len(mixed) < 0.6
 
 
-def test_wordings_vary_and_each_record_keeps_its_own(
+def test_a_conclusion_shares_its_beginning_with_those_it_is_chosen_from(
+    made: tuple[MedquadReport, list[Record], list[Group]],
+) -> None:
+    """So that a model that writes the likeliest word chooses between conclusions and not between beginnings."""
+    _, records, _ = made
+    plain = [str(one.trace).split(". ", 2)[2] for one in records if one.instruction is None]
+    assert len(set(plain)) >= 4
+    assert all(end.startswith(("The subject is ", "The question is another one")) for end in plain)
+    instructed = {str(one.trace).split(". ", 2)[2] for one in records if one.instruction is not None}
+    assert all(
+        end.startswith(("By the instruction it counts, ", "By the instruction it does not ")) for end in instructed
+    )
+
+
+def test_wordings_of_instructions_vary_and_each_record_keeps_its_own(
     made: tuple[MedquadReport, list[Record], list[Group]], folder: Path, tmp_path: Path
 ) -> None:
     report, records, groups = made
-    endings = {str(one.trace).split(". ", 2)[2] for one in records if one.instruction is None and one.relevant}
-    assert len(endings) >= 4
+    assert len({one.instruction for one in records if one.instruction is not None}) >= 4
     shares = RecordShares(instruction_share=1.0, direct_share=0.0)
     again = import_medquad(
         folder, tmp_path / "r.jsonl", tmp_path / "g.jsonl", record_shares=shares, group_shares=FEW, depth=60
@@ -300,7 +313,7 @@ def test_lists_of_links_are_said_to_be_what_they_are() -> None:
     assert links.only_links
     assert rule.counts(asked, links, ASPECTS["treatment"]) is False
     assert rule.counts(asked, answer("treatment", TEXTS["treatment"].format(x="It")), ASPECTS["treatment"]) is True
-    trace = rule.trace(asked, links, ASPECTS["treatment"], "key", relevant=False)
+    trace = rule.trace(asked, links, ASPECTS["treatment"], relevant=False)
     assert "The passage lists resources on the diagnosis or management of Alder fever." in trace
     for other in INSTRUCTIONS:
         if other.name not in ("no-link-lists", "any-aspect"):

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.trainer.examples import records
 from trainer.completion_loss import SequenceCollator, completion_loss
-from trainer.sft_examples import Lengths, TrainingSequence, load_segments, sequences
+from trainer.sft_examples import Lengths, LossWeights, TrainingSequence, load_segments, sequences
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def model(tiny_llama: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def batch(tiny_llama: Path) -> list[TrainingSequence]:
-    return list(sequences(list(records(6)), load_segments(tiny_llama), Lengths(200), 4.0))
+    return list(sequences(list(records(6)), load_segments(tiny_llama), Lengths(200), LossWeights(verdict=4.0)))
 
 
 def rows(batch: list[TrainingSequence]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from service.engine import Job
 from service.prompt_documents import PromptDocuments
 from tests.tokenizers import folder_tokenizer, minilm_folder, qwen_tokenizer
 from trainer.cross_encoder import encode_row, load_pair_encoder
-from trainer.sft_examples import Lengths, sequences
+from trainer.sft_examples import Lengths, LossWeights, sequences
 from trainer.training_groups import Row
 
 LIMIT = 160
@@ -88,7 +88,7 @@ async def test_causal_ids_are_the_same(segments: Segments) -> None:
         record = random_record(choose, number)
         trace = segments.trace_ids(record.trace or "")
         # The trainer has room for its trace and verdict; the service keeps room for the trace's budget.
-        made = next(sequences([record], segments, Lengths(LIMIT + len(trace) + 1), 1.0))
+        made = next(sequences([record], segments, Lengths(LIMIT + len(trace) + 1), LossWeights()))
         job = Job(call="one", query=record.query, passages=(record.passage,), instruction=record.instruction)
         document = documents.encode(job, None, None, Submission(1))[0]
         prompt = [*document.prefix, *document.rest]

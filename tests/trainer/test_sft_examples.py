@@ -15,7 +15,7 @@ from service.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 from tests.trainer.examples import records
 from trainer.errors import BadBase, BadData
-from trainer.sft_examples import Lengths, RecordChoice, load_records, load_segments, sequences
+from trainer.sft_examples import Lengths, LossWeights, RecordChoice, load_records, load_segments, sequences
 
 HEADER = '{"format": "limrank.records", "version": 1}\n'
 
@@ -28,7 +28,7 @@ def segments(request: pytest.FixtureRequest, embedded_checkpoint: Checkpoint) ->
 
 def test_ids_are_the_contracts_and_the_loss_is_on_the_completion_only(segments: Segments) -> None:
     for record in records(12):
-        made = next(sequences([record], segments, Lengths(512), 5.0))
+        made = next(sequences([record], segments, Lengths(512), LossWeights(verdict=5.0)))
         example = segments.example(record.query, record.passage, record.instruction, record.trace, record.relevant)
         assert made.ids == example.ids
         assert made.prompt_tokens == example.prompt_tokens
@@ -36,9 +36,25 @@ def test_ids_are_the_contracts_and_the_loss_is_on_the_completion_only(segments: 
         assert made.weights[-1] == pytest.approx(5 * made.weights[0])
 
 
+def test_the_conclusion_and_traced_examples_have_weights_of_their_own(segments: Segments) -> None:
+    head, end = "The query asks about ice. The passage is about e.g. snow.", " The subject is another one, so no."
+    record = replace(next(records(1)), trace=head + end)
+    weights = LossWeights(verdict=5.0, conclusion=3.0, traced=8.0)
+    made = next(sequences([record], segments, Lengths(512), weights)).weights
+    told, close = len(segments.trace_ids(head)), len(segments.close)
+    concluded = len(segments.trace_ids(head + end)) - told
+    unit = 8.0 / (told + 3 * concluded + close + 5)
+    expected = [unit] * told + [3 * unit] * concluded + [unit] * close + [5 * unit]
+    assert made == pytest.approx(expected)
+    direct = next(sequences([replace(record, trace=None)], segments, Lengths(512), weights))
+    assert direct.weights == (1.0,)
+    single = next(sequences([replace(record, trace="It is ice.")], segments, Lengths(512), weights)).weights
+    assert single[0] == pytest.approx(3 * single[-2])  # one sentence is all conclusion
+
+
 def test_without_a_trace_the_verdict_alone_is_trained(segments: Segments) -> None:
     record = replace(next(records(1)), trace=None)
-    made = next(sequences([record], segments, Lengths(512), 5.0))
+    made = next(sequences([record], segments, Lengths(512), LossWeights(verdict=5.0)))
     prompt = segments.prompt_ids(record.query, record.passage, record.instruction)
     assert made.ids == (*prompt, *segments.close, segments.verdict.true)
     assert made.weights == (1.0,)
@@ -46,9 +62,9 @@ def test_without_a_trace_the_verdict_alone_is_trained(segments: Segments) -> Non
 
 def test_only_the_passage_is_cut(segments: Segments) -> None:
     record = replace(next(records(1)), passage="word " * 500 + "END")
-    whole = next(sequences([record], segments, Lengths(2000), 1.0))
+    whole = next(sequences([record], segments, Lengths(2000), LossWeights()))
     for lengths in (Lengths(120), Lengths(2000, 40)):
-        made = next(sequences([record], segments, lengths, 1.0))
+        made = next(sequences([record], segments, lengths, LossWeights()))
         assert made.truncated
         assert not whole.truncated
         assert len(made.ids) <= lengths.tokens
@@ -83,13 +99,13 @@ def test_a_record_without_a_verdict_is_refused(tmp_path: Path) -> None:
 def test_a_trace_with_a_delimiter_is_refused_by_name(segments: Segments) -> None:
     broken = replace(next(records(1)), id="the-one", trace="so </think> true")
     with pytest.raises(BadData, match=r"Record 'the-one': A trace must not contain '</think>'"):
-        list(sequences([broken], segments, Lengths(512), 1.0))
+        list(sequences([broken], segments, Lengths(512), LossWeights()))
 
 
 def test_a_record_whose_fixed_parts_do_not_fit_is_refused(segments: Segments) -> None:
     record: Record = replace(next(records(1)), trace="long " * 300)
     with pytest.raises(BadData, match=r"alone do not fit into 200 tokens; raise --max-tokens"):
-        list(sequences([record], segments, Lengths(200), 1.0))
+        list(sequences([record], segments, Lengths(200), LossWeights()))
 
 
 def test_a_base_with_another_vocabulary_is_refused(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import pytest
 from synth.medquad import traces as written
 from synth.medquad.aspects import ASPECTS
 from synth.medquad.instructions import INSTRUCTIONS
+from synth.medquad.questions import Answer, Question
 from trainer.evaluation.trace_reading import TYPES, Label, conclusion, read_trace
 
 GOOD = (
     "The query asks how to treat paper cough. The passage describes the symptoms of paper cough. It does not say how "
     "to treat paper cough, so it does not answer the query."
 )
+FOCUS = "Harbour fever"
 TREATMENT, SYMPTOMS = Label("Paper cough", "treatment"), Label("Paper cough", "symptoms")
 
 
@@ -65,23 +67,28 @@ def test_the_examiner_knows_the_question_types_of_the_data() -> None:
 
 @pytest.mark.parametrize("name", sorted(ASPECTS))
 def test_every_wording_of_the_training_data_is_read_as_its_own_type(name: str) -> None:
-    aspect, label = ASPECTS[name], Label("Harbour fever", name)
-    for asks in aspect.asks:
-        for tells in aspect.tells:
-            asked, told = asks.format(x="Harbour fever"), tells.format(x="Harbour fever")
-            trace = f"The query asks {asked}. The passage {told}. So it answers the query."
-            found = read_trace(trace, label, label)
-            assert (found.all_right, found.relevant) == (True, True), trace
+    label, asked = Label(FOCUS, name), _question(name)
+    trace = f"{written.asked(asked)} {written.told(_answer(name), asked)} {written.ANSWERS}"
+    found = read_trace(trace, label, label)
+    assert (found.all_right, found.relevant) == (True, True), trace
 
 
 def test_every_ending_of_the_training_data_is_read_as_what_it_says() -> None:
-    for_it = [*written.ANSWERS, *written.POINTS_TO_IT, *(end for one in INSTRUCTIONS for end in one.met)]
-    against = [*written.NOT_SAID, *written.TOUCHED, *written.OTHER_SUBJECT, *written.OTHER_SUBJECT_SHORT]
-    against += [*written.OTHER_BOTH, *(end for one in INSTRUCTIONS for end in one.missed)]
+    asked, aspect = _question("treatment"), ASPECTS["symptoms"]
+    for_it = [written.ANSWERS, written.POINTS_TO_IT, *(one.ending(asked, aspect, True) for one in INSTRUCTIONS)]
+    against = [written.OTHER_QUESTION, written.QUESTION_IS_ANOTHER, written.TOUCHED, written.OTHER_SUBJECT]
+    against += [written.OTHER_BOTH, *(one.ending(asked, aspect, False) for one in INSTRUCTIONS)]
     for relevant, endings in ((True, for_it), (False, against)):
         for ending in endings:
-            filled = ending.format(x="harbour fever", y="glass knee", lacks="how to treat it", topic="its treatment")
-            assert conclusion(f"The query asks it. The passage tells it. {filled}") is relevant, filled
+            assert conclusion(f"The query asks it. The passage tells it. {ending}") is relevant, ending
+
+
+def _question(name: str) -> Question:
+    return Question("q", f"What of {FOCUS}?", FOCUS, ASPECTS[name], frozenset({"C1"}), (0,))
+
+
+def _answer(name: str) -> Answer:
+    return Answer("d", f"{FOCUS} is rare.", FOCUS, ASPECTS[name], frozenset({"C1"}))
 
 
 def test_a_list_of_links_is_named_as_treatment() -> None:

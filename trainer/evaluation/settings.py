@@ -19,6 +19,7 @@ from trainer.evaluation.errors import BadSettings
 PREFIX = "LIMRANK_TRAIN_EVAL_"
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Engine = Literal["auto", "transformers", "vllm", "cross-encoder"]
 
 
 class Command(BaseSettings):
@@ -50,9 +51,7 @@ class Scoring(Command):
     mode: Literal["direct", "reasoning"] = Field(default="direct", description="mode of the service")
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
     max_tokens_per_doc: int | None = Field(default=None, ge=1, description="cut passages; default: the model's limit")
-    engine: Literal["auto", "transformers", "vllm", "cross-encoder"] = Field(
-        default="auto", description="engine of the child process"
-    )
+    engine: Engine = Field(default="auto", description="engine of the child process")
     dtype: Dtype = Field(default="auto", description="number format of the weights in the child process")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the child process")
     concurrency: int = Field(default=2, ge=1, description="calls to the service at a time")

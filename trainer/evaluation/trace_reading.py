@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 TYPES = {
-    "information": r"explanation of|general description|basic information|in general|overview of",
+    "information": r"nature of|explanation of|general description|basic information|in general|overview of",
     "symptoms": r"symptom",
     "treatment": r"\btreat|diagnosis or management",
     "inheritance": r"\binherit",

@@ -24,7 +24,7 @@ from trainer.evaluation.commands.report import write_report
 from trainer.evaluation.commands.traces import check_traces, traces_line
 from trainer.evaluation.errors import NotAvailable, ScorerFailed
 from trainer.evaluation.result import made, write_json
-from trainer.evaluation.settings import Command, Dtype
+from trainer.evaluation.settings import Command, Dtype, Engine
 from trainer.evaluation.targets import targets
 from trainer.reports.lines import result_line
 from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
@@ -54,8 +54,9 @@ class MiniSettings(Command):
     fit_pairs: int | None = Field(default=None, ge=5, description="train pairs to fit a temperature on; unset: none")
     max_tokens_per_doc: int | None = Field(default=None, ge=1, description="cut passages; default: the model's limit")
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
-    concurrency: int = Field(default=2, ge=1, description="calls to the service at a time")
+    concurrency: int = Field(default=8, ge=1, description="calls to the service at a time; few leave traces alone")
     documents_per_call: int = Field(default=30, ge=1, description="passages in one call; what a stop can lose")
+    engine: Engine = Field(default="auto", description="engine of the causal model")
     dtype: Dtype = Field(default="auto", description="number format of the weights in the service")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the service")
     timeout_seconds: float = Field(default=1800.0, gt=0, description="longest time for one call")
@@ -74,7 +75,8 @@ def act(settings: MiniSettings) -> str:
         options = _options(settings, "reasoning" if one == "reasoning" else "direct")
         try:
             log = settings.out / "service.log"
-            served = local_service(model, options, log, dtype=settings.dtype, threads=settings.threads)
+            engine = "auto" if one == "cross-encoder" else settings.engine
+            served = local_service(model, options, log, engine=engine, dtype=settings.dtype, threads=settings.threads)
             with served as scorer:
                 forget_not_run(settings.out, f"{one} pass with {model}")
                 _Steps(settings, one, scorer, found).run()
