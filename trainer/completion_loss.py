@@ -1,7 +1,8 @@
 """The loss on completions: batches of sequences, and cross-entropy where a weight stands.
 
-Logits are the dearest part of a small model with a large vocabulary, so they are computed only for the stretch of
-positions that some sequence of the batch has a weight at (`logits_to_keep` of transformers).
+Logits are the dearest part of a small model with a large vocabulary. Sequences are padded in front, so that all
+completions end at the same position and logits are computed only for as many positions as the longest of them has
+(`logits_to_keep` of transformers).
 """
 
 from __future__ import annotations
@@ -16,29 +17,32 @@ _NOTHING = -100
 
 
 class SequenceCollator:
-    """Rows (ids, weights of the last of them) -> padded tensors, and the first position whose logits are needed."""
+    """Rows (ids, weights of the last of them) -> tensors padded in front."""
 
     def __init__(self, pad_id: int) -> None:
         self._pad_id = pad_id
 
     def __call__(self, features: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """`input_ids`, `attention_mask`: (batch, longest). `targets`, `weights`: (batch, longest - first)."""
+        """`input_ids`, `attention_mask`, `position_ids`: (batch, longest). `targets`, `weights`: (batch, longest
+        completion)."""
         longest = max(len(one["ids"]) for one in features)
-        first = min(len(one["ids"]) - len(one["weights"]) for one in features)
+        completion = max(len(one["weights"]) for one in features)
         ids = torch.full((len(features), longest), self._pad_id)
+        positions = torch.zeros((len(features), longest), dtype=torch.long)
         mask = torch.zeros((len(features), longest), dtype=torch.long)
-        weights = torch.zeros((len(features), longest))
+        weights = torch.zeros((len(features), completion))
         for row, one in enumerate(features):
-            end = len(one["ids"])
-            ids[row, :end] = torch.tensor(one["ids"])
-            mask[row, :end] = 1
-            weights[row, end - len(one["weights"]) : end] = torch.tensor(one["weights"])
-        targets = torch.where(weights > 0, ids, _NOTHING)
+            length = len(one["ids"])
+            ids[row, longest - length :] = torch.tensor(one["ids"])
+            positions[row, longest - length :] = torch.arange(length)
+            mask[row, longest - length :] = 1
+            weights[row, completion - len(one["weights"]) :] = torch.tensor(one["weights"])
         return {
             "input_ids": ids,
             "attention_mask": mask,
-            "targets": targets[:, first:],
-            "weights": weights[:, first:],
+            "position_ids": positions,
+            "targets": torch.where(weights > 0, ids[:, longest - completion :], _NOTHING),
+            "weights": weights,
         }
 
 
@@ -48,10 +52,9 @@ def completion_loss(model: Any, inputs: dict[str, Tensor]) -> Tensor:
     longest = inputs["input_ids"].shape[1]
     # The logits that predict a token stand one position before it.
     keep = torch.arange(longest - targets.shape[1] - 1, longest - 1, device=targets.device)
-    output = model(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], logits_to_keep=keep, use_cache=False
-    )
+    read = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
+    output = model(**read, logits_to_keep=keep, use_cache=False)
     losses = torch.nn.functional.cross_entropy(
-        output.logits.float().transpose(1, 2), targets, reduction="none", ignore_index=_NOTHING
+        output.logits.float().flatten(0, 1), targets.flatten(), reduction="none", ignore_index=_NOTHING
     )
-    return (losses * weights).sum() / len(targets)
+    return (losses * weights.flatten()).sum() / len(targets)

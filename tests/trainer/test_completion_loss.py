@@ -46,15 +46,15 @@ def test_a_padded_batch_has_the_mean_of_the_plain_losses(model: Any, batch: list
     assert found.item() == pytest.approx(sum(plain(model, one) for one in batch) / len(batch), abs=1e-5)
 
 
-def test_logits_are_computed_only_from_the_first_completion_on(model: Any, batch: list[TrainingSequence]) -> None:
+def test_logits_are_computed_for_as_many_positions_as_the_longest_completion_has(
+    model: Any, batch: list[TrainingSequence]
+) -> None:
     positions: list[int] = []
     hook = model.get_output_embeddings().register_forward_hook(lambda _, __, out: positions.append(out.shape[1]))
     completion_loss(model, SequenceCollator(0)(rows(batch[:2])))
     hook.remove()
-    longest = max(len(one.ids) for one in batch[:2])
-    first = min(one.prompt_tokens for one in batch[:2])
-    assert positions == [longest - first]
-    assert positions[0] < longest / 2
+    assert positions == [max(len(one.weights) for one in batch[:2])]
+    assert positions[0] < max(len(one.ids) for one in batch[:2]) / 2
 
 
 def test_prompt_and_padding_have_no_gradient(model: Any, batch: list[TrainingSequence]) -> None:
