@@ -155,8 +155,8 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
         tokenizer_sha256=_text(data, "tokenizer_sha256", where),
         base=_text(data, "base", where),
         base_revision=data.get("base_revision"),
-        temperature=_temperature(data.get("temperature", 1.0), "temperature", where),
-        reasoning_temperature=_reasoning_temperature(data, where),
+        temperature=_temperature(data, "temperature", where) or 1.0,
+        reasoning_temperature=_temperature(data, "reasoning_temperature", where),
         data_sha256=data.get("data_sha256"),
         licences=_licences(data.get("licences", []), where),
         recipe=str(data.get("recipe", "")),
@@ -213,15 +213,13 @@ def _text(data: dict[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _temperature(value: Any, name: str, where: str) -> float:
+def _temperature(data: dict[str, Any], key: str, where: str) -> float | None:
+    if key not in data:
+        return None
+    value = data[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        raise ManifestError(f"{where}: {name} is {value!r}; it must be a number above 0.")
+        raise ManifestError(f"{where}: {key} is {value!r}; it must be a number above 0.")
     return float(value)
-
-
-def _reasoning_temperature(data: dict[str, Any], where: str) -> float | None:
-    name = "reasoning_temperature"
-    return _temperature(data[name], name, where) if name in data else None
 
 
 def _licences(value: Any, where: str) -> tuple[str, ...]:

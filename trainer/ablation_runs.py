@@ -40,8 +40,9 @@ def ablate(settings: Ablation | SftAblation) -> None:
     if settings.dev is None:
         raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
+    changes = variants(settings)
     outcomes = [] if settings.dry_run else [_untrained(kind, settings)]
-    for name, change in variants(settings).items():
+    for name, change in changes.items():
         print(f"--- {settings.kind}: {name}", flush=True)  # noqa: T201
         outcomes.append(_outcome(kind, name, settings, change))
         if not settings.dry_run:
@@ -85,13 +86,15 @@ def _untrained(kind: _Kind, settings: Ablation | SftAblation) -> Outcome:
     """The base as it is, so that what training taught and what it made the model forget are seen."""
     print("--- before training", flush=True)  # noqa: T201
     scorer = kind.untrained(settings)
-    return Outcome("before training", 0, 0.0, dev_score(scorer, settings), _other_score(scorer, settings), 0.0)
+    other = _other_score(lambda: scorer, settings)
+    return Outcome("before training", 0, 0.0, dev_score(scorer, settings), other, 0.0)
 
 
-def _other_score(scorer: PassageScorer, settings: Ablation | SftAblation) -> dict[str, float] | None:
+def _other_score(load: Callable[[], PassageScorer], settings: Ablation | SftAblation) -> dict[str, float] | None:
+    """On the out-of-domain folder, or None where none is given; nothing is loaded then."""
     if settings.out_of_domain is None:
         return None
-    return dev_score(scorer, settings.model_copy(update=_other_domain(settings.out_of_domain)))
+    return dev_score(load(), settings.model_copy(update=_other_domain(settings.out_of_domain)))
 
 
 def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: Mapping[str, Any]) -> Outcome:
@@ -106,30 +109,22 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
             return Outcome(name, 0, 0.0, None, None, 0.0)
         if legs[-1]["ended"] == "signal":
             raise BadSettings(f"{folder} was stopped by a signal; the same command goes on.")
-    other = None if settings.out_of_domain is None else _other_score(kind.scorer(wanted), settings)
+    other = _other_score(functools.partial(kind.scorer, wanted), settings)
     examples = legs[-1]["steps"] * wanted.batch
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
     seconds = sum(leg["seconds"] for leg in legs)
     return Outcome(name, examples, seconds, legs[-1]["dev"], other, settings.data_cost * share)
 
 
-def _pair_scorer(trained: CrossEncoding) -> PairScorer:
-    model = trained.folder / "model"
-    return PairScorer(load_encoder(model, seed=0, train_embeddings=True), load_pair_encoder(model, trained.max_tokens))
+def _pair_scorer(settings: CrossEncoding, model: Path) -> PairScorer:
+    encoder = load_encoder(model, seed=settings.seed, train_embeddings=True)
+    return PairScorer(encoder, load_pair_encoder(model, settings.max_tokens))
 
 
-def _untrained_pair_scorer(settings: CrossEncoding) -> PairScorer:
-    model = load_encoder(settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings)
-    return PairScorer(model, load_pair_encoder(settings.base, settings.max_tokens))
-
-
-def _untrained_causal_scorer(settings: Sft) -> CausalScorer:
-    return CausalScorer(load_base(settings.base), load_segments(settings.base), passage_tokens=settings.passage_tokens)
-
-
-def _causal_scorer(trained: Sft) -> CausalScorer:
-    model = load_lora(load_base(trained.base), trained.folder / "adapter")
-    return CausalScorer(model, load_segments(trained.base), passage_tokens=trained.passage_tokens)
+def _causal_scorer(settings: Sft, adapter: Path | None) -> CausalScorer:
+    base = load_base(settings.base)
+    model = base if adapter is None else load_lora(base, adapter)
+    return CausalScorer(model, load_segments(settings.base), passage_tokens=settings.passage_tokens)
 
 
 def _other_domain(folder: Path) -> dict[str, Any]:
@@ -148,5 +143,17 @@ def _count(path: Path) -> int:
         return sum(1 for _ in file) - 1
 
 
-_PAIRS = _Kind(CrossEncoding, "groups", train_cross_encoder, _untrained_pair_scorer, _pair_scorer)
-_CAUSAL = _Kind(Sft, "records", train_sft, _untrained_causal_scorer, _causal_scorer)
+_PAIRS = _Kind(
+    CrossEncoding,
+    "groups",
+    train_cross_encoder,
+    untrained=lambda settings: _pair_scorer(settings, settings.base),
+    scorer=lambda settings: _pair_scorer(settings, settings.folder / "model"),
+)
+_CAUSAL = _Kind(
+    Sft,
+    "records",
+    train_sft,
+    untrained=lambda settings: _causal_scorer(settings, None),
+    scorer=lambda settings: _causal_scorer(settings, settings.folder / "adapter"),
+)

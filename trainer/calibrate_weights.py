@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from contract.manifest import FILE_NAME, Manifest
 from trainer.errors import BadData
 from trainer.packaging import read_packaged
+from trainer.run_folder import writing
 from trainer.settings import Calibration
 
 _DIGITS = 4
@@ -23,15 +23,17 @@ def calibrate(settings: Calibration) -> None:
     before = read_packaged(settings.weights)
     after = before
     for path in settings.results:
-        after = _with(after, _read(path, before))
-    after.write(settings.weights)
+        after = _with(after, *_read(path, before))
+    with writing(settings.weights):
+        after.write(settings.weights)
     now = after.temperatures
     print(  # noqa: T201
         f"{settings.weights / FILE_NAME} now divides log-odds by {now.direct}, and behind a trace by {now.reasoning}."
     )
 
 
-def _read(path: Path, manifest: Manifest) -> Mapping[str, Any]:
+def _read(path: Path, manifest: Manifest) -> tuple[str, float]:
+    """Mode and fitted temperature."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         identity, fitted = found["identity"], found["temperature"]
@@ -45,14 +47,14 @@ def _read(path: Path, manifest: Manifest) -> Mapping[str, Any]:
             f"{path} was measured with the model of fingerprint {str(fingerprint)[:12]}..., and this one has "
             f"{manifest.fingerprint[:12]}...; measure this one."
         )
-    return {"mode": mode, "value": float(fitted["value"])}
+    return mode, float(fitted["value"])
 
 
-def _with(manifest: Manifest, fitted: Mapping[str, Any]) -> Manifest:
+def _with(manifest: Manifest, mode: str, fitted: float) -> Manifest:
     """What was fitted divides what was served, so it multiplies the temperature that was there."""
     now = manifest.temperatures
-    if fitted["mode"] == "reasoning":
-        return replace(manifest, reasoning_temperature=round(now.reasoning * fitted["value"], _DIGITS))
+    if mode == "reasoning":
+        return replace(manifest, reasoning_temperature=round(now.reasoning * fitted, _DIGITS))
     # Said out loud: without a temperature of its own reasoning would follow the one of direct mode.
     kept = now.reasoning if manifest.kind == "causal" else None
-    return replace(manifest, temperature=round(now.direct * fitted["value"], _DIGITS), reasoning_temperature=kept)
+    return replace(manifest, temperature=round(now.direct * fitted, _DIGITS), reasoning_temperature=kept)

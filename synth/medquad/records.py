@@ -12,7 +12,7 @@ from synth.medquad.instructions import INSTRUCTIONS, OTHER_ASPECT, Instruction
 from synth.medquad.questions import Answer
 from synth.medquad.relation import Relation, same_focus
 from synth.medquad.shares import RecordShares
-from synth.medquad.traces import answering, other_type, passing, wrong_focus, wrong_type
+from synth.medquad.traces import answering, other_type, passing, wrong_focus
 from synth.medquad.wording import choose, draw
 
 SOURCE = "medquad"
@@ -44,7 +44,7 @@ def _plain(found: Candidates, shares: RecordShares) -> Iterator[Record]:
     intent = Intent.INDIRECT if answer.only_links else Intent.DIRECT
     yield replace(_record(found, answer, "plain", answering(question, answer)), intent=intent)
     for candidate in found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)[: shares.wrong_type]:
-        trace = wrong_type(question, candidate.answer)
+        trace = other_type(question, candidate.answer)
         yield _negative(found, candidate, trace, NegativeType.RIGHT_FOCUS_WRONG_TYPE)
     for candidate in found.of(Relation.RIGHT_FOCUS_PASSING)[: shares.passing]:
         trace = passing(question, candidate.answer)

@@ -52,18 +52,13 @@ def answering(question: Question, answer: Answer) -> str:
     return _trace(question, answer, POINTS_TO_IT if answer.only_links else ANSWERS)
 
 
-def wrong_type(question: Question, answer: Answer) -> str:
-    """The trace of a passage on the right focus that is silent on what is asked."""
-    return _trace(question, answer, OTHER_QUESTION)
-
-
 def passing(question: Question, answer: Answer) -> str:
     """The trace of a passage on the right focus that only touches on what is asked."""
     return _trace(question, answer, TOUCHED)
 
 
 def other_type(question: Question, answer: Answer) -> str:
-    """The trace of a passage whose own topic is another one, however much it may say of the one asked for."""
+    """The trace of a passage whose own topic is another one, whether it is silent on the one asked for or not."""
     return _trace(question, answer, OTHER_QUESTION if same_focus(question, answer) else QUESTION_IS_ANOTHER)
 
 
