@@ -86,9 +86,10 @@ DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --ex
 data:
 	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 
-train-mini: data $(RUNS)/base $(RUNS)/groups.jsonl  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --config limrank-mini --base $(RUNS)/base --data $(RUNS)/records.jsonl \
-	  --folder $(RUNS)/mini $(call DEV,bm25) $(if $(LEG),--leg $(LEG)) $(TRAIN)
+SFT = OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --base $(RUNS)/base --data $(RUNS)/records.jsonl $(call DEV,bm25)
+
+train-mini: data $(RUNS)/mini-traces/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
+	$(SFT) --config limrank-mini --folder $(RUNS)/mini --adapter $(RUNS)/mini-traces/adapter $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini --weights service/weights --name limrank-mini
 	rm -rf $(RUNS)/calibration
 	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
@@ -101,6 +102,13 @@ train-mini-ce: data $(RUNS)/groups.jsonl  ## train limrank-mini-ce and package i
 	  --base "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder as found; print(found())')" \
 	  --folder $(RUNS)/mini-ce $(call DEV,minilm) $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights service/weights --name limrank-mini-ce
+
+# The first of limrank-mini's two runs, which has no legs of its own as long as an hour or two are enough for it.
+$(RUNS)/mini-traces/complete: $(RUNS)/base $(RUNS)/groups.jsonl
+	$(SFT) --config limrank-mini-traces --folder $(@D) $(TRAIN)
+	@tail -n 1 $(@D)/legs.jsonl | grep -q '"ended": "finished"' || \
+	  { echo 'The first of two runs is not complete; the same command goes on with it.'; exit 3; }
+	@touch $@
 
 # The base as the service prepares it, copied because the cache is cleaned.
 $(RUNS)/base: | $(VENV)/.dev

@@ -9,7 +9,7 @@ from typing import Any
 
 from contract.manifest import FILE_NAME, Manifest
 from trainer.errors import BadData
-from trainer.packaging import read_packaged
+from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import writing
 from trainer.settings import Calibration
 

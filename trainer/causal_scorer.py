@@ -1,4 +1,4 @@
-"""Log-odds of a causal model in this process, in direct mode: for dev scores and for checking a merge."""
+"""Log-odds of a causal model in this process: for dev scores and for checking a merge."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 
 from contract.segments import Segments
 from contract.truncation import PassageFitter
+from trainer.greedy_traces import write_traces
 
 
 class CausalScorer:
-    """Scores passages against a query as the service does in direct mode, without its speed."""
+    """Scores passages against a query as the service does, without its speed."""
 
     def __init__(
         self,
@@ -21,33 +22,42 @@ class CausalScorer:
         *,
         max_tokens: int = 2048,
         passage_tokens: int | None = None,
+        trace_tokens: int = 0,
         batch: int = 16,
     ) -> None:
-        """`model` is a causal model of transformers, with or without LoRA."""
+        """`model` is a causal model of transformers, with or without LoRA. `trace_tokens`: 0 is direct mode, else the
+        model writes a trace of at most so many tokens first."""
         self._model = model
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
         self._max_tokens = max_tokens
         self._passage_tokens = passage_tokens
+        self._trace_tokens = trace_tokens
         self._batch = batch
 
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
         """Log-odds of each passage, in the order given."""
         prefix = self._segments.prompt.prefix(query, instruction)
-        room = self._max_tokens - len(prefix) - len(self._segments.close)
-        rests = self._fitter.fit(passages, room, self._passage_tokens)
-        contexts = [self._segments.context([*prefix, *rest.ids]) for rest in rests]
-        by_length = sorted(range(len(contexts)), key=lambda index: len(contexts[index]))
-        odds = [0.0] * len(contexts)
+        room = self._max_tokens - len(prefix) - self._trace_tokens - len(self._segments.close)
+        prompts = [[*prefix, *rest.ids] for rest in self._fitter.fit(passages, room, self._passage_tokens)]
+        by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        odds = [0.0] * len(prompts)
         was_training = self._model.training
         self._model.eval()
         with torch.inference_mode():
-            for start in range(0, len(contexts), self._batch):
+            for start in range(0, len(prompts), self._batch):
                 chosen = by_length[start : start + self._batch]
-                for index, one in zip(chosen, self._log_odds([contexts[index] for index in chosen]), strict=True):
+                contexts = self._contexts([prompts[index] for index in chosen])
+                for index, one in zip(chosen, self._log_odds(contexts), strict=True):
                     odds[index] = one
         self._model.train(was_training)
         return odds
+
+    def _contexts(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        if not self._trace_tokens:
+            return [self._segments.context(prompt) for prompt in prompts]
+        written = write_traces(self._model, self._segments, prompts, self._trace_tokens)
+        return [self._segments.context_after(prompt, ids) for prompt, ids in zip(prompts, written, strict=True)]
 
     def _log_odds(self, contexts: Sequence[Sequence[int]]) -> list[float]:
         longest = max(map(len, contexts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,25 @@ def dev_score(scorer: PassageScorer, settings: DevScoring) -> dict[str, float] |
         return _score(scorer, settings, settings.dev)
     except EvaluationError as error:
         raise BadData(str(error)) from error
+
+
+def dev_score_of_modes(scorers: Mapping[str, PassageScorer], settings: DevScoring) -> dict[str, float] | None:
+    """The same of a model that has several modes: `score` is the mean of theirs, and each has its own by its name."""
+    found = {mode: dev_score(scorer, settings) for mode, scorer in scorers.items()}
+    known = {mode: one for mode, one in found.items() if one is not None}
+    if not known:
+        return None
+    scores = {mode: one["score"] for mode, one in known.items()}
+    first = next(iter(known.values()))
+    return first | {"score": round(mean(scores), 4)} | (scores if len(scores) > 1 else {})
+
+
+def say(dev: Mapping[str, float]) -> str:
+    """A sentence for people, of what the functions above return."""
+    rest = dict(dev)
+    score, before, oracle = (rest.pop(name) for name in ("score", "before", "oracle"))
+    modes = "".join(f"{mode} {value:.4f}, " for mode, value in rest.items())
+    return f"dev {MEASURE} {score:.4f} ({modes}first stage {before:.4f}, best order {oracle:.4f})"
 
 
 def _score(scorer: PassageScorer, settings: DevScoring, folder: Path) -> dict[str, float]:

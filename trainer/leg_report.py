@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from transformers import TrainerState
 
+from trainer.dev_score import say
 from trainer.run_folder import RunFolder
 
 
@@ -18,9 +19,7 @@ def report_leg(
     folder.append(folder.legs, line | {"seconds": round(seconds, 1), "dev": None if dev is None else dict(dev)})
     print(f"Leg {number} ended ({ended}) at step {state.global_step} of {state.max_steps}.")  # noqa: T201
     if dev is not None:
-        print(  # noqa: T201
-            f"dev nDCG@10 {dev['score']:.4f} (first stage {dev['before']:.4f}, best order {dev['oracle']:.4f})."
-        )
+        print(f"{say(dev)}.")  # noqa: T201
     if ended == "finished":
         print(f"The run is complete: {folder.path}.")  # noqa: T201
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.manifest import Manifest
+from trainer.dev_score import say
 from trainer.errors import BadData
 
 
@@ -93,10 +94,7 @@ def _scores(manifest: Manifest, results: Mapping[str, Mapping[str, Any]]) -> str
         lines.append(f"- {name} ({result['queries']} queries; {result['protocol']['passage']}): {shown}")
     dev = manifest.scores.get("dev nDCG@10")
     if isinstance(dev, Mapping):
-        lines.append(
-            f"- dev nDCG@10 at the end of training: {dev['score']:.4f} (first stage {dev['before']:.4f}, best order of "
-            f"its candidates {dev['oracle']:.4f})"
-        )
+        lines.append(f"- at the end of training: {say(dev)}")
     return "\n".join(lines if len(lines) > 1 else [*lines, "- nothing yet"]) + "\n"
 
 

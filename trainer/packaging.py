@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from contract.manifest import FILE_NAME, Manifest, ManifestError, manifest_from_json
+from contract.manifest import FILE_NAME, Manifest
 from trainer.cross_encoder_checkpoint import write_small
 from trainer.errors import BadRunFolder
 from trainer.lora_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import save_whole
 from trainer.settings import Package
 
@@ -62,12 +62,3 @@ def _check_better(manifest: Manifest, target: Path, settings: Package) -> None:
 def _score(manifest: Manifest) -> float | None:
     found = manifest.scores.get(DEV)
     return float(found["score"]) if isinstance(found, Mapping) else None
-
-
-def read_packaged(folder: Path) -> Manifest:
-    """A manifest whose tokenizer stands elsewhere. Raise BadRunFolder."""
-    path = folder / FILE_NAME
-    try:
-        return manifest_from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, ValueError, ManifestError) as error:
-        raise BadRunFolder(f"{path} cannot be read: {error}") from error

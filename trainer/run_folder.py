@@ -37,7 +37,8 @@ _FREE = frozenset(
         "dry_run",
         "measure_seconds",
     }
-    | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "device_batch", "precision"}
+    | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "dev_modes", "dev_trace_tokens"}
+    | {"device_batch", "precision"}
 )
 
 

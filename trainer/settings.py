@@ -121,6 +121,10 @@ class Sft(Training):
         default=1.0, gt=0, description="weight of an example with a trace, one without has 1; its tokens share it"
     )
     passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
+    dev_modes: list[Literal["direct", "reasoning"]] = Field(
+        default=["direct"], min_length=1, description="modes of the dev score, which is their mean; direct, reasoning"
+    )
+    dev_trace_tokens: int = Field(default=128, ge=1, description="longest trace behind a dev score in reasoning mode")
 
 
 class CrossEncoding(Training):

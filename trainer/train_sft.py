@@ -11,15 +11,17 @@ from datasets import Dataset
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
+from contract.manifest import Manifest
 from contract.records import Record
 from contract.segments import Segments
 from trainer.attention import set_attention
 from trainer.causal_scorer import CausalScorer
 from trainer.completion_loss import SequenceCollator, completion_loss
-from trainer.dev_score import dev_score
+from trainer.dev_score import dev_score_of_modes
 from trainer.leg_report import report_leg
 from trainer.lora_model import add_lora, load_base, load_lora
 from trainer.loss_plot import plot_loss
+from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
 from trainer.run_plan import Plan, make_plan, measure, say_plan
 from trainer.settings import Sft
@@ -55,12 +57,14 @@ class _Trainer(Trainer):
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """All that a run needs, read and encoded once. `sequence` is what is trained, in its order."""
+    """All that a run needs, read and encoded once. `sequence` is what is trained, in its order; `earlier` is what the
+    adapter says of itself that the run goes on from."""
 
     records: list[Record]
     sequence: list[TrainingSequence]
     segments: Segments
     model: Any
+    earlier: Manifest | None
 
 
 def train_sft(settings: Sft) -> None:
@@ -86,8 +90,8 @@ def _prepare(settings: Sft) -> _Prepared:
     weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
     laid = list(sequences(records, segments, lengths, weights))
     sequence = order([len(one.ids) for one in laid], passes=settings.epochs, batch=settings.batch, seed=settings.seed)
-    model = _model(settings)
-    return _Prepared(records, [laid[index] for index in sequence], segments, model)
+    earlier = None if settings.adapter is None else read_packaged(settings.adapter)
+    return _Prepared(records, [laid[index] for index in sequence], segments, _model(settings), earlier)
 
 
 def _model(settings: Sft) -> Any:
@@ -117,19 +121,28 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     if not trainer.is_world_process_zero():
         return
     plot_loss(folder)
-    scorer = CausalScorer(prepared.model, prepared.segments, passage_tokens=settings.passage_tokens)
-    found = dev_score(scorer, settings)
+    found = dev_score_of_modes(_scorers(settings, prepared), settings)
     manifest = adapter_manifest(
         settings.base,
         prepared.segments,
         name=settings.base_name or settings.base.name,
         data_sha256=data_sha256(settings.data),
-        licences=(settings.base_licence, *licences(record.licence for record in prepared.records)),
-        recipe=_recipe(settings, len(prepared.sequence), trainer.state.global_step),
+        licences=_licences(settings, prepared),
+        recipe=_recipe(settings, prepared, trainer.state.global_step),
         scores={} if found is None else {"dev nDCG@10": found},
     )
     save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, manifest))
     report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
+
+
+def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
+    budgets = {"direct": 0, "reasoning": settings.dev_trace_tokens}
+    return {
+        mode: CausalScorer(
+            prepared.model, prepared.segments, passage_tokens=settings.passage_tokens, trace_tokens=budgets[mode]
+        )
+        for mode in settings.dev_modes
+    }
 
 
 def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:
@@ -142,8 +155,18 @@ def _pad_id(model: Any) -> int:
     return 0 if found is None else int(found)
 
 
-def _recipe(settings: Sft, examples: int, step: int) -> str:
-    return (
+def _licences(settings: Sft, prepared: _Prepared) -> tuple[str, ...]:
+    """Of the base, then of all data: that of an adapter the run goes on from, too."""
+    known = {record.licence for record in prepared.records}
+    if prepared.earlier is not None:
+        known.update(set(prepared.earlier.licences) - {settings.base_licence})
+    return (settings.base_licence, *licences(known))
+
+
+def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
+    examples = len(prepared.sequence)
+    before = "" if prepared.earlier is None else f"{prepared.earlier.recipe}; then "
+    return before + (
         f"limrank-train sft: LoRA rank {settings.rank}, alpha {settings.alpha}, all linear layers; {examples} examples "
         f"({settings.direct_share:.0%} of those with a trace without it), {step} steps of {settings.batch}, learning "
         f"rate {settings.learning_rate} {settings.schedule}, weights {settings.verdict_weight} (verdict), "

@@ -12,6 +12,7 @@ import torch
 
 from contract.manifest import manifest_from_json, tokenizer_sha256
 from tests.trainer.running import sft_flags, start, train, weights
+from tests.trainer_eval.small_data import beir_folder
 from trainer.train import run
 
 
@@ -88,6 +89,38 @@ def test_a_leg_that_is_over_leaves_an_adapter_and_says_what_comes_next(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert run(flags) == 2
     assert "is complete after 2 legs; name another run folder" in capsys.readouterr().err
+
+
+def test_a_leg_scores_both_modes_on_dev(
+    tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = beir_folder(tmp_path / "dev", split="dev")
+    flags = sft_flags(tiny_llama, records_file, tmp_path / "run", max_steps=1, dev=dev, dev_trace_tokens=4)
+    train([*flags, "--dev-modes", "direct,reasoning"])
+    (leg,) = (json.loads(line) for line in (tmp_path / "run" / "legs.jsonl").read_text().splitlines())
+    found = leg["dev"]
+    assert found["score"] == pytest.approx((found["direct"] + found["reasoning"]) / 2, abs=1e-4)
+    assert found["oracle"] == 1.0
+    said = f"dev nDCG@10 {found['score']:.4f} (direct {found['direct']:.4f}, reasoning {found['reasoning']:.4f}, first"
+    assert said in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "run" / "adapter" / "reranker.json").read_text())
+    assert manifest["scores"] == {"dev nDCG@10": found}
+
+
+def test_a_run_that_goes_on_from_an_adapter_keeps_its_licences_and_its_recipe(
+    tiny_llama: Path, records_file: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(sft_flags(tiny_llama, records_file, first, max_steps=1, base_licence="MIT"))
+    path = first / "adapter" / "reranker.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps(before | {"licences": ["MIT", "CC-BY-NC-4.0"]}))
+    adapter = first / "adapter"
+    train(sft_flags(tiny_llama, records_file, second, max_steps=1, base_licence="MIT", adapter=adapter, seed=4))
+    after = json.loads((second / "adapter" / "reranker.json").read_text())
+    assert after["licences"] == ["MIT", "CC-BY-NC-4.0", "CC0-1.0"]
+    assert after["recipe"].startswith(f"{before['recipe']}; then limrank-train sft: ")
+    assert after["recipe"].endswith("seed 4")
 
 
 def test_a_half_written_checkpoint_is_never_gone_on_from(
