@@ -88,8 +88,8 @@ data:
 
 SFT = OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --base $(RUNS)/base --data $(RUNS)/records.jsonl $(call DEV,bm25)
 
-train-mini: data $(RUNS)/mini-traces/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
-	$(SFT) --config limrank-mini --folder $(RUNS)/mini --adapter $(RUNS)/mini-traces/adapter $(if $(LEG),--leg $(LEG)) $(TRAIN)
+train-mini: data $(RUNS)/mini-both/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
+	$(SFT) --config limrank-mini --folder $(RUNS)/mini --adapter $(RUNS)/mini-both/adapter $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini --weights service/weights --name limrank-mini
 	rm -rf $(RUNS)/calibration
 	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
@@ -103,12 +103,20 @@ train-mini-ce: data $(RUNS)/groups.jsonl  ## train limrank-mini-ce and package i
 	  --folder $(RUNS)/mini-ce $(call DEV,minilm) $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights service/weights --name limrank-mini-ce
 
-# The first of limrank-mini's two runs, which has no legs of its own as long as an hour or two are enough for it.
-$(RUNS)/mini-traces/complete: $(RUNS)/base $(RUNS)/groups.jsonl
-	$(SFT) --config limrank-mini-traces --folder $(@D) $(TRAIN)
-	@tail -n 1 $(@D)/legs.jsonl | grep -q '"ended": "finished"' || \
-	  { echo 'The first of two runs is not complete; the same command goes on with it.'; exit 3; }
+# The first two of limrank-mini's three runs. An hour each at most, so they have no legs; what is begun is gone on with.
+finished = grep -qs '"ended": "finished"' $(@D)/legs.jsonl
+
+define earlier-run
+	$(finished) || $(SFT) --config limrank-$(notdir $(@D)) --folder $(@D) $(1) $(TRAIN)
+	@$(finished) || { echo 'This run is not complete; the same command goes on with it.'; exit 3; }
 	@touch $@
+endef
+
+$(RUNS)/mini-traces/complete: $(RUNS)/base $(RUNS)/groups.jsonl
+	$(call earlier-run)
+
+$(RUNS)/mini-both/complete: $(RUNS)/mini-traces/complete
+	$(call earlier-run,--adapter $(RUNS)/mini-traces/adapter)
 
 # The base as the service prepares it, copied because the cache is cleaned.
 $(RUNS)/base: | $(VENV)/.dev

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +69,16 @@ def _check_all_used(model: PeftModel, adapter: Path) -> None:
     used = set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if stated != used:
         raise ValueError(f"the tensors {', '.join(sorted(stated ^ used)[:2])} ... stand only on one side.")
+
+
+@contextmanager
+def merged(model: Any) -> Iterator[None]:
+    """Within, the adapter stands in the base's weights, so that a forward pass costs no more than the base's own.
+
+    Behind it the base's weights are theirs again but for the rounding of a float32; the adapter's are never touched.
+    """
+    model.merge_adapter()
+    try:
+        yield
+    finally:
+        model.unmerge_adapter()
