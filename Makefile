@@ -103,7 +103,7 @@ train-mini-ce: data $(RUNS)/groups.jsonl  ## train limrank-mini-ce and package i
 	  --folder $(RUNS)/mini-ce $(call DEV,minilm) $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights service/weights --name limrank-mini-ce
 
-# The first two of limrank-mini's three runs. An hour each at most, so they have no legs; what is begun is gone on with.
+# The first two of limrank-mini's three runs. Each fits into one leg, so LEG does not count them.
 finished = grep -qs '"ended": "finished"' $(@D)/legs.jsonl
 
 define earlier-run

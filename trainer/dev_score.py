@@ -11,7 +11,7 @@ from trainer.benchmarks.data_source import DataSource
 from trainer.benchmarks.task import sampled
 from trainer.errors import BadData
 from trainer.evaluation.errors import EvaluationError
-from trainer.rank_files import read_run
+from trainer.rank_files import Run, read_run
 from trainer.ranking_metrics import by_order, mean, oracle, per_query
 from trainer.settings import DevScoring
 
@@ -27,23 +27,17 @@ class PassageScorer(Protocol):
 def dev_score(scorer: PassageScorer, settings: DevScoring) -> dict[str, float] | None:
     """`score`, `before` (the first stage's order) and `oracle` (the best order of the same candidates), or None where
     no dev folder is given. Raise BadData where it cannot be read."""
-    if settings.dev is None:
-        return None
-    try:
-        return _score(scorer, settings, settings.dev)
-    except EvaluationError as error:
-        raise BadData(str(error)) from error
+    return dev_score_of_modes({"direct": scorer}, settings)
 
 
 def dev_score_of_modes(scorers: Mapping[str, PassageScorer], settings: DevScoring) -> dict[str, float] | None:
     """The same of a model that has several modes: `score` is the mean of theirs, and each has its own by its name."""
-    found = {mode: dev_score(scorer, settings) for mode, scorer in scorers.items()}
-    known = {mode: one for mode, one in found.items() if one is not None}
-    if not known:
+    if settings.dev is None:
         return None
-    scores = {mode: one["score"] for mode, one in known.items()}
-    first = next(iter(known.values()))
-    return first | {"score": round(mean(scores), 4)} | (scores if len(scores) > 1 else {})
+    try:
+        return _scores(scorers, settings, settings.dev)
+    except EvaluationError as error:
+        raise BadData(str(error)) from error
 
 
 def say(dev: Mapping[str, float]) -> str:
@@ -54,20 +48,26 @@ def say(dev: Mapping[str, float]) -> str:
     return f"dev {MEASURE} {score:.4f} ({modes}first stage {before:.4f}, best order {oracle:.4f})"
 
 
-def _score(scorer: PassageScorer, settings: DevScoring, folder: Path) -> dict[str, float]:
+def _scores(scorers: Mapping[str, PassageScorer], settings: DevScoring, folder: Path) -> dict[str, float]:
     task = beir.load(DataSource(folder.name, folder), settings.dev_split)
     run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
     if not run:
         raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")
     queries = sampled([query for query in task.queries if query.id in run], settings.dev_queries)
     top = {query.id: dict(list(run[query.id].items())[: settings.dev_depth]) for query in queries}
-    ranked: dict[str, Sequence[str]] = {}
-    for query in queries:
-        names = list(top[query.id])
-        scores = scorer.score(query.text, [task.documents[name] for name in names], query.instruction)
-        ranked[query.id] = [names[at] for at in sorted(range(len(names)), key=lambda at: (-scores[at], at))]
     qrels = {query.id: task.qrels[query.id] for query in queries}
-    return {
-        name: round(mean(per_query(qrels, made, [MEASURE])[MEASURE]), 4)
-        for name, made in (("score", by_order(ranked)), ("before", by_order(top)), ("oracle", oracle(qrels, top)))
-    }
+
+    def measured(made: Run) -> float:
+        return round(mean(per_query(qrels, made, [MEASURE])[MEASURE]), 4)
+
+    def reranked(scorer: PassageScorer) -> Run:
+        ranked: dict[str, Sequence[str]] = {}
+        for query in queries:
+            names = list(top[query.id])
+            scores = scorer.score(query.text, [task.documents[name] for name in names], query.instruction)
+            ranked[query.id] = [names[at] for at in sorted(range(len(names)), key=lambda at: (-scores[at], at))]
+        return by_order(ranked)
+
+    modes = {mode: measured(reranked(scorer)) for mode, scorer in scorers.items()}
+    whole = {"score": round(mean(modes), 4), "before": measured(top), "oracle": measured(oracle(qrels, top))}
+    return whole | (modes if len(modes) > 1 else {})

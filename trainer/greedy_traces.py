@@ -27,7 +27,10 @@ class _Closed(StoppingCriteria):
 def write_traces(
     model: Any, segments: Segments, prompts: Sequence[Sequence[int]], most_tokens: int
 ) -> list[tuple[int, ...]]:
-    """What the model writes after each prompt: to its close, to an end of text, or `most_tokens` ids."""
+    """What the model writes after each prompt: to its close, to an end of text, or `most_tokens` ids.
+
+    Behind a close there may be padding, where another row was longer; `Segments.find_close` leaves it out.
+    """
     longest = max(map(len, prompts))
     device = next(model.parameters()).device
     ends = _end_ids(model)
@@ -52,6 +55,6 @@ def _end_ids(model: Any) -> list[int]:
 
 
 def _before_end(written: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
-    """Rows that end early are filled with the first of `ends`, or with what stands behind a close."""
+    """Rows that end early are filled with the first of `ends`."""
     end = next((at for at, token in enumerate(written) if token in ends), len(written))
     return tuple(written[:end])

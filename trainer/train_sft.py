@@ -122,7 +122,7 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     if not trainer.is_world_process_zero():
         return
     plot_loss(folder)
-    with nullcontext() if settings.fsdp else merged(prepared.model):
+    with nullcontext() if settings.dev is None or settings.fsdp else merged(prepared.model):
         found = dev_score_of_modes(_scorers(settings, prepared), settings)
     manifest = adapter_manifest(
         settings.base,
@@ -145,7 +145,6 @@ def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
             prepared.segments,
             passage_tokens=settings.passage_tokens,
             trace_tokens=budgets[mode],
-            batch=32 if budgets[mode] else 16,  # a step of 32 traces takes little longer than one of 16
         )
         for mode in settings.dev_modes
     }
