@@ -11,8 +11,8 @@ from typing import Any
 from contract.records import RecordError, read_groups
 from trainer.ablation_table import Outcome, write_table
 from trainer.causal_scorer import CausalScorer
-from trainer.cross_encoder import PairScorer, load_encoder, load_pair_encoder
 from trainer.dev_score import PassageScorer, dev_score
+from trainer.encoder_scorers import base_scorer, pair_scorer
 from trainer.errors import BadData, BadSettings
 from trainer.lora_model import load_base, load_lora
 from trainer.run_folder import RunFolder
@@ -98,9 +98,10 @@ def _other_score(load: Callable[[], PassageScorer], settings: Ablation | SftAbla
 
 
 def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: Mapping[str, Any]) -> Outcome:
-    folder = settings.folder / name.replace(" ", "-").replace("/", "-")
     known = {field: getattr(settings, field) for field in kind.settings.model_fields}
+    folder = settings.folder / _folder_name(name, known, change)
     wanted = kind.settings.model_validate(known | {"folder": folder} | dict(change))
+    RunFolder(folder).check_settings(wanted.model_dump(mode="json"))
     legs = RunFolder(folder).ended_legs()
     while not legs or legs[-1]["ended"] != "finished":
         kind.train(wanted)
@@ -116,9 +117,10 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
     return Outcome(name, examples, seconds, legs[-1]["dev"], other, settings.data_cost * share)
 
 
-def _pair_scorer(settings: CrossEncoding, model: Path) -> PairScorer:
-    encoder = load_encoder(model, seed=settings.seed, train_embeddings=True)
-    return PairScorer(encoder, load_pair_encoder(model, settings.max_tokens))
+def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any]) -> str:
+    """One name for what several kinds compare with, the training as its settings say, so that it is trained once."""
+    changed = any(known[field] != value for field, value in change.items())
+    return name.replace(" ", "-").replace("/", "-") if changed else "as-the-settings-say"
 
 
 def _causal_scorer(settings: Sft, adapter: Path | None) -> CausalScorer:
@@ -147,8 +149,8 @@ _PAIRS = _Kind(
     CrossEncoding,
     "groups",
     train_cross_encoder,
-    untrained=lambda settings: _pair_scorer(settings, settings.base),
-    scorer=lambda settings: _pair_scorer(settings, settings.folder / "model"),
+    untrained=base_scorer,
+    scorer=lambda settings: pair_scorer(settings, settings.folder / "model"),
 )
 _CAUSAL = _Kind(
     Sft,

@@ -10,7 +10,7 @@ from trainer.benchmarks import beir
 from trainer.benchmarks.data_source import DataSource
 from trainer.benchmarks.task import sampled
 from trainer.errors import BadData
-from trainer.evaluation.errors import EvaluationError
+from trainer.evaluation_errors import EvaluationError
 from trainer.rank_files import Run, read_run
 from trainer.ranking_metrics import by_order, mean, oracle, per_query
 from trainer.settings import DevScoring

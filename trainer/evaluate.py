@@ -11,8 +11,8 @@ from types import FrameType
 from typing import Any
 
 from trainer.evaluation.commands import benchmarks, calibrate, compare, injections, mini, rag, rank, report, traces
-from trainer.evaluation.errors import EvaluationError, Interrupted
-from trainer.evaluation.settings import Command, read_command
+from trainer.evaluation_errors import EvaluationError, Interrupted
+from trainer.evaluation_settings import Command, read_command
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.evaluation.errors import BadData, NotAvailable
+from trainer.evaluation_errors import BadData, NotAvailable
 
 Run = dict[str, dict[str, float]]
 """query id -> document id -> score, the documents of a query in the order of their ranks."""

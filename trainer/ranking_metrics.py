@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import ir_measures
 
-from trainer.evaluation.errors import BadSettings
+from trainer.evaluation_errors import BadSettings
 from trainer.rank_files import Qrels, Run
 
 PerQuery = dict[str, float]

@@ -54,9 +54,7 @@ class RunFolder:
     def check(self, settings: Mapping[str, Any], leg: int | None) -> None:
         """Raise BadRunFolder when what stands here was begun with other `settings`, is complete, or when `leg` is not
         the one that comes next."""
-        path = self.path / "settings.json"
-        if path.exists():
-            _check_same(path, json.loads(path.read_text(encoding="utf-8")), _bound(settings))
+        self.check_settings(settings)
         legs = self.ended_legs()
         if legs and legs[-1]["ended"] == "finished":
             raise BadRunFolder(f"{self.path} is complete after {len(legs)} legs; name another run folder.")
@@ -64,6 +62,12 @@ class RunFolder:
             raise BadRunFolder(
                 f"{self.path} has {len(legs)} finished legs, so leg {len(legs) + 1} comes next, not {leg}."
             )
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raise BadRunFolder when what stands here was begun with other `settings`."""
+        path = self.path / "settings.json"
+        if path.exists():
+            _check_same(path, json.loads(path.read_text(encoding="utf-8")), _bound(settings))
 
     def open(self, settings: Mapping[str, Any]) -> None:
         """Make the folder where it is not there yet, and write down what the run is begun with."""

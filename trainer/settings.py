@@ -168,6 +168,27 @@ class SftAblation(Comparison, Sft):
     volumes: list[int] = Field(default=[2000, 10000, 20000], description="records of each variant of `volume`")
 
 
+class OwnTraces(Command):
+    """`limrank-train own-traces`: records with the traces that a model writes itself, to train its verdicts on."""
+
+    model: str = Field(description="what writes: folder of a merged model, embedded model or hub id; it is served")
+    data: Path = Field(description="records, as limrank-synth writes them")
+    out: Path = Field(description="file of records to write; replaced when the new one is whole")
+    sample: int | None = Field(default=None, ge=1, description="use so many records, drawn by the seed; default: all")
+    exclude: Path | None = Field(default=None, description="file of ids; records with one of them in their id are left")
+    leave_out: str | None = Field(default=None, description="leave out records of this domain, source or id prefix")
+    seed: int = Field(default=7, ge=0, description="by which records are drawn")
+    direct_share: float = Field(
+        default=0.0, ge=0, le=1, description="share of the records with a trace that are written without"
+    )
+    passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
+    trace_tokens: int = Field(default=128, ge=1, description="longest trace")
+    concurrency: int = Field(default=32, ge=1, description="traces that are asked for at a time")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="number format of the weights"
+    )
+
+
 class Merge(DevScoring):
     """`limrank-train merge`: an adapter into its base, as a folder that vLLM, transformers and limrank-serve load."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 from trainer.errors import TrainError
@@ -14,6 +15,7 @@ from trainer.settings import (
     Command,
     CrossEncoding,
     Merge,
+    OwnTraces,
     Package,
     Sft,
     SftAblation,
@@ -23,6 +25,7 @@ from trainer.settings import (
 _EXIT_ERROR = 2
 _KNOWN: dict[str, type[Command]] = {
     "sft": Sft,
+    "own-traces": OwnTraces,
     "cross-encoder": CrossEncoding,
     "merge": Merge,
     "package": Package,
@@ -30,9 +33,20 @@ _KNOWN: dict[str, type[Command]] = {
     "ablate": Ablation,
     "ablate-sft": SftAblation,
 }
+_WORK = {
+    "sft": "train_sft:train_sft",
+    "own-traces": "own_traces:own_traces",
+    "cross-encoder": "train_cross_encoder:train_cross_encoder",
+    "merge": "merge:merge",
+    "package": "packaging:package",
+    "calibrate": "calibrate_weights:calibrate",
+    "ablate": "ablation_runs:ablate",
+    "ablate-sft": "ablation_runs:ablate",
+}
 _HELP = """usage: limrank-train COMMAND [flags]
 
   sft             LoRA on a causal model, from records: trace and verdict, loss on the completion only
+  own-traces      records with the traces an adapter writes itself, to train its verdicts on
   cross-encoder   an encoder with one output, from groups, by localized contrastive estimation
   merge           an adapter into its base: a checkpoint with manifest and model card
   package         the result of a run into the distribution, if it is the best so far
@@ -74,29 +88,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _command(name: str) -> Callable[[Any], None]:
     """Each command's libraries are imported only when it runs."""
-    if name == "cross-encoder":
-        from trainer.train_cross_encoder import train_cross_encoder
-
-        return train_cross_encoder
-    if name == "merge":
-        from trainer.merge import merge
-
-        return merge
-    if name == "package":
-        from trainer.packaging import package
-
-        return package
-    if name == "calibrate":
-        from trainer.calibrate_weights import calibrate
-
-        return calibrate
-    if name in ("ablate", "ablate-sft"):
-        from trainer.ablation_runs import ablate
-
-        return ablate
-    from trainer.train_sft import train_sft
-
-    return train_sft
+    found: Callable[[Any], None] = resolve_name(f"trainer.{_WORK[name]}")
+    return found
 
 
 if __name__ == "__main__":

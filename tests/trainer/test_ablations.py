@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from sentence_transformers import SentenceTransformer
 
 from tests.trainer.running import cross_encoder_flags, sft_flags
 from tests.trainer_eval.small_data import beir_folder
 from trainer.ablation_table import Outcome, markdown
+from trainer.cross_encoder import load_encoder
+from trainer.encoder_scorers import base_scorer, pair_scorer
+from trainer.settings import CrossEncoding
 from trainer.train import run
 
 
@@ -65,6 +69,41 @@ def test_each_kind_is_one_command(
     assert said.count("steps             ") == len(names)
 
 
+def test_what_kinds_compare_with_is_trained_once(tiny_bert: Path, groups_file: Path, tmp_path: Path) -> None:
+    words = cross_encoder_flags(
+        tiny_bert, groups_file, tmp_path / "runs", dev=beir_folder(tmp_path / "dev", split="dev"), max_steps=1
+    )
+    assert run(["ablate", "negatives", *words[1:]]) == 0
+    legs = tmp_path / "runs" / "as-the-settings-say" / "legs.jsonl"
+    before = legs.read_bytes()
+    assert run(["ablate", "loss", *words[1:]]) == 0
+    assert legs.read_bytes() == before
+    found = {path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()}
+    assert found == {"as-the-settings-say", "random", "lce-without-anchor", "bce"}
+    words = [*words, "--learning-rate", "0.02"]
+    assert run(["ablate", "negatives", *words[1:]]) == 2, "what stands there was trained with other settings"
+
+
+def test_a_base_without_an_output_is_scored_as_a_bi_encoder(tiny_bert: Path, groups_file: Path, tmp_path: Path) -> None:
+    settings = CrossEncoding(
+        base=tiny_bert,
+        data=groups_file,
+        folder=tmp_path,
+        learning_rate=0.01,
+        batch=2,
+        device_batch=2,
+        max_tokens=64,
+    )
+    passages = ["Rye bread keeps for two weeks.", "Green tea is steeped.", "Rye bread"]
+    vectors = SentenceTransformer(str(tiny_bert)).encode(["rye bread", *passages], normalize_embeddings=True)
+    assert base_scorer(settings).score("rye bread", passages) == pytest.approx(vectors[1:] @ vectors[0], abs=1e-6)
+    load_encoder(tiny_bert, seed=5, train_embeddings=True).save_pretrained(str(tmp_path / "made"))
+    trained = settings.model_copy(update={"base": tmp_path / "made"})
+    assert base_scorer(trained).score("rye bread", passages) == pair_scorer(trained, tmp_path / "made").score(
+        "rye bread", passages
+    )
+
+
 def test_a_causal_model_is_trained_with_and_without_traces(
     tiny_llama: Path, records_file: Path, tmp_path: Path
 ) -> None:
@@ -79,7 +118,7 @@ def test_a_causal_model_is_trained_with_and_without_traces(
     ]
     shares = [
         json.loads((tmp_path / "runs" / name / "settings.json").read_text())["direct_share"]
-        for name in ("with-traces", "without-traces")
+        for name in ("as-the-settings-say", "without-traces")
     ]
     assert shares == [0.5, 1.0]
     assert all(one["dev"]["oracle"] == one["other"]["oracle"] == 1.0 for one in made["variants"])

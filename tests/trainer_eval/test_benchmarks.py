@@ -11,8 +11,8 @@ from trainer.benchmarks import gpqa
 from trainer.benchmarks.data_source import DataSource, local_files
 from trainer.benchmarks.names import BENCHMARKS, named
 from trainer.benchmarks.task import sampled
-from trainer.evaluation.errors import BadData, BadSettings, NotAvailable
 from trainer.evaluation.first_stage import candidates, data_candidates
+from trainer.evaluation_errors import BadData, BadSettings, NotAvailable
 
 
 def test_bright_excludes_per_query_and_can_search_with_other_words(tmp_path: Path) -> None:

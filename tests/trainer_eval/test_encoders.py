@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from service.embedded_cross_encoder import packaged_encoder
 from tests.trainer_eval import small_data
 from trainer.benchmarks.names import named
-from trainer.evaluation.errors import BadSettings
 from trainer.evaluation.first_stage import candidates
+from trainer.evaluation_errors import BadSettings
 from trainer.scorers.encoders import BiEncoder, PublicCrossEncoder
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
 from trainer.benchmarks.task import Query
-from trainer.evaluation.errors import ScorerFailed
+from trainer.evaluation_errors import ScorerFailed
 from trainer.scorers.http_scorer import LARGEST_LOG_ODDS, HttpScorer, ServiceOptions, log_odds
 
 QUERY = Query(id="q", text="how is green tea steeped")

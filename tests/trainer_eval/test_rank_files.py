@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.evaluation.errors import BadData, NotAvailable
+from trainer.evaluation_errors import BadData, NotAvailable
 from trainer.rank_files import read_qrels, read_run, write_run
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from trainer.evaluation.errors import BadSettings
+from trainer.evaluation_errors import BadSettings
 from trainer.ranking_metrics import by_order, mean, oracle, per_query
 
 QRELS = {"q": {"a": 3, "b": 0, "c": 1}, "r": {"x": 1}, "s": {"y": 1}}

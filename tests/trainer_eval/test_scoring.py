@@ -16,8 +16,8 @@ import pytest
 from tests.trainer_eval import small_data
 from trainer.benchmarks.names import named
 from trainer.benchmarks.task import Query, Task
-from trainer.evaluation.errors import BadData, BadSettings, ScorerFailed
 from trainer.evaluation.scoring import ranking, score_all
+from trainer.evaluation_errors import BadData, BadSettings, ScorerFailed
 from trainer.scorers.scorer import Scored
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from trainer.benchmarks.data_source import DataSource
 from trainer.benchmarks.task import MEASURES, Protocol, Query, Task, passage
-from trainer.evaluation.errors import BadData, NotAvailable
+from trainer.evaluation_errors import BadData, NotAvailable
 from trainer.rank_files import Qrels, Run, read_qrels, read_run
 
 SPLITS = ("train", "dev", "test")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.evaluation.errors import BadData, NotAvailable
+from trainer.evaluation_errors import BadData, NotAvailable
 
 READERS = {"parquet": "parquet", "jsonl": "json", "json": "json", "csv": "csv", "tsv": "csv"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from trainer.benchmarks import beir, bright, followir, litsearch
 from trainer.benchmarks.data_source import DataSource
 from trainer.benchmarks.task import Task
-from trainer.evaluation.errors import BadSettings, NotAvailable
+from trainer.evaluation_errors import BadSettings, NotAvailable
 
 Loader = Callable[[DataSource, str, str | None], Task]
 

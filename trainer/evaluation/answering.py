@@ -16,7 +16,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainer.benchmarks.gpqa import LETTERS, Question
-from trainer.evaluation.errors import BadData, ScorerFailed
+from trainer.evaluation_errors import BadData, ScorerFailed
 
 SYSTEM = (
     "You answer multiple-choice questions. Reply with one JSON object and nothing else: "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainer.benchmarks.task import Query, Task
-from trainer.evaluation.errors import BadData, BadSettings
+from trainer.evaluation_errors import BadData, BadSettings
 from trainer.rank_files import Run, read_run
 
 SEARCH = "search:"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from trainer.benchmarks.task import Query, Task
-from trainer.evaluation.errors import BadData
+from trainer.evaluation_errors import BadData
 from trainer.rank_files import Run
 
 INJECTIONS = (

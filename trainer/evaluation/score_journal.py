@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from trainer.evaluation.errors import BadData, BadSettings
+from trainer.evaluation_errors import BadData, BadSettings
 from trainer.scorers.scorer import Scored
 
 FORMAT = "limrank.scores"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainer.evaluation.errors import BadData
+from trainer.evaluation_errors import BadData
 
 FILES = {
     "result.json": "ranking",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from trainer.benchmarks.task import Query, Task
-from trainer.evaluation.errors import BadSettings
+from trainer.evaluation_errors import BadSettings
 from trainer.rank_files import Run
 from trainer.scorers.local_service import weights_hash
 from trainer.scorers.scorer import Scored

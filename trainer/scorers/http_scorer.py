@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from trainer.benchmarks.task import Query, Task
-from trainer.evaluation.errors import ScorerFailed
+from trainer.evaluation_errors import ScorerFailed
 from trainer.scorers.scorer import Scored
 
 LARGEST_LOG_ODDS = 36.7  # at relevance 1 - 2^-53, the last that a JSON number tells from 1

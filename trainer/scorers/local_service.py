@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from trainer.evaluation.errors import ScorerFailed
+from trainer.evaluation_errors import ScorerFailed
 from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
 
 READY_SECONDS = 300.0

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer.evaluation.errors import BadSettings
-from trainer.evaluation.settings import Scoring
+from trainer.evaluation_errors import BadSettings
+from trainer.evaluation_settings import Scoring
 from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
 from trainer.scorers.local_service import local_service
 from trainer.scorers.run_file import RunFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainer.benchmarks.gpqa import PUBLISHED as GPQA
 from trainer.benchmarks.names import BENCHMARKS
-from trainer.evaluation.settings import Command
+from trainer.evaluation_settings import Command
 
 
 class BenchmarksSettings(Command):

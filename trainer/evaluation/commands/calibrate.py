@@ -17,7 +17,7 @@ from trainer.evaluation.commands.rank import slug
 from trainer.evaluation.pairs import labelled_pairs
 from trainer.evaluation.result import made, write_json
 from trainer.evaluation.scoring import score_all
-from trainer.evaluation.settings import Scoring
+from trainer.evaluation_settings import Scoring
 from trainer.scorers.opening import open_scorer
 from trainer.scorers.scorer import Scorer
 

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from trainer.evaluation.errors import BadData, BadSettings
 from trainer.evaluation.result import made, read_per_query, write_json
-from trainer.evaluation.settings import Command
 from trainer.evaluation.significance import paired
+from trainer.evaluation_errors import BadData, BadSettings
+from trainer.evaluation_settings import Command
 
 
 class CompareSettings(Command):

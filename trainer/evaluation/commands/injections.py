@@ -16,7 +16,7 @@ from trainer.evaluation.first_stage import candidates, data_candidates
 from trainer.evaluation.injections import INJECTIONS, build_probes, rank_among
 from trainer.evaluation.result import made, write_json
 from trainer.evaluation.scoring import score_all
-from trainer.evaluation.settings import Scoring
+from trainer.evaluation_settings import Scoring
 from trainer.scorers.opening import open_scorer
 from trainer.scorers.scorer import Scorer
 

@@ -22,10 +22,10 @@ from trainer.evaluation.commands.injections import injections_line, probe_inject
 from trainer.evaluation.commands.rank import forget_not_run, not_run, rank_task, slug
 from trainer.evaluation.commands.report import write_report
 from trainer.evaluation.commands.traces import check_traces, traces_line
-from trainer.evaluation.errors import NotAvailable, ScorerFailed
 from trainer.evaluation.result import made, write_json
-from trainer.evaluation.settings import Command, Dtype, Engine
 from trainer.evaluation.targets import targets
+from trainer.evaluation_errors import NotAvailable, ScorerFailed
+from trainer.evaluation_settings import Command, Dtype, Engine
 from trainer.reports.lines import result_line
 from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
 from trainer.scorers.local_service import local_service

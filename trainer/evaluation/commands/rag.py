@@ -19,12 +19,12 @@ from trainer.benchmarks.gpqa import Question
 from trainer.benchmarks.task import Protocol, Query, Task, passage, sampled
 from trainer.evaluation.answering import Answerer
 from trainer.evaluation.commands.rank import forget_not_run, not_run, slug
-from trainer.evaluation.errors import BadSettings, NotAvailable
 from trainer.evaluation.first_stage import candidates
 from trainer.evaluation.result import made, write_json
 from trainer.evaluation.scoring import ranking, score_all
-from trainer.evaluation.settings import Scoring
 from trainer.evaluation.significance import interval, paired
+from trainer.evaluation_errors import BadSettings, NotAvailable
+from trainer.evaluation_settings import Scoring
 from trainer.rank_files import Run
 from trainer.scorers.opening import open_scorer
 

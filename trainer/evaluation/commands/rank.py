@@ -14,11 +14,11 @@ from pydantic_settings import CliPositionalArg
 
 from trainer.benchmarks.names import Benchmark, named
 from trainer.benchmarks.task import Query, Task, sampled
-from trainer.evaluation.errors import BadData, NotAvailable
 from trainer.evaluation.first_stage import candidates, data_candidates
 from trainer.evaluation.result import FORMAT, VERSION, assess, made, write_json, write_result
 from trainer.evaluation.scoring import score_all
-from trainer.evaluation.settings import Scoring
+from trainer.evaluation_errors import BadData, NotAvailable
+from trainer.evaluation_settings import Scoring
 from trainer.rank_files import Run
 from trainer.reports.lines import result_line
 from trainer.scorers.opening import open_scorer

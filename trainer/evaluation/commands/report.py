@@ -9,7 +9,7 @@ from pydantic_settings import CliPositionalArg
 
 from trainer.evaluation.commands.rank import slug
 from trainer.evaluation.result import made, write_json
-from trainer.evaluation.settings import Command
+from trainer.evaluation_settings import Command
 from trainer.reports import plots
 from trainer.reports.collecting import Collected, collect
 from trainer.reports.page import render

@@ -16,12 +16,12 @@ from trainer.benchmarks.beir import rows
 from trainer.benchmarks.names import named
 from trainer.benchmarks.task import Task
 from trainer.evaluation.commands.rank import slug
-from trainer.evaluation.errors import BadData, BadSettings
 from trainer.evaluation.pairs import labelled_pairs
 from trainer.evaluation.result import made, write_json
 from trainer.evaluation.scoring import score_all
-from trainer.evaluation.settings import Scoring
 from trainer.evaluation.trace_reading import Label, Reading, read_trace
+from trainer.evaluation_errors import BadData, BadSettings
+from trainer.evaluation_settings import Scoring
 from trainer.scorers.opening import open_scorer
 from trainer.scorers.scorer import Scored, Scorer
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
 
-from trainer.evaluation.errors import BadSettings
+from trainer.evaluation_errors import BadSettings
 
 PREFIX = "LIMRANK_TRAIN_EVAL_"
 
