@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
 
 from trainer.errors import BadBase
@@ -51,15 +52,26 @@ def load_lora(model: Any, adapter: Path, *, trainable: bool = False) -> PeftMode
     return tuned
 
 
-def save_lora(model: PeftModel, folder: Path, *, base_name: str, dtype: torch.dtype) -> None:
-    """Write adapter_config.json and the adapter's weights, and nothing of the base."""
+def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's weights and nothing of the base, whole. Every process must call this where they are spread."""
+    found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: _whole(one.detach()) for name, one in found.items()}
+
+
+def save_lora(
+    model: PeftModel, folder: Path, *, weights: Mapping[str, torch.Tensor], base_name: str, dtype: torch.dtype
+) -> None:
+    """Write adapter_config.json and the `adapter_weights` of the model."""
     config = model.peft_config["default"]
     config.base_model_name_or_path = base_name
     config.inference_mode = True
     config.save_pretrained(str(folder))
-    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
-    stored = {name: one.detach().to("cpu", dtype).contiguous() for name, one in weights.items()}
+    stored = {name: one.to("cpu", dtype).contiguous() for name, one in weights.items()}
     save_file(stored, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _check_all_used(model: PeftModel, adapter: Path) -> None:

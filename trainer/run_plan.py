@@ -39,15 +39,15 @@ def make_plan(
     parameters: int,
     trained: int,
     activation_bytes: int,
+    shards: int = 1,
     speed: Callable[[], float] | None = None,
 ) -> Plan:
     """A plan for the examples of `lengths` (in tokens, in the order they are trained). `activation_bytes`: of one
-    token; `speed` measures tokens per second."""
+    token; `shards`: over so many devices the weights are spread; `speed` measures tokens per second."""
     steps = -(-len(lengths) // settings.batch)
     steps = min(steps, settings.max_steps or steps)
     used = lengths[: steps * settings.batch]
     most = max(sum(used[at : at + settings.device_batch]) for at in range(0, len(used), settings.device_batch))
-    shards = world() if settings.fsdp else 1
     memory = (parameters - trained) * 4 // shards + trained * _ADAM_BYTES // shards + most * activation_bytes
     measured = speed() if speed else None
     return Plan(len(used), sum(used), max(used), steps, parameters, trained, memory, measured)

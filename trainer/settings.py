@@ -91,7 +91,6 @@ class Training(DevScoring):
     max_tokens: int = Field(ge=16, description="longest sequence; longer passages are cut")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the arithmetic; weights: fp32")
     gradient_checkpointing: bool = Field(default=False, description="compute activations twice to save memory")
-    fsdp: bool = Field(default=False, description="spread the weights over the GPUs (torchrun)")
     leg: int | None = Field(default=None, ge=1, description="which leg this is: 1 begins, n goes on after n - 1")
     leg_minutes: float = Field(default=120.0, gt=0, description="stop after so long, with a checkpoint to go on from")
     checkpoint_minutes: float = Field(default=10.0, gt=0, description="what a kill may lose")
@@ -121,6 +120,7 @@ class Sft(Training):
         default=1.0, gt=0, description="weight of an example with a trace, one without has 1; its tokens share it"
     )
     passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
+    fsdp: bool = Field(default=False, description="spread the weights over the GPUs (torchrun)")
     dev_modes: list[Literal["direct", "reasoning"]] = Field(
         default=["direct"], min_length=1, description="modes of the dev score, which is their mean; direct, reasoning"
     )

@@ -13,9 +13,10 @@ from contract.segments import Segments
 from trainer.lora_model import save_lora
 
 
-def write_adapter(folder: Path, model: Any, manifest: Manifest) -> None:
-    """Fill `folder` with what `limrank-train merge` and the service's embedded model take."""
-    save_lora(model, folder, base_name=manifest.base, dtype=torch.float16)
+def write_adapter(folder: Path, model: Any, weights: Mapping[str, torch.Tensor], manifest: Manifest) -> None:
+    """Fill `folder` with what `limrank-train merge` and the service's embedded model take; `weights` are the
+    adapter's, whole."""
+    save_lora(model, folder, weights=weights, base_name=manifest.base, dtype=torch.float16)
     manifest.write(folder)
 
 

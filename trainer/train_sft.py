@@ -20,7 +20,7 @@ from trainer.causal_scorer import CausalScorer
 from trainer.completion_loss import SequenceCollator, completion_loss
 from trainer.dev_score import dev_score_of_modes
 from trainer.leg_report import report_leg
-from trainer.lora_model import add_lora, load_base, load_lora, merged
+from trainer.lora_model import adapter_weights, add_lora, load_base, load_lora, merged
 from trainer.loss_plot import plot_loss
 from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
@@ -37,7 +37,7 @@ from trainer.sft_examples import (
     sequences,
 )
 from trainer.training_groups import licences, read_ids
-from trainer.training_loop import Leg, arguments
+from trainer.training_loop import Leg, arguments, world
 from trainer.training_order import order
 
 _ACTIVATION_FLOATS = 34  # of a token in a layer, times the hidden size: what a backward pass keeps of a Llama
@@ -109,7 +109,7 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     leg = Leg(folder, settings)
     trainer = _Trainer(
         model=prepared.model,
-        args=TrainingArguments(**arguments(settings, folder)),
+        args=TrainingArguments(**(arguments(settings, folder) | {"fsdp": settings.fsdp})),
         train_dataset=Dataset.from_list([_row(one) for one in prepared.sequence]),
         data_collator=SequenceCollator(_pad_id(prepared.model)),
         callbacks=[leg],
@@ -119,11 +119,12 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     begun = time.monotonic()
     with writing(folder.path):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # A forward pass of spread weights needs every process, and so does putting them together.
+    found = _dev_score(settings, prepared) if settings.fsdp or trainer.is_world_process_zero() else None
+    weights = adapter_weights(prepared.model)
     if not trainer.is_world_process_zero():
         return
     plot_loss(folder)
-    with nullcontext() if settings.dev is None or settings.fsdp else merged(prepared.model):
-        found = dev_score_of_modes(_scorers(settings, prepared), settings)
     manifest = adapter_manifest(
         settings.base,
         prepared.segments,
@@ -133,8 +134,13 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
         recipe=_recipe(settings, prepared, trainer.state.global_step),
         scores={} if found is None else {"dev nDCG@10": found},
     )
-    save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, manifest))
+    save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
     report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
+
+
+def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:
+    with nullcontext() if settings.dev is None or settings.fsdp else merged(prepared.model):
+        return dev_score_of_modes(_scorers(settings, prepared), settings)
 
 
 def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
@@ -197,6 +203,7 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
         settings,
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
+        shards=world() if settings.fsdp else 1,
         activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
         speed=lambda: measure(step, settings.measure_seconds),
     )

@@ -55,7 +55,6 @@ def arguments(settings: Training, folder: RunFolder) -> dict[str, Any]:
         "dataloader_pin_memory": False,
         "ddp_find_unused_parameters": False,
         "remove_unused_columns": False,
-        "fsdp": "full_shard auto_wrap" if settings.fsdp else "",
     }
 
 

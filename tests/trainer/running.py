@@ -58,9 +58,9 @@ def train(flags: list[str]) -> None:
     assert run(flags) == 0
 
 
-def start(flags: list[str], *launcher: str) -> subprocess.Popen[str]:
-    """In a process of its own, or in those that `launcher` starts."""
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}
+def start(flags: list[str], *launcher: str, gpus: bool = False) -> subprocess.Popen[str]:
+    """In a process of its own, or in those that `launcher` starts; on CPUs unless `gpus`."""
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | ({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
     return subprocess.Popen(
         [sys.executable, *(launcher or ("-m", "trainer.train")), *flags],
         cwd=ROOT,

@@ -1,15 +1,17 @@
-"""Two processes train what one does (gloo here; the same launch with GPUs uses NCCL)."""
+"""Several processes train what one does (gloo here; the same launch with GPUs uses NCCL)."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.trainer.running import cross_encoder_flags, sft_flags, start, train, weights
+from tests.trainer_eval.small_data import beir_folder
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "trainer.train")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 
 
 @pytest.mark.parametrize("kind", ["sft", "cross-encoder"])
@@ -26,7 +28,7 @@ def test_two_processes_give_the_weights_of_one(
             for name, count in (("one", 6), ("two", 3))
         )
         result = "model"
-    process = start(two, *TORCHRUN)
+    process = start(two, *TORCHRUN, "--nproc-per-node=2", "-m", "trainer.train")
     train(one)
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 0, said
@@ -35,3 +37,50 @@ def test_two_processes_give_the_weights_of_one(
     # A key's bias moves all scores of a softmax together, so its gradient is rounding alone, which Adam makes steps of.
     for name, tensor in ((name, tensor) for name, tensor in expected.items() if not name.endswith("key.bias")):
         assert torch.allclose(tensor.float(), found[name].float(), atol=2e-3), name
+
+
+def test_spread_weights_are_trained_scored_and_put_together(
+    tiny_llama: Path, records_file: Path, tmp_path: Path
+) -> None:
+    """Two processes with half of each weight, in two legs: the second goes on from the first one's checkpoint."""
+    dev = beir_folder(tmp_path / "dev", split="dev")
+    flags = {"dropout": 0.0, "dev": dev, "dev_trace_tokens": 6}
+    words = ["--dev-modes", "direct", "--dev-modes", "reasoning"]
+    one = sft_flags(tiny_llama, records_file, tmp_path / "one", **flags) + words
+    spread = (
+        sft_flags(tiny_llama, records_file, tmp_path / "spread", **flags)
+        + words
+        + ["--fsdp", "--gradient-checkpointing"]
+    )
+    launch = (*TORCHRUN, "--nproc-per-node=2", "-m", "tests.trainer.fsdp_on_cpus")
+    for limit in (["--leg-minutes", "0.0001"], []):
+        said, _ = (process := start(spread + limit, *launch)).communicate(timeout=100)
+        assert process.returncode == 0, said
+    train(one)
+    _same_adapters(tmp_path / "one", tmp_path / "spread", atol=5e-3)
+    legs = [json.loads(line) for line in (tmp_path / "spread" / "legs.jsonl").read_text().splitlines()]
+    assert [(leg["ended"], leg["step"]) for leg in legs] == [("time", 1), ("finished", 6)]
+    assert all({"direct", "reasoning"} < leg["dev"].keys() for leg in legs)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_weights_are_spread_over_gpus(tiny_llama: Path, records_file: Path, tmp_path: Path) -> None:
+    """The paper's config in small, on all GPUs of the machine."""
+    flags = sft_flags(tiny_llama, records_file, tmp_path / "run", precision="bfloat16", device_batch=1)
+    count = torch.cuda.device_count()
+    launch = (*TORCHRUN, f"--nproc-per-node={count}", "-m", "trainer.train")
+    said, _ = (process := start([*flags, "--gradient-checkpointing", "--fsdp"], *launch, gpus=True)).communicate(
+        timeout=300
+    )
+    assert process.returncode == 0, said
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert weights(tmp_path / "run" / "adapter")
+
+
+def _same_adapters(one: Path, other: Path, *, atol: float) -> None:
+    expected, found = weights(one / "adapter"), weights(other / "adapter")
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.allclose(tensor.float(), found[name].float(), atol=atol), name
