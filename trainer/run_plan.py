@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import torch
 
 from trainer.settings import Training
 from trainer.training_loop import world
 
 _GIB = 1024**3
 _ADAM_BYTES = 16  # of a trained parameter: weight, gradient and two moments, in float32
+_MOMENT_BYTES = 8  # the last two of them, which a measured step has not
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What steps took here. `peak_bytes`: the most memory that the process (on a CPU) or its tensors (on a GPU) had."""
+
+    tokens_per_second: float
+    peak_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +36,17 @@ class Plan:
     parameters: int
     trained: int
     memory_bytes: int
-    tokens_per_second: float | None
+    measured: Measured | None
 
     @property
     def hours(self) -> float | None:
         """None where the speed was not measured."""
-        return None if not self.tokens_per_second else self.tokens / self.tokens_per_second / world() / 3600
+        return None if self.measured is None else self.tokens / self.measured.tokens_per_second / world() / 3600
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """What the heaviest step needs on this machine, with the optimizer's moments; None where none was measured."""
+        return None if self.measured is None else self.measured.peak_bytes + self.trained * _MOMENT_BYTES
 
 
 def make_plan(
@@ -40,26 +57,38 @@ def make_plan(
     trained: int,
     activation_bytes: int,
     shards: int = 1,
-    speed: Callable[[], float] | None = None,
+    steps_here: Callable[[], Measured] | None = None,
 ) -> Plan:
     """A plan for the examples of `lengths` (in tokens, in the order they are trained). `activation_bytes`: of one
-    token; `shards`: over so many devices the weights are spread; `speed` measures tokens per second."""
+    token; `shards`: over so many devices the weights are spread; `steps_here` measures."""
     steps = -(-len(lengths) // settings.batch)
     steps = min(steps, settings.max_steps or steps)
     used = lengths[: steps * settings.batch]
-    most = max(sum(used[at : at + settings.device_batch]) for at in range(0, len(used), settings.device_batch))
+    most = sum(used[heaviest(used, settings.device_batch)])
     memory = (parameters - trained) * 4 // shards + trained * _ADAM_BYTES // shards + most * activation_bytes
-    measured = speed() if speed else None
+    measured = steps_here() if steps_here else None
     return Plan(len(used), sum(used), max(used), steps, parameters, trained, memory, measured)
 
 
-def measure(step: Callable[[], int], seconds: float = 5.0) -> float:
-    """Tokens per second of `step`, which does one step and returns its tokens; the first is a warm-up."""
+def heaviest(lengths: Sequence[int], count: int) -> slice:
+    """Of the batches of `count`, front to back, the one with the most tokens."""
+    at = max(range(0, len(lengths), count), key=lambda start: sum(lengths[start : start + count]))
+    return slice(at, at + count)
+
+
+def measure(step: Callable[[], int], seconds: float = 5.0) -> Measured:
+    """`step` does one step and returns its tokens; the first is a warm-up."""
     step()
     begun, tokens = time.perf_counter(), 0
     while time.perf_counter() - begun < seconds:
         tokens += step()
-    return tokens / (time.perf_counter() - begun)
+    return Measured(tokens / (time.perf_counter() - begun), _peak_bytes())
+
+
+def _peak_bytes() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def say_plan(plan: Plan) -> None:
@@ -69,13 +98,19 @@ def say_plan(plan: Plan) -> None:
         f"tokens            {plan.tokens:,} (longest example {plan.longest:,})",
         f"steps             {plan.steps:,}",
         f"parameters        {plan.parameters:,}, of which trained {plan.trained:,}",
-        f"memory            about {plan.memory_bytes / _GIB:.1f} GiB a device: weights, optimizer, activations",
+        f"memory            {_memory(plan)}",
         f"hours             {_hours(plan)}",
     ]
     print("\n".join(lines))  # noqa: T201
 
 
+def _memory(plan: Plan) -> str:
+    by_rule = f"about {plan.memory_bytes / _GIB:.1f} GiB a device for weights, optimizer and activations"
+    return by_rule if plan.peak_bytes is None else f"{by_rule}; {plan.peak_bytes / _GIB:.1f} GiB at most here, measured"
+
+
 def _hours(plan: Plan) -> str:
-    if plan.hours is None:
+    if plan.measured is None:
         return "not measured"
-    return f"about {plan.hours:.2f} at {plan.tokens_per_second:,.0f} tokens/s, measured on this machine just now"
+    speed = plan.measured.tokens_per_second
+    return f"about {plan.hours:.2f} at {speed:,.0f} tokens/s, measured on this machine just now"

@@ -34,7 +34,7 @@ from trainer.lce_loss import GroupLoss
 from trainer.leg_report import report_leg
 from trainer.loss_plot import plot_loss
 from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
-from trainer.run_plan import Plan, make_plan, measure, say_plan
+from trainer.run_plan import Plan, heaviest, make_plan, measure, say_plan
 from trainer.settings import CrossEncoding
 from trainer.training_groups import GroupChoice, Row, licences, load_groups, read_ids, rows
 from trainer.training_loop import Leg, arguments
@@ -192,14 +192,15 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
     config = network(prepared.model).config
     collate = GroupCollator(prepared.encoder, pad_id(prepared.model))
     loss = _loss(settings, prepared.model)
-    sample = prepared.sequence[: settings.device_batch]
+    chosen = heaviest(prepared.lengths, settings.device_batch)
+    sample = prepared.sequence[chosen]
 
     def step() -> int:
         rows_ = [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in sample]
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
             value = loss(list(collate(rows_).values()))
         value.backward()
-        return sum(prepared.lengths[: len(sample)])
+        return sum(prepared.lengths[chosen])
 
     return make_plan(
         prepared.lengths,
@@ -207,5 +208,5 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
         activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
-        speed=lambda: measure(step, settings.measure_seconds),
+        steps_here=lambda: measure(step, settings.measure_seconds),
     )

@@ -24,7 +24,7 @@ from trainer.lora_model import adapter_weights, add_lora, load_base, load_lora, 
 from trainer.loss_plot import plot_loss
 from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
-from trainer.run_plan import Plan, make_plan, measure, say_plan
+from trainer.run_plan import Plan, heaviest, make_plan, measure, say_plan
 from trainer.settings import Sft
 from trainer.sft_checkpoint import adapter_manifest, write_adapter
 from trainer.sft_examples import (
@@ -189,7 +189,8 @@ def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
 def _plan(settings: Sft, prepared: _Prepared) -> Plan:
     model, config = prepared.model, prepared.model.config
     parameters = list(model.parameters())
-    sample = prepared.sequence[: settings.device_batch]
+    lengths = [len(one.ids) for one in prepared.sequence]
+    sample = prepared.sequence[heaviest(lengths, settings.device_batch)]
     collate = SequenceCollator(_pad_id(model))
 
     def step() -> int:
@@ -199,11 +200,11 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
         return sum(len(one.ids) for one in sample)
 
     return make_plan(
-        [len(one.ids) for one in prepared.sequence],
+        lengths,
         settings,
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
         shards=world() if settings.fsdp else 1,
         activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
-        speed=lambda: measure(step, settings.measure_seconds),
+        steps_here=lambda: measure(step, settings.measure_seconds),
     )

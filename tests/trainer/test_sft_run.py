@@ -150,6 +150,7 @@ def test_a_dry_run_says_tokens_steps_memory_and_hours_and_writes_nothing(
     said = capsys.readouterr().out
     for line in ("examples          96", "steps             12", "memory            about", "hours             about"):
         assert line in said
+    assert " GiB at most here, measured\n" in said
     assert not (tmp_path / "run").exists()
 
 
