@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from trainer.dev_score import DEV
 from trainer.run_folder import writing
 
 
@@ -47,7 +48,7 @@ def markdown(kind: str, outcomes: Sequence[Outcome], unit: str, hour_cost: float
     head = [
         "variant",
         unit,
-        "dev nDCG@10",
+        DEV,
         "first stage",
         "other domain",
         "first stage",

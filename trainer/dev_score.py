@@ -16,6 +16,7 @@ from trainer.ranking_metrics import by_order, mean, oracle, per_query
 from trainer.settings import DevScoring
 
 MEASURE = "nDCG@10"
+DEV = f"dev {MEASURE}"  # the name of these scores in a manifest and in tables
 
 
 class PassageScorer(Protocol):
@@ -45,7 +46,7 @@ def say(dev: Mapping[str, float]) -> str:
     rest = dict(dev)
     score, before, oracle = (rest.pop(name) for name in ("score", "before", "oracle"))
     modes = "".join(f"{mode} {value:.4f}, " for mode, value in rest.items())
-    return f"dev {MEASURE} {score:.4f} ({modes}first stage {before:.4f}, best order {oracle:.4f})"
+    return f"{DEV} {score:.4f} ({modes}first stage {before:.4f}, best order {oracle:.4f})"
 
 
 def _scores(scorers: Mapping[str, PassageScorer], settings: DevScoring, folder: Path) -> dict[str, float]:

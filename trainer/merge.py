@@ -15,7 +15,7 @@ from contract.manifest import FILE_NAME as MANIFEST
 from contract.manifest import Manifest, manifest_from_json, tokenizer_sha256
 from contract.segments import Segments
 from trainer.causal_scorer import CausalScorer
-from trainer.dev_score import dev_score
+from trainer.dev_score import DEV, dev_score
 from trainer.errors import BadBase
 from trainer.lora_model import load_base, load_lora
 from trainer.model_card import Rounding, model_card, read_results
@@ -120,4 +120,4 @@ def _write(folder: Path, model: Any, base: Path, manifest: Manifest, card: str) 
 def _shown(rounding: Rounding) -> str:
     if rounding.exact is None or rounding.rounded is None:
         return ""
-    return f", dev nDCG@10 from {rounding.exact['score']:.4f} to {rounding.rounded['score']:.4f}"
+    return f", {DEV} from {rounding.exact['score']:.4f} to {rounding.rounded['score']:.4f}"

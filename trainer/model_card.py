@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.manifest import Manifest
-from trainer.dev_score import say
+from trainer.dev_score import DEV, say
 from trainer.errors import BadData
 
 
@@ -92,7 +92,7 @@ def _scores(manifest: Manifest, results: Mapping[str, Mapping[str, Any]]) -> str
     for name, result in results.items():
         shown = ", ".join(f"{measure} {value:.4f}" for measure, value in result["scores"].items())
         lines.append(f"- {name} ({result['queries']} queries; {result['protocol']['passage']}): {shown}")
-    dev = manifest.scores.get("dev nDCG@10")
+    dev = manifest.scores.get(DEV)
     if isinstance(dev, Mapping):
         lines.append(f"- at the end of training: {say(dev)}")
     return "\n".join(lines if len(lines) > 1 else [*lines, "- nothing yet"]) + "\n"
@@ -105,7 +105,5 @@ def _numbers(rounding: Rounding, merge_change: float) -> str:
         f"- weights are stored as {rounding.dtype}, which changes log-odds by at most {rounding.change:.4f}",
     ]
     if rounding.exact is not None and rounding.rounded is not None:
-        lines.append(
-            f"- dev nDCG@10: {rounding.exact['score']:.4f} in float32, {rounding.rounded['score']:.4f} as stored"
-        )
+        lines.append(f"- {DEV}: {rounding.exact['score']:.4f} in float32, {rounding.rounded['score']:.4f} as stored")
     return "\n".join(lines) + "\n"

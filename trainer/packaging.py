@@ -8,13 +8,13 @@ from pathlib import Path
 
 from contract.manifest import FILE_NAME, Manifest
 from trainer.cross_encoder_checkpoint import write_small
+from trainer.dev_score import DEV
 from trainer.errors import BadRunFolder
 from trainer.lora_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import save_whole
 from trainer.settings import Package
 
-DEV = "dev nDCG@10"
 _MOST_BYTES = {"causal": 20_000_000, "cross-encoder": 22_500_000}
 
 
@@ -31,7 +31,7 @@ def package(settings: Package) -> None:
         )
     _check_better(manifest, target, settings)
     save_whole(target, lambda part: _fill(part, source, manifest))
-    print(f"{target} now holds the result of {settings.folder}, dev nDCG@10 {_score(manifest)}.")  # noqa: T201
+    print(f"{target} now holds the result of {settings.folder}, {DEV} {_score(manifest)}.")  # noqa: T201
 
 
 def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
@@ -54,7 +54,7 @@ def _check_better(manifest: Manifest, target: Path, settings: Package) -> None:
     now, before = _score(manifest), _score(read_packaged(target))
     if before is not None and (now is None or now <= before) and not settings.even_if_worse:
         raise BadRunFolder(
-            f"{settings.folder} has dev nDCG@10 {now}, and what stands in {target} has {before}; it stays. "
+            f"{settings.folder} has {DEV} {now}, and what stands in {target} has {before}; it stays. "
             "--even-if-worse replaces it, as after a change of the dev sample."
         )
 

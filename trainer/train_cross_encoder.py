@@ -28,7 +28,7 @@ from trainer.cross_encoder import (
     pad_id,
 )
 from trainer.cross_encoder_checkpoint import cross_encoder_manifest, write_checkpoint
-from trainer.dev_score import dev_score
+from trainer.dev_score import DEV, dev_score
 from trainer.errors import BadData
 from trainer.lce_loss import GroupLoss
 from trainer.leg_report import report_leg
@@ -132,7 +132,7 @@ def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> N
             data_sha256=data_sha256(settings.data),
             licences=(settings.base_licence, *licences(group.licence for group in prepared.groups)),
             recipe=_recipe(settings, len(prepared.sequence)),
-            scores={} if found is None else {"dev nDCG@10": found},
+            scores={} if found is None else {DEV: found},
         )
         save_whole(folder.path / "model", lambda part: write_checkpoint(part, model, settings.base, manifest))
     report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)

@@ -18,7 +18,7 @@ from contract.segments import Segments
 from trainer.attention import set_attention
 from trainer.causal_scorer import CausalScorer
 from trainer.completion_loss import SequenceCollator, completion_loss
-from trainer.dev_score import dev_score_of_modes
+from trainer.dev_score import DEV, dev_score_of_modes
 from trainer.leg_report import report_leg
 from trainer.lora_model import adapter_weights, add_lora, load_base, load_lora, merged
 from trainer.loss_plot import plot_loss
@@ -132,7 +132,7 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
         data_sha256=data_sha256(settings.data),
         licences=_licences(settings, prepared),
         recipe=_recipe(settings, prepared, trainer.state.global_step),
-        scores={} if found is None else {"dev nDCG@10": found},
+        scores={} if found is None else {DEV: found},
     )
     save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
     report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
