@@ -13,7 +13,7 @@ def test_the_heaviest_batch_is_the_one_measured() -> None:
 
 
 def test_memory_and_speed_are_those_of_the_steps() -> None:
-    kept = []
+    kept: list[torch.Tensor] = []
 
     def step() -> int:
         if len(kept) < 8:
