@@ -77,22 +77,24 @@ def _figure(scores: Mapping[str, float] | None, name: str) -> str:
 
 
 def _plot(path: Path, kind: str, outcomes: Sequence[Outcome]) -> None:
+    """A bar for each variant and domain; a dotted line where the domain's first stage stands."""
     import matplotlib.pyplot as plt  # here, as it takes a second to import
 
-    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(outcomes)))
-    names = [one.name for one in outcomes]
-    for label, scores, place in (
-        ("dev", [one.dev for one in outcomes], -0.2),
-        ("other domain", [one.other for one in outcomes], 0.2),
+    figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(outcomes)), layout="constrained")
+    for label, found, place, colour in (
+        ("dev", [one.dev for one in outcomes], -0.2, "tab:blue"),
+        ("other domain", [one.other for one in outcomes], 0.2, "tab:orange"),
     ):
-        known = [(at + place, found["score"]) for at, found in enumerate(scores) if found is not None]
+        known = [(at + place, scores) for at, scores in enumerate(found) if scores is not None]
         if known:
-            axes.barh([at for at, _ in known], [score for _, score in known], height=0.35, label=label)
-    axes.set_yticks(range(len(names)), names)
+            places, widths = [at for at, _ in known], [scores["score"] for _, scores in known]
+            bars = axes.barh(places, widths, height=0.35, label=label, color=colour)
+            axes.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+            axes.axvline(known[0][1]["before"], color=colour, linestyle=":", label=f"{label}, first stage")
+    axes.set_yticks(range(len(outcomes)), [one.name for one in outcomes])
     axes.invert_yaxis()
-    axes.set(xlabel="nDCG@10", title=f"Ablation: {kind}", xlim=(0, 1))
+    axes.set(xlabel="nDCG@10", title=f"Ablation: {kind}", xlim=(0, 1.1), xticks=[at / 5 for at in range(6)])
     if axes.has_data():
-        axes.legend()
-    figure.tight_layout()
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
