@@ -109,6 +109,7 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     leg = Leg(folder, settings)
     trainer = _Trainer(
         model=prepared.model,
+        # Not FSDP's own activation_checkpointing, which renames the layers, so that no adapter is found in the model.
         args=TrainingArguments(**(arguments(settings, folder) | {"fsdp": settings.fsdp})),
         train_dataset=Dataset.from_list([_row(one) for one in prepared.sequence]),
         data_collator=SequenceCollator(_pad_id(prepared.model)),
