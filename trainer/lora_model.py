@@ -61,7 +61,9 @@ def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
 def save_lora(
     model: PeftModel, folder: Path, *, weights: Mapping[str, torch.Tensor], base_name: str, dtype: torch.dtype
 ) -> None:
-    """Write adapter_config.json and the `adapter_weights` of the model."""
+    """Write adapter_config.json and the `adapter_weights` of the model. Raise BadBase where there are none."""
+    if not weights:
+        raise BadBase(f"No LoRA weights are found in the trained {base_name}, so {folder} is not written.")
     config = model.peft_config["default"]
     config.base_model_name_or_path = base_name
     config.inference_mode = True

@@ -18,7 +18,8 @@ from contract.manifest import manifest_from_json, read_manifest
 from service.checkpoint import ModelStoreError, open_checkpoint
 from tests.trainer.running import sft_flags, train, weights
 from trainer.causal_scorer import CausalScorer
-from trainer.lora_model import load_base, load_lora
+from trainer.errors import BadBase
+from trainer.lora_model import load_base, load_lora, save_lora
 from trainer.model_card import model_card, read_results
 from trainer.sft_examples import load_segments
 from trainer.train import run
@@ -126,6 +127,13 @@ def small_files(most_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_model_in_which_no_adapter_is_found_is_not_written(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
+    model = load_lora(load_base(tiny_llama), adapter)
+    with pytest.raises(BadBase, match="No LoRA weights are found in the trained tiny"):
+        save_lora(model, tmp_path, weights={}, base_name="tiny", dtype=torch.float16)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_fills_while_saving_leaves_no_checkpoint(
