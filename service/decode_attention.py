@@ -28,7 +28,7 @@ class DecodePlan:
         self._at = torch.tensor(slots.lengths)
         self._longest = max(slots.lengths) + 1
         self._unseen = torch.arange(self._longest) > self._at[:, None]
-        self._bands, self._groups = _parted(_grouped(prefixes))
+        self._bands = _banded(_grouped(prefixes))
         self.positions = self._at + torch.tensor([prefix.length for prefix in prefixes])
         slots.lengths = [length + 1 for length in slots.lengths]
 
@@ -42,28 +42,22 @@ class DecodePlan:
         output, weight = _attend(query, keys[own], values[own], scale, self._unseen[:, None, None])
         for band in self._bands:
             _join(output, weight, band.rows, *band.attend(layer, query, scale))
-        for prefix, rows in self._groups:
-            shared = prefix.keys[layer, 0, :, : prefix.length], prefix.values[layer, 0, :, : prefix.length]
-            _join(output, weight, rows, *_attend_shared(query[rows], *shared, scale))
         return output.reshape(count, -1, output.shape[3])
 
 
-class _SideBySide:
-    """Prefixes of like many rows as one padded batch. `rows`: the rows of all of them, prefix by prefix."""
+class _Band:
+    """Prefixes of like many rows as one padded batch; one alone is not copied. `rows`: all rows, prefix by prefix."""
 
     def __init__(self, groups: Sequence[_Group]) -> None:
-        longest, most = max(prefix.length for prefix, _ in groups), max(len(rows) for _, rows in groups)
+        counts, lengths = [len(rows) for _, rows in groups], [prefix.length for prefix, _ in groups]
+        most = max(counts)
         self.rows = torch.cat([rows for _, rows in groups])
         self._place = torch.stack([torch.cat([rows, rows[:1].expand(most - len(rows))]) for _, rows in groups])
-        self._used = (torch.arange(most) < torch.tensor([len(rows) for _, rows in groups])[:, None]).flatten()
-        lengths = torch.tensor([prefix.length for prefix, _ in groups])
-        self._unseen = (torch.arange(longest) >= lengths[:, None])[:, None, None]
-        shape = groups[0][0].shape
-        self._keys, self._values = shape.empty(len(groups), longest), shape.empty(len(groups), longest)
-        for at, (prefix, _) in enumerate(groups):
-            for laid, held in ((self._keys, prefix.keys), (self._values, prefix.values)):
-                laid[:, at, :, : prefix.length] = held[:, 0, :, : prefix.length]
-                laid[:, at, :, prefix.length :] = 0  # a masked NaN would still spoil what it is added to
+        self._used = (torch.arange(most) < torch.tensor(counts)[:, None]).flatten()
+        unseen = (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None])[:, None, None]
+        self._unseen = unseen if len(groups) > 1 else None
+        self._keys = _side_by_side([prefix.keys for prefix, _ in groups], lengths)
+        self._values = _side_by_side([prefix.values for prefix, _ in groups], lengths)
 
     def attend(self, layer: int, query: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """For the rows in `rows`. `query` is that of all rows (rows, heads, group, dim)."""
@@ -95,26 +89,28 @@ def _grouped(prefixes: Sequence[KeyValues]) -> list[_Group]:
     return [(prefixes[members[0]], torch.tensor(members)) for members in rows.values()]
 
 
-def _parted(groups: Sequence[_Group]) -> tuple[list[_SideBySide], list[_Group]]:
-    """Those that are laid side by side, in bands whose row counts differ by less than twice; and the others."""
+def _banded(groups: Sequence[_Group]) -> list[_Band]:
+    """Bands whose row counts differ by less than twice; a long prefix is alone in its band."""
     bands: dict[int, list[_Group]] = {}
+    alone: list[list[_Group]] = []
     for prefix, rows in groups:
-        band = (len(rows) - 1).bit_length() if 0 < prefix.length <= _SHORT else -1
-        bands.setdefault(band, []).append((prefix, rows))
-    others = bands.pop(-1, [])
-    others += [band[0] for band in bands.values() if len(band) == 1]
-    return [_SideBySide(band) for band in bands.values() if len(band) > 1], others
+        if 0 < prefix.length <= _SHORT:
+            bands.setdefault((len(rows) - 1).bit_length(), []).append((prefix, rows))
+        else:
+            alone.append([(prefix, rows)])
+    return [_Band(band) for band in (*bands.values(), *alone)]
 
 
-def _attend_shared(query: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """`query` (rows, heads, group, dim) over `keys` (heads, tokens, dim) that all rows share."""
-    rows, heads, group, dim = query.shape
-    folded = query.transpose(0, 1).reshape(heads, rows * group, dim)
-    output, weight = _attend(folded, keys, values, scale)
-    return (
-        output.view(heads, rows, group, dim).transpose(0, 1),
-        weight.view(heads, rows, group, 1).transpose(0, 1),
-    )
+def _side_by_side(held: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
+    """(layers, 1, heads, capacity, dim) each -> (layers, all, heads, longest, dim), zeros behind what each holds."""
+    if len(held) == 1:
+        return held[0][:, :, :, : lengths[0]]
+    layers, _, heads, _, dim = held[0].shape
+    laid = held[0].new_empty(layers, len(held), heads, max(lengths), dim)
+    for at, (one, length) in enumerate(zip(held, lengths, strict=True)):
+        laid[:, at, :, :length] = one[:, 0, :, :length]
+        laid[:, at, :, length:] = 0  # a masked NaN would still spoil what it is added to
+    return laid
 
 
 def _attend(
