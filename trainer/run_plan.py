@@ -41,7 +41,9 @@ class Plan:
     @property
     def hours(self) -> float | None:
         """None where the speed was not measured."""
-        return None if self.measured is None else self.tokens / self.measured.tokens_per_second / world() / 3600
+        if self.measured is None or not self.measured.tokens_per_second:
+            return None
+        return self.tokens / self.measured.tokens_per_second / world() / 3600
 
     @property
     def peak_bytes(self) -> int | None:
@@ -110,7 +112,7 @@ def _memory(plan: Plan) -> str:
 
 
 def _hours(plan: Plan) -> str:
-    if plan.measured is None:
+    if plan.measured is None or plan.hours is None:
         return "not measured"
     speed = plan.measured.tokens_per_second
     return f"about {plan.hours:.2f} at {speed:,.0f} tokens/s, measured on this machine just now"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pkgutil import resolve_name
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from trainer.errors import TrainError
 from trainer.settings import (
@@ -23,30 +23,21 @@ from trainer.settings import (
 )
 
 _EXIT_ERROR = 2
-_KNOWN: dict[str, type[Command]] = {
-    "sft": Sft,
-    "own-traces": OwnTraces,
-    "cross-encoder": CrossEncoding,
-    "merge": Merge,
-    "package": Package,
-    "calibrate": Calibration,
-    "ablate": Ablation,
-    "ablate-sft": SftAblation,
-}
-_WORK = {
-    "sft": "train_sft:train_sft",
-    "own-traces": "own_traces:own_traces",
-    "cross-encoder": "train_cross_encoder:train_cross_encoder",
-    "merge": "merge:merge",
-    "package": "packaging:package",
-    "calibrate": "calibrate_weights:calibrate",
-    "ablate": "ablation_runs:ablate",
-    "ablate-sft": "ablation_runs:ablate",
+# Each command's settings, and what does its work: its libraries are imported only when it runs.
+_COMMANDS: dict[str, tuple[type[Command], str]] = {
+    "sft": (Sft, "train_sft:train_sft"),
+    "own-traces": (OwnTraces, "own_traces:own_traces"),
+    "cross-encoder": (CrossEncoding, "train_cross_encoder:train_cross_encoder"),
+    "merge": (Merge, "merge:merge"),
+    "package": (Package, "packaging:package"),
+    "calibrate": (Calibration, "calibrate_weights:calibrate"),
+    "ablate": (Ablation, "ablation_runs:ablate"),
+    "ablate-sft": (SftAblation, "ablation_runs:ablate"),
 }
 _HELP = """usage: limrank-train COMMAND [flags]
 
   sft             LoRA on a causal model, from records: trace and verdict, loss on the completion only
-  own-traces      records with the traces an adapter writes itself, to train its verdicts on
+  own-traces      records with the traces a model writes itself, to train its verdicts on
   cross-encoder   an encoder with one output, from groups, by localized contrastive estimation
   merge           an adapter into its base: a checkpoint with manifest and model card
   package         the result of a run into the distribution, if it is the best so far
@@ -74,22 +65,17 @@ def run(argv: Sequence[str]) -> int:
         print(_HELP, end="")  # noqa: T201
         return 0
     name, *rest = argv
-    if name not in _KNOWN:
-        print(f"limrank-train: there is no command {name!r}; it has {', '.join(_KNOWN)}.", file=sys.stderr)  # noqa: T201
+    if name not in _COMMANDS:
+        print(f"limrank-train: there is no command {name!r}; it has {', '.join(_COMMANDS)}.", file=sys.stderr)  # noqa: T201
         return _EXIT_ERROR
     try:
-        settings = read_command(_KNOWN[name], name, rest, list(_KNOWN.values()))
-        _command(name)(settings)
+        kind, work = _COMMANDS[name]
+        settings = read_command(kind, name, rest, [known for known, _ in _COMMANDS.values()])
+        resolve_name(f"trainer.{work}")(settings)
     except TrainError as error:
         print(f"limrank-train: {error}", file=sys.stderr)  # noqa: T201
         return _EXIT_ERROR
     return 0
-
-
-def _command(name: str) -> Callable[[Any], None]:
-    """Each command's libraries are imported only when it runs."""
-    found: Callable[[Any], None] = resolve_name(f"trainer.{_WORK[name]}")
-    return found
 
 
 if __name__ == "__main__":
