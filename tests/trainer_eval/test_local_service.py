@@ -17,7 +17,9 @@ from service.model_store import Checkpoint
 from tests.processes import ROOT, clean_environment
 from tests.trainer_eval import small_data
 from trainer.evaluate import main
-from trainer.scorers.local_service import weights_hash
+from trainer.packaged_manifest import read_packaged
+from trainer.scorers.http_scorer import ServiceOptions
+from trainer.scorers.local_service import local_service, weights_hash
 
 
 def test_the_table_of_the_embedded_models_goes_through_the_service(
@@ -43,6 +45,13 @@ def test_the_table_of_the_embedded_models_goes_through_the_service(
     assert {one["met"] for one in checked["targets"]} == {None, True}  # the count of injections is only reported
     assert "limrank-serve" not in (out / "service.log").read_text(encoding="utf-8")
     assert (out / "report.html").exists()
+
+
+def test_the_identity_of_a_result_states_the_temperature_of_its_mode(tmp_path: Path) -> None:
+    manifest = read_packaged(ROOT / "service" / "weights" / "limrank-mini")
+    assert manifest.reasoning_temperature != manifest.temperature
+    with local_service("limrank-mini", ServiceOptions(mode="reasoning"), tmp_path / "log") as scorer:
+        assert scorer.identity()["temperature"] == manifest.reasoning_temperature
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not here")

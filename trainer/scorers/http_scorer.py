@@ -62,6 +62,8 @@ class HttpScorer:
         options, model, engine = self._options, self._part("model"), self._part("engine")
         identity: dict[str, Any] = {"kind": "service", "model": model.get("name"), "weights": self._weights}
         identity |= {name: model.get(name) for name in ("revision", "fingerprint", "temperature", "data_sha256")}
+        if options.mode == "reasoning":
+            identity["temperature"] = model.get("reasoning_temperature", model.get("temperature"))
         identity |= {"engine": engine.get("name"), "dtype": engine.get("dtype"), "mode": options.mode}
         limits = self._part("limits")
         identity["max_tokens_per_doc"] = options.max_tokens_per_doc or limits.get("max_tokens_per_doc")
