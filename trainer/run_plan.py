@@ -41,7 +41,7 @@ class Plan:
     @property
     def hours(self) -> float | None:
         """None where the speed was not measured."""
-        if self.measured is None or not self.measured.tokens_per_second:
+        if self.measured is None:
             return None
         return self.tokens / self.measured.tokens_per_second / world() / 3600
 
@@ -79,12 +79,13 @@ def heaviest(lengths: Sequence[int], count: int) -> slice:
 
 
 def measure(step: Callable[[], int], seconds: float = 5.0) -> Measured:
-    """`step` does one step and returns its tokens; the first is a warm-up."""
+    """`step` does one step and returns its tokens. A first one warms up, then one at least is measured."""
     step()
-    begun, tokens = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds:
+    begun, tokens, spent = time.perf_counter(), 0, 0.0
+    while not tokens or spent < seconds:
         tokens += step()
-    return Measured(tokens / (time.perf_counter() - begun), _peak_bytes())
+        spent = time.perf_counter() - begun
+    return Measured(tokens / spent, _peak_bytes())
 
 
 def _peak_bytes() -> int:

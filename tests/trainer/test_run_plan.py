@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -28,3 +30,16 @@ def test_memory_is_the_most_that_was_held_at_a_time() -> None:
     found = measure(step, 0.01)
     assert wanted < found.peak_bytes < 2 * wanted
     assert found.tokens_per_second > 0
+
+
+def test_a_step_longer_than_the_time_for_measuring_is_measured_all_the_same() -> None:
+    steps: list[int] = []
+
+    def step() -> int:
+        steps.append(1)
+        time.sleep(0.05)
+        return 100
+
+    found = measure(step, 0.001)
+    assert len(steps) == 2, "one to warm up, one measured"
+    assert 0 < found.tokens_per_second <= 2000
