@@ -21,8 +21,7 @@ from trainer.run_folder import writing
 from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
 from trainer.scorers.local_service import local_service
 from trainer.settings import OwnTraces
-from trainer.sft_examples import RecordChoice, load_records
-from trainer.training_groups import read_ids
+from trainer.sft_examples import load_records, record_choice
 
 COMPLETE = "complete"
 
@@ -30,10 +29,7 @@ COMPLETE = "complete"
 def own_traces(settings: OwnTraces) -> None:
     """Write the chosen records anew; those drawn for direct mode, and those that had no trace, without one. One whose
     trace does not end within its budget is left out. Raises TrainError."""
-    choice = RecordChoice(
-        settings.sample, settings.direct_share, settings.leave_out, read_ids(settings.exclude), settings.seed
-    )
-    records = load_records(settings.data, choice)
+    records = load_records(settings.data, record_choice(settings, settings.direct_share))
     direct = [record for record in records if record.trace is None]
     told = [record for record in records if record.trace is not None]
     written = _ask(told, settings)

@@ -67,19 +67,24 @@ class DevScoring(Command):
     dev_depth: int = Field(default=30, ge=1, description="and so many candidates of each")
 
 
-class Training(DevScoring):
-    """What every kind of training has. `folder` is that of the run: checkpoints, log, plot and result."""
+class Choosing(Command):
+    """What is taken of a training file."""
 
-    config: str | None = Field(default=None, description="a config of trainer/configs by name, or a YAML file")
-    base: Path = Field(description="folder of the base model")
     data: Path = Field(description="training file, as limrank-synth writes it")
-    folder: Path = Field(description="folder of the run, outside the repository; made, or gone on with")
     sample: int | None = Field(default=None, ge=1, description="use so many examples, drawn by the seed; default: all")
     exclude: Path | None = Field(
         default=None, description="file of ids; examples with one of them in their id are left"
     )
     leave_out: str | None = Field(default=None, description="leave out examples of this domain, source or id prefix")
-    seed: int = Field(default=7, ge=0, description="of order, dropout and new weights")
+    seed: int = Field(default=7, ge=0, description="of what is drawn; of order, dropout and new weights too")
+
+
+class Training(DevScoring, Choosing):
+    """What every kind of training has. `folder` is that of the run: checkpoints, log, plot and result."""
+
+    config: str | None = Field(default=None, description="a config of trainer/configs by name, or a YAML file")
+    base: Path = Field(description="folder of the base model")
+    folder: Path = Field(description="folder of the run, outside the repository; made, or gone on with")
     learning_rate: float = Field(gt=0, description="highest learning rate")
     schedule: Literal["linear", "cosine", "constant"] = Field(default="linear", description="after the warm-up")
     warmup: float = Field(default=0.03, ge=0, lt=1, description="share of the steps with a rising learning rate")
@@ -168,16 +173,11 @@ class SftAblation(Comparison, Sft):
     volumes: list[int] = Field(default=[2000, 10000, 20000], description="records of each variant of `volume`")
 
 
-class OwnTraces(Command):
+class OwnTraces(Choosing):
     """`limrank-train own-traces`: records with the traces that a model writes itself, to train its verdicts on."""
 
     model: str = Field(description="what writes: folder of a merged model, embedded model or hub id; it is served")
-    data: Path = Field(description="records, as limrank-synth writes them")
     out: Path = Field(description="file of records to write; replaced when the new one is whole")
-    sample: int | None = Field(default=None, ge=1, description="use so many records, drawn by the seed; default: all")
-    exclude: Path | None = Field(default=None, description="file of ids; records with one of them in their id are left")
-    leave_out: str | None = Field(default=None, description="leave out records of this domain, source or id prefix")
-    seed: int = Field(default=7, ge=0, description="by which records are drawn")
     direct_share: float = Field(
         default=0.0, ge=0, le=1, description="share of the records with a trace that are written without"
     )

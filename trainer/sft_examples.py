@@ -15,7 +15,8 @@ from contract.records import Record, RecordError, read_records
 from contract.segments import Segments
 from contract.truncation import PassageFitter
 from trainer.errors import BadBase, BadData
-from trainer.training_groups import draw, names_any
+from trainer.settings import Choosing
+from trainer.training_groups import draw, names_any, read_ids
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
@@ -32,6 +33,12 @@ class RecordChoice:
     leave_out: str | None = None
     excluded: frozenset[str] = frozenset()
     seed: int = 0
+
+
+def record_choice(settings: Choosing, direct_share: float) -> RecordChoice:
+    """What a command's settings take of their file. Raise BadData where the file of excluded ids cannot be read."""
+    excluded = read_ids(settings.exclude)
+    return RecordChoice(settings.sample, direct_share, settings.leave_out, excluded, settings.seed)
 
 
 @dataclass(frozen=True, slots=True)

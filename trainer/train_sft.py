@@ -30,13 +30,13 @@ from trainer.sft_checkpoint import adapter_manifest, write_adapter
 from trainer.sft_examples import (
     Lengths,
     LossWeights,
-    RecordChoice,
     TrainingSequence,
     load_records,
     load_segments,
+    record_choice,
     sequences,
 )
-from trainer.training_groups import licences, read_ids
+from trainer.training_groups import licences
 from trainer.training_loop import Leg, arguments, world
 from trainer.training_order import order
 
@@ -83,10 +83,7 @@ def train_sft(settings: Sft) -> None:
 
 def _prepare(settings: Sft) -> _Prepared:
     segments = load_segments(settings.base)
-    choice = RecordChoice(
-        settings.sample, settings.direct_share, settings.leave_out, read_ids(settings.exclude), settings.seed
-    )
-    records = load_records(settings.data, choice)
+    records = load_records(settings.data, record_choice(settings, settings.direct_share))
     lengths = Lengths(settings.max_tokens, settings.passage_tokens)
     weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
     laid = list(sequences(records, segments, lengths, weights))
