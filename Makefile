@@ -86,10 +86,10 @@ DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --ex
 data:
 	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 
-SFT = OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --base $(RUNS)/base --data $(RUNS)/records.jsonl $(call DEV,bm25)
+SFT = OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --base $(RUNS)/base $(call DEV,bm25)
 
-train-mini: data $(RUNS)/mini-both/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
-	$(SFT) --config limrank-mini --folder $(RUNS)/mini --adapter $(RUNS)/mini-both/adapter $(if $(LEG),--leg $(LEG)) $(TRAIN)
+train-mini: data $(RUNS)/own.jsonl  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
+	$(SFT) --config limrank-mini --data $(RUNS)/own.jsonl --folder $(RUNS)/mini --adapter $(RUNS)/mini-more/adapter $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini --weights service/weights --name limrank-mini
 	rm -rf $(RUNS)/calibration
 	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
@@ -103,11 +103,11 @@ train-mini-ce: data $(RUNS)/groups.jsonl  ## train limrank-mini-ce and package i
 	  --folder $(RUNS)/mini-ce $(call DEV,minilm) $(if $(LEG),--leg $(LEG)) $(TRAIN)
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights service/weights --name limrank-mini-ce
 
-# The first two of limrank-mini's three runs. Each fits into one leg, so LEG does not count them.
+# The first three of limrank-mini's four runs. Each fits into one leg, so LEG does not count them.
 finished = grep -qs '"ended": "finished"' $(@D)/legs.jsonl
 
 define earlier-run
-	$(finished) || $(SFT) --config limrank-$(notdir $(@D)) --folder $(@D) $(1) $(TRAIN)
+	$(finished) || $(SFT) --config limrank-$(notdir $(@D)) --data $(RUNS)/records.jsonl --folder $(@D) $(1) $(TRAIN)
 	@$(finished) || { echo 'This run is not complete; the same command goes on with it.'; exit 3; }
 	@touch $@
 endef
@@ -117,6 +117,15 @@ $(RUNS)/mini-traces/complete: $(RUNS)/base $(RUNS)/groups.jsonl
 
 $(RUNS)/mini-both/complete: $(RUNS)/mini-traces/complete
 	$(call earlier-run,--adapter $(RUNS)/mini-traces/adapter)
+
+$(RUNS)/mini-more/complete: $(RUNS)/mini-both/complete
+	$(call earlier-run,--adapter $(RUNS)/mini-both/adapter)
+
+# The fourth run learns from traces that the third one's model writes itself.
+$(RUNS)/own.jsonl: $(RUNS)/mini-more/complete
+	$(BIN)/limrank-train merge --base $(RUNS)/base --adapter $(RUNS)/mini-more/adapter --out $(RUNS)/mini-more/merged --dtype float32
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train own-traces --model $(RUNS)/mini-more/merged --dtype bfloat16 --out $@ \
+	  --data $(RUNS)/records.jsonl --sample $(or $(OWN),2800) --seed 11 --passage-tokens 112
 
 # The base as the service prepares it, copied because the cache is cleaned.
 $(RUNS)/base: | $(VENV)/.dev
