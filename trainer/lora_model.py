@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
 
@@ -45,11 +45,24 @@ def load_lora(model: Any, adapter: Path, *, trainable: bool = False) -> PeftMode
         raise BadBase(f"{adapter} has no {missing[0]}, so it is not an adapter's folder; correct the path.")
     try:
         tuned = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable, local_files_only=True)
+        # Else the name in the adapter's folder, which peft would ask a hub for with every checkpoint.
+        tuned.peft_config["default"].base_model_name_or_path = model.name_or_path
         _check_all_used(tuned, adapter)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         lines = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise BadBase(f"The adapter {adapter} does not fit its base: {lines}") from error
     return tuned
+
+
+def go_back(model: PeftModel, adapter: Path, kept: float) -> None:
+    """Put the adapter's weights where they are `kept` of the way from those in the folder to what they are now.
+
+    What training gained and what it cost seldom grow alike along this way (WiSE-FT, Wortsman et al. 2022, arXiv
+    2109.01903). Both factors of each matrix are moved, not their product.
+    """
+    before = load_file(adapter / ADAPTER_WEIGHTS)
+    for name, now in get_peft_model_state_dict(model, save_embedding_layers=False).items():
+        now.detach().copy_(torch.lerp(before[name].to(now), now.detach(), kept))
 
 
 def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -111,6 +111,9 @@ class Sft(Training):
     """`limrank-train sft`: LoRA on a causal model, loss on the completion only."""
 
     adapter: Path | None = Field(default=None, description="folder of an adapter to go on from, instead of a new one")
+    kept: float = Field(
+        default=1.0, gt=0, le=1, description="how far the result lies on the way from --adapter to the trained weights"
+    )
     rank: int = Field(default=32, ge=1, description="of the LoRA matrices")
     alpha: int = Field(default=64, ge=1, description="LoRA's scale is alpha / rank")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapter's input")
@@ -130,6 +133,12 @@ class Sft(Training):
         default=["direct"], min_length=1, description="modes of the dev score, which is their mean; direct, reasoning"
     )
     dev_trace_tokens: int = Field(default=128, ge=1, description="longest trace behind a dev score in reasoning mode")
+
+    @model_validator(mode="after")
+    def _has_a_way(self) -> Self:
+        if self.kept < 1 and (self.adapter is None or self.fsdp):
+            raise ValueError("--kept below 1 needs --adapter, where the way begins, and cannot be had with --fsdp")
+        return self
 
 
 class CrossEncoding(Training):

@@ -20,7 +20,7 @@ from trainer.causal_scorer import CausalScorer
 from trainer.completion_loss import SequenceCollator, completion_loss
 from trainer.dev_score import DEV, dev_score_of_modes
 from trainer.leg_report import report_leg
-from trainer.lora_model import adapter_weights, add_lora, load_base, load_lora, merged
+from trainer.lora_model import adapter_weights, add_lora, go_back, load_base, load_lora, merged
 from trainer.loss_plot import plot_loss
 from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
@@ -117,6 +117,8 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     begun = time.monotonic()
     with writing(folder.path):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if settings.adapter is not None and settings.kept < 1:
+        go_back(prepared.model, settings.adapter, settings.kept)
     # A forward pass of spread weights needs every process, and so does putting them together.
     found = _dev_score(settings, prepared) if settings.fsdp or trainer.is_world_process_zero() else None
     weights = adapter_weights(prepared.model)
@@ -181,6 +183,7 @@ def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
         f"rate {settings.learning_rate} {settings.schedule}, weights {settings.verdict_weight} (verdict), "
         f"{settings.conclusion_weight} (conclusion), {settings.trace_weight} (traced), "
         f"{settings.max_tokens} tokens, {settings.precision}, seed {settings.seed}"
+        + ("" if settings.kept == 1 else f", {settings.kept:.0%} of the way from the weights before")
     )
 
 

@@ -123,6 +123,28 @@ def test_a_run_that_goes_on_from_an_adapter_keeps_its_licences_and_its_recipe(
     assert after["recipe"].endswith("seed 4")
 
 
+def test_a_result_part_of_the_way_lies_between_both_adapters(
+    tiny_llama: Path, records_file: Path, tmp_path: Path
+) -> None:
+    """In one leg or in two: what is trained on is the trained weights, only the result is put back."""
+    first = tmp_path / "first" / "adapter"
+    train(sft_flags(tiny_llama, records_file, first.parent, max_steps=1))
+    made = {}
+    for name, kept in (("whole", 1), ("part", 0.25), ("legs", 0.25)):
+        flags = sft_flags(tiny_llama, records_file, tmp_path / name, max_steps=3, adapter=first, kept=kept, seed=4)
+        if name == "legs":
+            train([*flags, "--leg-minutes", "0.00001"])
+        train(flags)
+        made[name] = weights(tmp_path / name / "adapter")
+    before, whole = weights(first), made["whole"]
+    assert any((whole[one] - before[one]).abs().max() > 0.01 for one in whole)
+    for one, found in made["part"].items():
+        assert torch.allclose(found.float(), torch.lerp(before[one].float(), whole[one].float(), 0.25), atol=1e-3)
+        assert torch.equal(found, made["legs"][one])
+    said = json.loads((tmp_path / "part" / "adapter" / "reranker.json").read_text())["recipe"]
+    assert said.endswith("seed 4, 25% of the way from the weights before")
+
+
 def test_a_half_written_checkpoint_is_never_gone_on_from(
     tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +182,7 @@ def test_a_dry_run_says_tokens_steps_memory_and_hours_and_writes_nothing(
         ({"base": "nowhere"}, "nowhere/tokenizer.json' cannot be read|nowhere/tokenizer.json cannot be read"),
         ({"data": "nowhere.jsonl"}, "nowhere.jsonl cannot be read"),
         ({"batch": 9}, "A batch of 9 does not divide into 1 processes of 4 examples"),
+        ({"kept": 0.5}, "--kept below 1 needs --adapter, where the way begins"),
         ({"rank": 0}, "'rank' is '0': Input should be greater than or equal to 1"),
         ({"config": "no-such"}, "There is no config 'no-such': name one of"),
     ],
