@@ -77,9 +77,10 @@ def save_lora(
     """Write adapter_config.json and the `adapter_weights` of the model. Raise BadBase where there are none."""
     if not weights:
         raise BadBase(f"No LoRA weights are found in the trained {base_name}, so {folder} is not written.")
-    config = model.peft_config["default"]
+    config: Any = model.peft_config["default"]
     config.base_model_name_or_path = base_name
     config.inference_mode = True
+    config.target_modules = sorted(config.target_modules)  # a set, whose order no two processes share
     config.save_pretrained(str(folder))
     stored = {name: one.to("cpu", dtype).contiguous() for name, one in weights.items()}
     save_file(stored, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
