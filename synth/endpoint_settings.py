@@ -33,7 +33,7 @@ class Endpoint(BaseModel):
     extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request's body")
     concurrency: int = Field(default=16, ge=1, le=4096, description="requests in flight at a time")
     processes: int = Field(
-        default=1, ge=1, le=64, description="client processes that share the requests; one sends about 700 a second"
+        default=1, ge=1, le=64, description="client processes that share the requests; more where one core is too slow"
     )
     requests_per_minute: int | None = Field(default=None, ge=1, description="most requests in any 60 seconds")
     tokens_per_minute: int | None = Field(default=None, ge=1, description="most prompt and reply tokens in 60 seconds")
