@@ -82,6 +82,38 @@ def test_followir_reports_p_mrr_in_both_instructions(service: ServerProcess, tmp
     assert "should hold jhu-clsp/news21-instructions-mteb" in missing["not_run"]
 
 
+@pytest.mark.parametrize(("before", "after", "value"), [(1, 4, 1 - 1 / 4), (4, 1, 1 / 4 - 1)])
+def test_p_mrr_is_above_0_where_what_the_altered_instruction_rules_out_falls(
+    before: int, after: int, value: float, tmp_path: Path
+) -> None:
+    """bread-2 is what it rules out; a run file puts it where we want it under either instruction."""
+    folder, others = small_data.followir_folder(tmp_path / "followir"), ["tea-1", "bread-1", "bike-1"]
+    at = {"310-og": before, "310-changed": after}
+    small_data.trec_run(
+        tmp_path / "mine.trec",
+        {query: [*others[: place - 1], "bread-2", *others[place - 1 :]] for query, place in at.items()},
+    )
+    words = flags(data=folder, run_file=tmp_path / "mine.trec", out=tmp_path / "out", tasks="core17")
+    assert main(["run", "followir", *words]) == 0
+    found = result(tmp_path / "out")
+    assert found["measures"]["p-MRR"]["mean"] == pytest.approx(value)
+    assert (found["folder"] / "per_query.tsv").read_text(encoding="utf-8").count(f"{value:.6f}") == 1
+
+
+def test_followir_is_ranked_to_its_end_and_a_cut_stands_beside_the_published_figure(tmp_path: Path) -> None:
+    folder, out = small_data.followir_folder(tmp_path / "followir"), tmp_path / "out"
+    words = ["run", "followir", *flags(data=folder, out=out, tasks="core17"), "--bm25"]
+    assert main(words) == 0
+    assert result(out)["protocol"]["depth"] == 1000
+    assert main([*words, "--depth", "2"]) == 0
+    assert main(["report", str(out)]) == 0
+    lines = (out / "report.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith("| followir |")]
+    assert "BM25, with-data top-2: " in row
+    assert "BM25, with-data top-1000: " in row
+    assert row.endswith("over all 1,000 candidates of each query |")
+
+
 def test_baselines_and_run_files_are_scorers_too(tmp_path: Path) -> None:
     folder, out = small_data.beir_folder(tmp_path / "own"), tmp_path / "out"
     assert main(["run", "beir", *flags(data=folder, out=out / "bm25"), "--bm25"]) == 0

@@ -13,9 +13,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from service.embedded_cross_encoder import packaged_encoder
 from tests.trainer_eval import small_data
 from trainer.benchmarks.names import named
+from trainer.evaluate import main
 from trainer.evaluation.first_stage import candidates
 from trainer.evaluation_errors import BadSettings
-from trainer.scorers.encoders import BiEncoder, PublicCrossEncoder
+from trainer.scorers.encoders import BiEncoder, PublicCrossEncoder, short_name
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +38,21 @@ def test_a_bi_encoder_searches_and_scores_alike(minilm: Path, tmp_path: Path) ->
     assert scorer.identity()["max_tokens"] == 256
 
 
-def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> None:
+def small_cross_encoder(folder: Path, minilm: Path) -> Any:
+    """A cross-encoder of two thin layers with MiniLM's tokenizer, in `folder` and as it is."""
     torch.manual_seed(5)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     config = AutoConfig.for_model("bert", num_labels=1, **sizes)
     model: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     model.eval()
-    model.save_pretrained(tmp_path / "ce")
+    model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        shutil.copyfile(minilm / name, tmp_path / "ce" / name)
+        shutil.copyfile(minilm / name, folder / name)
+    return model
+
+
+def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> None:
+    model = small_cross_encoder(tmp_path / "ce", minilm)
     task = named("beir").open("test", small_data.beir_folder(tmp_path / "own"), None)
     scorer = PublicCrossEncoder(str(tmp_path / "ce"), max_tokens=64)
     scorer.prepare(task)
@@ -58,6 +65,27 @@ def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> N
         plain = model(**encoded).logits[:, 0]
     assert [one.score for one in scored] == pytest.approx(plain.tolist(), abs=1e-5)
     assert len({round(one.score, 6) for one in scored}) > 1
+
+
+def test_scores_of_another_model_of_the_same_name_are_refused(
+    minilm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even where nothing else tells them apart: the weights behind hub ids are not hashed."""
+    small_cross_encoder(tmp_path / "one" / "ce", minilm)
+    shutil.copytree(tmp_path / "one" / "ce", tmp_path / "other" / "ce")
+    small_data.beir_folder(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "beir", "--data", "own", "--out", "out", "--cross-encoder"]
+    assert main([*words, "one/ce"]) == 0
+    assert main([*words, "one/ce"]) == 0
+    assert main([*words, "other/ce"]) == 2
+    assert "scores made otherwise (model: 'one/ce' there, 'other/ce' now)" in capsys.readouterr().err
+
+
+def test_a_hub_id_is_told_with_its_owner_and_a_folder_by_its_last_part(tmp_path: Path) -> None:
+    assert (short_name("one/ce"), short_name("other/ce")) == ("one/ce", "other/ce")
+    (tmp_path / "ce").mkdir()
+    assert short_name(f"{tmp_path}/ce/") == "ce"
 
 
 def test_an_encoder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,14 +44,34 @@ def test_reasoning_brings_traces_and_their_ends(service: ServerProcess) -> None:
     scorer.close()
 
 
-def test_the_identity_names_what_changes_scores(service: ServerProcess) -> None:
-    plain = HttpScorer(service.url, ServiceOptions())
-    cut = HttpScorer(service.url, ServiceOptions(max_tokens_per_doc=64), weights="abc")
-    assert plain.identity() != cut.identity()
-    busy = HttpScorer(service.url, ServiceOptions(concurrency=7))
-    assert plain.identity() == busy.identity()
-    for scorer in (plain, cut, busy):
-        scorer.close()
+def identity(service: ServerProcess, *, weights: str | None = None, **options: Any) -> dict[str, Any]:
+    scorer = HttpScorer(service.url, ServiceOptions(**options), weights=weights)
+    scorer.close()
+    return dict(scorer.identity())
+
+
+def test_the_identity_names_what_the_service_says_of_itself(service: ServerProcess) -> None:
+    info = service.get("/info").json()
+    told = ("revision", "fingerprint", "temperature", "data_sha256")  # but for the first, what a manifest holds
+    assert identity(service) == {name: info["model"].get(name) for name in told} | {
+        "kind": "service",
+        "model": info["model"]["name"],
+        "weights": None,
+        "engine": info["engine"]["name"],
+        "dtype": info["engine"]["dtype"],
+        "mode": "direct",
+        "max_tokens_per_doc": info["limits"]["max_tokens_per_doc"],
+    }
+
+
+def test_the_identity_changes_with_each_option_that_changes_scores_and_with_no_other(service: ServerProcess) -> None:
+    plain, reasoning = identity(service), identity(service, mode="reasoning")
+    assert identity(service, weights="abc") == plain | {"weights": "abc"}
+    assert identity(service, max_tokens_per_doc=64) == plain | {"max_tokens_per_doc": 64}
+    assert (plain["mode"], reasoning["mode"]) == ("direct", "reasoning")
+    assert identity(service, mode="reasoning", max_reasoning_tokens=7) == reasoning | {"max_reasoning_tokens": 7}
+    assert identity(service, max_reasoning_tokens=7) == plain  # direct mode has no trace
+    assert identity(service, concurrency=7, timeout_seconds=5.0, key="unused") == plain
 
 
 def test_an_answer_that_is_no_ranking_is_a_sentence(service: ServerProcess) -> None:

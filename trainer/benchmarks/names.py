@@ -27,7 +27,8 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given."""
+    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is how
+    many candidates of a query are reranked unless told otherwise."""
 
     name: str
     hub: Mapping[str, str]
@@ -35,6 +36,7 @@ class Benchmark:
     about: str
     folder_for_each_task: bool = False
     published: tuple[Published, ...] = ()
+    depth: int = 100
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -71,7 +73,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             followir.load,
             "instruction following, 3 tasks (arXiv 2403.15246)",
             folder_for_each_task=True,
-            published=(Published(_LIMRANK, "p-MRR", 1.2, "mean of the 3 tasks, times 100"),),
+            published=(
+                Published(
+                    _LIMRANK, "p-MRR", 1.2, "mean of the 3 tasks, times 100; over all 1,000 candidates of each query"
+                ),
+            ),
+            depth=1000,  # all that come with the data
         ),
         Benchmark(
             "litsearch",

@@ -48,9 +48,9 @@ def _run(task: Task, queries: Sequence[Query], first_stage: str | None, depth: i
     searched = (first_stage or f"{SEARCH}bm25").removeprefix(SEARCH)
     if searched == "bm25":
         return _bm25(task, queries, depth), "search:bm25"
-    from trainer.scorers.encoders import BiEncoder  # here: it imports torch
+    from trainer.scorers.encoders import BiEncoder, short_name  # here: they import torch
 
-    return BiEncoder(searched).search(task, queries, depth), f"{SEARCH}{Path(searched).name}"
+    return BiEncoder(searched).search(task, queries, depth), f"{SEARCH}{short_name(searched)}"
 
 
 def _bm25(task: Task, queries: Sequence[Query], depth: int) -> Run:

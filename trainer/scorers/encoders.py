@@ -6,6 +6,7 @@ Not for models that this project serves: those are measured through the service.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ from trainer.scorers.scorer import Scored
 BATCH = 64
 
 
+def short_name(model: str) -> str:
+    """What tables and folders call a model: a folder's last part; a hub id whole, as two owners may use one name."""
+    return Path(model).name if Path(model).is_dir() else model
+
+
 class BiEncoder:
     """Cosine of the two vectors. `model` is a model id or folder that sentence-transformers reads."""
 
@@ -33,8 +39,8 @@ class BiEncoder:
             raise BadSettings(f"The bi-encoder '{model}' cannot be loaded ({error}); name an id or a folder.") from None
         if max_tokens is not None:
             self._model.max_seq_length = max_tokens
-        self.name = f"bi-encoder {model.rstrip('/').split('/')[-1]}"
-        self._identity: dict[str, Any] = {"kind": "bi-encoder", "model": self.name, "weights": weights_hash(model)}
+        self.name = f"bi-encoder {short_name(model)}"
+        self._identity: dict[str, Any] = {"kind": "bi-encoder", "model": model, "weights": weights_hash(model)}
         self._identity["max_tokens"] = self._model.max_seq_length
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
@@ -90,8 +96,8 @@ class PublicCrossEncoder:
             ) from None
         if self._model.num_labels != 1:
             raise BadSettings(f"The cross-encoder '{model}' has {self._model.num_labels} outputs; one is needed.")
-        self.name = f"cross-encoder {model.rstrip('/').split('/')[-1]}"
-        self._identity: dict[str, Any] = {"kind": "cross-encoder", "model": self.name, "weights": weights_hash(model)}
+        self.name = f"cross-encoder {short_name(model)}"
+        self._identity: dict[str, Any] = {"kind": "cross-encoder", "model": model, "weights": weights_hash(model)}
         self._identity["max_tokens"] = max_tokens
 
     def identity(self) -> Mapping[str, Any]:

@@ -52,12 +52,17 @@ class MiniSettings(Command):
     trace_pairs: int = Field(default=200, ge=5, description="dev pairs whose traces are checked")
     injections: int = Field(default=20, ge=1, description="irrelevant passages with an injected sentence each")
     fit_pairs: int | None = Field(default=None, ge=5, description="train pairs to fit a temperature on; unset: none")
-    max_tokens_per_doc: int | None = Field(default=None, ge=1, description="cut passages; default: the model's limit")
+    max_tokens_per_doc: int | None = Field(
+        default=112, ge=1, description="cut passages for the causal model; None: the model's limit"
+    )
+    cross_encoder_max_tokens_per_doc: int | None = Field(
+        default=128, ge=1, description="cut passages for the cross-encoder; None: the model's limit"
+    )
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
-    concurrency: int = Field(default=8, ge=1, description="calls to the service at a time; few leave traces alone")
+    concurrency: int = Field(default=10, ge=1, description="calls to the service at a time; few leave traces alone")
     documents_per_call: int = Field(default=30, ge=1, description="passages in one call; what a stop can lose")
     engine: Engine = Field(default="auto", description="engine of the causal model")
-    dtype: Dtype = Field(default="auto", description="number format of the weights in the service")
+    dtype: Dtype = Field(default="bfloat16", description="number format of the weights in the service")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the service")
     timeout_seconds: float = Field(default=1800.0, gt=0, description="longest time for one call")
 
@@ -72,7 +77,7 @@ def act(settings: MiniSettings) -> str:
     failed: list[Pass] = []
     for one in settings.only or PASSES:
         model = settings.cross_encoder_model if one == "cross-encoder" else settings.model
-        options = _options(settings, "reasoning" if one == "reasoning" else "direct")
+        options = _options(settings, one)
         try:
             log = settings.out / "service.log"
             engine = "auto" if one == "cross-encoder" else settings.engine
@@ -209,11 +214,12 @@ def _check(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
         _say(f"{marks[one['met']]}: {one['target']}: {one['measured'] or '-'} ({one['bound']})")
 
 
-def _options(settings: MiniSettings, mode: str) -> ServiceOptions:
+def _options(settings: MiniSettings, one: Pass) -> ServiceOptions:
+    cut = settings.cross_encoder_max_tokens_per_doc if one == "cross-encoder" else settings.max_tokens_per_doc
     return ServiceOptions(
-        mode=mode,
+        mode="reasoning" if one == "reasoning" else "direct",
         max_reasoning_tokens=settings.max_reasoning_tokens,
-        max_tokens_per_doc=settings.max_tokens_per_doc,
+        max_tokens_per_doc=cut,
         concurrency=settings.concurrency,
         timeout_seconds=settings.timeout_seconds,
     )

@@ -35,7 +35,9 @@ class RankSettings(Scoring):
     data: Path | None = Field(default=None, description="folder with the data in the hub's layout; default: the hub")
     tasks: list[str] = Field(default=[], description="tasks of the benchmark, by commas; default: all (beir: test)")
     queries: int | None = Field(default=None, ge=1, description="so many queries, drawn by the hash of their ids")
-    depth: int = Field(default=100, ge=1, description="candidates per query")
+    depth: int | None = Field(
+        default=None, ge=1, description="candidates per query; default: 100, followir: 1,000, all that it has"
+    )
     first_stage: str | None = Field(
         default=None,
         description="candidates: a name among the data, a run file, search:bm25 or search:MODEL (a bi-encoder); "
@@ -66,7 +68,7 @@ def act(settings: RankSettings) -> str:
                 benchmark=benchmark.name,
                 out=settings.out,
                 queries=settings.queries,
-                depth=settings.depth,
+                depth=settings.depth or benchmark.depth,
                 first_stage=_first_stage(settings),
                 documents_per_call=settings.documents_per_call,
             )

@@ -1,0 +1,78 @@
+"""A hub that cannot be reached: the real client of the hub, in a process of its own, asks a port of this machine."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.ports import free_port
+from tests.processes import ROOT, clean_environment
+
+# The client asks six times and sleeps 23 seconds in between; here it only asks.
+PROGRAM = """
+import sys, time
+time.sleep = lambda seconds: None
+from trainer.evaluate import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port where nothing listens."""
+    yield free_port()
+
+
+@contextmanager
+def silence() -> Iterator[int]:
+    """A port where every connection is closed without an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ended = threading.Event()
+
+        def hang_up() -> None:
+            while not ended.is_set():
+                connection, _ = listening.accept()
+                connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        port = int(listening.getsockname()[1])
+        try:
+            yield port
+        finally:
+            ended.set()
+            socket.create_connection(("127.0.0.1", port)).close()
+            thread.join()
+
+
+@pytest.mark.parametrize("hub", [nobody, silence])
+def test_a_task_whose_hub_cannot_be_reached_is_not_run_and_says_why(
+    hub: Callable[[], AbstractContextManager[int]], tmp_path: Path
+) -> None:
+    with hub() as port:
+        words = ["run", "litsearch", "--bm25", "--out", str(tmp_path / "out")]
+        endpoint = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(tmp_path / "hf")}
+        child = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words],
+            cwd=ROOT,
+            env=clean_environment(**endpoint, HF_HUB_OFFLINE="0", NO_PROXY="127.0.0.1"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert child.returncode == 0, child.stderr
+    said = "princeton-nlp/LitSearch (query/full) could not be loaded from the hub: "
+    assert child.stdout.startswith(f"litsearch/full: not run: {said}")
+    assert "Traceback" not in child.stderr
+    found = json.loads((tmp_path / "out" / "litsearch-full" / "not_run.json").read_text(encoding="utf-8"))
+    assert found["not_run"].startswith(said)
+    assert len(found["not_run"]) > len(said)
