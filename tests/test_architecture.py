@@ -17,7 +17,6 @@ PACKAGES = ("contract", "service", "synth", "trainer")
 IMPORTERS = {
     "vllm": {"service.vllm_engine"},
     "openai": {"synth.openai_llm"},
-    "trl": {"trainer.train_sft"},
     "peft": {"service.adapter_merge", "trainer.lora_model"},
     "gguf": {"service.gguf_conversion"},
     "opentelemetry": {"service.otel_spans"},

@@ -8,6 +8,7 @@ from transformers import TrainerState
 
 from trainer.dev_score import say
 from trainer.run_folder import RunFolder
+from trainer.training_loop import world
 
 
 def report_leg(
@@ -15,7 +16,7 @@ def report_leg(
 ) -> None:
     """Print two or three lines and add one to legs.jsonl."""
     number = len(folder.ended_legs()) + 1
-    line = {"leg": number, "ended": ended, "step": state.global_step, "steps": state.max_steps}
+    line = {"leg": number, "ended": ended, "step": state.global_step, "steps": state.max_steps, "devices": world()}
     folder.append(folder.legs, line | {"seconds": round(seconds, 1), "dev": None if dev is None else dict(dev)})
     print(f"Leg {number} ended ({ended}) at step {state.global_step} of {state.max_steps}.")  # noqa: T201
     if dev is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from trainer.run_folder import RunFolder
 
 
@@ -11,9 +9,9 @@ def plot_loss(folder: RunFolder) -> None:
     """Write loss.png: the loss of each stretch of steps, and its running mean. Nothing where there is no log yet."""
     import matplotlib.pyplot as plt  # here, as it takes a second to import
 
-    if not folder.log.exists():
+    by_step = {line["step"]: line["loss"] for line in folder.lines(folder.log)}
+    if not by_step:
         return
-    by_step = {line["step"]: line["loss"] for line in map(json.loads, folder.log.read_text("utf-8").splitlines())}
     steps = sorted(by_step)
     losses = [by_step[step] for step in steps]
     figure, axes = plt.subplots(figsize=(8, 4.5))

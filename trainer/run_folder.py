@@ -1,11 +1,14 @@
 """The folder of a training run: its settings, its checkpoints, its log, its legs.
 
-settings.json          what the run was begun with; going on with other settings is refused
+settings.json          what the run was begun with; going on with other settings or other data is refused
 checkpoints/           checkpoint-N/ of the training loop; one counts only when complete.json stands in it
 log.jsonl              one line for each stretch of steps: step, loss, learning rate, seconds
 legs.jsonl             one line for each leg: steps, seconds, why it ended, dev score
 loss.png               the plot of log.jsonl
 model/, adapter/       the result, written whole or not at all
+
+A line of log.jsonl or legs.jsonl that a full disk or a kill cut short is as if it had not been written: that leg, also
+a last one, has not ended, and the next goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from trainer.errors import BadRunFolder
+from trainer.errors import BadData, BadRunFolder
 
 COMPLETE = "complete.json"
 # What may differ between the legs of one run: where it stops and how it reports.
@@ -40,6 +44,8 @@ _FREE = frozenset(
     | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "dev_modes", "dev_trace_tokens"}
     | {"device_batch", "precision"}
 )
+# Settings that name a file whose content says what is trained, and in which order.
+_DATA = ("data", "exclude")
 
 
 class RunFolder:
@@ -51,10 +57,10 @@ class RunFolder:
         self.log = path / "log.jsonl"
         self.legs = path / "legs.jsonl"
 
-    def check(self, settings: Mapping[str, Any], leg: int | None) -> None:
-        """Raise BadRunFolder when what stands here was begun with other `settings`, is complete, or when `leg` is not
-        the one that comes next."""
-        self.check_settings(settings)
+    def check(self, settings: Mapping[str, Any], leg: int | None, data_sha256: Mapping[str, str] | None = None) -> None:
+        """Raise BadRunFolder when what stands here was begun with other `settings` or data, is complete, or when `leg`
+        is not the one that comes next. `data_sha256` is what `content_sha256` gives."""
+        self.check_settings(settings, data_sha256)
         legs = self.ended_legs()
         if legs and legs[-1]["ended"] == "finished":
             raise BadRunFolder(f"{self.path} is complete after {len(legs)} legs; name another run folder.")
@@ -63,38 +69,63 @@ class RunFolder:
                 f"{self.path} has {len(legs)} finished legs, so leg {len(legs) + 1} comes next, not {leg}."
             )
 
-    def check_settings(self, settings: Mapping[str, Any]) -> None:
-        """Raise BadRunFolder when what stands here was begun with other `settings`."""
+    def check_settings(self, settings: Mapping[str, Any], data_sha256: Mapping[str, str] | None = None) -> None:
+        """Raise BadRunFolder when what stands here was begun with other `settings` or data. A run that was begun
+        before the data was written down takes any."""
         path = self.path / "settings.json"
         if path.exists():
-            _check_same(path, json.loads(path.read_text(encoding="utf-8")), _bound(settings))
+            before = json.loads(path.read_text(encoding="utf-8"))
+            known = before.pop("data_sha256", None)
+            _check_same(path, before, _bound(settings))
+            if known is not None and data_sha256 is not None:
+                _check_same_data(path, known, data_sha256)
 
-    def open(self, settings: Mapping[str, Any]) -> None:
+    def open(self, settings: Mapping[str, Any], data_sha256: Mapping[str, str] | None = None) -> None:
         """Make the folder where it is not there yet, and write down what the run is begun with."""
+        data = {} if data_sha256 is None else {"data_sha256": dict(data_sha256)}
         with writing(self.path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             if not (self.path / "settings.json").exists():
-                _write_json(self.path / "settings.json", _bound(settings))
+                _write_json(self.path / "settings.json", _bound(settings) | data)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest complete checkpoint. One that a kill left half written is taken away."""
-        found = []
-        for folder in self.checkpoints.glob("checkpoint-*"):
-            if (folder / COMPLETE).is_file():
-                found.append((int(folder.name.rpartition("-")[2]), folder))
-            else:
-                shutil.rmtree(folder)
-        return max(found)[1] if found else None
+        """The newest complete checkpoint: the same in all processes of a run."""
+        found = {int(folder.name.rpartition("-")[2]): folder for folder in self._checkpoints(complete=True)}
+        return found[max(found)] if found else None
+
+    def clear_half_written(self) -> None:
+        """Take away checkpoints that a kill left half written. Of a distributed run one process does."""
+        for folder in self._checkpoints(complete=False):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _checkpoints(self, *, complete: bool) -> list[Path]:
+        found = self.checkpoints.glob("checkpoint-*")
+        return [folder for folder in found if (folder / COMPLETE).is_file() is complete]
 
     def ended_legs(self) -> list[dict[str, Any]]:
         """What each leg so far has left behind."""
-        if not self.legs.exists():
+        return self.lines(self.legs)
+
+    def lines(self, path: Path) -> list[dict[str, Any]]:
+        """What stands whole in the log or in the list of legs."""
+        if not path.exists():
             return []
-        return [json.loads(line) for line in self.legs.read_text(encoding="utf-8").splitlines()]
+        found = []
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            with suppress(ValueError):  # cut short, and something else written behind it
+                found.append(json.loads(line))
+        return found
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
-        with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        """Add one line, whole or not at all, in the place of one that was cut short. Raise BadRunFolder."""
+        with writing(path), path.open("ab", buffering=0) as file:
+            end = path.read_bytes().rfind(b"\n") + 1
+            file.truncate(end)
+            try:
+                _write_all(file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            except OSError:
+                file.truncate(end)
+                raise
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -129,6 +160,11 @@ def data_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def content_sha256(settings: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of each training file that `settings` name, under the name of its setting. Raise BadData."""
+    return {name: _content_sha256(settings[name]) for name in _DATA if settings.get(name) is not None}
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn what libraries raise when a disk is full or a folder read-only into one sentence."""
@@ -158,6 +194,27 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
             f"{path.parent} was begun with {name} = {before.get(name)!r}, not {now.get(name)!r}; "
             "go on with the same settings, or name another run folder."
         )
+
+
+def _content_sha256(name: str) -> str:
+    try:
+        return data_sha256(Path(name))
+    except OSError as error:
+        raise BadData(f"{name} cannot be read: {error.strerror or error}.") from None
+
+
+def _check_same_data(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    for name in sorted(before.keys() & now.keys()):
+        if before[name] != now[name]:
+            raise BadRunFolder(
+                f"{path.parent} was begun with another content of {name}: sha256 {before[name]}, not {now[name]}; "
+                "go on with the same file, or name another run folder."
+            )
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    while data:
+        data = data[file.write(data) :]
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

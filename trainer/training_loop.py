@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
 import torch
+from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainer.errors import BadSettings
@@ -50,7 +51,7 @@ def arguments(settings: Training, folder: RunFolder) -> dict[str, Any]:
         "save_strategy": "steps" if settings.checkpoint_steps else "no",
         "save_steps": settings.checkpoint_steps or 1,
         "save_total_limit": 2,
-        "report_to": ["tensorboard"] if importlib.util.find_spec("tensorboard") else "none",
+        "report_to": ["tensorboard"],  # beside the checkpoints, in runs/
         "dataloader_drop_last": False,
         "dataloader_pin_memory": False,
         "ddp_find_unused_parameters": False,
@@ -58,9 +59,23 @@ def arguments(settings: Training, folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def in_any_process(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """Which of `flags` are set in at least one of the processes that train together. Returns when all of them have
+    asked. `device` is what this process trains on: NCCL takes no other."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return list(flags)
+    common = torch.tensor(flags, dtype=torch.uint8, device=device)
+    distributed.all_reduce(common, distributed.ReduceOp.MAX)
+    return [bool(flag) for flag in common.tolist()]
+
+
 class Leg(TrainerCallback):
     """Ends a leg in time or on SIGTERM and SIGINT, with a checkpoint; makes checkpoints as the clock says; keeps the
-    log. `ended` says why the loop came back: `finished`, `time` or `signal`."""
+    log. `ended` says why the loop came back: `finished`, `time` or `signal`.
+
+    Processes that train together stop and save at the same step, when one of them has cause to: each has a clock and
+    signals of its own, and one that went on alone would wait for the others for ever.
+    """
 
     def __init__(self, folder: RunFolder, settings: Training) -> None:
         self.ended = "finished"
@@ -71,6 +86,8 @@ class Leg(TrainerCallback):
         self._handlers: dict[signal.Signals, Any] = {}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self._folder.clear_half_written()
         self._begun = self._saved = time.monotonic()
         self._handlers = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -81,15 +98,18 @@ class Leg(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         now = time.monotonic()
         over = now - self._begun > self._settings.leg_minutes * 60
-        if (over or self._stop) and state.global_step < state.max_steps:
-            self.ended = "signal" if self._stop else "time"
+        due = now - self._saved > self._settings.checkpoint_minutes * 60
+        told, over, due = in_any_process([self._stop, over, due], args.device)
+        if (over or told) and state.global_step < state.max_steps:
+            self.ended = "signal" if told else "time"
             control.should_training_stop = control.should_save = True
-        elif now - self._saved > self._settings.checkpoint_minutes * 60:
+        elif due:
             control.should_save = True
         if control.should_save:
             self._saved = now
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        in_any_process([True], args.device)  # wait for all: each has written its random state
         if state.is_world_process_zero:
             mark_complete(self._folder.checkpoints / f"checkpoint-{state.global_step}")
 

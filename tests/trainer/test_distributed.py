@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 import torch
 
 from tests.trainer.running import cross_encoder_flags, sft_flags, start, train, weights
 from tests.trainer_eval.small_data import beir_folder
+
+pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 
@@ -30,7 +33,7 @@ def test_two_processes_give_the_weights_of_one(
         result = "model"
     process = start(two, *TORCHRUN, "--nproc-per-node=2", "-m", "trainer.train")
     train(one)
-    said, _ = process.communicate(timeout=100)
+    said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
     expected, found = weights(tmp_path / "one" / result), weights(tmp_path / "two" / result)
     assert expected.keys() == found.keys()
@@ -54,13 +57,30 @@ def test_spread_weights_are_trained_scored_and_put_together(
     )
     launch = (*TORCHRUN, "--nproc-per-node=2", "-m", "tests.trainer.fsdp_on_cpus")
     for limit in (["--leg-minutes", "0.0001"], []):
-        said, _ = (process := start(spread + limit, *launch)).communicate(timeout=100)
+        said, _ = (process := start(spread + limit, *launch)).communicate(timeout=240)
         assert process.returncode == 0, said
     train(one)
     _same_adapters(tmp_path / "one", tmp_path / "spread", atol=5e-3)
     legs = [json.loads(line) for line in (tmp_path / "spread" / "legs.jsonl").read_text().splitlines()]
     assert [(leg["ended"], leg["step"]) for leg in legs] == [("time", 1), ("finished", 6)]
     assert all({"direct", "reasoning"} < leg["dev"].keys() for leg in legs)
+
+
+def test_a_signal_to_one_process_ends_the_leg_of_all_at_the_same_step(
+    tiny_llama: Path, records_file: Path, tmp_path: Path
+) -> None:
+    """The run then goes on, in one process here, to the weights it would have had."""
+    one, two = (sft_flags(tiny_llama, records_file, tmp_path / name, dropout=0.0) for name in ("one", "two"))
+    process = start(two, *TORCHRUN, "--nproc-per-node=2", "-m", "tests.trainer.told_alone")
+    train(one)
+    _ended(process)
+    assert {path.name for path in (tmp_path / "two" / "checkpoints").iterdir()} == {"checkpoint-2"}
+    left = {path.name for path in (tmp_path / "two" / "checkpoints" / "checkpoint-2").iterdir()}
+    assert {"complete.json", "rng_state_0.pth", "rng_state_1.pth"} < left
+    train(two)
+    legs = [json.loads(line) for line in (tmp_path / "two" / "legs.jsonl").read_text().splitlines()]
+    assert [(leg["ended"], leg["step"]) for leg in legs] == [("signal", 2), ("finished", 6)]
+    _same_adapters(tmp_path / "one", tmp_path / "two", atol=2e-3)
 
 
 @pytest.mark.gpu
@@ -77,6 +97,15 @@ def test_weights_are_spread_over_gpus(tiny_llama: Path, records_file: Path, tmp_
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert weights(tmp_path / "run" / "adapter")
+
+
+def _ended(process: Popen[str]) -> None:
+    """Fails the test unless the processes end well, and soon: they may wait for each other for ever."""
+    try:
+        said, _ = process.communicate(timeout=240)
+    finally:
+        process.terminate()
+    assert process.returncode == 0, said
 
 
 def _same_adapters(one: Path, other: Path, *, atol: float) -> None:
