@@ -15,11 +15,12 @@ from trainer.dev_score import PassageScorer, dev_score
 from trainer.encoder_scorers import base_scorer, pair_scorer
 from trainer.errors import BadData, BadSettings
 from trainer.lora_model import load_base, load_lora
-from trainer.run_folder import RunFolder
+from trainer.run_folder import RunFolder, content_sha256
 from trainer.settings import Ablation, CrossEncoding, Sft, SftAblation, Training
 from trainer.sft_examples import load_segments
 from trainer.train_cross_encoder import train_cross_encoder
 from trainer.train_sft import train_sft
+from trainer.training_loop import world
 
 _MOST_VARIANTS = 12
 
@@ -39,6 +40,10 @@ def ablate(settings: Ablation | SftAblation) -> None:
     """Train what is not trained yet, measure, write ablation.json, .md and .png into the folder. Raises TrainError."""
     if settings.dev is None:
         raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
+    if world() > 1:
+        raise BadSettings("An ablation is one process; train its variants with torchrun first, then it reads them.")
+    if isinstance(settings, SftAblation):  # before training and on the other domain there is direct mode alone
+        settings = settings.model_copy(update={"dev_modes": ["direct"]})
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
     changes = variants(settings)
     outcomes = [] if settings.dry_run else [_untrained(kind, settings)]
@@ -101,7 +106,8 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
     known = {field: getattr(settings, field) for field in kind.settings.model_fields}
     folder = settings.folder / _folder_name(name, known, change)
     wanted = kind.settings.model_validate(known | {"folder": folder} | dict(change))
-    RunFolder(folder).check_settings(wanted.model_dump(mode="json"))
+    stated = wanted.model_dump(mode="json")
+    RunFolder(folder).check_settings(stated, content_sha256(stated))
     legs = RunFolder(folder).ended_legs()
     while not legs or legs[-1]["ended"] != "finished":
         kind.train(wanted)
@@ -113,7 +119,7 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
     other = _other_score(functools.partial(kind.scorer, wanted), settings)
     examples = legs[-1]["steps"] * wanted.batch
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
-    seconds = sum(leg["seconds"] for leg in legs)
+    seconds = sum(leg["seconds"] * leg.get("devices", 1) for leg in legs)
     return Outcome(name, examples, seconds, legs[-1]["dev"], other, settings.data_cost * share)
 
 

@@ -13,7 +13,8 @@ from trainer.run_folder import writing
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one variant came to. `examples`: groups or records that it trained. `dev`, `other`: `score`, `before` (first
+    """What one variant came to. `examples`: groups or records that it trained; `seconds`: of
+    all devices together, dev scores at the legs' ends included. `dev`, `other`: `score`, `before` (first
     stage), `oracle`; `data_cost` in money.
     """
 

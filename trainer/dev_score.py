@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from trainer.benchmarks import beir
 from trainer.benchmarks.data_source import DataSource
-from trainer.benchmarks.task import sampled
+from trainer.benchmarks.task import Query, sampled
 from trainer.errors import BadData
 from trainer.evaluation_errors import EvaluationError
-from trainer.rank_files import Run, read_run
+from trainer.rank_files import Qrels, Run, read_run
 from trainer.ranking_metrics import by_order, mean, oracle, per_query
 from trainer.settings import DevScoring
 
@@ -35,10 +36,14 @@ def dev_score_of_modes(scorers: Mapping[str, PassageScorer], settings: DevScorin
     """The same of a model that has several modes: `score` is the mean of theirs, and each has its own by its name."""
     if settings.dev is None:
         return None
-    try:
-        return _scores(scorers, settings, settings.dev)
-    except EvaluationError as error:
-        raise BadData(str(error)) from error
+    return _scores(scorers, _load(settings, settings.dev))
+
+
+def check_dev(settings: DevScoring) -> None:
+    """Read what a dev score is measured on, so that a mistake in it is known before a leg and not behind it. Raise
+    BadData."""
+    if settings.dev is not None:
+        _load(settings, settings.dev)
 
 
 def say(dev: Mapping[str, float]) -> str:
@@ -49,26 +54,49 @@ def say(dev: Mapping[str, float]) -> str:
     return f"{DEV} {score:.4f} ({modes}first stage {before:.4f}, best order {oracle:.4f})"
 
 
-def _scores(scorers: Mapping[str, PassageScorer], settings: DevScoring, folder: Path) -> dict[str, float]:
-    task = beir.load(DataSource(folder.name, folder), settings.dev_split)
-    run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
+@dataclass(frozen=True, slots=True)
+class _Dev:
+    """Queries, the text of their candidates, the candidates (first stage's scores) and their grades."""
+
+    queries: Sequence[Query]
+    passages: Mapping[str, str]
+    top: Run
+    qrels: Qrels
+
+
+def _load(settings: DevScoring, folder: Path) -> _Dev:
+    try:
+        task = beir.load(DataSource(folder.name, folder), settings.dev_split)
+        run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
+    except EvaluationError as error:
+        raise BadData(str(error)) from error
     if not run:
         raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")
     queries = sampled([query for query in task.queries if query.id in run], settings.dev_queries)
     top = {query.id: dict(list(run[query.id].items())[: settings.dev_depth]) for query in queries}
-    qrels = {query.id: task.qrels[query.id] for query in queries}
+    wanted = {name for names in top.values() for name in names}
+    if missing := sorted(wanted - task.documents.keys()):
+        raise BadData(f"{folder} has candidates that its corpus lacks, such as {missing[0]!r}; they do not match.")
+    passages = {name: task.documents[name] for name in wanted}
+    return _Dev(queries, passages, top, {query.id: task.qrels[query.id] for query in queries})
 
+
+def _scores(scorers: Mapping[str, PassageScorer], dev: _Dev) -> dict[str, float]:
     def measured(made: Run) -> float:
-        return round(mean(per_query(qrels, made, [MEASURE])[MEASURE]), 4)
+        return round(mean(per_query(dev.qrels, made, [MEASURE])[MEASURE]), 4)
 
     def reranked(scorer: PassageScorer) -> Run:
         ranked: dict[str, Sequence[str]] = {}
-        for query in queries:
-            names = list(top[query.id])
-            scores = scorer.score(query.text, [task.documents[name] for name in names], query.instruction)
+        for query in dev.queries:
+            names = list(dev.top[query.id])
+            scores = scorer.score(query.text, [dev.passages[name] for name in names], query.instruction)
             ranked[query.id] = [names[at] for at in sorted(range(len(names)), key=lambda at: (-scores[at], at))]
         return by_order(ranked)
 
     modes = {mode: measured(reranked(scorer)) for mode, scorer in scorers.items()}
-    whole = {"score": round(mean(modes), 4), "before": measured(top), "oracle": measured(oracle(qrels, top))}
+    whole = {
+        "score": round(mean(modes), 4),
+        "before": measured(dev.top),
+        "oracle": measured(oracle(dev.qrels, dev.top)),
+    }
     return whole | (modes if len(modes) > 1 else {})

@@ -28,12 +28,12 @@ from trainer.cross_encoder import (
     pad_id,
 )
 from trainer.cross_encoder_checkpoint import cross_encoder_manifest, write_checkpoint
-from trainer.dev_score import DEV, dev_score
+from trainer.dev_score import DEV, check_dev, dev_score
 from trainer.errors import BadData
 from trainer.lce_loss import GroupLoss
 from trainer.leg_report import report_leg
 from trainer.loss_plot import plot_loss
-from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
+from trainer.run_folder import RunFolder, content_sha256, data_sha256, save_whole, writing
 from trainer.run_plan import Plan, heaviest, make_plan, measure, say_plan
 from trainer.settings import CrossEncoding
 from trainer.training_groups import GroupChoice, Row, licences, load_groups, read_ids, rows
@@ -69,13 +69,14 @@ class _Prepared:
 def train_cross_encoder(settings: CrossEncoding) -> None:
     """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
     folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
+    files = {} if settings.dry_run else content_sha256(stated)
     if not settings.dry_run:
-        folder.check(stated, settings.leg)
+        folder.check(stated, settings.leg, files)
     prepared = _prepare(settings)
     if settings.dry_run:
         say_plan(_plan(settings, prepared))
         return
-    folder.open(stated)
+    folder.open(stated, files)
     _train(settings, folder, prepared)
 
 
@@ -91,9 +92,14 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     groups = load_groups(settings.data, choice)
     held, trained = _hold_out(groups, settings.calibration)
     encoder = load_pair_encoder(settings.base, settings.max_tokens)
+    for group in held:  # so that one that cannot be scored is known now and not when the training is done
+        encode_row(encoder, _calibrating(group))
+    check_dev(settings)
     laid = rows(trained, choice)
     lengths = [sum(len(pair.ids) for pair in encode_row(encoder, row)) for row in laid]
-    sequence = order(lengths, passes=settings.epochs, batch=settings.batch, seed=settings.seed)
+    sequence = order(
+        lengths, passes=settings.epochs, batch=settings.batch, seed=settings.seed, max_steps=settings.max_steps
+    )
     model = load_encoder(
         settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings, dropout=settings.dropout
     )
@@ -121,7 +127,6 @@ def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> N
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if not trainer.is_world_process_zero():
         return
-    plot_loss(folder)
     scorer = PairScorer(model, prepared.encoder)
     found = dev_score(scorer, settings)
     if leg.ended == "finished":
@@ -136,6 +141,8 @@ def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> N
         )
         save_whole(folder.path / "model", lambda part: write_checkpoint(part, model, settings.base, manifest))
     report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
+    with writing(folder.path):
+        plot_loss(folder)
 
 
 def _trainer(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, leg: Leg) -> _Trainer:
@@ -164,14 +171,18 @@ def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group]) -
         return 1.0
     scores: list[float] = []
     labels: list[bool] = []
-    for group in held:
-        passages = [group.positive, *group.negatives[:_CALIBRATION_NEGATIVES]]
-        scores += scorer.score(group.query, passages, group.instruction)
-        labels += [True] + [False] * (len(passages) - 1)
+    for row in map(_calibrating, held):
+        scores += scorer.score(row.query, row.passages, row.instruction)
+        labels += [True] + [False] * (len(row.passages) - 1)
     bias, temperature = platt_scaling.fit(scores, labels)
     with torch.no_grad():
         _output(model).bias.add_(bias)
     return round(temperature, 4)
+
+
+def _calibrating(group: Group) -> Row:
+    """What is scored of a group that was held out: its positive first."""
+    return Row(group.query, group.instruction, (group.positive, *group.negatives[:_CALIBRATION_NEGATIVES]))
 
 
 def _output(model: CrossEncoder) -> torch.nn.Linear:
@@ -188,6 +199,8 @@ def _recipe(settings: CrossEncoding, groups: int) -> str:
 
 
 def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    prepared.model.to(device).train()
     parameters = list(prepared.model.parameters())
     config = network(prepared.model).config
     collate = GroupCollator(prepared.encoder, pad_id(prepared.model))
@@ -197,8 +210,9 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
 
     def step() -> int:
         rows_ = [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in sample]
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            value = loss(list(collate(rows_).values()))
+        pairs = {name: one.to(device) for name, one in collate(rows_)["pairs"].items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            value = loss([pairs])
         value.backward()
         return sum(prepared.lengths[chosen])
 

@@ -18,12 +18,12 @@ from contract.segments import Segments
 from trainer.attention import set_attention
 from trainer.causal_scorer import CausalScorer
 from trainer.completion_loss import SequenceCollator, completion_loss
-from trainer.dev_score import DEV, dev_score_of_modes
+from trainer.dev_score import DEV, check_dev, dev_score_of_modes
 from trainer.leg_report import report_leg
-from trainer.lora_model import adapter_weights, add_lora, go_back, load_base, load_lora, merged
+from trainer.lora_model import adapter_weights, add_lora, go_back, load_base, load_lora, lora_config, merged
 from trainer.loss_plot import plot_loss
-from trainer.packaged_manifest import read_packaged
-from trainer.run_folder import RunFolder, data_sha256, save_whole, writing
+from trainer.packaged_manifest import read_adapter
+from trainer.run_folder import RunFolder, content_sha256, data_sha256, save_whole, writing
 from trainer.run_plan import Plan, heaviest, make_plan, measure, say_plan
 from trainer.settings import Sft
 from trainer.sft_checkpoint import adapter_manifest, write_adapter
@@ -71,13 +71,14 @@ class _Prepared:
 def train_sft(settings: Sft) -> None:
     """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
     folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
+    files = {} if settings.dry_run else content_sha256(stated)
     if not settings.dry_run:
-        folder.check(stated, settings.leg)
+        folder.check(stated, settings.leg, files)
     prepared = _prepare(settings)
     if settings.dry_run:
         say_plan(_plan(settings, prepared))
         return
-    folder.open(stated)
+    folder.open(stated, files)
     _train(settings, folder, prepared)
 
 
@@ -87,8 +88,15 @@ def _prepare(settings: Sft) -> _Prepared:
     lengths = Lengths(settings.max_tokens, settings.passage_tokens)
     weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
     laid = list(sequences(records, segments, lengths, weights))
-    sequence = order([len(one.ids) for one in laid], passes=settings.epochs, batch=settings.batch, seed=settings.seed)
-    earlier = None if settings.adapter is None else read_packaged(settings.adapter)
+    sequence = order(
+        [len(one.ids) for one in laid],
+        passes=settings.epochs,
+        batch=settings.batch,
+        seed=settings.seed,
+        max_steps=settings.max_steps,
+    )
+    earlier = None if settings.adapter is None else read_adapter(settings.adapter, settings.base)
+    check_dev(settings)
     return _Prepared(records, [laid[index] for index in sequence], segments, _model(settings), earlier)
 
 
@@ -124,7 +132,6 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     weights = adapter_weights(prepared.model)
     if not trainer.is_world_process_zero():
         return
-    plot_loss(folder)
     manifest = adapter_manifest(
         settings.base,
         prepared.segments,
@@ -136,6 +143,8 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     )
     save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
     report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
+    with writing(folder.path):
+        plot_loss(folder)
 
 
 def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:
@@ -170,15 +179,15 @@ def _licences(settings: Sft, prepared: _Prepared) -> tuple[str, ...]:
     """Of the base, then of all data: that of an adapter the run goes on from, too."""
     known = {record.licence for record in prepared.records}
     if prepared.earlier is not None:
-        known.update(set(prepared.earlier.licences) - {settings.base_licence})
-    return (settings.base_licence, *licences(known))
+        known.update(prepared.earlier.licences)
+    return tuple(dict.fromkeys((settings.base_licence, *licences(known))))
 
 
 def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
-    examples = len(prepared.sequence)
+    examples, lora = len(prepared.sequence), lora_config(prepared.model)
     before = "" if prepared.earlier is None else f"{prepared.earlier.recipe}; then "
     return before + (
-        f"limrank-train sft: LoRA rank {settings.rank}, alpha {settings.alpha}, all linear layers; {examples} examples "
+        f"limrank-train sft: LoRA rank {lora.r}, alpha {lora.lora_alpha}, all linear layers; {examples} examples "
         f"({settings.direct_share:.0%} of those with a trace without it), {step} steps of {settings.batch}, learning "
         f"rate {settings.learning_rate} {settings.schedule}, weights {settings.verdict_weight} (verdict), "
         f"{settings.conclusion_weight} (conclusion), {settings.trace_weight} (traced), "
@@ -188,15 +197,21 @@ def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
 
 
 def _plan(settings: Sft, prepared: _Prepared) -> Plan:
-    model, config = prepared.model, prepared.model.config
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, config = prepared.model.to(device), prepared.model.config
+    if settings.gradient_checkpointing:
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable()
+    model.train()
     parameters = list(model.parameters())
     lengths = [len(one.ids) for one in prepared.sequence]
     sample = prepared.sequence[heaviest(lengths, settings.device_batch)]
     collate = SequenceCollator(_pad_id(model))
 
     def step() -> int:
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            loss = completion_loss(model, collate([_row(one) for one in sample]))
+        inputs = {name: one.to(device) for name, one in collate([_row(one) for one in sample]).items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            loss = completion_loss(model, inputs)
         loss.backward()  # type: ignore[no-untyped-call]
         return sum(len(one.ids) for one in sample)
 
@@ -206,6 +221,11 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
         shards=world() if settings.fsdp else 1,
-        activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
+        activation_bytes=config.hidden_size * _kept_floats(settings, config.num_hidden_layers) * 4,
         steps_here=lambda: measure(step, settings.measure_seconds),
     )
+
+
+def _kept_floats(settings: Sft, layers: int) -> int:
+    """Of a token, times the hidden size. With gradient checkpointing each layer keeps its input, one at a time all."""
+    return layers + _ACTIVATION_FLOATS if settings.gradient_checkpointing else layers * _ACTIVATION_FLOATS

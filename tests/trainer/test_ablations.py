@@ -59,8 +59,9 @@ def test_each_kind_is_one_command(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    dev = beir_folder(tmp_path / "dev", split="dev")
     words = cross_encoder_flags(
-        tiny_bert, groups_file, tmp_path / "runs", dev=tmp_path, measure_seconds=0.01, calibration=4
+        tiny_bert, groups_file, tmp_path / "runs", dev=dev, measure_seconds=0.01, calibration=4
     )
     kind, *more = kind.split()
     assert run(["ablate", kind, *words[1:], *more, "--dry-run"]) == 0

@@ -4,6 +4,7 @@ everywhere."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from contract.manifest import read_manifest
-from contract.records import read_groups
+from contract.records import read_groups, write_groups
 from service.checkpoint import open_checkpoint
 from service.cross_encoder_engine import CrossEncoderEngine
 from service.engine import Job, Mode
@@ -20,7 +21,7 @@ from trainer.cross_encoder import PairScorer, encode_row, load_encoder, load_pai
 from trainer.cross_encoder_checkpoint import EMBEDDINGS, write_small
 from trainer.errors import BadData
 from trainer.train import run
-from trainer.training_groups import Row
+from trainer.training_groups import GroupChoice, Row, load_groups
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,19 @@ def test_a_dry_run_and_bad_input(
     ):
         assert run(cross_encoder_flags(tiny_bert, groups_file, tmp_path / "bad", **change)) == 2
         assert sentence in capsys.readouterr().err
+    # A group that is held out is scored at the end only; what is wrong with it is known before the first step.
+    held = {group.id for group in load_groups(groups_file, GroupChoice(negatives=3, seed=3))[:12]}
+    broken = tmp_path / "groups.jsonl"
+    write_groups(
+        broken,
+        (
+            replace(one, query=f"{one.query} {'long ' * 70}") if one.id in held else one
+            for one in read_groups(groups_file)
+        ),
+    )
+    assert run(cross_encoder_flags(tiny_bert, broken, tmp_path / "bad")) == 2
+    assert "leaves less than a quarter of --max-tokens 64" in capsys.readouterr().err
+    assert not (tmp_path / "bad").exists()
     (tmp_path / "empty").mkdir()
     assert run(cross_encoder_flags(tmp_path / "empty", groups_file, tmp_path / "bad")) == 2
     assert "tokenizer.json cannot be read" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -32,6 +33,8 @@ def test_the_loss_falls_and_a_plot_shows_it(uninterrupted: Path) -> None:
     assert len(losses) == 12
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
     assert (uninterrupted / "loss.png").read_bytes().startswith(b"\x89PNG")
+    (events,) = (uninterrupted / "checkpoints" / "runs").rglob("events.out.tfevents.*")
+    assert events.read_bytes().count(b"train/loss") == 12
 
 
 def test_the_adapter_says_what_it_is(uninterrupted: Path, tiny_llama: Path) -> None:
@@ -147,6 +150,23 @@ def test_a_result_part_of_the_way_lies_between_both_adapters(
     assert said.endswith("seed 4, 25% of the way from the weights before")
 
 
+def test_a_run_that_ended_before_it_was_told_of_trains_nothing_more(
+    tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a kill in the dev score behind the last step."""
+    folder = tmp_path / "run"
+    flags = sft_flags(tiny_llama, records_file, folder, checkpoint_steps=4, max_steps=4, schedule="constant")
+    train(flags)
+    before = weights(folder / "adapter")
+    (folder / "legs.jsonl").unlink()
+    shutil.rmtree(folder / "adapter")
+    capsys.readouterr()
+    train(flags)
+    assert "at step 4 of 4" in capsys.readouterr().out
+    after = weights(folder / "adapter")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_a_half_written_checkpoint_is_never_gone_on_from(
     tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +178,33 @@ def test_a_half_written_checkpoint_is_never_gone_on_from(
     train(flags)
     assert not broken.exists()
     assert "at step 4 of 4" in capsys.readouterr().out
+
+
+def test_a_dev_folder_that_does_not_match_is_known_before_the_first_step(
+    tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = beir_folder(tmp_path / "dev", split="dev")
+    strange = tmp_path / "strange.trec"
+    strange.write_text("q1 Q0 no-such-passage 1 1.0 first\n")
+    assert run(sft_flags(tiny_llama, records_file, tmp_path / "run", dev=dev, dev_candidates=strange)) == 2
+    assert "has candidates that its corpus lacks, such as 'no-such-passage'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_only_from_an_adapter_of_its_base_and_states_the_adapters_rank(
+    tiny_llama: Path, records_file: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(uninterrupted / "adapter", changed)
+    path = changed / "reranker.json"
+    stated = json.loads(path.read_text())
+    path.write_text(json.dumps(stated | {"temperature": 3.0}))
+    assert run(sft_flags(tiny_llama, records_file, tmp_path / "run", adapter=changed)) == 2
+    assert "was changed after it was made: its fingerprint does not fit" in capsys.readouterr().err
+    flags = sft_flags(tiny_llama, records_file, tmp_path / "run", adapter=uninterrupted / "adapter", rank=8)
+    train([*flags, "--max-steps", "1"])
+    recipe = json.loads((tmp_path / "run" / "adapter" / "reranker.json").read_text())["recipe"]
+    assert recipe.count("LoRA rank 4, alpha 8") == 2
 
 
 def test_other_settings_in_the_same_folder_are_refused(
@@ -185,6 +232,7 @@ def test_a_dry_run_says_tokens_steps_memory_and_hours_and_writes_nothing(
         ({"data": "nowhere.jsonl"}, "nowhere.jsonl cannot be read"),
         ({"batch": 9}, "A batch of 9 does not divide into 1 processes of 4 examples"),
         ({"kept": 0.5}, "--kept below 1 needs --adapter, where the way begins"),
+        ({"dev": "nowhere"}, "nowhere"),
         ({"rank": 0}, "'rank' is '0': Input should be greater than or equal to 1"),
         ({"config": "no-such"}, "There is no config 'no-such': name one of"),
     ],
