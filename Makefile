@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve test check format bench bench-vllm clean clients helm lock soak synth-scale train-mini train-mini-ce eval-mini vllm image load rehearsal
+.PHONY: help serve tools test check format bench bench-vllm clean clients helm lock soak synth-scale train-mini train-mini-ce eval-mini vllm image load rehearsal
 
 help:           ## say what can be made
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,6 +26,8 @@ test:           ## install what the tests need, run them all
 	@$(MAKE) --no-print-directory --jobs=3 vllm clients helm .venv-load/.installed .venv-image/.installed
 	@$(MAKE) --no-print-directory check
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+
+tools: $(VENV)/.dev  ## install what limrank-synth, limrank-train and limrank-eval need, into .venv/bin
 
 check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check .
@@ -88,8 +90,7 @@ data:
 
 SFT = OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --base $(RUNS)/base $(call DEV,bm25)
 
-train-mini: data $(RUNS)/own.jsonl  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
-	$(SFT) --config limrank-mini --data $(RUNS)/own.jsonl --folder $(RUNS)/mini --adapter $(RUNS)/mini-more/adapter $(if $(LEG),--leg $(LEG)) $(TRAIN)
+train-mini: data $(RUNS)/mini/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
 	$(BIN)/limrank-train package --folder $(RUNS)/mini --weights service/weights --name limrank-mini
 	rm -rf $(RUNS)/calibration
 	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
@@ -97,29 +98,37 @@ train-mini: data $(RUNS)/own.jsonl  ## train limrank-mini and package it; DATA=f
 	$(BIN)/limrank-train calibrate --weights service/weights/limrank-mini \
 	  --results "$$(echo $(RUNS)/calibration/*/*/calibration.json | tr ' ' ,)"
 
-train-mini-ce: data $(RUNS)/groups.jsonl  ## train limrank-mini-ce and package it; as train-mini
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train cross-encoder --config limrank-mini-ce --data $(RUNS)/groups.jsonl \
-	  --base "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder as found; print(found())')" \
-	  --folder $(RUNS)/mini-ce $(call DEV,minilm) $(if $(LEG),--leg $(LEG)) $(TRAIN)
+train-mini-ce: data $(RUNS)/mini-ce/complete  ## train limrank-mini-ce and package it; as train-mini
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights service/weights --name limrank-mini-ce
 
-# The first three of limrank-mini's four runs. Each fits into one leg, so LEG does not count them.
+# One leg of the run in the target's folder, unless it is finished: $(1) trains.
 finished = grep -qs '"ended": "finished"' $(@D)/legs.jsonl
 
-define earlier-run
-	$(finished) || $(SFT) --config limrank-$(notdir $(@D)) --data $(RUNS)/records.jsonl --folder $(@D) $(1) $(TRAIN)
+define run-leg
+	$(finished) || $(1) --config limrank-$(notdir $(@D)) --folder $(@D) $(TRAIN)
 	@$(finished) || { echo 'This run is not complete; the same command goes on with it.'; exit 3; }
 	@touch $@
 endef
 
+# limrank-mini's four runs. The first three fit into one leg each, so LEG does not count theirs.
+MINI = $(SFT) --data $(RUNS)/records.jsonl
+
 $(RUNS)/mini-traces/complete: $(RUNS)/base $(RUNS)/groups.jsonl
-	$(call earlier-run)
+	$(call run-leg,$(MINI))
 
 $(RUNS)/mini-both/complete: $(RUNS)/mini-traces/complete
-	$(call earlier-run,--adapter $(RUNS)/mini-traces/adapter)
+	$(call run-leg,$(MINI) --adapter $(RUNS)/mini-traces/adapter)
 
 $(RUNS)/mini-more/complete: $(RUNS)/mini-both/complete
-	$(call earlier-run,--adapter $(RUNS)/mini-both/adapter)
+	$(call run-leg,$(MINI) --adapter $(RUNS)/mini-both/adapter)
+
+$(RUNS)/mini/complete: $(RUNS)/own.jsonl
+	$(call run-leg,$(SFT) --data $(RUNS)/own.jsonl --adapter $(RUNS)/mini-more/adapter $(if $(LEG),--leg $(LEG)))
+
+$(RUNS)/mini-ce/complete: $(RUNS)/groups.jsonl
+	$(call run-leg,OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train cross-encoder --data $(RUNS)/groups.jsonl \
+	  --base "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')" \
+	  $(call DEV,minilm) $(if $(LEG),--leg $(LEG)))
 
 # The fourth run learns from traces that the third one's model writes itself.
 $(RUNS)/own.jsonl: $(RUNS)/mini-more/complete

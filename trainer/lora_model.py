@@ -54,6 +54,11 @@ def load_lora(model: Any, adapter: Path, *, trainable: bool = False) -> PeftMode
     return tuned
 
 
+def lora_config(model: PeftModel) -> Any:
+    """Rank (`r`), scale (`lora_alpha`) and layers of the model's adapter."""
+    return model.peft_config["default"]
+
+
 def go_back(model: PeftModel, adapter: Path, kept: float) -> None:
     """Put the adapter's weights where they are `kept` of the way from those in the folder to what they are now.
 
@@ -77,7 +82,7 @@ def save_lora(
     """Write adapter_config.json and the `adapter_weights` of the model. Raise BadBase where there are none."""
     if not weights:
         raise BadBase(f"No LoRA weights are found in the trained {base_name}, so {folder} is not written.")
-    config: Any = model.peft_config["default"]
+    config = lora_config(model)
     config.base_model_name_or_path = base_name
     config.inference_mode = True
     config.target_modules = sorted(config.target_modules)  # a set, whose order no two processes share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,14 +10,14 @@ from typing import Any
 
 import torch
 
-from contract.manifest import FILE_NAME as MANIFEST
-from contract.manifest import Manifest, manifest_from_json, tokenizer_sha256
+from contract.manifest import Manifest
 from contract.segments import Segments
 from trainer.causal_scorer import CausalScorer
 from trainer.dev_score import DEV, dev_score
 from trainer.errors import BadBase
 from trainer.lora_model import load_base, load_lora
 from trainer.model_card import Rounding, model_card, read_results
+from trainer.packaged_manifest import read_adapter
 from trainer.run_folder import save_whole
 from trainer.settings import Merge
 from trainer.sft_examples import load_segments
@@ -44,7 +43,7 @@ _PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def merge(settings: Merge) -> None:
     """Write the merged checkpoint to `settings.out`. Raises TrainError; nothing is left there when it does."""
-    manifest = _manifest(settings.adapter, settings.base)
+    manifest = read_adapter(settings.adapter, settings.base)
     segments = load_segments(settings.base)
     results = read_results(settings.results)
     unmerged = load_lora(load_base(settings.base), settings.adapter).eval()
@@ -64,28 +63,6 @@ def merge(settings: Merge) -> None:
     print(f"Merged into {settings.out}; log-odds changed by at most {change:.1e} (float32).")  # noqa: T201
     if rounding.dtype != "float32":
         print(f"In {rounding.dtype} they change by at most {rounding.change:.4f}{_shown(rounding)}.")  # noqa: T201
-
-
-def _manifest(adapter: Path, base: Path) -> Manifest:
-    """The adapter's manifest, which must be of the base's tokenizer. Raise BadBase."""
-    path = adapter / MANIFEST
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        manifest = manifest_from_json(data, str(path))
-    except (OSError, ValueError) as error:
-        raise BadBase(f"{path} cannot be read: {error}") from error
-    if data.get("fingerprint") != manifest.fingerprint:
-        raise BadBase(f"{path} was changed after it was made: its fingerprint does not fit; train or copy it again.")
-    try:
-        found = tokenizer_sha256(base)
-    except OSError as error:
-        raise BadBase(f"{base} has no tokenizer.json; correct --base.") from error
-    if found != manifest.tokenizer_sha256:
-        raise BadBase(
-            f"{adapter} was trained with another tokenizer ({manifest.tokenizer_sha256[:12]}...) than that of {base} "
-            f"({found[:12]}...); merge it into the base it was trained on, {manifest.base}."
-        )
-    return manifest
 
 
 def _probe(model: Any, segments: Segments) -> list[float]:

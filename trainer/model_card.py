@@ -105,5 +105,7 @@ def _numbers(rounding: Rounding, merge_change: float) -> str:
         f"- weights are stored as {rounding.dtype}, which changes log-odds by at most {rounding.change:.4f}",
     ]
     if rounding.exact is not None and rounding.rounded is not None:
-        lines.append(f"- {DEV}: {rounding.exact['score']:.4f} in float32, {rounding.rounded['score']:.4f} as stored")
+        lines.append(
+            f"- {DEV}, direct mode: {rounding.exact['score']:.4f} in float32, {rounding.rounded['score']:.4f} as stored"
+        )
     return "\n".join(lines) + "\n"

@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
-from contract.records import Record, write_records
+from contract.manifest import FILE_NAME
+from contract.records import Record, join_licences, write_records
 from trainer.benchmarks.task import Query
 from trainer.errors import BadBase
 from trainer.evaluation_errors import EvaluationError
+from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import writing
 from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
 from trainer.scorers.local_service import local_service
-from trainer.settings import OwnTraces
+from trainer.settings import UNKNOWN, OwnTraces
 from trainer.sft_examples import load_records, record_choice
 
 COMPLETE = "complete"
@@ -32,13 +35,21 @@ def own_traces(settings: OwnTraces) -> None:
     records = load_records(settings.data, record_choice(settings, settings.direct_share))
     direct = [record for record in records if record.trace is None]
     told = [record for record in records if record.trace is not None]
-    written = _ask(told, settings)
+    licence = settings.model_licence or _stated_licence(settings.model)
+    written = [replace(one, licence=join_licences([one.licence, licence])) for one in _ask(told, settings)]
     with writing(settings.out):
         write_records(settings.out, [*direct, *written])
     print(  # noqa: T201
         f"{settings.out}: {len(written)} records with a trace of the model's own, {len(direct)} without one; "
         f"{len(told) - len(written)} left out, as their traces did not end."
     )
+
+
+def _stated_licence(model: str) -> str:
+    """The licences that the manifest in a model's folder names; `unknown` for a model without one."""
+    if not (Path(model) / FILE_NAME).is_file():
+        return UNKNOWN
+    return join_licences(read_packaged(Path(model)).licences) or UNKNOWN
 
 
 def _ask(records: Sequence[Record], settings: OwnTraces) -> list[Record]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from contract.manifest import FILE_NAME, Manifest
@@ -13,7 +14,7 @@ from trainer.errors import BadRunFolder
 from trainer.lora_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import save_whole
-from trainer.settings import Package
+from trainer.settings import UNKNOWN, Package
 
 _MOST_BYTES = {"causal": 20_000_000, "cross-encoder": 22_500_000}
 
@@ -29,9 +30,23 @@ def package(settings: Package) -> None:
         raise BadRunFolder(
             f"{source} is derived from data under {', '.join(manifest.licences)}; what ships must allow commercial use."
         )
+    if _holds(target, manifest):
+        print(f"{target} holds the result of {settings.folder} already.")  # noqa: T201
+        return
+    if not manifest.licences or UNKNOWN in manifest.licences:
+        raise BadRunFolder(f"{source} does not say what it is under; train with --base-licence, on records that do.")
     _check_better(manifest, target, settings)
     save_whole(target, lambda part: _fill(part, source, manifest))
     print(f"{target} now holds the result of {settings.folder}, {DEV} {_score(manifest)}.")  # noqa: T201
+
+
+def _holds(target: Path, manifest: Manifest) -> bool:
+    """Whether the same result stands there: the same in all but the temperatures, which may have been fitted since."""
+    if not (target / FILE_NAME).exists():
+        return False
+    stood = read_packaged(target)
+    fitted = replace(manifest, temperature=stood.temperature, reasoning_temperature=stood.reasoning_temperature)
+    return fitted == stood
 
 
 def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
@@ -49,10 +64,15 @@ def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
 
 
 def _check_better(manifest: Manifest, target: Path, settings: Package) -> None:
-    if not (target / FILE_NAME).exists():
+    if settings.even_if_worse or not (target / FILE_NAME).exists():
         return
     now, before = _score(manifest), _score(read_packaged(target))
-    if before is not None and (now is None or now <= before) and not settings.even_if_worse:
+    if now is None:
+        raise BadRunFolder(
+            f"{settings.folder} has no {DEV}, so nobody knows whether it is better than what stands in {target}; train "
+            "with --dev, or say --even-if-worse."
+        )
+    if before is not None and now <= before:
         raise BadRunFolder(
             f"{settings.folder} has {DEV} {now}, and what stands in {target} has {before}; it stays. "
             "--even-if-worse replaces it, as after a change of the dev sample."

@@ -26,6 +26,7 @@ from trainer.errors import BadSettings
 
 PREFIX = "LIMRANK_TRAIN_"
 FOREIGN = "LIMRANK_TRAIN_EVAL_"  # those of limrank-eval
+UNKNOWN = "unknown"  # the licence of what states none; nothing under it ships
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -102,7 +103,7 @@ class Training(DevScoring, Choosing):
     checkpoint_steps: int | None = Field(default=None, ge=1, description="checkpoint every so many steps as well")
     log_steps: int = Field(default=10, ge=1, description="steps between two lines of the log")
     base_name: str | None = Field(default=None, description="name of the base in the manifest; default: its folder's")
-    base_licence: str = Field(default="unknown", description="SPDX id of the base's licence, for the manifest")
+    base_licence: str = Field(default=UNKNOWN, description="SPDX id of the base's licence, for the manifest")
     dry_run: bool = Field(default=False, description="say tokens, steps, memory and hours; train nothing")
     measure_seconds: float = Field(default=5.0, gt=0, description="how long a dry run measures the speed")
 
@@ -192,6 +193,10 @@ class OwnTraces(Choosing):
     )
     passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
     trace_tokens: int = Field(default=128, ge=1, description="longest trace")
+    model_licence: str | None = Field(
+        default=None,
+        description="what the model's output is under, added to each record; default: what its manifest names",
+    )
     concurrency: int = Field(default=32, ge=1, description="traces that are asked for at a time")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="number format of the weights"

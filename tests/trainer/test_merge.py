@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -17,10 +18,13 @@ from transformers import AutoModelForCausalLM
 from contract.manifest import manifest_from_json, read_manifest
 from service.checkpoint import ModelStoreError, open_checkpoint
 from tests.trainer.running import sft_flags, train, weights
+from tests.trainer_eval.small_data import beir_folder
 from trainer.causal_scorer import CausalScorer
+from trainer.dev_score import dev_score
 from trainer.errors import BadBase
 from trainer.lora_model import load_base, load_lora, save_lora
 from trainer.model_card import model_card, read_results
+from trainer.settings import Merge, read_command
 from trainer.sft_examples import load_segments
 from trainer.train import run
 
@@ -68,6 +72,23 @@ def test_bfloat16_is_stored_and_the_card_says_what_it_changes(
     assert f"weights are stored as bfloat16, which changes log-odds by at most {changed:.4f}" in card
     assert "pipeline_tag: text-ranking" in card
     assert "- nothing yet" in card, "no score that nobody measured"
+
+
+def test_a_dev_score_is_measured_before_and_after_rounding(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = beir_folder(tmp_path / "dev", split="dev")
+    train([*flags(tiny_llama, adapter, tmp_path / "merged", "bfloat16"), "--dev", str(dev)])
+    found = re.search(r", dev nDCG@10 from (0\.\d{4}|1\.0000) to (0\.\d{4}|1\.0000)\.\n", capsys.readouterr().out)
+    assert found
+    card = (tmp_path / "merged" / "README.md").read_text()
+    assert f"- dev nDCG@10, direct mode: {found[1]} in float32, {found[2]} as stored\n" in card
+    segments = load_segments(tiny_llama)
+    settings = read_command(Merge, "merge", [*flags(tiny_llama, adapter, tmp_path)[1:], "--dev", str(dev)], [Merge])
+    for number, model in ((1, load_lora(load_base(tiny_llama), adapter)), (2, load_base(tmp_path / "merged"))):
+        scored = dev_score(CausalScorer(model, segments), settings)
+        assert scored is not None
+        assert found[number] == f"{scored['score']:.4f}"
 
 
 def test_measured_scores_go_into_card_and_manifest(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
@@ -157,10 +178,10 @@ def test_a_disk_that_fills_while_saving_leaves_no_checkpoint(
 def test_only_a_better_model_that_may_ship_goes_into_the_package(
     adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def scored(score: float, licence: str = "CC0-1.0") -> None:
+    def scored(score: float | None, licence: str = "CC0-1.0") -> None:
         data = json.loads((adapter / "reranker.json").read_text())
         manifest = manifest_from_json(data, "reranker.json")
-        dev = {"dev nDCG@10": {"score": score, "before": 0.5, "oracle": 1.0}}
+        dev = {} if score is None else {"dev nDCG@10": {"score": score, "before": 0.5, "oracle": 1.0}}
         replace(manifest, scores=dev, licences=(licence,)).write(adapter)
 
     words = ["package", "--folder", str(adapter.parent), "--weights", str(tmp_path), "--name", "limrank-mini"]
@@ -171,10 +192,18 @@ def test_only_a_better_model_that_may_ship_goes_into_the_package(
         "adapter_model.safetensors",
         "reranker.json",
     }
+    assert run(words) == 0
+    assert "holds the result of" in capsys.readouterr().out
     for score, licence, sentence in ((0.7, "MIT", "has 0.8; it stays"), (0.9, "CC-BY-NC-4.0", "must allow commercial")):
         scored(score, licence)
         assert run(words) == 2
         assert sentence in capsys.readouterr().err
+    scored(0.9, "unknown")
+    assert run(words) == 2
+    assert "does not say what it is under" in capsys.readouterr().err
+    scored(None)
+    assert run(words) == 2
+    assert "has no dev nDCG@10, so nobody knows whether it is better" in capsys.readouterr().err
     scored(0.7)
     assert run([*words, "--even-if-worse"]) == 0
 

@@ -1,16 +1,18 @@
-"""Trainer ids == service ids, through the verdict, in both modes, for two tokenizers and 200 random inputs.
+"""Trainer ids == service ids, through the verdict, for two tokenizers and 200 random inputs in each mode.
 
-What stands before the verdict is compared: the service's documents with the close it puts, or with a trace that the
-model wrote and closed itself, against the sequences that are trained.
+What stands before the verdict is compared with the sequences that are trained: the service's documents with the close
+that it puts, or with what its engine feeds for a trace that a model writes token by token and closes itself.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification
 
 from contract.prompt import LIMRANK
@@ -19,9 +21,11 @@ from contract.segments import Segments
 from service.checkpoint import Checkpoint
 from service.cross_encoder_engine import CrossEncoderEngine
 from service.cross_encoder_model import CrossEncoderModel
-from service.documents import Submission
-from service.engine import Job
+from service.documents import Document, Submission
+from service.engine import Job, Status
+from service.key_values import CacheShape, KeyValues
 from service.prompt_documents import PromptDocuments
+from service.traces import Trace
 from tests.tokenizers import folder_tokenizer, minilm_folder, qwen_tokenizer
 from trainer.cross_encoder import encode_row, load_pair_encoder
 from trainer.sft_examples import Lengths, LossWeights, sequences
@@ -74,6 +78,20 @@ def random_record(choose: random.Random, number: int) -> Record:
     )
 
 
+def fed(document: Document, segments: Segments, written: Sequence[int]) -> list[int]:
+    """The ids that the engine feeds behind the prompt where a model writes these, until the verdict is due."""
+    document.budget = len(written)
+    nothing = KeyValues(CacheShape(layers=1, heads=1, head_dim=1, dtype=torch.float32))
+    trace = Trace(document, nothing, segments, end_ids=())
+    ids = []
+    for token in written:
+        trace.write(token)
+        ids.append(trace.feed())
+    assert trace.status is Status.COMPLETE
+    assert trace.verdict_due
+    return ids
+
+
 @pytest.fixture(params=["smollm2", "qwen"])
 def segments(request: pytest.FixtureRequest, embedded_checkpoint: Checkpoint) -> Segments:
     tokenizer = qwen_tokenizer() if request.param == "qwen" else folder_tokenizer(embedded_checkpoint.folder)
@@ -84,7 +102,7 @@ async def test_causal_ids_are_the_same(segments: Segments) -> None:
     choose = random.Random(11)
     documents = PromptDocuments(segments, LIMIT)
     cut = traced = 0
-    for number in range(200):
+    for number in range(400):
         record = random_record(choose, number)
         trace = segments.trace_ids(record.trace or "")
         # The trainer has room for its trace and verdict; the service keeps room for the trace's budget.
@@ -95,14 +113,14 @@ async def test_causal_ids_are_the_same(segments: Segments) -> None:
         if record.trace is None:
             context = segments.context(prompt)
         else:
-            context = segments.context_after(prompt, [*trace, *segments.close])
+            context = [*prompt, *fed(document, segments, [*trace, *segments.close])]
             traced += 1
         word = segments.verdict.true if record.relevant else segments.verdict.false
         assert list(made.ids) == [*context, word]
         assert made.truncated == document.truncated
         cut += made.truncated
-    assert traced == 100
-    assert 10 < cut < 100
+    assert traced == 200
+    assert 20 < cut < 200
 
 
 async def test_pairs_are_the_same(tiny_bert: Path) -> None:
