@@ -13,7 +13,7 @@ from service.settings import Settings
 from service.vllm_options import VllmOptions
 from service.vllm_startup import quiet_environment
 
-_NO_VLLM = "vLLM is not installed (pip install 'limrank[vllm]')"
+_NO_VLLM = "vLLM is not installed (in the project's folder: pip install '.[vllm]')"
 
 _log = logging.getLogger("limrank.engines")
 

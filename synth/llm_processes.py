@@ -1,6 +1,6 @@
 """One endpoint asked by several client processes, for more calls a second than one process can send.
 
-A process of the client sends some hundreds of requests a second and then a core is busy; see docs/synth.md for figures.
+At some rate a process of the client keeps a core busy; see docs/synth.md for what was measured.
 Each process keeps to its share of the endpoint's concurrency by itself, so that it can be handed questions ahead and no
 request loses its turn to the way between two processes.
 """
