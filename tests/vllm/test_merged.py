@@ -37,7 +37,7 @@ def test_a_merged_adapter_scores_as_the_one_beside_its_base(embedded_checkpoint:
     with vllm_server(tmp_path, "--model", str(merged)) as server:
         asked = {"query": QUERY, "texts": PASSAGES, "raw_scores": True}
         answer = httpx.post(f"{server.url}/rerank", json=asked, timeout=60)
-        assert server.get("/info").json()["fingerprint"] == manifest.fingerprint
+        assert server.get("/info").json()["model"]["fingerprint"] == manifest.fingerprint
     served = [one["score"] for one in sorted(answer.json(), key=lambda one: int(one["index"]))]
     assert served == pytest.approx(expected, abs=1e-3)
     assert max(expected) > 1 > -1 > min(expected), "an adapter that does nothing would prove nothing"
