@@ -60,9 +60,7 @@ def test_each_kind_is_one_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     dev = beir_folder(tmp_path / "dev", split="dev")
-    words = cross_encoder_flags(
-        tiny_bert, groups_file, tmp_path / "runs", dev=dev, measure_seconds=0.01, calibration=4
-    )
+    words = cross_encoder_flags(tiny_bert, groups_file, tmp_path / "runs", dev=dev, measure_seconds=0.01, calibration=4)
     kind, *more = kind.split()
     assert run(["ablate", kind, *words[1:], *more, "--dry-run"]) == 0
     said = capsys.readouterr().out
