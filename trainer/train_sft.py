@@ -71,13 +71,12 @@ class _Prepared:
 def train_sft(settings: Sft) -> None:
     """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
     folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
-    files = {} if settings.dry_run else content_sha256(stated)
-    if not settings.dry_run:
-        folder.check(stated, settings.leg, files)
-    prepared = _prepare(settings)
     if settings.dry_run:
-        say_plan(_plan(settings, prepared))
+        say_plan(_plan(settings, _prepare(settings)))
         return
+    files = content_sha256(stated)
+    folder.check(stated, settings.leg, files)
+    prepared = _prepare(settings)
     folder.open(stated, files)
     _train(settings, folder, prepared)
 
