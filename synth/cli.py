@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from synth.commands import auditing, exporting, importing, verifying
+from synth.commands import auditing, distilling, exporting, importing, verifying
 from synth.errors import SynthError
 from synth.estimate import estimate
 from synth.pipeline import run
@@ -87,6 +87,7 @@ VERBS = (
     Verb("run", RunSettings, _run),
     Verb("status", StatusSettings, _status),
     Verb("import", importing.ImportSettings, lambda settings: _say(importing.act(settings))),
+    Verb("distil", distilling.DistilSettings, lambda settings: _say(distilling.act(settings))),
     Verb("verify", verifying.VerifySettings, lambda settings: _say(verifying.act(settings))),
     Verb("audit", auditing.AuditSettings, lambda settings: _say(auditing.act(settings))),
     Verb("export", exporting.ExportSettings, lambda settings: _say(exporting.act(settings))),

@@ -39,8 +39,16 @@ def corpus_inputs(settings: CorpusSettings) -> CorpusInputs:
     return _Files(settings.documents, settings.examples, settings.excluded)
 
 
+def corpus_documents(path: Path, *, split: str, excluded: Path | None) -> Iterator[tuple[str, str]]:
+    """Id and passage of each document of a JSONL corpus, or of those of a BEIR folder that no other split judges alone.
+    Rows that cannot be used raise `BadInput` with their number."""
+    settings = CorpusSettings(documents=path, split=split, excluded=excluded)
+    inputs = _Folder(path, settings) if path.is_dir() else _Files(path, None, excluded)
+    return ((document_id, passage) for _, document_id, passage in inputs.documents())
+
+
 class _Files:
-    def __init__(self, corpus: Path, examples: Path, excluded: Path | None) -> None:
+    def __init__(self, corpus: Path, examples: Path | None, excluded: Path | None) -> None:
         self._corpus = corpus
         self._examples = examples
         self._excluded = excluded_ids(excluded)
@@ -64,7 +72,7 @@ class _Files:
                 yield row.number, str(document_id), passage
 
     def examples(self) -> list[Example]:
-        return examples_in(self._examples)
+        return [] if self._examples is None else examples_in(self._examples)
 
     def _bad(self, row: int, problem: str) -> BadInput:
         return BadInput(f"{self._corpus}, row {row}: {problem}")

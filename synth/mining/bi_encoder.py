@@ -43,6 +43,14 @@ class BiEncoder:
             hits += self._best(self._encode(queries[start : start + QUERIES_AT_ONCE]), depth)
         return hits
 
+    def similarities(self, queries: Sequence[str], indexes: Sequence[Sequence[int]]) -> list[list[float]]:
+        """For each query the cosines of the passages of those indexes, in their order."""
+        vectors = self._encode(queries)
+        return [
+            [float(one) for one in self._passages[list(row)] @ vector]
+            for vector, row in zip(vectors, indexes, strict=True)
+        ]
+
     def _best(self, queries: NDArray[np.float32], depth: int) -> list[list[Hit]]:
         scores = queries @ self._passages.T
         depth = min(depth, scores.shape[1])
