@@ -1,4 +1,4 @@
-"""Which attention a run computes with: on a CPU in bfloat16, the plain one beats the library's fused one."""
+"""Which attention a run computes with: the library's fused one, or the plain one where that is slow or wrong."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any
 import torch
 
 
-def set_attention(network: Any, precision: str) -> None:
+def set_attention(network: Any, precision: str, *, padded_in_front: bool) -> None:
     """Choose for `network`, a transformers model, before it is trained.
 
-    torch's fused kernel has a slow backward pass for bfloat16 on CPUs: for MiniLM's heads it takes 3.5 times what two
-    matrix products and a softmax take, which is a third of a step.
+    On a CPU torch's fused kernel has a slow backward pass for bfloat16: for MiniLM's heads it takes 3.5 times what two
+    matrix products and a softmax take, which is a third of a step. On a GPU its kernels have returned NaN for batches
+    padded in front, where a row of padding may attend to nothing, after some thousand examples in two of two runs
+    (docs/lab-log.md, 2026-11-26); the plain attention gives such rows a finite value, which nobody reads.
     """
-    if precision == "bfloat16" and not torch.cuda.is_available():
+    on_gpu = torch.cuda.is_available()
+    if padded_in_front if on_gpu else precision == "bfloat16":
         network.set_attn_implementation("eager")

@@ -11,6 +11,8 @@ from contract.segments import Segments
 from contract.truncation import PassageFitter
 from trainer.greedy_traces import write_traces
 
+_ON_A_CPU, _ON_A_GPU = 16, 64  # passages at a time: a CPU gains nothing from more, a GPU waits for each step of a trace
+
 
 class CausalScorer:
     """Scores passages against a query as the service does, without its speed."""
@@ -23,17 +25,18 @@ class CausalScorer:
         max_tokens: int = 2048,
         passage_tokens: int | None = None,
         trace_tokens: int = 0,
-        batch: int = 16,
+        batch: int | None = None,
     ) -> None:
         """`model` is a causal model of transformers, with or without LoRA. `trace_tokens`: 0 is direct mode, else the
-        model writes a trace of at most so many tokens first."""
+        model writes a trace of at most so many tokens first. `batch`: passages at a time; default: what suits the
+        device."""
         self._model = model
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
         self._max_tokens = max_tokens
         self._passage_tokens = passage_tokens
         self._trace_tokens = trace_tokens
-        self._batch = batch
+        self._batch = batch or (_ON_A_GPU if torch.cuda.is_available() else _ON_A_CPU)
 
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
         """Log-odds of each passage, in the order given."""

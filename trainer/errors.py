@@ -4,7 +4,8 @@ TrainError                one sentence for the person at the terminal, exit stat
 ├── BadSettings           a flag, environment value or config that cannot be
 ├── BadData               a file of records or groups that cannot be trained on
 ├── BadBase               a base model that cannot be trained, or that does not fit what was made from it
-└── BadRunFolder          a run folder that belongs to other settings, or cannot be written
+├── BadRunFolder          a run folder that belongs to other settings, or cannot be written
+└── Diverged              a training whose loss or weights are no longer numbers
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class BadBase(TrainError):
 
 class BadRunFolder(TrainError):
     """A run folder that cannot be gone on with or written."""
+
+
+class Diverged(TrainError):
+    """A training that cannot be gone on with, as NaN or infinity came into its loss or its weights."""

@@ -102,7 +102,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     model = load_encoder(
         settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings, dropout=settings.dropout
     )
-    set_attention(network(model), settings.precision)
+    set_attention(network(model), settings.precision, padded_in_front=False)
     return _Prepared(
         groups, held, [laid[index] for index in sequence], [lengths[index] for index in sequence], encoder, model
     )

@@ -102,7 +102,7 @@ def _prepare(settings: Sft) -> _Prepared:
 def _model(settings: Sft) -> Any:
     """The base with the adapter to train: a new one, or that of `--adapter`."""
     base = load_base(settings.base)
-    set_attention(base, settings.precision)
+    set_attention(base, settings.precision, padded_in_front=True)
     if settings.adapter is not None:
         torch.manual_seed(settings.seed)
         return load_lora(base, settings.adapter, trainable=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import distributed
+from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainer.errors import BadSettings
+from trainer.errors import BadSettings, Diverged
 from trainer.run_folder import RunFolder, mark_complete
 from trainer.settings import Training
 
@@ -48,6 +50,7 @@ def arguments(settings: Training, folder: RunFolder) -> dict[str, Any]:
         "gradient_checkpointing": settings.gradient_checkpointing,
         "logging_steps": settings.log_steps,
         "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # it would show such a loss as 0
         "save_strategy": "steps" if settings.checkpoint_steps else "no",
         "save_steps": settings.checkpoint_steps or 1,
         "save_total_limit": 2,
@@ -67,6 +70,12 @@ def in_any_process(flags: Sequence[bool], device: torch.device) -> list[bool]:
     common = torch.tensor(flags, dtype=torch.uint8, device=device)
     distributed.all_reduce(common, distributed.ReduceOp.MAX)
     return [bool(flag) for flag in common.tolist()]
+
+
+def _finite(model: Any) -> bool:
+    """Whether all trained weights, or this process's part of them, are numbers."""
+    trained = (one.detach() for one in model.parameters() if one.requires_grad)
+    return all(bool(torch.isfinite(one.to_local() if isinstance(one, DTensor) else one).all()) for one in trained)
 
 
 class Leg(TrainerCallback):
@@ -91,9 +100,11 @@ class Leg(TrainerCallback):
         self._begun = self._saved = time.monotonic()
         self._handlers = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        self._check_weights(model, args, state)
+        self._give_signals_back()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         now = time.monotonic()
@@ -108,8 +119,10 @@ class Leg(TrainerCallback):
         if control.should_save:
             self._saved = now
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        in_any_process([True], args.device)  # wait for all: each has written its random state
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        self._check_weights(model, args, state)  # waits for all: each has written its random state
         if state.is_world_process_zero:
             mark_complete(self._folder.checkpoints / f"checkpoint-{state.global_step}")
 
@@ -121,11 +134,30 @@ class Leg(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
+        if logs and not math.isfinite(float(logs.get("loss", 0.0))):
+            self._diverged("loss", state)
         if state.is_world_process_zero and logs and "loss" in logs:
             line: dict[str, Any] = {"step": state.global_step, "steps": state.max_steps, "loss": float(logs["loss"])}
             line |= {"learning_rate": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm")}
             line |= {"leg_seconds": round(time.monotonic() - self._begun, 1)}
             self._folder.append(self._folder.log, line)
+
+    def _check_weights(self, model: Any, args: TrainingArguments, state: TrainerState) -> None:
+        """Raise Diverged in all processes where one has a trained weight that is no number."""
+        (spoilt,) = in_any_process([not _finite(model)], args.device)
+        if spoilt:
+            self._diverged("weights", state)
+
+    def _diverged(self, what: str, state: TrainerState) -> NoReturn:
+        self._give_signals_back()
+        raise Diverged(
+            f"The {what} of the training became NaN or infinite by step {state.global_step}, so no checkpoint or "
+            "result is kept of it; begin anew with a lower --learning-rate, or with --precision float32."
+        )
+
+    def _give_signals_back(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
