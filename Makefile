@@ -110,7 +110,7 @@ define run-leg
 	@touch $@
 endef
 
-# limrank-mini's four runs. The first three fit into one leg each, so LEG does not count theirs.
+# limrank-mini's five runs. The first four fit into one leg each, so LEG does not count theirs.
 MINI = $(SFT) --data $(RUNS)/records.jsonl
 
 $(RUNS)/mini-traces/complete: $(RUNS)/base $(RUNS)/groups.jsonl
@@ -122,19 +122,32 @@ $(RUNS)/mini-both/complete: $(RUNS)/mini-traces/complete
 $(RUNS)/mini-more/complete: $(RUNS)/mini-both/complete
 	$(call run-leg,$(MINI) --adapter $(RUNS)/mini-both/adapter)
 
-$(RUNS)/mini/complete: $(RUNS)/own.jsonl
-	$(call run-leg,$(SFT) --data $(RUNS)/own.jsonl --adapter $(RUNS)/mini-more/adapter $(if $(LEG),--leg $(LEG)))
+$(RUNS)/mini-own/complete: $(RUNS)/own.jsonl
+	$(call run-leg,$(SFT) --data $(RUNS)/own.jsonl --adapter $(RUNS)/mini-more/adapter)
+
+$(RUNS)/mini/complete: $(RUNS)/mini-own/complete $(RUNS)/near.jsonl
+	$(call run-leg,$(SFT) --data $(RUNS)/near.jsonl --adapter $(RUNS)/mini-own/adapter $(if $(LEG),--leg $(LEG)))
+
+MINILM = "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')"
 
 $(RUNS)/mini-ce/complete: $(RUNS)/groups.jsonl
-	$(call run-leg,OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train cross-encoder --data $(RUNS)/groups.jsonl \
-	  --base "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')" \
+	$(call run-leg,OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train cross-encoder --data $(RUNS)/groups.jsonl --base $(MINILM) \
 	  $(call DEV,minilm) $(if $(LEG),--leg $(LEG)))
 
 # The fourth run learns from traces that the third one's model writes itself.
 $(RUNS)/own.jsonl: $(RUNS)/mini-more/complete
 	$(BIN)/limrank-train merge --base $(RUNS)/base --adapter $(RUNS)/mini-more/adapter --out $(RUNS)/mini-more/merged --dtype float32
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train own-traces --model $(RUNS)/mini-more/merged --dtype bfloat16 --out $@ \
-	  --data $(RUNS)/records.jsonl --sample $(or $(OWN),2800) --seed 11 --passage-tokens 112
+	  --data $(RUNS)/records.jsonl --sample $(or $(OWN),4000) --seed 11 --passage-tokens 112
+
+# The fifth learns from queries of MedQuAD's own words, too, whose verdicts are a bi-encoder's.
+$(RUNS)/distilled.jsonl: | data $(VENV)/.dev
+	@mkdir -p $(RUNS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-synth distil $(MEDQUAD) $@ --excluded $(MEDQUAD)/exclude_from_training.txt \
+	  --bi-encoder $(MINILM) --source medquad --licence CC-BY-4.0 --domain healthcare --queries $(or $(NEAR),6000)
+
+$(RUNS)/near.jsonl: $(RUNS)/own.jsonl $(RUNS)/distilled.jsonl
+	$(BIN)/limrank-synth export $@ --mix $(RUNS)/own.jsonl --mix $(RUNS)/distilled.jsonl$(if $(NEAR),,=8000)
 
 # The base as the service prepares it, copied because the cache is cleaned.
 $(RUNS)/base: | $(VENV)/.dev
