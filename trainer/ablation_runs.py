@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,7 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
     examples = legs[-1]["steps"] * wanted.batch
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
     seconds = sum(leg["seconds"] * leg.get("devices", 1) for leg in legs)
-    return Outcome(name, examples, seconds, legs[-1]["dev"], other, settings.data_cost * share)
+    return Outcome(name, examples, seconds, legs[-1]["dev"], other, _data_cost(settings) * share)
 
 
 def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any]) -> str:
@@ -142,6 +143,21 @@ def _other_domain(folder: Path) -> dict[str, Any]:
         raise BadData(f"{folder} has no qrels/*.tsv; --out-of-domain takes a BEIR folder.")
     split = "test" if "test" in splits else splits[0]
     return {"dev": folder, "dev_split": split, "dev_candidates": None}
+
+
+def _data_cost(settings: Ablation | SftAblation) -> float:
+    """What the training file cost: as the settings say, else by the journals that `limrank-synth export` has summed."""
+    if settings.data_cost is not None:
+        return settings.data_cost
+    about = settings.data.with_name(f"{settings.data.name}.about.json")
+    try:
+        return float(json.loads(about.read_text(encoding="utf-8")).get("cost", 0.0))
+    except FileNotFoundError:
+        return 0.0
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BadData(
+            f"{about} does not say what {settings.data.name} cost ({error}); say it with --data-cost."
+        ) from error
 
 
 @functools.cache

@@ -160,7 +160,11 @@ class Comparison(Training):
     """What every ablation has: the same training with one thing changed at a time."""
 
     out_of_domain: Path | None = Field(default=None, description="BEIR folder of another domain, to see forgetting")
-    data_cost: float = Field(default=0.0, ge=0, description="what the whole training file cost, as the journal says")
+    data_cost: float | None = Field(
+        default=None,
+        ge=0,
+        description="what the whole training file cost; default: what limrank-synth export wrote beside it, else 0",
+    )
     hour_cost: float = Field(default=0.0, ge=0, description="what an hour of the device costs")
 
 

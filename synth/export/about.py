@@ -19,7 +19,8 @@ BLOCK = 1 << 20
 class About:
     """`licences`, `sources` and `domains` count rows; a row under two licences counts for both.
 
-    `left_out` says why records of the sources are in no row.
+    `left_out` says why records of the sources are in no row. `cost` is all that the run folders among the sources have
+    spent by their journals, what was rejected or not drawn included: that is what these rows came to.
     """
 
     format: str
@@ -29,6 +30,7 @@ class About:
     sources: Counter[str] = field(default_factory=Counter)
     domains: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    cost: float = 0.0
     sha256: str = ""
 
     def count(self, source: str, licence: str, domain: str) -> None:

@@ -32,7 +32,7 @@ def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About
     """
     if not sources:
         raise BadSettings("There is nothing to export; name a run folder or a file.")
-    about = About(settings.format)
+    about = About(settings.format, cost=sum(source.cost() for source in sources))
     with ExitStack() as stack:
         seen = SeenKeys(stack.enter_context(scratch(out.parent)))
         readers = [Reader(source, settings, about, seen) for source in sources]

@@ -12,6 +12,7 @@ from synth.agreement import by_majority
 from synth.errors import BadInput, BadSettings
 from synth.output import bad_record_is_a_sentence
 from synth.pipeline import examples
+from synth.run_folder import read_totals
 
 
 class Kind(StrEnum):
@@ -51,6 +52,10 @@ class Source:
             if f'"limrank.{kind}"'.encode() in first:
                 return kind
         raise BadInput(f"{self.path}: neither a run folder nor a file of records or groups (by its first line).")
+
+    def cost(self) -> float:
+        """What a run folder has spent, by its journal; a file says nothing of that, so it counts as 0."""
+        return read_totals(self.path).cost if self.path.is_dir() else 0.0
 
     def records(self) -> Iterator[Record]:
         """Its records in order; of a run folder those whose votes agree with the label by majority."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 import re
 import shutil
@@ -24,6 +25,7 @@ from synth.export.exporting import export
 from synth.export.reader import ExportKnobs
 from synth.export.sources import Source
 from synth.pipeline import run
+from synth.run_folder import read_totals
 from tests.requirements_check import require
 from tests.synth.endpoint import ScriptedEndpoint
 from tests.synth.examples import TRACE_AGAINST, TRACE_FOR, record, records_file
@@ -215,3 +217,10 @@ def test_a_browser_shows_the_charts_and_the_examples(tmp_path: Path) -> None:
         colours = Counter({colour: count for count, colour in image.convert("RGB").getcolors(1 << 24) or []})
     assert colours[BLUE] > 20_000  # the bars are drawn, so the page's own policy lets its pictures through
     assert colours[(251, 241, 238)] > 5_000  # the field of a verdict against, so the style is applied
+
+
+def test_an_export_of_a_run_says_what_it_has_spent(run_folder: Path, tmp_path: Path) -> None:
+    about = export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs())
+    assert about.cost == read_totals(run_folder).cost > 0
+    assert json.loads((tmp_path / "out.jsonl.about.json").read_text())["cost"] == about.cost
+    assert export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportKnobs()).cost == 0

@@ -42,6 +42,24 @@ def test_variants_are_trained_once_and_compared(
     assert "has 1 values of 'source'; leaving one out at a time needs 2 to 12" in capsys.readouterr().err
 
 
+def test_what_the_data_cost_is_read_beside_the_file(
+    tiny_bert: Path, groups_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "groups.jsonl"
+    data.write_bytes(groups_file.read_bytes())
+    about = tmp_path / "groups.jsonl.about.json"
+    about.write_text('{"cost": 96.0}')
+    dev = beir_folder(tmp_path / "dev", split="dev")
+    words = cross_encoder_flags(tiny_bert, data, tmp_path / "runs", dev=dev)
+    words = ["ablate", "volume", *words[1:], "--volumes", "[6]"]
+    assert run(words) == 0
+    made = json.loads((tmp_path / "runs" / "ablation-volume.json").read_text())
+    assert [one["data_cost"] for one in made["variants"]] == [0, 36]  # 18 of 48 groups
+    about.write_text('{"cost": "much"}')
+    assert run(words) == 2
+    assert "does not say what groups.jsonl cost" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kind", "names"),
     [

@@ -253,16 +253,24 @@ def test_bad_settings_are_one_sentence(
     assert said.count("\n") <= 2
 
 
-@pytest.mark.parametrize("log_steps", [1, 100])
+@pytest.mark.parametrize(
+    ("log_steps", "checkpoint_steps"),
+    [(1, 100), (100, 2), (100, 100)],
+    ids=["loss", "checkpoint", "end"],
+)
 def test_a_run_whose_weights_are_no_numbers_ends_with_a_sentence_and_leaves_nothing_to_load(
-    tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], log_steps: int
+    tiny_llama: Path,
+    records_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    log_steps: int,
+    checkpoint_steps: int,
 ) -> None:
-    """Known from the loss where it is logged in time, else from the weights: of a checkpoint, or at the end."""
-    flags = {"learning_rate": 1e38, "schedule": "constant", "warmup": 0, "log_steps": log_steps}
-    for name, steps in (("checkpointed", 1), ("ended", 100)):
-        folder = tmp_path / name
-        assert run(sft_flags(tiny_llama, records_file, folder, checkpoint_steps=steps, **flags)) == 2
-        assert "became NaN or infinite by step" in capsys.readouterr().err
-        assert not (folder / "adapter").exists()
-        assert not [one for one in folder.rglob("complete.json") if one.parent.name != "checkpoint-1"]
+    flags = {"learning_rate": 1e38, "schedule": "constant", "warmup": 0}
+    steps = {"log_steps": log_steps, "checkpoint_steps": checkpoint_steps}
+    folder = tmp_path / "run"
+    assert run(sft_flags(tiny_llama, records_file, folder, **flags, **steps)) == 2
+    assert "became NaN or infinite by step" in capsys.readouterr().err
+    assert not (folder / "adapter").exists()
+    assert not list(folder.rglob("complete.json"))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
