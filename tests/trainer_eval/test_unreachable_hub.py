@@ -15,6 +15,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.processes import ROOT, clean_environment
+from tests.trainer_eval.small_data import beir_folder
 
 # The client asks six times and sleeps 23 seconds in between; here it only asks.
 PROGRAM = """
@@ -53,22 +54,26 @@ def silence() -> Iterator[int]:
             thread.join()
 
 
+def evaluate(port: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`limrank-eval` in a process of its own, whose hub is that port."""
+    endpoint = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(folder / "hf")}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words],
+        cwd=ROOT,
+        env=clean_environment(**endpoint, HF_HUB_OFFLINE="0", NO_PROXY="127.0.0.1"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("hub", [nobody, silence])
 def test_a_task_whose_hub_cannot_be_reached_is_not_run_and_says_why(
     hub: Callable[[], AbstractContextManager[int]], tmp_path: Path
 ) -> None:
     with hub() as port:
-        words = ["run", "litsearch", "--bm25", "--out", str(tmp_path / "out")]
-        endpoint = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(tmp_path / "hf")}
-        child = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *words],
-            cwd=ROOT,
-            env=clean_environment(**endpoint, HF_HUB_OFFLINE="0", NO_PROXY="127.0.0.1"),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        child = evaluate(port, tmp_path, "run", "litsearch", "--bm25", "--out", str(tmp_path / "out"))
     assert child.returncode == 0, child.stderr
     said = "princeton-nlp/LitSearch (query/full) could not be loaded from the hub: "
     assert child.stdout.startswith(f"litsearch/full: not run: {said}")
@@ -76,3 +81,14 @@ def test_a_task_whose_hub_cannot_be_reached_is_not_run_and_says_why(
     found = json.loads((tmp_path / "out" / "litsearch-full" / "not_run.json").read_text(encoding="utf-8"))
     assert found["not_run"].startswith(said)
     assert len(found["not_run"]) > len(said)
+
+
+@pytest.mark.parametrize("kind", ["bi-encoder", "cross-encoder"])
+def test_an_encoder_that_the_hub_does_not_give_is_a_sentence(kind: str, tmp_path: Path) -> None:
+    data = beir_folder(tmp_path / "own")
+    with silence() as port:
+        words = ["run", "beir", "--data", str(data), "--out", str(tmp_path / "out"), f"--{kind}", "nobody/encoder"]
+        child = evaluate(port, tmp_path, *words)
+    assert child.returncode == 2, child.stderr
+    assert f"limrank-eval run: The {kind} 'nobody/encoder' cannot be loaded (" in child.stderr
+    assert "Traceback" not in child.stderr

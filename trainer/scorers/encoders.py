@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with, and lets through
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
@@ -35,7 +36,7 @@ class BiEncoder:
     def __init__(self, model: str, *, max_tokens: int | None = None) -> None:
         try:
             self._model = SentenceTransformer(model)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPError) as error:
             raise BadSettings(f"The bi-encoder '{model}' cannot be loaded ({error}); name an id or a folder.") from None
         if max_tokens is not None:
             self._model.max_seq_length = max_tokens
@@ -90,7 +91,7 @@ class PublicCrossEncoder:
 
         try:
             self._model = CrossEncoder(model, max_length=max_tokens, activation_fn=Identity())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPError) as error:
             raise BadSettings(
                 f"The cross-encoder '{model}' cannot be loaded ({error}); name an id or a folder."
             ) from None
