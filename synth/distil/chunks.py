@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from synth.medquad.wording import draw
+from synth.draws import draw
 
 SHORTEST, LONGEST = 35, 90  # words
 _LEAST = 20  # words that what is left at the end of a document must have

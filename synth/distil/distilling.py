@@ -11,9 +11,9 @@ from contract.records import Record, write_records
 from synth.distil.chunks import chunks
 from synth.distil.pairing import DEPTH, pairing
 from synth.distil.queries import query_from
+from synth.draws import draw
 from synth.errors import BadInput
 from synth.importing.labels import Labels
-from synth.medquad.wording import draw
 from synth.mining.bi_encoder import BiEncoder
 from synth.mining.bm25 import Bm25
 from synth.output import write_whole

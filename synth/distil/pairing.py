@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synth.medquad.wording import draw
+from synth.draws import draw
 from synth.mining.retriever import Hit
 
 DEPTH = 40  # of BM25

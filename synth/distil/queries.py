@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from synth.medquad.wording import choose, draw
+from synth.draws import choose, draw
 
 OPENINGS = (
     *("what is", "what are", "what does", "what causes", "what happens when", "how to", "how do you", "how long does"),
