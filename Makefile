@@ -90,8 +90,8 @@ data:
 
 SFT = OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --base $(RUNS)/base $(call DEV,bm25)
 
-train-mini: data $(RUNS)/mini/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
-	$(BIN)/limrank-train package --folder $(RUNS)/mini --weights service/weights --name limrank-mini
+train-mini: data $(RUNS)/mini-near/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
+	$(BIN)/limrank-train package --folder $(RUNS)/mini-near --weights service/weights --name limrank-mini
 	rm -rf $(RUNS)/calibration
 	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
 	  --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(RUNS)/calibration || exit; done
@@ -105,6 +105,7 @@ train-mini-ce: data $(RUNS)/mini-ce/complete  ## train limrank-mini-ce and packa
 finished = grep -qs '"ended": "finished"' $(@D)/legs.jsonl
 
 define run-leg
+	@test ! -e $@ || { echo '$(@D) was made from other data than there is now: remove it, or name another RUNS.'; exit 2; }
 	$(finished) || $(1) --config limrank-$(notdir $(@D)) --folder $(@D) $(TRAIN)
 	@$(finished) || { echo 'This run is not complete; the same command goes on with it.'; exit 3; }
 	@touch $@
@@ -125,7 +126,7 @@ $(RUNS)/mini-more/complete: $(RUNS)/mini-both/complete
 $(RUNS)/mini-own/complete: $(RUNS)/own.jsonl
 	$(call run-leg,$(SFT) --data $(RUNS)/own.jsonl --adapter $(RUNS)/mini-more/adapter)
 
-$(RUNS)/mini/complete: $(RUNS)/mini-own/complete $(RUNS)/near.jsonl
+$(RUNS)/mini-near/complete: $(RUNS)/mini-own/complete $(RUNS)/near.jsonl
 	$(call run-leg,$(SFT) --data $(RUNS)/near.jsonl --adapter $(RUNS)/mini-own/adapter $(if $(LEG),--leg $(LEG)))
 
 MINILM = "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')"
@@ -144,7 +145,7 @@ $(RUNS)/own.jsonl: $(RUNS)/mini-more/complete
 $(RUNS)/distilled.jsonl: | data $(VENV)/.dev
 	@mkdir -p $(RUNS)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-synth distil $(MEDQUAD) $@ --excluded $(MEDQUAD)/exclude_from_training.txt \
-	  --bi-encoder $(MINILM) --source medquad --licence CC-BY-4.0 --domain healthcare --queries $(or $(NEAR),6000)
+	  --bi-encoder $(MINILM) --bi-encoder-licence Apache-2.0 --source medquad --licence CC-BY-4.0 --domain healthcare $(if $(NEAR),--queries $(NEAR) --passages $(NEAR))
 
 $(RUNS)/near.jsonl: $(RUNS)/own.jsonl $(RUNS)/distilled.jsonl
 	$(BIN)/limrank-synth export $@ --mix $(RUNS)/own.jsonl --mix $(RUNS)/distilled.jsonl$(if $(NEAR),,=8000)

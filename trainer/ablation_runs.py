@@ -47,6 +47,7 @@ def ablate(settings: Ablation | SftAblation) -> None:
         settings = settings.model_copy(update={"dev_modes": ["direct"]})
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
     changes = variants(settings)
+    settings = settings.model_copy(update={"data_cost": _data_cost(settings)})
     outcomes = [] if settings.dry_run else [_untrained(kind, settings)]
     for name, change in changes.items():
         print(f"--- {settings.kind}: {name}", flush=True)  # noqa: T201
@@ -121,7 +122,7 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
     examples = legs[-1]["steps"] * wanted.batch
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
     seconds = sum(leg["seconds"] * leg.get("devices", 1) for leg in legs)
-    return Outcome(name, examples, seconds, legs[-1]["dev"], other, _data_cost(settings) * share)
+    return Outcome(name, examples, seconds, legs[-1]["dev"], other, (settings.data_cost or 0.0) * share)
 
 
 def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any]) -> str:

@@ -11,7 +11,10 @@ from contract.segments import Segments
 from contract.truncation import PassageFitter
 from trainer.greedy_traces import write_traces
 
-_ON_A_CPU, _ON_A_GPU = 16, 64  # passages at a time: a CPU gains nothing from more, a GPU waits for each step of a trace
+# Passages at a time: a CPU gains nothing from more, a GPU waits for each step of a trace; and tokens, as the plain
+# attention that a model may have been trained with takes memory by their square.
+_ON_A_CPU, _ON_A_GPU = 16, 64
+_TOKENS = 16_384
 
 
 class CausalScorer:
@@ -36,7 +39,8 @@ class CausalScorer:
         self._max_tokens = max_tokens
         self._passage_tokens = passage_tokens
         self._trace_tokens = trace_tokens
-        self._batch = batch or (_ON_A_GPU if torch.cuda.is_available() else _ON_A_CPU)
+        on_a_gpu = next(model.parameters()).device.type == "cuda"
+        self._batch = batch or (_ON_A_GPU if on_a_gpu else _ON_A_CPU)
 
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
         """Log-odds of each passage, in the order given."""
@@ -48,13 +52,20 @@ class CausalScorer:
         was_training = self._model.training
         self._model.eval()
         with torch.inference_mode():
-            for start in range(0, len(prompts), self._batch):
-                chosen = by_length[start : start + self._batch]
+            while by_length:
+                chosen, by_length = self._first(by_length, prompts)
                 contexts = self._contexts([prompts[index] for index in chosen])
                 for index, one in zip(chosen, self._log_odds(contexts), strict=True):
                     odds[index] = one
         self._model.train(was_training)
         return odds
+
+    def _first(self, by_length: list[int], prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+        """The shortest prompts that make a batch, and the others; `by_length` are their indexes."""
+        count = 1
+        while count < min(self._batch, len(by_length)) and (count + 1) * len(prompts[by_length[count]]) <= _TOKENS:
+            count += 1
+        return by_length[:count], by_length[count:]
 
     def _contexts(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         if not self._trace_tokens:

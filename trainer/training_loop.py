@@ -151,8 +151,9 @@ class Leg(TrainerCallback):
     def _diverged(self, what: str, state: TrainerState) -> NoReturn:
         self._give_signals_back()
         raise Diverged(
-            f"The {what} of the training became NaN or infinite by step {state.global_step}, so no checkpoint or "
-            "result is kept of it; begin anew with a lower --learning-rate, or with --precision float32."
+            f"The {what} of the training became NaN or infinite by step {state.global_step}, and nothing of that is "
+            "kept; go on from the last checkpoint with --precision float32, or begin in another --folder with a lower "
+            "--learning-rate."
         )
 
     def _give_signals_back(self) -> None:

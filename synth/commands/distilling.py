@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from contract.records import join_licences
 from synth.corpus.inputs import corpus_documents
 from synth.importing.labels import Labels
 from synth.settings import Command
@@ -17,7 +18,10 @@ class DistilSettings(Command):
 
     documents: CliPositionalArg[Path] = Field(description="JSONL corpus as in BEIR, or a whole BEIR folder")
     out: CliPositionalArg[Path] = Field(description="file of records to write")
-    bi_encoder: str = Field(description="sentence-transformers model id or folder whose similarities are the verdicts")
+    bi_encoder: str = Field(
+        min_length=1, description="sentence-transformers model id or folder whose similarities are the verdicts"
+    )
+    bi_encoder_licence: str = Field(min_length=1, description="licence of that model (SPDX), carried by every record")
     source: str = Field(min_length=1, description="what to call the corpus in every record")
     licence: str = Field(min_length=1, description="licence of the corpus (SPDX), carried by every record")
     domain: str = Field(default="general", min_length=1, description="domain of every record")
@@ -31,10 +35,11 @@ def act(settings: DistilSettings) -> str:
     """Do it; what was done, as a line for a person."""
     from synth.distil.distilling import distil  # sentence-transformers takes seconds to import
 
+    licence = join_licences([settings.licence, settings.bi_encoder_licence])
     report = distil(
         corpus_documents(settings.documents, split=settings.split, excluded=settings.excluded),
         settings.out,
-        Labels(source=settings.source, licence=settings.licence, domain=settings.domain),
+        Labels(source=settings.source, licence=licence, domain=settings.domain),
         bi_encoder=settings.bi_encoder,
         passages=settings.passages,
         queries=settings.queries,

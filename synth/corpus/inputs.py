@@ -44,7 +44,12 @@ def corpus_documents(path: Path, *, split: str, excluded: Path | None) -> Iterat
     Rows that cannot be used raise `BadInput` with their number."""
     settings = CorpusSettings(documents=path, split=split, excluded=excluded)
     inputs = _Folder(path, settings) if path.is_dir() else _Files(path, None, excluded)
-    return ((document_id, passage) for _, document_id, passage in inputs.documents())
+    seen: set[str] = set()
+    for row, document_id, passage in inputs.documents():
+        if document_id in seen:
+            raise BadInput(f"{path}, row {row}: the id '{document_id}' stands twice; mend one.")
+        seen.add(document_id)
+        yield document_id, passage
 
 
 class _Files:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 from synth.draws import draw
 
-SHORTEST, LONGEST = 35, 90  # words
+SHORTEST, LONGEST = 35, 90  # words: between them lies the length at which a passage ends
 _LEAST = 20  # words that what is left at the end of a document must have
 _OF_ONE_DOCUMENT = 6
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 def chunks(document_id: str, text: str) -> Iterator[str]:
-    """The first passages of a document: whole sentences up to a length drawn anew for each. Sentences longer than
-    LONGEST, which are mostly lists, are left out."""
+    """The first passages of a document: whole sentences until a length drawn anew for each is reached. Sentences longer
+    than LONGEST, which are mostly lists, are left out."""
     made, taken, words, wanted = 0, list[str](), 0, _length(document_id, 0)
     for sentence in _SENTENCE_END.split(text.strip()):
         count = len(sentence.split())

@@ -59,6 +59,8 @@ def distil(
     in memory. The same inputs and model give the same bytes. Raises `BadInput`, `BadSettings` and `DiskFull`.
     """
     texts = _sample(documents, passages)
+    if not texts:
+        raise BadInput("No document is left to make queries of; look at the corpus, the split and the excluded ids.")
     made = _queries(texts, queries)
     if not made:
         raise BadInput("No document holds a sentence that a query can be made of; give a corpus of prose.")

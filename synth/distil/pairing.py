@@ -8,15 +8,15 @@ from synth.draws import draw
 from synth.mining.retriever import Hit
 
 DEPTH = 40  # of BM25
-_NEAR = 5  # of its best hits
+_BEST = 5  # of its hits: two of them are always taken, two more are drawn from those behind
 _FAR = 0.3  # share of the queries that get a passage drawn from all
 
 
 def pairing(key: str, own: int, shared_words: Sequence[Hit], near: Sequence[Hit], size: int) -> list[int]:
-    """Indexes of passages, each once: `own`, the passage the query was made of; of BM25's hits two of the best and two
-    of the others; the bi-encoder's best one that is not among these; at times any of all `size`."""
+    """Indexes of passages, each once: `own`, the passage the query was made of; of BM25's hits the first two and two
+    drawn from the sixth on; the bi-encoder's best one that is not among these; at times any of all `size`."""
     indexes = [hit.index for hit in shared_words if hit.index != own]
-    chosen = [own, *indexes[:_NEAR][:2], *_drawn(key, indexes[_NEAR:])[:2]]
+    chosen = [own, *indexes[:2], *_drawn(key, indexes[_BEST:])[:2]]
     chosen += [hit.index for hit in near if hit.index not in chosen][:1]
     far = int(draw(key, "far passage") * size)
     if draw(key, "far") < _FAR and far not in chosen:

@@ -35,12 +35,12 @@ def query_from(passage: str, key: str) -> str | None:
     clause = choose(clauses, key, "clause")
     count = FEWEST + int(draw(key, "count") * (MOST - FEWEST + 1))
     start = int(draw(key, "start") * (max(0, len(clause) - count) + 1))
-    taken = [word.lower().strip(_EDGES) for word in clause[start : start + count]]
+    taken = [stripped for word in clause[start : start + count] if (stripped := word.lower().strip(_EDGES))]
     while taken and taken[0] in _FUNCTION_WORDS:
         taken.pop(0)
     while taken and taken[-1] in _FUNCTION_WORDS:
         taken.pop()
-    if not any(len(word) >= _TELLING for word in taken):
+    if not any(sum(map(str.isalpha, word)) >= _TELLING for word in taken):
         return None
     opening = [choose(OPENINGS, key, "opening")] if draw(key, "opened") < OPENED else []
     return " ".join([*opening, *taken])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with, and lets through
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging
@@ -29,7 +30,7 @@ class BiEncoder:
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a run says in its own lines where it stands
         try:
             self._model = SentenceTransformer(str(model), device=device)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPError) as error:
             raise BadSettings(
                 f"The bi-encoder '{model}' cannot be loaded ({error}); give a model id or folder."
             ) from None

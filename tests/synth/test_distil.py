@@ -29,7 +29,20 @@ SUBJECTS = {
     "glass": "the furnace melts sand and soda until the glower can gather them on the end of a pipe",
     "tax": "the revenue office refunds what an employer withheld beyond the amount that was owed",
 }
-FLAGS = ("--source", "almanac", "--licence", "CC0-1.0", "--queries", "12", "--passages", "40")
+FLAGS = (
+    "--source",
+    "almanac",
+    "--licence",
+    "CC0-1.0",
+    "--bi-encoder-licence",
+    "Apache-2.0",
+    "--queries",
+    "40",
+    "--passages",
+    "80",
+)
+
+PLACES = ("Lisbon", "Oslo", "Quito", "Hanoi", "Dakar", "Perth")
 
 texts = st.lists(st.text(alphabet="abcdefghij ,;()-'", max_size=300), max_size=12).map(". ".join)
 
@@ -41,14 +54,17 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six subjects; the last is judged in the test split alone, and each document says its own words over and over."""
+    """Six subjects in six places; the last is judged in the test split alone, and each document repeats its words."""
     place = tmp_path_factory.mktemp("almanac")
-    for split, names in (("train", list(SUBJECTS)[:-1]), ("test", ["tax"])):
+    documents = {f"{name}-{town}": (name, town, text) for name, text in SUBJECTS.items() for town in PLACES}
+    for split in ("train", "test"):
         corpus = [
-            {"_id": name, "title": "", "text": f"It is known that {text}. " * 4} for name, text in SUBJECTS.items()
+            {"_id": document, "title": "", "text": f"People of {town} know that {text}. " * 4}
+            for document, (_, town, text) in documents.items()
         ]
-        queries = [{"_id": f"q-{name}", "text": f"what of {name}"} for name in SUBJECTS]
-        beir_folder(place, corpus, queries, [(f"q-{name}", name, 1) for name in names], split)
+        queries = [{"_id": f"q-{document}", "text": f"what of {document}"} for document in documents]
+        own = [document for document, (name, _, _) in documents.items() if (name == "tax") == (split == "test")]
+        beir_folder(place, corpus, queries, [(f"q-{document}", document, 1) for document in own], split)
     return place
 
 
@@ -82,7 +98,7 @@ def test_a_query_is_words_of_its_passage_behind_an_opening(text: str, key: str) 
     assert max(map(len, rest.split())) >= 5
 
 
-def test_two_queries_in_three_or_so_are_opened_as_questions_are() -> None:
+def test_six_queries_in_ten_are_opened_as_questions_are() -> None:
     made = [query_from(text, str(number)) for text in SUBJECTS.values() for number in range(100)]
     asked = [one for one in made if one is not None]
     assert len(asked) > 500
@@ -123,18 +139,18 @@ def test_verdicts_follow_the_bi_encoder(records: list[Record], minilm: Path) -> 
     encoder = BiEncoder(passages, minilm)
     places = [[passages.index(record.passage)] for record in records]
     cosines = [row[0] for row in encoder.similarities([record.query for record in records], places)]
-    near = [one.relevant for one, cosine in zip(records, cosines, strict=True) if relevance(cosine) > 0.9]
+    near = [one.relevant for one, cosine in zip(records, cosines, strict=True) if relevance(cosine) > 0.6]
     far = [one.relevant for one, cosine in zip(records, cosines, strict=True) if relevance(cosine) < 0.1]
     assert len(far) > 10
     assert sum(far) / len(far) < 0.2
-    assert sum(near) >= 0.7 * len(near)
-    assert any(one.relevant for one in records)
+    assert len(near) > 5
+    assert sum(near) / len(near) > 0.5
 
 
 def test_records_are_direct_and_say_where_they_are_from(records: list[Record]) -> None:
     assert len({record.id for record in records}) == len(records)
     assert {(one.source, one.licence, one.domain, one.trace) for one in records} == {
-        ("almanac", "CC0-1.0", "general", None)
+        ("almanac", "Apache-2.0 AND CC0-1.0", "general", None)
     }
 
 
@@ -148,7 +164,7 @@ def test_excluded_documents_are_left_out_and_bytes_are_the_same(
 ) -> None:
     assert [record for record in records if "harbour" in record.passage]
     excluded = tmp_path / "excluded.txt"
-    excluded.write_text("tides\nbees\n")
+    excluded.write_text("\n".join(f"{name}-{town}" for name in ("tides", "bees") for town in PLACES))
     outs = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
     for out in outs:
         flags = [*FLAGS, "--bi-encoder", str(minilm), "--excluded", str(excluded)]
@@ -165,8 +181,13 @@ def test_a_corpus_file_does_as_well(folder: Path, minilm: Path, tmp_path: Path) 
 
 def test_a_corpus_without_a_sentence_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus = tmp_path / "corpus.jsonl"
-    corpus.write_text('{"_id": "1", "title": "", "text": "a b c"}\n')
     out = tmp_path / "r.jsonl"
-    assert main(["distil", str(corpus), str(out), "--bi-encoder", "nowhere", *FLAGS]) == 2
-    assert "give a corpus of prose" in capsys.readouterr().err
-    assert not out.exists()
+    for texts, sentence in (
+        (["a b c"], "No document is left to make queries of"),
+        (["so it is and so it was. " * 9], "give a corpus of prose"),
+        (["a b c", "d e f"], "row 2: the id '1' stands twice"),
+    ):
+        corpus.write_text("".join(f'{{"_id": "1", "title": "", "text": "{text}"}}\n' for text in texts))
+        assert main(["distil", str(corpus), str(out), "--bi-encoder", "nowhere", *FLAGS]) == 2
+        assert sentence in capsys.readouterr().err
+        assert not out.exists()

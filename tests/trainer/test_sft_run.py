@@ -254,9 +254,9 @@ def test_bad_settings_are_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("log_steps", "checkpoint_steps"),
-    [(1, 100), (100, 2), (100, 100)],
-    ids=["loss", "checkpoint", "end"],
+    ("log_steps", "checkpoint_steps", "what"),
+    [(1, None, "loss"), (100, 2, "weights"), (100, None, "weights")],
+    ids=["log", "checkpoint", "end"],
 )
 def test_a_run_whose_weights_are_no_numbers_ends_with_a_sentence_and_leaves_nothing_to_load(
     tiny_llama: Path,
@@ -264,13 +264,14 @@ def test_a_run_whose_weights_are_no_numbers_ends_with_a_sentence_and_leaves_noth
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     log_steps: int,
-    checkpoint_steps: int,
+    checkpoint_steps: int | None,
+    what: str,
 ) -> None:
-    flags = {"learning_rate": 1e38, "schedule": "constant", "warmup": 0}
-    steps = {"log_steps": log_steps, "checkpoint_steps": checkpoint_steps}
+    flags = {"learning_rate": 1e38, "schedule": "constant", "warmup": 0, "log_steps": log_steps}
+    steps = {} if checkpoint_steps is None else {"checkpoint_steps": checkpoint_steps}
     folder = tmp_path / "run"
     assert run(sft_flags(tiny_llama, records_file, folder, **flags, **steps)) == 2
-    assert "became NaN or infinite by step" in capsys.readouterr().err
+    assert f"The {what} of the training became NaN or infinite by step" in capsys.readouterr().err
     assert not (folder / "adapter").exists()
     assert not list(folder.rglob("complete.json"))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

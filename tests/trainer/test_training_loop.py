@@ -15,6 +15,7 @@ import torch
 from torch import distributed
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from trainer.errors import Diverged
 from trainer.run_folder import COMPLETE, RunFolder
 from trainer.settings import Sft
 from trainer.training_loop import Leg, in_any_process
@@ -48,6 +49,9 @@ def in_two(work: Callable[[int, Path], Any], folder: Path) -> list[Any]:
         return [done.result(60) for done in [pool.submit(one_of_two, rank, work, folder) for rank in range(2)]]
 
 
+MODEL = torch.nn.Linear(2, 1)
+
+
 def leg_of(rank: int, folder: Path, **given: Any) -> tuple[Leg, tuple[TrainingArguments, TrainerState, TrainerControl]]:
     """A leg in its third step of nine."""
     leg = Leg(RunFolder(folder), settings(**given))
@@ -59,7 +63,7 @@ def leg_of(rank: int, folder: Path, **given: Any) -> tuple[Leg, tuple[TrainingAr
 
 def decided(leg: Leg, handed: tuple[TrainingArguments, TrainerState, TrainerControl]) -> tuple[str, bool, bool]:
     leg.on_step_end(*handed)
-    leg.on_train_end(*handed)
+    leg.on_train_end(*handed, model=MODEL)
     return leg.ended, handed[2].should_training_stop, handed[2].should_save
 
 
@@ -104,9 +108,29 @@ def saved(rank: int, folder: Path) -> bool:
     if rank == 1:
         time.sleep(1)
         (checkpoint / "rng_state_1.pth").touch()
-    leg.on_save(*handed)
-    leg.on_train_end(*handed)
+    leg.on_save(*handed, model=MODEL)
+    leg.on_train_end(*handed, model=MODEL)
     return rank == 1 or ((checkpoint / COMPLETE).exists() and (checkpoint / "rng_state_1.pth").exists())
+
+
+def diverged(rank: int, folder: Path) -> str:
+    leg, handed = leg_of(rank, folder)
+    model = torch.nn.Linear(2, 1)
+    if rank == 1:
+        torch.nn.init.constant_(model.weight, torch.nan)
+    try:
+        leg.on_save(*handed, model=model)
+    except Diverged as error:
+        return str(error)
+    return "went on"
+
+
+def test_weights_that_are_no_numbers_in_one_process_end_both(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / CHECKPOINT).mkdir(parents=True)
+    said = in_two(diverged, tmp_path)
+    assert said[0] == said[1]
+    assert said[0].startswith("The weights of the training became NaN or infinite by step 3")
+    assert not (tmp_path / "checkpoints" / CHECKPOINT / COMPLETE).exists()
 
 
 def test_a_checkpoint_is_complete_when_all_processes_have_written_their_part(tmp_path: Path) -> None:
