@@ -123,7 +123,10 @@ def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> N
     last = folder.last_checkpoint()
     begun = time.monotonic()
     with writing(folder.path):
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        finally:
+            leg.give_signals_back()
     if not trainer.is_world_process_zero():
         return
     scorer = PairScorer(model, prepared.encoder)

@@ -123,7 +123,10 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
     last = folder.last_checkpoint()
     begun = time.monotonic()
     with writing(folder.path):
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        finally:
+            leg.give_signals_back()
     if settings.adapter is not None and settings.kept < 1:
         go_back(prepared.model, settings.adapter, settings.kept)
     # A forward pass of spread weights needs every process, and so does putting them together.

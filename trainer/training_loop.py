@@ -104,7 +104,7 @@ class Leg(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
         self._check_weights(model, args, state)
-        self._give_signals_back()
+        self.give_signals_back()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         now = time.monotonic()
@@ -149,16 +149,17 @@ class Leg(TrainerCallback):
             self._diverged("weights", state)
 
     def _diverged(self, what: str, state: TrainerState) -> NoReturn:
-        self._give_signals_back()
         raise Diverged(
             f"The {what} of the training became NaN or infinite by step {state.global_step}, and nothing of that is "
             "kept; go on from the last checkpoint with --precision float32, or begin in another --folder with a lower "
             "--learning-rate."
         )
 
-    def _give_signals_back(self) -> None:
+    def give_signals_back(self) -> None:
+        """To whoever had them before the loop began; to be called also where the loop ends in an exception."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        self._handlers = {}
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
