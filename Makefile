@@ -145,7 +145,8 @@ $(RUNS)/own.jsonl: $(RUNS)/mini-more/complete
 $(RUNS)/distilled.jsonl: | data $(VENV)/.dev
 	@mkdir -p $(RUNS)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-synth distil $(MEDQUAD) $@ --excluded $(MEDQUAD)/exclude_from_training.txt \
-	  --bi-encoder $(MINILM) --bi-encoder-licence Apache-2.0 --source medquad --licence CC-BY-4.0 --domain healthcare $(if $(NEAR),--queries $(NEAR) --passages $(NEAR))
+	  --bi-encoder $(MINILM) --bi-encoder-licence Apache-2.0 --source medquad --licence CC-BY-4.0 --domain healthcare \
+	  $(if $(NEAR),--queries $(NEAR) --passages $(NEAR))
 
 $(RUNS)/near.jsonl: $(RUNS)/own.jsonl $(RUNS)/distilled.jsonl
 	$(BIN)/limrank-synth export $@ --mix $(RUNS)/own.jsonl --mix $(RUNS)/distilled.jsonl$(if $(NEAR),,=8000)

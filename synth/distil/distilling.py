@@ -21,7 +21,7 @@ from synth.output import write_whole
 EVEN = 0.55  # cosine at which a passage is as often relevant as not
 STEEPNESS = 12.0  # change of the log-odds with the cosine
 _QUERIES_AT_ONCE = 512
-_NEAR = 10
+_NEAREST = 10  # of the bi-encoder's hits: enough that one is left when those that share words are taken out
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def _records(
     for start in range(0, len(made), _QUERIES_AT_ONCE):
         batch = made[start : start + _QUERIES_AT_ONCE]
         asked = [one.text for one in batch]
-        found = zip(words.search(asked, DEPTH), meaning.search(asked, _NEAR), strict=True)
+        found = zip(words.search(asked, DEPTH), meaning.search(asked, _NEAREST), strict=True)
         pairs = [pairing(one.id, one.own, *hits, size=len(passages)) for one, hits in zip(batch, found, strict=True)]
         for one, indexes, cosines in zip(batch, pairs, meaning.similarities(asked, pairs), strict=True):
             for index, cosine in zip(indexes, cosines, strict=True):
