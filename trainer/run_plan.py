@@ -57,17 +57,17 @@ def make_plan(
     *,
     parameters: int,
     trained: int,
-    activation_bytes: int,
+    step_bytes: Callable[[Sequence[int]], int],
     shards: int = 1,
     steps_here: Callable[[], Measured] | None = None,
 ) -> Plan:
-    """A plan for the examples of `lengths` (in tokens, in the order they are trained). `activation_bytes`: of one
-    token; `shards`: over so many devices the weights are spread; `steps_here` measures."""
+    """A plan for the examples of `lengths` (in tokens, in the order they are trained). `step_bytes`: what a batch of
+    such lengths keeps on one device; `shards`: over so many devices the weights are spread; `steps_here` measures."""
     steps = -(-len(lengths) // settings.batch)
     steps = min(steps, settings.max_steps or steps)
     used = lengths[: steps * settings.batch]
-    most = sum(used[heaviest(used, settings.device_batch)])
-    memory = (parameters - trained) * 4 // shards + trained * _ADAM_BYTES // shards + most * activation_bytes
+    weights = ((parameters - trained) * 4 + trained * _ADAM_BYTES) // shards
+    memory = weights + step_bytes(used[heaviest(used, settings.device_batch)])
     measured = steps_here() if steps_here else None
     return Plan(len(used), sum(used), max(used), steps, parameters, trained, memory, measured)
 

@@ -36,12 +36,12 @@ from trainer.loss_plot import plot_loss
 from trainer.run_folder import RunFolder, content_sha256, data_sha256, save_whole, writing
 from trainer.run_plan import Plan, heaviest, make_plan, measure, say_plan
 from trainer.settings import CrossEncoding
+from trainer.step_memory import kept_bytes
 from trainer.training_groups import GroupChoice, Row, licences, load_groups, read_ids, rows
 from trainer.training_loop import Leg, arguments
 from trainer.training_order import order
 
 _CALIBRATION_NEGATIVES = 4
-_ACTIVATION_FLOATS = 40  # of a token in a layer, times the hidden size: what a backward pass keeps of BERT
 
 
 class _Trainer(CrossEncoderTrainer):
@@ -204,7 +204,6 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     prepared.model.to(device).train()
     parameters = list(prepared.model.parameters())
-    config = network(prepared.model).config
     collate = GroupCollator(prepared.encoder, pad_id(prepared.model))
     loss = _loss(settings, prepared.model)
     chosen = heaviest(prepared.lengths, settings.device_batch)
@@ -223,6 +222,13 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
         settings,
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
-        activation_bytes=_ACTIVATION_FLOATS * config.hidden_size * config.num_hidden_layers * 4,
+        step_bytes=lambda lengths: _kept(settings, prepared, lengths),
         steps_here=lambda: measure(step, settings.measure_seconds),
     )
+
+
+def _kept(settings: CrossEncoding, prepared: _Prepared, lengths: Sequence[int]) -> int:
+    """Bytes that a step on groups of `lengths` keeps, the pairs of a group taken to be equally long."""
+    size = 1 + settings.negatives
+    pairs = [-(-length // size) for length in lengths for _ in range(size)]
+    return kept_bytes(network(prepared.model), pairs, causal=False, bfloat16=settings.precision == "bfloat16")

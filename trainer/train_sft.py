@@ -36,11 +36,10 @@ from trainer.sft_examples import (
     record_choice,
     sequences,
 )
+from trainer.step_memory import kept_bytes
 from trainer.training_groups import licences
 from trainer.training_loop import Leg, arguments, world
 from trainer.training_order import order
-
-_ACTIVATION_FLOATS = 34  # of a token in a layer, times the hidden size: what a backward pass keeps of a Llama
 
 
 class _Trainer(Trainer):
@@ -200,7 +199,7 @@ def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
 
 def _plan(settings: Sft, prepared: _Prepared) -> Plan:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, config = prepared.model.to(device), prepared.model.config
+    model, bfloat16 = prepared.model.to(device), settings.precision == "bfloat16"
     if settings.gradient_checkpointing:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable()
@@ -208,11 +207,12 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
     parameters = list(model.parameters())
     lengths = [len(one.ids) for one in prepared.sequence]
     sample = prepared.sequence[heaviest(lengths, settings.device_batch)]
+    logits = max(len(one.weights) for one in sample)
     collate = SequenceCollator(_pad_id(model))
 
     def step() -> int:
         inputs = {name: one.to(device) for name, one in collate([_row(one) for one in sample]).items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             loss = completion_loss(model, inputs)
         loss.backward()  # type: ignore[no-untyped-call]
         return sum(len(one.ids) for one in sample)
@@ -223,11 +223,6 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
         parameters=sum(one.numel() for one in parameters),
         trained=sum(one.numel() for one in parameters if one.requires_grad),
         shards=world() if settings.fsdp else 1,
-        activation_bytes=config.hidden_size * _kept_floats(settings, config.num_hidden_layers) * 4,
+        step_bytes=lambda batch: kept_bytes(model, batch, causal=True, bfloat16=bfloat16, logits=logits * len(batch)),
         steps_here=lambda: measure(step, settings.measure_seconds),
     )
-
-
-def _kept_floats(settings: Sft, layers: int) -> int:
-    """Of a token, times the hidden size. With gradient checkpointing each layer keeps its input, one at a time all."""
-    return layers + _ACTIVATION_FLOATS if settings.gradient_checkpointing else layers * _ACTIVATION_FLOATS
