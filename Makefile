@@ -88,9 +88,12 @@ DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --ex
 data:
 	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 
-SFT = OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train sft --base $(RUNS)/base $(call DEV,bm25)
+# PROCESSES=n: so many together, on as many GPUs, or with a share of the CPU's cores each.
+TRAINER = OMP_WAIT_POLICY=PASSIVE $(BIN)/$(if $(PROCESSES),python -m torch.distributed.run --standalone \
+  --nproc-per-node=$(PROCESSES) -m trainer.train,limrank-train)
+SFT = $(TRAINER) sft --base $(RUNS)/base $(call DEV,bm25)
 
-train-mini: data $(RUNS)/mini-near/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900"
+train-mini: data $(RUNS)/mini-near/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900", PROCESSES=2
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-near --weights service/weights --name limrank-mini
 	rm -rf $(RUNS)/calibration
 	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
@@ -132,7 +135,7 @@ $(RUNS)/mini-near/complete: $(RUNS)/mini-own/complete $(RUNS)/near.jsonl
 MINILM = "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')"
 
 $(RUNS)/mini-ce/complete: $(RUNS)/groups.jsonl
-	$(call run-leg,OMP_WAIT_POLICY=PASSIVE $(BIN)/limrank-train cross-encoder --data $(RUNS)/groups.jsonl --base $(MINILM) \
+	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/groups.jsonl --base $(MINILM) \
 	  $(call DEV,minilm) $(if $(LEG),--leg $(LEG)))
 
 # The fourth run learns from traces that the third one's model writes itself.

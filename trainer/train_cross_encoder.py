@@ -38,7 +38,7 @@ from trainer.run_plan import Plan, heaviest, make_plan, measure, say_plan
 from trainer.settings import CrossEncoding
 from trainer.step_memory import kept_bytes
 from trainer.training_groups import GroupChoice, Row, licences, load_groups, read_ids, rows
-from trainer.training_loop import Leg, arguments
+from trainer.training_loop import Leg, arguments, take_threads
 from trainer.training_order import order
 
 _CALIBRATION_NEGATIVES = 4
@@ -129,6 +129,7 @@ def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> N
             leg.give_signals_back()
     if not trainer.is_world_process_zero():
         return
+    take_threads()
     scorer = PairScorer(model, prepared.encoder)
     found = dev_score(scorer, settings)
     if leg.ended == "finished":

@@ -38,7 +38,7 @@ from trainer.sft_examples import (
 )
 from trainer.step_memory import kept_bytes
 from trainer.training_groups import licences
-from trainer.training_loop import Leg, arguments, world
+from trainer.training_loop import Leg, arguments, take_threads, world
 from trainer.training_order import order
 
 
@@ -149,6 +149,8 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
 
 
 def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:
+    if not settings.fsdp:
+        take_threads()
     with nullcontext() if settings.dev is None or settings.fsdp else merged(prepared.model):
         return dev_score_of_modes(_scorers(settings, prepared), settings)
 

@@ -25,6 +25,13 @@ def world() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def take_threads() -> None:
+    """Compute with the threads of all processes of this machine that train together, as those beside this one have
+    nothing to do any more (a launcher gives each its share). On a GPU threads do not matter."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def arguments(settings: Training, folder: RunFolder) -> dict[str, Any]:
     """Keyword arguments of transformers' TrainingArguments. The order of examples is ours, so one pass is all."""
     accumulate, rest = divmod(settings.batch, settings.device_batch * world())

@@ -18,7 +18,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from trainer.errors import Diverged
 from trainer.run_folder import COMPLETE, RunFolder
 from trainer.settings import Sft
-from trainer.training_loop import Leg, in_any_process
+from trainer.training_loop import Leg, in_any_process, take_threads
 
 CHECKPOINT = "checkpoint-3"
 
@@ -143,3 +143,18 @@ def test_a_checkpoint_is_complete_when_all_processes_have_written_their_part(tmp
 
 def test_one_process_asks_nobody() -> None:
     assert in_any_process([True, False], torch.device("cpu")) == [True, False]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU threads do not matter")
+def test_who_is_left_computes_with_the_threads_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+        take_threads()
+        assert torch.get_num_threads() == 3
+        monkeypatch.delenv("LOCAL_WORLD_SIZE")
+        take_threads()
+        assert torch.get_num_threads() == 3, "alone there is nobody's to take"
+    finally:
+        torch.set_num_threads(before)
