@@ -23,9 +23,8 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 	@exec $(BIN)/limrank-serve
 
 test:           ## install what the tests need, run them all
-	@$(MAKE) --no-print-directory --jobs=3 vllm clients helm .venv-load/.installed .venv-image/.installed
-	@$(MAKE) --no-print-directory check
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=4 check vllm clients helm .venv-load/.installed .venv-image/.installed
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 tools: $(VENV)/.dev  ## install what limrank-synth, limrank-train and limrank-eval need, into .venv/bin
 
