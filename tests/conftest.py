@@ -12,8 +12,8 @@ from service.model_store import Checkpoint, resolve
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes run the tests, a file's belong together, and all of vLLM's: two engines on the same cores stand
-    still for a minute at a time. As these take longest, they come first."""
+    """Where two processes run the tests, a file's belong together, and all of vLLM's: two engines at work on the same
+    cores stand still for a minute at a time. As these take longest, they come first."""
     vllm = Path(__file__).parent / "vllm"
     items.sort(key=lambda item: vllm not in item.path.parents)
     for item in items:
