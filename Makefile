@@ -24,7 +24,7 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 
 test:           ## install what the tests need, run them all
 	@$(MAKE) --no-print-directory --jobs=4 check vllm clients helm .venv-load/.installed .venv-image/.installed
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 tools: $(VENV)/.dev  ## install what limrank-synth, limrank-train and limrank-eval need, into .venv/bin
 

@@ -6,19 +6,29 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from service.model_store import Checkpoint, resolve
 
+_VLLM = "tests/vllm/"
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc] - comes without types
     """Where two processes run the tests, a file's belong together, and all of vLLM's: two engines at work on the same
-    cores stand still for a minute at a time. As these take longest, they come first."""
-    vllm = Path(__file__).parent / "vllm"
-    items.sort(key=lambda item: vllm not in item.path.parents)
-    for item in items:
-        group = vllm if vllm in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+    cores stand still for a minute at a time. (xdist's own groups do nothing with this pytest.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _VLLM if nodeid.startswith(_VLLM) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return _ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """vLLM's come first, as they take longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_VLLM))
 
 
 @pytest.fixture(scope="session")
