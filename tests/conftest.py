@@ -14,7 +14,7 @@ from service.model_store import Checkpoint, resolve
 _VLLM = "tests/vllm/"
 
 
-class _ByFile(LoadFileScheduling):  # type: ignore[misc] - comes without types
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist comes without types
     """Where two processes run the tests, a file's belong together, and all of vLLM's: two engines at work on the same
     cores stand still for a minute at a time. (xdist's own groups do nothing with this pytest.)"""
 
