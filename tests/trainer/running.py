@@ -60,7 +60,11 @@ def train(flags: list[str]) -> None:
 
 def start(flags: list[str], *launcher: str, gpus: bool = False) -> subprocess.Popen[str]:
     """In a process of its own, or in those that `launcher` starts; on CPUs unless `gpus`."""
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | ({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
+    environment = (
+        os.environ
+        | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONFAULTHANDLER": "1"}
+        | ({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
+    )
     return subprocess.Popen(
         [sys.executable, *(launcher or ("-m", "trainer.train")), *flags],
         cwd=ROOT,
