@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from contract.records import Record, read_records, write_records
+from synth.export.about import About, write_about
 from synth.filters.chain import FilterSettings, build_filters
 from synth.filters.coherence import Coherence
 from synth.filters.filter import Filter
@@ -28,8 +29,10 @@ def verify(
     *,
     against: Path | None = None,
     dropped_out: Path | None = None,
+    cost: float = 0.0,
 ) -> VerifyReport:
-    """Write the records that pass every filter to `out`, in order, and the others to `dropped_out`.
+    """Write the records that pass every filter to `out`, in order, and the others to `dropped_out`. What they are, and
+    that they came to `cost`, stands in `OUT.about.json`.
 
     A record is shown to the filters in order until one drops it. `dropped_out` (default `OUT.dropped.jsonl`) has one
     object a line: the filter, the reason, the record. A second record with the same id is dropped first of all.
@@ -47,7 +50,9 @@ def verify(
         connection = stack.enter_context(scratch(out.parent))
         run = _Verification(filters, SeenKeys(connection), _known_labels(against, connection), dropped_out)
         stack.callback(run.close)
+        run.about.cost = cost
         run.report.kept = write_whole(out, write_records, run.kept(records))
+        write_about(run.about, out, {"filters": list(settings.only)})
         return run.done()
 
 
@@ -62,6 +67,7 @@ class _Verification:
         self._part = dropped_out.with_name(f"{dropped_out.name}.part")
         self._dropped: IO[str] = self._part.open("w", encoding="utf-8", newline="\n")
         self._counts = {name: FilterCount(name) for name in (REPEATED, *(one.name for one in filters))}
+        self.about = About("pointwise")
         self.report = VerifyReport()
         if known is not None:
             self.report.scores = {name: Score() for name in ("all", *(one.name for one in filters))}
@@ -71,9 +77,11 @@ class _Verification:
             self.report.shown += 1
             name, reason = self._verdict(record)
             if name is None:
+                self.about.count(record)
                 yield record
                 continue
             self._counts[name].dropped[reason] += 1
+            self.about.left_out[name] += 1
             with full_disk_is_a_sentence(self._path, None):
                 row = {"filter": name, "reason": reason, "record": asdict(record)}
                 self._dropped.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -68,7 +68,8 @@ def act(settings: VerifySettings) -> str:
     from synth.verify import verify
     from synth.verify_report import verify_table
 
-    records = examples(settings.source) if settings.source.is_dir() else Source(settings.source).records()
+    source = Source(settings.source)
+    records = examples(settings.source) if settings.source.is_dir() else source.records()
     report = verify(
         records,
         settings.out,
@@ -87,5 +88,6 @@ def act(settings: VerifySettings) -> str:
             similarity=settings.similarity,
         ),
         against=settings.against,
+        cost=source.cost(),
     )
     return verify_table(report)

@@ -1,4 +1,4 @@
-"""What an exported file holds, counted while it is written and kept beside it as `OUT.about.json`."""
+"""What a file of rows holds, counted while it is written and kept beside it as `OUT.about.json`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from contract.records import licence_parts
+from contract.records import Group, Record, licence_parts
+from synth.errors import BadInput
 from synth.output import write_text
 
 BLOCK = 1 << 20
@@ -19,8 +21,9 @@ BLOCK = 1 << 20
 class About:
     """`licences`, `sources` and `domains` count rows; a row under two licences counts for both.
 
-    `left_out` says why records of the sources are in no row. `cost` is all that the run folders among the sources have
-    spent by their journals, what was rejected or not drawn included: that is what these rows came to.
+    `left_out` says why records of the sources are in no row. `cost` is all that the run folders among the sources, and
+    those that its files were made from, have spent by their journals, what was rejected or not drawn included: that is
+    what these rows came to. A run that two of the files were made from counts twice.
     """
 
     format: str
@@ -33,13 +36,17 @@ class About:
     cost: float = 0.0
     sha256: str = ""
 
-    def count(self, source: str, licence: str, domain: str) -> None:
-        """Count one row."""
+    def count(self, row: Record | Group | Mapping[str, Any]) -> None:
+        """Count one row; an object has the same names as a record."""
+        source, licence, domain = (
+            row[name] if isinstance(row, Mapping) else getattr(row, name) for name in ("source", "licence", "domain")
+        )
         self.rows += 1
         self.sources[source] += 1
         self.domains[domain] += 1
         for part in licence_parts(licence):
             self.licences[part] += 1
+        self.relevant += isinstance(row, Record) and row.relevant
 
     def sentence(self) -> str:
         """One line for a person."""
@@ -54,7 +61,24 @@ def write_about(about: About, out: Path, settings: Mapping[str, object]) -> Path
         while block := file.read(BLOCK):
             hasher.update(block)
     about.sha256 = hasher.hexdigest()
-    path = out.with_name(f"{out.name}.about.json")
+    path = _beside(out)
     values = {one.name: getattr(about, one.name) for one in fields(about)} | {"settings": settings}
     write_text(path, json.dumps(values, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     return path
+
+
+def stated_cost(file: Path) -> float:
+    """What is written beside a file of what it came to; 0 where nothing is. Raise `BadInput` where it is no number."""
+    path = _beside(file)
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["cost"])
+    except FileNotFoundError:
+        return 0.0
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(
+            f"{path}: does not say what {file.name} cost ({type(error).__name__}); mend it or remove it."
+        ) from None
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}.about.json")

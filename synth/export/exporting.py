@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from contract.records import Record, write_groups, write_records
+from contract.records import write_groups, write_records
 from synth.errors import BadSettings
 from synth.export.about import About, write_about
 from synth.export.formats import Format
@@ -64,11 +64,7 @@ def _write(out: Path, file_format: Format, rows: Iterable[Any]) -> None:
 
 def _counted(rows: Iterable[Any], about: About) -> Iterator[Any]:
     for row in rows:
-        origin = (
-            row if isinstance(row, dict) else {name: getattr(row, name) for name in ("source", "licence", "domain")}
-        )
-        about.count(origin["source"], origin["licence"], origin["domain"])
-        about.relevant += isinstance(row, Record) and row.relevant
+        about.count(row)
         yield row
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from contract.records import Group, Record, licence_parts, read_groups, read_records
 from synth.agreement import by_majority
 from synth.errors import BadInput, BadSettings
+from synth.export.about import stated_cost
 from synth.output import bad_record_is_a_sentence
 from synth.pipeline import examples
 from synth.run_folder import read_totals
@@ -54,8 +55,8 @@ class Source:
         raise BadInput(f"{self.path}: neither a run folder nor a file of records or groups (by its first line).")
 
     def cost(self) -> float:
-        """What a run folder has spent, by its journal; a file says nothing of that, so it counts as 0."""
-        return read_totals(self.path).cost if self.path.is_dir() else 0.0
+        """What a run folder has spent, by its journal, or what stands beside a file that was made from such."""
+        return read_totals(self.path).cost if self.path.is_dir() else stated_cost(self.path)
 
     def records(self) -> Iterator[Record]:
         """Its records in order; of a run folder those whose votes agree with the label by majority."""

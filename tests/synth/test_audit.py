@@ -219,8 +219,24 @@ def test_a_browser_shows_the_charts_and_the_examples(tmp_path: Path) -> None:
     assert colours[(251, 241, 238)] > 5_000  # the field of a verdict against, so the style is applied
 
 
-def test_an_export_of_a_run_says_what_it_has_spent(run_folder: Path, tmp_path: Path) -> None:
-    about = export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs())
-    assert about.cost == read_totals(run_folder).cost > 0
-    assert json.loads((tmp_path / "out.jsonl.about.json").read_text())["cost"] == about.cost
-    assert export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportKnobs()).cost == 0
+def test_a_file_made_of_a_run_says_what_the_run_has_spent(run_folder: Path, tmp_path: Path) -> None:
+    """Straight from the run, or from a file that was itself made from it."""
+    spent = read_totals(run_folder).cost
+    assert export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs()).cost == spent > 0
+    assert main(["verify", str(run_folder), str(tmp_path / "kept.jsonl"), "--filters", "length"]) == 0
+    assert main(["export", str(tmp_path / "last.jsonl"), "--mix", str(tmp_path / "kept.jsonl")]) == 0
+    kept, last = (json.loads((tmp_path / f"{name}.jsonl.about.json").read_text()) for name in ("kept", "last"))
+    assert kept["cost"] == last["cost"] == spent
+    assert kept["rows"] == last["rows"] == sum(1 for _ in read_records(tmp_path / "kept.jsonl")) > 0
+    assert kept["licences"] == last["licences"] != {}
+    assert kept["relevant"] == sum(one.relevant for one in read_records(tmp_path / "kept.jsonl"))
+
+
+def test_a_cost_that_cannot_be_read_is_no_zero(run_folder: Path, tmp_path: Path) -> None:
+    export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs())
+    for text in ("{", "[]", "{}", '{"cost": null}'):
+        (tmp_path / "out.jsonl.about.json").write_text(text)
+        with pytest.raises(BadInput, match=r"does not say what out\.jsonl cost"):
+            Source(tmp_path / "out.jsonl").cost()
+    (tmp_path / "out.jsonl.about.json").unlink()
+    assert Source(tmp_path / "out.jsonl").cost() == 0
