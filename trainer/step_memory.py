@@ -18,9 +18,9 @@ def kept_bytes(network: Any, lengths: Sequence[int], *, causal: bool, bfloat16: 
 
     `network`: a transformers model, with or without LoRA, its weights in float32; `causal` says that it is one, whose
     plain attention has its softmax in float32 always. `bfloat16`: whether products are computed so (autocast), which
-    needs a copy of the weights, too. `logits`: positions whose logits are computed. With
-    gradient checkpointing every layer keeps its input alone, and one at a time the rest. Weights and gradients are
-    not counted; what is in use for a moment only is counted for the logits alone.
+    needs a copy of the weights, too. `logits`: positions whose logits are computed. With gradient checkpointing every
+    layer keeps its input alone, and one at a time the rest. Weights and gradients are not counted; of what is in use
+    for a moment only, the logits alone.
     """
     config = network.config
     tokens, size, layers = max(lengths) * len(lengths), config.hidden_size, config.num_hidden_layers
