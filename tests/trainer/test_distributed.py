@@ -42,6 +42,8 @@ def test_two_processes_give_the_weights_of_one(
         assert torch.allclose(tensor.float(), found[name].float(), atol=2e-3), name
 
 
+# torch's FSDP over gloo on CPUs, which nothing but this test uses, has once crashed by itself in some twenty runs.
+@pytest.mark.flaky(reruns=2, only_rerun=[r"\(SIGSEGV\)"])
 def test_spread_weights_are_trained_scored_and_put_together(
     tiny_llama: Path, records_file: Path, tmp_path: Path
 ) -> None:
