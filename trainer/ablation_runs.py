@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.about import AboutError, stated_cost
 from contract.records import RecordError, read_groups
 from trainer.ablation_table import Outcome, write_table
 from trainer.causal_scorer import CausalScorer
@@ -150,15 +150,10 @@ def _data_cost(settings: Ablation | SftAblation) -> float:
     """What the training file cost: as the settings say, else by the journals that `limrank-synth export` has summed."""
     if settings.data_cost is not None:
         return settings.data_cost
-    about = settings.data.with_name(f"{settings.data.name}.about.json")
     try:
-        return float(json.loads(about.read_text(encoding="utf-8")).get("cost", 0.0))
-    except FileNotFoundError:
-        return 0.0
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BadData(
-            f"{about} does not say what {settings.data.name} cost ({error}); say it with --data-cost."
-        ) from error
+        return stated_cost(settings.data)
+    except AboutError as error:
+        raise BadData(f"{error} Say it with --data-cost.") from None
 
 
 @functools.cache

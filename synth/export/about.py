@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from contract.about import beside
 from contract.records import Group, Record, licence_parts
-from synth.errors import BadInput
 from synth.output import write_text
 
 BLOCK = 1 << 20
@@ -61,24 +61,7 @@ def write_about(about: About, out: Path, settings: Mapping[str, object]) -> Path
         while block := file.read(BLOCK):
             hasher.update(block)
     about.sha256 = hasher.hexdigest()
-    path = _beside(out)
+    path = beside(out)
     values = {one.name: getattr(about, one.name) for one in fields(about)} | {"settings": settings}
     write_text(path, json.dumps(values, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     return path
-
-
-def stated_cost(file: Path) -> float:
-    """What is written beside a file of what it came to; 0 where nothing is. Raise `BadInput` where it is no number."""
-    path = _beside(file)
-    try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["cost"])
-    except FileNotFoundError:
-        return 0.0
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadInput(
-            f"{path}: does not say what {file.name} cost ({type(error).__name__}); mend it or remove it."
-        ) from None
-
-
-def _beside(file: Path) -> Path:
-    return file.with_name(f"{file.name}.about.json")

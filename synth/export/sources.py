@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from contract.about import AboutError, stated_cost
 from contract.records import Group, Record, licence_parts, read_groups, read_records
 from synth.agreement import by_majority
 from synth.errors import BadInput, BadSettings
-from synth.export.about import stated_cost
 from synth.output import bad_record_is_a_sentence
 from synth.pipeline import examples
 from synth.run_folder import read_totals
@@ -55,8 +55,14 @@ class Source:
         raise BadInput(f"{self.path}: neither a run folder nor a file of records or groups (by its first line).")
 
     def cost(self) -> float:
-        """What a run folder has spent, by its journal, or what stands beside a file that was made from such."""
-        return read_totals(self.path).cost if self.path.is_dir() else stated_cost(self.path)
+        """What a run folder has spent, by its journal, or what stands beside a file that was made from such. Raises
+        `BadInput`."""
+        if self.path.is_dir():
+            return read_totals(self.path).cost
+        try:
+            return stated_cost(self.path)
+        except AboutError as error:
+            raise BadInput(f"{error} Mend it or remove it.") from None
 
     def records(self) -> Iterator[Record]:
         """Its records in order; of a run folder those whose votes agree with the label by majority."""

@@ -232,11 +232,10 @@ def test_a_file_made_of_a_run_says_what_the_run_has_spent(run_folder: Path, tmp_
     assert kept["relevant"] == sum(one.relevant for one in read_records(tmp_path / "kept.jsonl"))
 
 
-def test_a_cost_that_cannot_be_read_is_no_zero(run_folder: Path, tmp_path: Path) -> None:
+def test_a_cost_that_cannot_be_read_stops_an_export(run_folder: Path, tmp_path: Path) -> None:
     export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs())
-    for text in ("{", "[]", "{}", '{"cost": null}'):
-        (tmp_path / "out.jsonl.about.json").write_text(text)
-        with pytest.raises(BadInput, match=r"does not say what out\.jsonl cost"):
-            Source(tmp_path / "out.jsonl").cost()
+    (tmp_path / "out.jsonl.about.json").write_text("{")
+    with pytest.raises(BadInput, match=r"does not say what out\.jsonl cost .* Mend it or remove it"):
+        export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportKnobs())
     (tmp_path / "out.jsonl.about.json").unlink()
-    assert Source(tmp_path / "out.jsonl").cost() == 0
+    assert export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportKnobs()).cost == 0
