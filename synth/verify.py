@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -48,17 +49,23 @@ def verify(
     with ExitStack() as stack:
         filters = stack.enter_context(build_filters(settings, out.parent))
         connection = stack.enter_context(scratch(out.parent))
-        run = _Verification(filters, SeenKeys(connection), _known_labels(against, connection), dropped_out)
+        run = _Verification(filters, SeenKeys(connection), _known_labels(against, connection), dropped_out, cost)
         stack.callback(run.close)
-        run.about.cost = cost
         run.report.kept = write_whole(out, write_records, run.kept(records))
+        report = run.done()
+        run.about.left_out = +Counter({one.name: one.dropped.total() for one in report.filters})
         write_about(run.about, out, {"filters": list(settings.only)})
-        return run.done()
+        return report
 
 
 class _Verification:
     def __init__(
-        self, filters: Sequence[Filter], ids: SeenKeys, known: sqlite3.Connection | None, dropped_out: Path
+        self,
+        filters: Sequence[Filter],
+        ids: SeenKeys,
+        known: sqlite3.Connection | None,
+        dropped_out: Path,
+        cost: float,
     ) -> None:
         self._filters = filters
         self._ids = ids
@@ -67,7 +74,7 @@ class _Verification:
         self._part = dropped_out.with_name(f"{dropped_out.name}.part")
         self._dropped: IO[str] = self._part.open("w", encoding="utf-8", newline="\n")
         self._counts = {name: FilterCount(name) for name in (REPEATED, *(one.name for one in filters))}
-        self.about = About("pointwise")
+        self.about = About("pointwise", cost=cost)
         self.report = VerifyReport()
         if known is not None:
             self.report.scores = {name: Score() for name in ("all", *(one.name for one in filters))}
@@ -81,7 +88,6 @@ class _Verification:
                 yield record
                 continue
             self._counts[name].dropped[reason] += 1
-            self.about.left_out[name] += 1
             with full_disk_is_a_sentence(self._path, None):
                 row = {"filter": name, "reason": reason, "record": asdict(record)}
                 self._dropped.write(json.dumps(row, ensure_ascii=False) + "\n")

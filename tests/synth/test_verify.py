@@ -48,6 +48,9 @@ def test_every_dropped_record_is_counted_once_by_filter_and_reason_and_kept_besi
         "near-duplicate": {"query and passage nearly the same as an earlier record's": 1},
     }
     assert {one.name: one.shown for one in report.filters}["near-duplicate"] == 4
+    about = json.loads((tmp_path / "kept.jsonl.about.json").read_text())
+    assert about["left_out"] == {one.name: one.dropped.total() for one in report.filters if one.dropped}
+    assert (about["rows"], sum(about["left_out"].values()), about["cost"]) == (3, 6, 0)
     dropped = [json.loads(line) for line in (tmp_path / "kept.jsonl.dropped.jsonl").read_text().splitlines()]
     assert [(row["filter"], row["record"]["id"]) for row in dropped] == [
         ("agreement", "own/3"),
