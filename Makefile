@@ -92,16 +92,14 @@ TRAINER = OMP_WAIT_POLICY=PASSIVE $(BIN)/$(if $(PROCESSES),python -m torch.distr
   --nproc-per-node=$(PROCESSES) -m trainer.train,limrank-train)
 SFT = $(TRAINER) sft --base $(RUNS)/base $(call DEV,bm25)
 
-train-mini: data $(RUNS)/mini-near/complete  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900", PROCESSES=2
-	$(BIN)/limrank-train package --folder $(RUNS)/mini-near --weights service/weights --name limrank-mini
-	rm -rf $(RUNS)/calibration
-	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model limrank-mini --mode $$mode --data $(MEDQUAD) \
-	  --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(RUNS)/calibration || exit; done
-	$(BIN)/limrank-train calibrate --weights service/weights/limrank-mini \
-	  --results "$$(echo $(RUNS)/calibration/*/*/calibration.json | tr ' ' ,)"
+# Where the result goes, if it is the best so far of what went there.
+WEIGHTS ?= service/weights
+
+train-mini: data $(RUNS)/mini-near/calibrated  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900", PROCESSES=2, WEIGHTS=folder
+	$(BIN)/limrank-train package --folder $(RUNS)/mini-near --weights $(WEIGHTS) --name limrank-mini
 
 train-mini-ce: data $(RUNS)/mini-ce/complete  ## train limrank-mini-ce and package it; as train-mini
-	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights service/weights --name limrank-mini-ce
+	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce --weights $(WEIGHTS) --name limrank-mini-ce
 
 # One leg of the run in the target's folder, unless it is finished: $(1) trains.
 finished = grep -qs '"ended": "finished"' $(@D)/legs.jsonl
@@ -130,6 +128,17 @@ $(RUNS)/mini-own/complete: $(RUNS)/own.jsonl
 
 $(RUNS)/mini-near/complete: $(RUNS)/mini-own/complete $(RUNS)/near.jsonl
 	$(call run-leg,$(SFT) --data $(RUNS)/near.jsonl --adapter $(RUNS)/mini-own/adapter $(if $(LEG),--leg $(LEG)))
+
+# Temperatures are fitted before it is decided what is packaged, so that a result that stays outside is whole as well:
+# mini-near/merged is what limrank-eval and the service take. After a failure they are fitted from where they stand.
+$(RUNS)/mini-near/calibrated: $(RUNS)/mini-near/complete
+	rm -rf $(@D)/merged $(RUNS)/calibration
+	$(BIN)/limrank-train merge --base $(RUNS)/base --adapter $(@D)/adapter --out $(@D)/merged --dtype float32
+	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model $(@D)/merged --mode $$mode --data $(MEDQUAD) \
+	  --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(RUNS)/calibration || exit; done
+	for model in merged adapter; do $(BIN)/limrank-train calibrate --weights $(@D)/$$model \
+	  --results "$$(echo $(RUNS)/calibration/*/*/calibration.json | tr ' ' ,)" || exit; done
+	@touch $@
 
 MINILM = "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')"
 

@@ -62,7 +62,10 @@ def merge(settings: Merge) -> None:
     save_whole(settings.out, lambda part: _write(part, model, settings.base, stated, card))
     print(f"Merged into {settings.out}; log-odds changed by at most {change:.1e} (float32).")  # noqa: T201
     if rounding.dtype != "float32":
-        print(f"In {rounding.dtype} they change by at most {rounding.change:.4f}{_shown(rounding)}.")  # noqa: T201
+        print(  # noqa: T201
+            f"In {rounding.dtype} they change by at most {rounding.change:.4f} in {rounding.pairs} pairs"
+            f"{_shown(rounding)}."
+        )
 
 
 def _probe(model: Any, segments: Segments) -> list[float]:
@@ -70,14 +73,32 @@ def _probe(model: Any, segments: Segments) -> list[float]:
     return [odds for query, passages in _PROBES for odds in scorer.score(query, passages)]
 
 
+class _Noting:
+    """A scorer that notes the log-odds it gave, so that those of the dev pairs are compared as well."""
+
+    def __init__(self, scorer: CausalScorer) -> None:
+        self._scorer = scorer
+        self.odds: list[float] = []
+
+    def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
+        found = self._scorer.score(query, passages, instruction)
+        self.odds += found
+        return found
+
+
 def _round(model: Any, segments: Segments, settings: Merge, before: Sequence[float]) -> Rounding:
-    """Bring the weights to the number format that is stored, and measure what that changes."""
-    exact = dev_score(CausalScorer(model, segments), settings)
+    """Bring the weights to the number format that is stored, and measure what that changes: of the log-odds of the
+    probes and of the dev pairs, and of the dev score."""
+    exact = _Noting(CausalScorer(model, segments))
+    score = dev_score(exact, settings)
+    pairs = len(before) + len(exact.odds)
     if settings.dtype == "float32":
-        return Rounding(settings.dtype, 0.0, exact, exact)
+        return Rounding(settings.dtype, 0.0, pairs, score, score)
     model.to(_DTYPES[settings.dtype])
-    change = _largest(before, _probe(model, segments))
-    return Rounding(settings.dtype, change, exact, dev_score(CausalScorer(model, segments), settings))
+    rounded = _Noting(CausalScorer(model, segments))
+    rounded_score = dev_score(rounded, settings)
+    change = _largest([*before, *exact.odds], [*_probe(model, segments), *rounded.odds])
+    return Rounding(settings.dtype, change, pairs, score, rounded_score)
 
 
 def _largest(before: Sequence[float], after: Sequence[float]) -> float:

@@ -15,10 +15,11 @@ from trainer.errors import BadData
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """What storing the weights as `dtype` changes: log-odds at most, dev scores before (`exact`) and after."""
+    """What storing the weights as `dtype` changes: log-odds at most, in so many pairs; dev scores, `exact` before."""
 
     dtype: str
     change: float
+    pairs: int
     exact: Mapping[str, float] | None
     rounded: Mapping[str, float] | None
 
@@ -102,7 +103,8 @@ def _numbers(rounding: Rounding, merge_change: float) -> str:
     lines = [
         "## Numbers\n",
         f"- merging the adapter changed log-odds by at most {merge_change:.1e} in float32",
-        f"- weights are stored as {rounding.dtype}, which changes log-odds by at most {rounding.change:.4f}",
+        f"- weights are stored as {rounding.dtype}, which changes log-odds by at most {rounding.change:.4f} in "
+        f"{rounding.pairs} pairs",
     ]
     if rounding.exact is not None and rounding.rounded is not None:
         lines.append(

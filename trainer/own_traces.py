@@ -7,22 +7,23 @@ trace of its own is to be believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
-
 from contract.manifest import FILE_NAME
 from contract.records import Record, join_licences, write_records
-from trainer.benchmarks.task import Query
+from trainer.benchmarks.task import Protocol, Query, Task
 from trainer.errors import BadBase
+from trainer.evaluation.scoring import score_all
 from trainer.evaluation_errors import EvaluationError
 from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import writing
-from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
+from trainer.scorers.http_scorer import ServiceOptions
 from trainer.scorers.local_service import local_service
+from trainer.scorers.scorer import Scored
 from trainer.settings import UNKNOWN, OwnTraces
 from trainer.sft_examples import load_records, record_choice
 
@@ -31,14 +32,21 @@ COMPLETE = "complete"
 
 def own_traces(settings: OwnTraces) -> None:
     """Write the chosen records anew; those drawn for direct mode, and those that had no trace, without one. One whose
-    trace does not end within its budget is left out. Raises TrainError."""
+    trace does not end within its budget is left out. The traces are kept in a folder beside the file until it is
+    written, so that after a kill the same command asks only for the others. Raises TrainError."""
     records = load_records(settings.data, record_choice(settings, settings.direct_share))
     direct = [record for record in records if record.trace is None]
     told = [record for record in records if record.trace is not None]
     licence = settings.model_licence or _stated_licence(settings.model)
-    written = [replace(one, licence=join_licences([one.licence, licence])) for one in _ask(told, settings)]
+    kept = settings.out.with_name(settings.out.name + ".traces")
+    written = [
+        replace(record, trace=one.trace, licence=join_licences([record.licence, licence]))
+        for record, one in zip(told, _ask(told, settings, kept), strict=True)
+        if one.status == COMPLETE and (one.trace or "").strip()
+    ]
     with writing(settings.out):
         write_records(settings.out, [*direct, *written])
+    shutil.rmtree(kept, ignore_errors=True)
     print(  # noqa: T201
         f"{settings.out}: {len(written)} records with a trace of the model's own, {len(direct)} without one; "
         f"{len(told) - len(written)} left out, as their traces did not end."
@@ -52,7 +60,8 @@ def _stated_licence(model: str) -> str:
     return join_licences(read_packaged(Path(model)).licences) or UNKNOWN
 
 
-def _ask(records: Sequence[Record], settings: OwnTraces) -> list[Record]:
+def _ask(records: Sequence[Record], settings: OwnTraces, kept: Path) -> list[Scored]:
+    """What the model says to each record. What `kept` holds is not asked again."""
     options = ServiceOptions(
         mode="reasoning",
         max_reasoning_tokens=settings.trace_tokens,
@@ -63,24 +72,23 @@ def _ask(records: Sequence[Record], settings: OwnTraces) -> list[Record]:
     with writing(settings.out):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
+    task = _one_passage_each(records)
+    pairs = {query.id: {query.id: 0.0} for query in task.queries}
     try:
-        with local_service(settings.model, options, log, dtype=settings.dtype) as scorer:
-            return list(_written(records, scorer))
+        with local_service(settings.model, options, log, dtype=settings.dtype) as scorer, writing(settings.out):
+            found, _ = score_all(task, task.queries, pairs, scorer, kept, documents_per_call=1, out=sys.stderr)
     except EvaluationError as error:
         raise BadBase(str(error)) from error
+    return [found[query.id][query.id] for query in task.queries]
 
 
-def _written(records: Sequence[Record], scorer: HttpScorer) -> Iterator[Record]:
-    with ThreadPoolExecutor(scorer.concurrency) as pool:
-        made = pool.map(lambda record: _with_own_trace(record, scorer), records)
-        for record in tqdm(made, total=len(records), desc="traces", unit="record", mininterval=1.0):
-            if record is not None:
-                yield record
-
-
-def _with_own_trace(record: Record, scorer: HttpScorer) -> Record | None:
-    asked = Query(id=record.id, text=record.query, instruction=record.instruction)
-    found = scorer.score(asked, [(record.id, record.passage)])[0]
-    if found.status != COMPLETE or not (found.trace or "").strip():
-        return None
-    return replace(record, trace=found.trace)
+def _one_passage_each(records: Sequence[Record]) -> Task:
+    """The records as a ranking task, by their places: a file may hold an id twice."""
+    queries = (Query(id=str(at), text=one.query, instruction=one.instruction) for at, one in enumerate(records))
+    return Task(
+        name="own traces",
+        queries=tuple(queries),
+        documents={str(at): record.passage for at, record in enumerate(records)},
+        qrels={},
+        protocol=Protocol(source="records", licence=UNKNOWN, split="train", query="query", passage="passage"),
+    )

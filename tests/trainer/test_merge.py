@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from contract.manifest import manifest_from_json, read_manifest
 from service.checkpoint import ModelStoreError, open_checkpoint
 from tests.trainer.running import sft_flags, train, weights
-from tests.trainer_eval.small_data import beir_folder
+from tests.trainer_eval.small_data import DOCUMENTS, FOUND, QUERIES, beir_folder
 from trainer.causal_scorer import CausalScorer
 from trainer.dev_score import dev_score
 from trainer.errors import BadBase
@@ -60,16 +60,21 @@ def test_merged_and_unmerged_agree_and_the_service_takes_the_folder(
     assert checkpoint.manifest.recipe.startswith("limrank-train sft: LoRA rank 4")
 
 
+def told(name: str) -> str:
+    """A document as a passage: title and text."""
+    return " ".join(DOCUMENTS[name])
+
+
 def test_bfloat16_is_stored_and_the_card_says_what_it_changes(
     tiny_llama: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(flags(tiny_llama, adapter, tmp_path / "merged", "bfloat16"))
     assert {tensor.dtype for tensor in weights(tmp_path / "merged").values()} == {torch.bfloat16}
     said = capsys.readouterr().out
-    changed = float(said.split("In bfloat16 they change by at most ")[1].split(".\n")[0])
+    changed = float(said.split("In bfloat16 they change by at most ")[1].split(" in 7 pairs.\n")[0])
     assert 0 < changed < 1
     card = (tmp_path / "merged" / "README.md").read_text()
-    assert f"weights are stored as bfloat16, which changes log-odds by at most {changed:.4f}" in card
+    assert f"weights are stored as bfloat16, which changes log-odds by at most {changed:.4f} in 7 pairs" in card
     assert "pipeline_tag: text-ranking" in card
     assert "- nothing yet" in card, "no score that nobody measured"
 
@@ -79,11 +84,26 @@ def test_a_dev_score_is_measured_before_and_after_rounding(
 ) -> None:
     dev = beir_folder(tmp_path / "dev", split="dev")
     train([*flags(tiny_llama, adapter, tmp_path / "merged", "bfloat16"), "--dev", str(dev)])
-    found = re.search(r", dev nDCG@10 from (0\.\d{4}|1\.0000) to (0\.\d{4}|1\.0000)\.\n", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    found = re.search(r", dev nDCG@10 from (0\.\d{4}|1\.0000) to (0\.\d{4}|1\.0000)\.\n", said)
     assert found
     card = (tmp_path / "merged" / "README.md").read_text()
     assert f"- dev nDCG@10, direct mode: {found[1]} in float32, {found[2]} as stored\n" in card
     segments = load_segments(tiny_llama)
+    exact, rounded = (
+        [
+            odds
+            for query, names in FOUND.items()
+            for odds in scorer.score(QUERIES[query], [told(name) for name in names])
+        ]
+        for scorer in (
+            CausalScorer(load_lora(load_base(tiny_llama), adapter), segments),
+            CausalScorer(load_base(tmp_path / "merged").to(torch.bfloat16), segments),
+        )
+    )
+    changed = re.search(r"by at most (\S+) in 19 pairs, dev", said)
+    assert changed, "three dev queries with four candidates each beside the seven probes"
+    assert float(changed[1]) >= round(max(abs(a - b) for a, b in zip(exact, rounded, strict=True)), 4) > 0
     settings = read_command(Merge, "merge", [*flags(tiny_llama, adapter, tmp_path)[1:], "--dev", str(dev)], [Merge])
     for number, model in ((1, load_lora(load_base(tiny_llama), adapter)), (2, load_base(tmp_path / "merged"))):
         scored = dev_score(CausalScorer(model, segments), settings)
