@@ -87,15 +87,17 @@ DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --ex
 data:
 	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 
-# PROCESSES=n: so many together, on as many GPUs, or with a share of the CPU's cores each.
-TRAINER = OMP_WAIT_POLICY=PASSIVE $(BIN)/$(if $(PROCESSES),python -m torch.distributed.run --standalone \
-  --nproc-per-node=$(PROCESSES) -m trainer.train,limrank-train)
+# PROCESSES=n: so many together, on as many GPUs, or with a share of the CPU's cores each. One that is told to stop has
+# half an hour for its checkpoint and its dev score; torch's launcher would give it 30 seconds, and one thread.
+TRAINER = OMP_WAIT_POLICY=PASSIVE $(if $(PROCESSES),$(TOGETHER) -m trainer.train,$(BIN)/limrank-train)
+TOGETHER = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(( ($$(nproc) + $(PROCESSES) - 1) / $(PROCESSES) ))} \
+  $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node=$(PROCESSES) --shutdown-timeout=1800
 SFT = $(TRAINER) sft --base $(RUNS)/base $(call DEV,bm25)
 
 # Where the result goes, if it is the best so far of what went there.
 WEIGHTS ?= service/weights
 
-train-mini: data $(RUNS)/mini-near/calibrated  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900", PROCESSES=2, WEIGHTS=folder
+train-mini: data $(RUNS)/mini-near/whole  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900", PROCESSES=2, WEIGHTS=folder
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-near --weights $(WEIGHTS) --name limrank-mini
 
 train-mini-ce: data $(RUNS)/mini-ce/complete  ## train limrank-mini-ce and package it; as train-mini
@@ -130,14 +132,22 @@ $(RUNS)/mini-near/complete: $(RUNS)/mini-own/complete $(RUNS)/near.jsonl
 	$(call run-leg,$(SFT) --data $(RUNS)/near.jsonl --adapter $(RUNS)/mini-own/adapter $(if $(LEG),--leg $(LEG)))
 
 # Temperatures are fitted before it is decided what is packaged, so that a result that stays outside is whole as well:
-# mini-near/merged is what limrank-eval and the service take. After a failure they are fitted from where they stand.
-$(RUNS)/mini-near/calibrated: $(RUNS)/mini-near/complete
-	rm -rf $(@D)/merged $(RUNS)/calibration
-	$(BIN)/limrank-train merge --base $(RUNS)/base --adapter $(@D)/adapter --out $(@D)/merged --dtype float32
-	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model $(@D)/merged --mode $$mode --data $(MEDQUAD) \
-	  --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(RUNS)/calibration || exit; done
-	for model in merged adapter; do $(BIN)/limrank-train calibrate --weights $(@D)/$$model \
-	  --results "$$(echo $(RUNS)/calibration/*/*/calibration.json | tr ' ' ,)" || exit; done
+# mini-near/merged is what limrank-eval and the service take. It is merged twice, as its card says the temperatures.
+NEAR_RUN = $(RUNS)/mini-near
+MERGE_NEAR = $(BIN)/limrank-train merge --base $(RUNS)/base --adapter $(NEAR_RUN)/adapter --out $(NEAR_RUN)/merged --dtype float32
+
+$(NEAR_RUN)/measured: $(NEAR_RUN)/complete
+	$(MERGE_NEAR)
+	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model $(NEAR_RUN)/merged --mode $$mode --data $(MEDQUAD) \
+	  --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(NEAR_RUN)/calibration || exit; done
+	@touch $@
+
+$(NEAR_RUN)/calibrated: $(NEAR_RUN)/measured
+	$(BIN)/limrank-train calibrate --weights $(NEAR_RUN)/adapter \
+	  --results "$$(echo $(NEAR_RUN)/calibration/*/*/calibration.json | tr ' ' ,)" && touch $@
+
+$(NEAR_RUN)/whole: $(NEAR_RUN)/calibrated
+	$(MERGE_NEAR)
 	@touch $@
 
 MINILM = "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,6 +24,9 @@ VERSION = 1
 NAMED_FORMATS: Mapping[str, PromptFormat] = {LIMRANK.name: LIMRANK}
 # Public checkpoints without a manifest, by the beginning of their hub id.
 PUBLIC_CHECKPOINTS: Mapping[str, PromptFormat] = {"songtingyu/limrank": LIMRANK, "jhu-clsp/rank1-": LIMRANK}
+
+# SPDX ids (CC-BY-NC-4.0, PolyForm-Noncommercial-1.0.0, NCGL-UK-2.0) and what people write in their place.
+_NON_COMMERCIAL = re.compile(r"\bNC\b|NCGL|NON[-_ ]?COMMERCIAL", re.IGNORECASE)
 
 Kind = Literal["causal", "cross-encoder"]
 
@@ -77,7 +81,7 @@ class Manifest:
     @property
     def non_commercial(self) -> bool:
         """True when a licence of base or data forbids commercial use, so that the checkpoint must not be packaged."""
-        return any("-NC" in licence.upper() or "NON-COMMERCIAL" in licence.upper() for licence in self.licences)
+        return any(_NON_COMMERCIAL.search(licence) for licence in self.licences)
 
     def to_json(self) -> dict[str, Any]:
         named = self.format is not None and NAMED_FORMATS.get(self.format.name) == self.format

@@ -18,7 +18,7 @@ def by_word_overlap(query: str, passage: str) -> float:
 
 @dataclass
 class ScriptedEngine:
-    """Answers by `log_odds(query, passage)`, each passage after `seconds`; keeps what it was asked.
+    """Answers by `log_odds(query and instruction, passage)`, each passage after `seconds`; keeps what it was asked.
 
     `encoding_seconds` is what it says that encoding took, of every job.
     A passage in `fail_once` makes the first job that holds it fail, one in `fail_always` every job. `dead` kills it.
@@ -63,7 +63,8 @@ class ScriptedEngine:
                 await self._work(passage)
                 self.running -= 1
                 left -= 1
-                yield _verdict(index, self.log_odds(job.query, passage), mode)
+                asked = job.query if job.instruction is None else f"{job.query} {job.instruction}"
+                yield _verdict(index, self.log_odds(asked, passage), mode)
         finally:
             self.running -= left
 

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.about import AboutError, stated_cost
 from contract.records import RecordError, read_groups
 from trainer.ablation_table import Outcome, write_table
-from trainer.causal_scorer import CausalScorer
-from trainer.dev_score import PassageScorer, dev_score
+from trainer.causal_scorer import CausalScorer, QueryRoom
+from trainer.cross_encoder import PairRoom, load_pair_encoder
+from trainer.dev_score import PassageScorer, check_dev, dev_score
 from trainer.encoder_scorers import base_scorer, pair_scorer
 from trainer.errors import BadData, BadSettings
-from trainer.lora_model import load_base, load_lora
+from trainer.lora_model import load_base, load_lora, where_it_is_fast
 from trainer.run_folder import RunFolder, content_sha256
 from trainer.settings import Ablation, CrossEncoding, Sft, SftAblation, Training
 from trainer.sft_examples import load_segments
 from trainer.train_cross_encoder import train_cross_encoder
 from trainer.train_sft import train_sft
+from trainer.training_groups import data_cost
 from trainer.training_loop import world
 
 _MOST_VARIANTS = 12
@@ -28,13 +29,15 @@ _MOST_VARIANTS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one kind of model is trained, and scored before and after. `unit`: what its training file is counted in."""
+    """How one kind of model is trained, and scored before and after. `unit`: what its training file is counted in;
+    `room` gives what refuses a query that is too long to be scored."""
 
     settings: type[Training]
     unit: str
     train: Callable[[Any], None]
     untrained: Callable[[Any], PassageScorer]
     scorer: Callable[[Any], PassageScorer]
+    room: Callable[[Any], Callable[[str, str | None], object]]
 
 
 def ablate(settings: Ablation | SftAblation) -> None:
@@ -46,8 +49,11 @@ def ablate(settings: Ablation | SftAblation) -> None:
     if isinstance(settings, SftAblation):  # before training and on the other domain there is direct mode alone
         settings = settings.model_copy(update={"dev_modes": ["direct"]})
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
+    if settings.out_of_domain is not None:
+        check_dev(settings.model_copy(update=_other_domain(settings.out_of_domain)), kind.room(settings))
     changes = variants(settings)
-    settings = settings.model_copy(update={"data_cost": _data_cost(settings)})
+    if settings.data_cost is None:
+        settings = settings.model_copy(update={"data_cost": data_cost(settings.data)})
     outcomes = [] if settings.dry_run else [_untrained(kind, settings)]
     for name, change in changes.items():
         print(f"--- {settings.kind}: {name}", flush=True)  # noqa: T201
@@ -119,10 +125,15 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
         if legs[-1]["ended"] == "signal":
             raise BadSettings(f"{folder} was stopped by a signal; the same command goes on.")
     other = _other_score(functools.partial(kind.scorer, wanted), settings)
-    examples = legs[-1]["steps"] * wanted.batch
+    examples = _different(legs[-1]["steps"] * wanted.batch, wanted)
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
     seconds = sum(leg["seconds"] * leg.get("devices", 1) for leg in legs)
     return Outcome(name, examples, seconds, legs[-1]["dev"], other, (settings.data_cost or 0.0) * share)
+
+
+def _different(trained: int, settings: Training) -> int:
+    """How many examples there were, of all that were `trained`, over and again in several passes."""
+    return trained if settings.max_steps is not None else round(trained / max(1.0, settings.epochs))
 
 
 def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any]) -> str:
@@ -134,7 +145,7 @@ def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any])
 def _causal_scorer(settings: Sft, adapter: Path | None) -> CausalScorer:
     base = load_base(settings.base)
     model = base if adapter is None else load_lora(base, adapter)
-    return CausalScorer(model, load_segments(settings.base), passage_tokens=settings.passage_tokens)
+    return CausalScorer(where_it_is_fast(model), load_segments(settings.base), passage_tokens=settings.passage_tokens)
 
 
 def _other_domain(folder: Path) -> dict[str, Any]:
@@ -144,16 +155,6 @@ def _other_domain(folder: Path) -> dict[str, Any]:
         raise BadData(f"{folder} has no qrels/*.tsv; --out-of-domain takes a BEIR folder.")
     split = "test" if "test" in splits else splits[0]
     return {"dev": folder, "dev_split": split, "dev_candidates": None}
-
-
-def _data_cost(settings: Ablation | SftAblation) -> float:
-    """What the training file cost: as the settings say, else by the journals that `limrank-synth export` has summed."""
-    if settings.data_cost is not None:
-        return settings.data_cost
-    try:
-        return stated_cost(settings.data)
-    except AboutError as error:
-        raise BadData(f"{error} Say it with --data-cost.") from None
 
 
 @functools.cache
@@ -169,6 +170,7 @@ _PAIRS = _Kind(
     train_cross_encoder,
     untrained=base_scorer,
     scorer=lambda settings: pair_scorer(settings, settings.folder / "model"),
+    room=lambda settings: PairRoom(load_pair_encoder(settings.base, settings.max_tokens)),
 )
 _CAUSAL = _Kind(
     Sft,
@@ -176,4 +178,5 @@ _CAUSAL = _Kind(
     train_sft,
     untrained=lambda settings: _causal_scorer(settings, None),
     scorer=lambda settings: _causal_scorer(settings, settings.folder / "adapter"),
+    room=lambda settings: QueryRoom(load_segments(settings.base)),
 )

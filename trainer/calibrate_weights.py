@@ -37,7 +37,7 @@ def _read(path: Path, manifest: Manifest) -> tuple[str, float]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         identity, fitted = found["identity"], found["temperature"]
-        mode, fingerprint = identity["mode"], identity["fingerprint"]
+        mode, fingerprint, data = identity["mode"], identity["fingerprint"], identity["data_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadData(f"{path} is no calibration.json of limrank-eval: {error!r}.") from error
     if fitted is None:
@@ -46,6 +46,11 @@ def _read(path: Path, manifest: Manifest) -> tuple[str, float]:
         raise BadData(
             f"{path} was measured with the model of fingerprint {str(fingerprint)[:12]}..., and this one has "
             f"{manifest.fingerprint[:12]}...; measure this one."
+        )
+    if data != manifest.data_sha256:
+        raise BadData(
+            f"{path} was measured with a model trained on the data of sha256 {str(data)[:12]}..., and this one was "
+            f"trained on {str(manifest.data_sha256)[:12]}...; measure this one."
         )
     return mode, float(fitted["value"])
 

@@ -9,12 +9,38 @@ import torch
 
 from contract.segments import Segments
 from contract.truncation import PassageFitter
+from trainer.errors import BadData
 from trainer.greedy_traces import write_traces
 
 # Passages at a time: a CPU gains nothing from more, a GPU waits for each step of a trace; and tokens, as the plain
 # attention that a model may have been trained with takes memory by their square.
 _ON_A_CPU, _ON_A_GPU = 16, 64
 _TOKENS = 16_384
+
+
+MAX_TOKENS = 2048
+
+
+class QueryRoom:
+    """What a query and its instruction leave to the rest of a sequence of `max_tokens`, `trace_tokens` of them kept for
+    a trace."""
+
+    def __init__(self, segments: Segments, *, max_tokens: int = MAX_TOKENS, trace_tokens: int = 0) -> None:
+        self._segments = segments
+        self._most = max_tokens - trace_tokens - len(segments.close)
+        self._least = PassageFitter(segments.prompt).tail_tokens
+
+    def __call__(self, query: str, instruction: str | None = None) -> tuple[list[int], int]:
+        """Ids before the passage, and the tokens that are left for it and the prompt's end. Raise BadData where not
+        even an empty passage fits."""
+        prefix = self._segments.prompt.prefix(query, instruction)
+        room = self._most - len(prefix)
+        if room < self._least:
+            raise BadData(
+                f"{query[:80]!r} with its instruction has {len(prefix)} tokens, which leaves a passage no room in the "
+                f"{self._most} that there are; leave it out."
+            )
+        return prefix, room
 
 
 class CausalScorer:
@@ -25,7 +51,7 @@ class CausalScorer:
         model: Any,
         segments: Segments,
         *,
-        max_tokens: int = 2048,
+        max_tokens: int = MAX_TOKENS,
         passage_tokens: int | None = None,
         trace_tokens: int = 0,
         batch: int | None = None,
@@ -36,16 +62,15 @@ class CausalScorer:
         self._model = model
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
-        self._max_tokens = max_tokens
+        self._room = QueryRoom(segments, max_tokens=max_tokens, trace_tokens=trace_tokens)
         self._passage_tokens = passage_tokens
         self._trace_tokens = trace_tokens
         on_a_gpu = next(model.parameters()).device.type == "cuda"
         self._batch = batch or (_ON_A_GPU if on_a_gpu else _ON_A_CPU)
 
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
-        """Log-odds of each passage, in the order given."""
-        prefix = self._segments.prompt.prefix(query, instruction)
-        room = self._max_tokens - len(prefix) - self._trace_tokens - len(self._segments.close)
+        """Log-odds of each passage, in the order given. Raise BadData for a query that leaves them no room."""
+        prefix, room = self._room(query, instruction)
         prompts = [[*prefix, *rest.ids] for rest in self._fitter.fit(passages, room, self._passage_tokens)]
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         odds = [0.0] * len(prompts)

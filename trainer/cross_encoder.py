@@ -61,9 +61,20 @@ def encode_row(encoder: PairEncoder, row: Row) -> list[Pair]:
     if encoder.room(query) < encoder.max_tokens // 4:
         raise BadData(
             f"The query {row.query[:80]!r} with its instruction has {len(query)} tokens, which leaves less than a "
-            f"quarter of --max-tokens {encoder.max_tokens} to the passage; raise it or leave the group out."
+            f"quarter of --max-tokens {encoder.max_tokens} to the passage; raise it or leave the query out."
         )
     return encoder.pairs(query, row.passages)
+
+
+class PairRoom:
+    """Whether a query leaves enough to the passage, for those who only ask that."""
+
+    def __init__(self, encoder: PairEncoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, query: str, instruction: str | None = None) -> None:
+        """Raise BadData where it does not."""
+        encode_row(self._encoder, Row(query, instruction, ()))
 
 
 def pad(pairs: Sequence[Pair], pad_id: int) -> dict[str, torch.Tensor]:

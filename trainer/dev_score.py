@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,11 +39,16 @@ def dev_score_of_modes(scorers: Mapping[str, PassageScorer], settings: DevScorin
     return _scores(scorers, _load(settings, settings.dev))
 
 
-def check_dev(settings: DevScoring) -> None:
-    """Read what a dev score is measured on, so that a mistake in it is known before a leg and not behind it. Raise
-    BadData."""
-    if settings.dev is not None:
-        _load(settings, settings.dev)
+def check_dev(settings: DevScoring, fits: Callable[[str, str | None], object]) -> None:
+    """Read what a dev score is measured on, so that a mistake in it is known before a leg and not behind it. `fits`
+    raises BadData for a query with its instruction that cannot be scored. Raise BadData."""
+    if settings.dev is None:
+        return
+    for query in _load(settings, settings.dev).queries:
+        try:
+            fits(query.text, query.instruction)
+        except BadData as error:
+            raise BadData(f"{settings.dev}, query {query.id!r}: {error}") from None
 
 
 def say(dev: Mapping[str, float]) -> str:
@@ -73,6 +78,11 @@ def _load(settings: DevScoring, folder: Path) -> _Dev:
     if not run:
         raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")
     queries = sampled([query for query in task.queries if query.id in run], settings.dev_queries)
+    if not queries:
+        raise BadData(
+            f"None of the queries of {folder}'s split {settings.dev_split!r} has candidates in "
+            f"{settings.dev_candidates or 'its own run'}; they do not match."
+        )
     top = {query.id: dict(list(run[query.id].items())[: settings.dev_depth]) for query in queries}
     wanted = {name for names in top.values() for name in names}
     if missing := sorted(wanted - task.documents.keys()):
@@ -96,7 +106,7 @@ def _scores(scorers: Mapping[str, PassageScorer], dev: _Dev) -> dict[str, float]
     modes = {mode: measured(reranked(scorer)) for mode, scorer in scorers.items()}
     whole = {
         "score": round(mean(modes), 4),
-        "before": measured(dev.top),
+        "before": measured(by_order({query: list(found) for query, found in dev.top.items()})),
         "oracle": measured(oracle(dev.qrels, dev.top)),
     }
     return whole | (modes if len(modes) > 1 else {})

@@ -30,7 +30,7 @@ def base_scorer(settings: CrossEncoding) -> PassageScorer:
 
 
 class _CosineScorer:
-    """A bi-encoder as a PassageScorer; it reads no instruction."""
+    """A bi-encoder as a PassageScorer."""
 
     def __init__(self, encoder: BiEncoder) -> None:
         self._encoder = encoder

@@ -54,6 +54,13 @@ def load_lora(model: Any, adapter: Path, *, trainable: bool = False) -> PeftMode
     return tuned
 
 
+def where_it_is_fast(model: Any) -> Any:
+    """The model, on a GPU where one has room for it twice: what it computes there takes room as well."""
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    roomy = torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > 2 * size
+    return model.to("cuda") if roomy else model
+
+
 def lora_config(model: PeftModel) -> Any:
     """Rank (`r`), scale (`lora_alpha`) and layers of the model's adapter."""
     return model.peft_config["default"]

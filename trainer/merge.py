@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from contract.segments import Segments
 from trainer.causal_scorer import CausalScorer
 from trainer.dev_score import DEV, dev_score
 from trainer.errors import BadBase
-from trainer.lora_model import load_base, load_lora
+from trainer.lora_model import load_base, load_lora, where_it_is_fast
 from trainer.model_card import Rounding, model_card, read_results
 from trainer.packaged_manifest import read_adapter
 from trainer.run_folder import save_whole
@@ -48,7 +49,10 @@ def merge(settings: Merge) -> None:
     results = read_results(settings.results)
     unmerged = load_lora(load_base(settings.base), settings.adapter).eval()
     before = _probe(unmerged, segments)
-    model = unmerged.merge_and_unload(safe_merge=True)
+    try:
+        model = unmerged.merge_and_unload(safe_merge=True)
+    except ValueError as error:  # weights that are no numbers
+        raise BadBase(f"{settings.adapter} cannot be merged: {error}") from None
     change = _largest(before, _probe(model, segments))
     if change > TOLERANCE:
         raise BadBase(
@@ -89,20 +93,26 @@ class _Noting:
 def _round(model: Any, segments: Segments, settings: Merge, before: Sequence[float]) -> Rounding:
     """Bring the weights to the number format that is stored, and measure what that changes: of the log-odds of the
     probes and of the dev pairs, and of the dev score."""
+    model = where_it_is_fast(model)
     exact = _Noting(CausalScorer(model, segments))
     score = dev_score(exact, settings)
     pairs = len(before) + len(exact.odds)
     if settings.dtype == "float32":
         return Rounding(settings.dtype, 0.0, pairs, score, score)
-    model.to(_DTYPES[settings.dtype])
+    for weight in model.parameters():  # of buffers none is stored, and whoever loads the weights has them in float32
+        weight.data = weight.data.to(_DTYPES[settings.dtype])
     rounded = _Noting(CausalScorer(model, segments))
     rounded_score = dev_score(rounded, settings)
     change = _largest([*before, *exact.odds], [*_probe(model, segments), *rounded.odds])
+    if math.isinf(change):
+        raise BadBase(f"In {settings.dtype} the model's log-odds are not all numbers; store it in another --dtype.")
     return Rounding(settings.dtype, change, pairs, score, rounded_score)
 
 
 def _largest(before: Sequence[float], after: Sequence[float]) -> float:
-    return max(abs(one - two) for one, two in zip(before, after, strict=True))
+    """Infinite where one of them is no number."""
+    changes = [abs(one - two) for one, two in zip(before, after, strict=True)]
+    return max(changes) if all(map(math.isfinite, changes)) else math.inf
 
 
 def _write(folder: Path, model: Any, base: Path, manifest: Manifest, card: str) -> None:

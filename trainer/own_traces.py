@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from contract.about import state_cost
 from contract.manifest import FILE_NAME
 from contract.records import Record, join_licences, write_records
 from trainer.benchmarks.task import Protocol, Query, Task
@@ -26,6 +27,7 @@ from trainer.scorers.local_service import local_service
 from trainer.scorers.scorer import Scored
 from trainer.settings import UNKNOWN, OwnTraces
 from trainer.sft_examples import load_records, record_choice
+from trainer.training_groups import data_cost
 
 COMPLETE = "complete"
 
@@ -35,6 +37,7 @@ def own_traces(settings: OwnTraces) -> None:
     trace does not end within its budget is left out. The traces are kept in a folder beside the file until it is
     written, so that after a kill the same command asks only for the others. Raises TrainError."""
     records = load_records(settings.data, record_choice(settings, settings.direct_share))
+    cost = data_cost(settings.data)
     direct = [record for record in records if record.trace is None]
     told = [record for record in records if record.trace is not None]
     licence = settings.model_licence or _stated_licence(settings.model)
@@ -46,6 +49,7 @@ def own_traces(settings: OwnTraces) -> None:
     ]
     with writing(settings.out):
         write_records(settings.out, [*direct, *written])
+        state_cost(settings.out, cost)
     shutil.rmtree(kept, ignore_errors=True)
     print(  # noqa: T201
         f"{settings.out}: {len(written)} records with a trace of the model's own, {len(direct)} without one; "

@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from contract.manifest import FILE_NAME, Manifest
+from contract.verdict import Temperatures
 from trainer.cross_encoder_checkpoint import write_small
 from trainer.dev_score import DEV
 from trainer.errors import BadRunFolder
 from trainer.lora_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from trainer.packaged_manifest import read_packaged
-from trainer.run_folder import save_whole
+from trainer.run_folder import save_whole, writing
 from trainer.settings import UNKNOWN, Package
 
+_UNFITTED = Temperatures(1.0, 1.0)
 _MOST_BYTES = {"causal": 20_000_000, "cross-encoder": 22_500_000}
 
 
@@ -30,8 +32,14 @@ def package(settings: Package) -> None:
         raise BadRunFolder(
             f"{source} is derived from data under {', '.join(manifest.licences)}; what ships must allow commercial use."
         )
-    if _holds(target, manifest):
-        print(f"{target} holds the result of {settings.folder} already.")  # noqa: T201
+    stood = _same_result(target, manifest)
+    if stood is not None:
+        if manifest.temperatures in (stood.temperatures, _UNFITTED):
+            print(f"{target} holds the result of {settings.folder} already.")  # noqa: T201
+            return
+        with writing(target):
+            manifest.write(target)
+        print(f"{target} holds the result of {settings.folder} already; its temperatures are new.")  # noqa: T201
         return
     if not manifest.licences or UNKNOWN in manifest.licences:
         raise BadRunFolder(f"{source} does not say what it is under; train with --base-licence, on records that do.")
@@ -40,13 +48,14 @@ def package(settings: Package) -> None:
     print(f"{target} now holds the result of {settings.folder}, {DEV} {_score(manifest)}.")  # noqa: T201
 
 
-def _holds(target: Path, manifest: Manifest) -> bool:
-    """Whether the same result stands there: the same in all but the temperatures, which may have been fitted since."""
+def _same_result(target: Path, manifest: Manifest) -> Manifest | None:
+    """What stands there, where it is the same result: the same in all but the temperatures, which may have been fitted
+    since, there or in the run."""
     if not (target / FILE_NAME).exists():
-        return False
+        return None
     stood = read_packaged(target)
     fitted = replace(manifest, temperature=stood.temperature, reasoning_temperature=stood.reasoning_temperature)
-    return fitted == stood
+    return stood if fitted == stood else None
 
 
 def _fill(folder: Path, source: Path, manifest: Manifest) -> None:

@@ -28,10 +28,13 @@ from safetensors import SafetensorError
 from trainer.errors import BadData, BadRunFolder
 
 COMPLETE = "complete.json"
-# What may differ between the legs of one run: where it stops and how it reports.
+# What may differ between the legs of one run: where it stands, where it stops and how it reports. Of files and folders
+# that say what is trained, and in which order, the content may not.
+_CONTENT = ("data", "exclude", "base", "adapter")
 _FREE = frozenset(
     {
-        "run",
+        *_CONTENT,
+        "folder",
         "config",
         "leg",
         "leg_minutes",
@@ -44,8 +47,8 @@ _FREE = frozenset(
     | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "dev_modes", "dev_trace_tokens"}
     | {"device_batch", "precision"}
 )
-# Settings that name a file whose content says what is trained, and in which order.
-_DATA = ("data", "exclude")
+# What counts of a model's folder.
+_MODEL_FILES = ("*.safetensors", "config.json", "tokenizer.json", "adapter_config.json")
 
 
 class RunFolder:
@@ -161,8 +164,9 @@ def data_sha256(path: Path) -> str:
 
 
 def content_sha256(settings: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 of each training file that `settings` name, under the name of its setting. Raise BadData."""
-    return {name: _content_sha256(settings[name]) for name in _DATA if settings.get(name) is not None}
+    """SHA-256 of each training file, and of the weights and tokenizer of each model, that `settings` name, under the
+    name of its setting. Raise BadData."""
+    return {name: _content_sha256(Path(settings[name])) for name in _CONTENT if settings.get(name) is not None}
 
 
 @contextmanager
@@ -196,19 +200,23 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
         )
 
 
-def _content_sha256(name: str) -> str:
+def _content_sha256(path: Path) -> str:
     try:
-        return data_sha256(Path(name))
+        if not path.is_dir():
+            return data_sha256(path)
+        files = sorted(file for pattern in _MODEL_FILES for file in path.glob(pattern))
+        lines = [f"{file.name} {data_sha256(file)}\n" for file in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     except OSError as error:
-        raise BadData(f"{name} cannot be read: {error.strerror or error}.") from None
+        raise BadData(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def _check_same_data(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    for name in sorted(before.keys() & now.keys()):
-        if before[name] != now[name]:
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
             raise BadRunFolder(
-                f"{path.parent} was begun with another content of {name}: sha256 {before[name]}, not {now[name]}; "
-                "go on with the same file, or name another run folder."
+                f"{path.parent} was begun with another content of {name}: sha256 {before.get(name, 'of none')}, not "
+                f"{now.get(name, 'of none')}; go on with the same, or name another run folder."
             )
 
 

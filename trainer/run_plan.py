@@ -64,12 +64,10 @@ def make_plan(
     """A plan for the examples of `lengths` (in tokens, in the order they are trained). `step_bytes`: what a batch of
     such lengths keeps on one device; `shards`: over so many devices the weights are spread; `steps_here` measures."""
     steps = -(-len(lengths) // settings.batch)
-    steps = min(steps, settings.max_steps or steps)
-    used = lengths[: steps * settings.batch]
     weights = ((parameters - trained) * 4 + trained * _ADAM_BYTES) // shards
-    memory = weights + step_bytes(used[heaviest(used, settings.device_batch)])
+    memory = weights + step_bytes(lengths[heaviest(lengths, settings.device_batch)])
     measured = steps_here() if steps_here else None
-    return Plan(len(used), sum(used), max(used), steps, parameters, trained, memory, measured)
+    return Plan(len(lengths), sum(lengths), max(lengths), steps, parameters, trained, memory, measured)
 
 
 def heaviest(lengths: Sequence[int], count: int) -> slice:

@@ -16,7 +16,7 @@ from contract.segments import Segments
 from contract.truncation import PassageFitter
 from trainer.errors import BadBase, BadData
 from trainer.settings import Choosing
-from trainer.training_groups import draw, names_any, read_ids
+from trainer.training_groups import draw, kept, read_ids
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
@@ -90,7 +90,7 @@ def load_records(path: Path, choice: RecordChoice) -> list[Record]:
     Raise BadData for a file that cannot be read or of which nothing is left.
     """
     try:
-        records = [record for record in read_records(path) if not _left_out(record, choice)]
+        records = kept(read_records(path), path, choice.leave_out, choice.excluded)
     except RecordError as error:
         raise BadData(str(error)) from None
     except OSError as error:
@@ -148,13 +148,6 @@ def _before_conclusion(trace: str) -> str:
     """The trace without its last sentence."""
     ends = [found.start() for found in _SENTENCE_END.finditer(trace)]
     return trace[: ends[-1]] if ends else ""
-
-
-def _left_out(record: Record, choice: RecordChoice) -> bool:
-    stated = choice.leave_out
-    if stated is not None and (stated in (record.domain, record.source) or record.id.startswith(stated)):
-        return True
-    return names_any(record.id, choice.excluded)
 
 
 def _drawn_direct(record: Record, choice: RecordChoice) -> bool:

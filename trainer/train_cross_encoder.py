@@ -20,6 +20,7 @@ from trainer import platt_scaling
 from trainer.attention import set_attention
 from trainer.cross_encoder import (
     GroupCollator,
+    PairRoom,
     PairScorer,
     encode_row,
     load_encoder,
@@ -69,6 +70,7 @@ class _Prepared:
 def train_cross_encoder(settings: CrossEncoding) -> None:
     """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
     folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
+    loop = arguments(settings, folder)
     if settings.dry_run:
         say_plan(_plan(settings, _prepare(settings)))
         return
@@ -76,7 +78,7 @@ def train_cross_encoder(settings: CrossEncoding) -> None:
     folder.check(stated, settings.leg, files)
     prepared = _prepare(settings)
     folder.open(stated, files)
-    _train(settings, folder, prepared)
+    _train(settings, folder, prepared, loop)
 
 
 def _prepare(settings: CrossEncoding) -> _Prepared:
@@ -93,7 +95,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     encoder = load_pair_encoder(settings.base, settings.max_tokens)
     for group in held:  # so that one that cannot be scored is known now and not when the training is done
         encode_row(encoder, _calibrating(group))
-    check_dev(settings)
+    check_dev(settings, PairRoom(encoder))
     laid = rows(trained, choice)
     lengths = [sum(len(pair.ids) for pair in encode_row(encoder, row)) for row in laid]
     sequence = order(
@@ -117,9 +119,9 @@ def _hold_out(groups: Sequence[Group], count: int) -> tuple[Sequence[Group], Seq
     return groups[:count], trained
 
 
-def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> None:
+def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, loop: dict[str, Any]) -> None:
     model, leg = prepared.model, Leg(folder, settings)
-    trainer = _trainer(settings, folder, prepared, leg)
+    trainer = _trainer(settings, loop, prepared, leg)
     last = folder.last_checkpoint()
     begun = time.monotonic()
     with writing(folder.path):
@@ -148,7 +150,7 @@ def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared) -> N
         plot_loss(folder)
 
 
-def _trainer(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, leg: Leg) -> _Trainer:
+def _trainer(settings: CrossEncoding, loop: dict[str, Any], prepared: _Prepared, leg: Leg) -> _Trainer:
     dataset = Dataset.from_list(
         [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in prepared.sequence]
     )
@@ -156,7 +158,7 @@ def _trainer(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, le
     collate: Any = GroupCollator(prepared.encoder, pad_id(model))  # its type asks for the library's own collator
     return _Trainer(
         model=model,
-        args=CrossEncoderTrainingArguments(**arguments(settings, folder)),
+        args=CrossEncoderTrainingArguments(**loop),
         train_dataset=dataset,
         loss=_loss(settings, model),
         data_collator=collate,

@@ -16,7 +16,7 @@ from contract.manifest import Manifest
 from contract.records import Record
 from contract.segments import Segments
 from trainer.attention import set_attention
-from trainer.causal_scorer import CausalScorer
+from trainer.causal_scorer import CausalScorer, QueryRoom
 from trainer.completion_loss import SequenceCollator, completion_loss
 from trainer.dev_score import DEV, check_dev, dev_score_of_modes
 from trainer.leg_report import report_leg
@@ -70,6 +70,7 @@ class _Prepared:
 def train_sft(settings: Sft) -> None:
     """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
     folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
+    loop = arguments(settings, folder)
     if settings.dry_run:
         say_plan(_plan(settings, _prepare(settings)))
         return
@@ -77,7 +78,7 @@ def train_sft(settings: Sft) -> None:
     folder.check(stated, settings.leg, files)
     prepared = _prepare(settings)
     folder.open(stated, files)
-    _train(settings, folder, prepared)
+    _train(settings, folder, prepared, loop)
 
 
 def _prepare(settings: Sft) -> _Prepared:
@@ -94,7 +95,7 @@ def _prepare(settings: Sft) -> _Prepared:
         max_steps=settings.max_steps,
     )
     earlier = None if settings.adapter is None else read_adapter(settings.adapter, settings.base)
-    check_dev(settings)
+    check_dev(settings, QueryRoom(segments, trace_tokens=max(_budget(settings, mode) for mode in settings.dev_modes)))
     return _Prepared(records, [laid[index] for index in sequence], segments, _model(settings), earlier)
 
 
@@ -108,12 +109,12 @@ def _model(settings: Sft) -> Any:
     return add_lora(base, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=settings.seed)
 
 
-def _train(settings: Sft, folder: RunFolder, prepared: _Prepared) -> None:
+def _train(settings: Sft, folder: RunFolder, prepared: _Prepared, loop: dict[str, Any]) -> None:
     leg = Leg(folder, settings)
     trainer = _Trainer(
         model=prepared.model,
         # Not FSDP's own activation_checkpointing, which renames the layers, so that no adapter is found in the model.
-        args=TrainingArguments(**(arguments(settings, folder) | {"fsdp": settings.fsdp})),
+        args=TrainingArguments(**(loop | {"fsdp": settings.fsdp})),
         train_dataset=Dataset.from_list([_row(one) for one in prepared.sequence]),
         data_collator=SequenceCollator(_pad_id(prepared.model)),
         callbacks=[leg],
@@ -156,16 +157,20 @@ def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:
 
 
 def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
-    budgets = {"direct": 0, "reasoning": settings.dev_trace_tokens}
     return {
         mode: CausalScorer(
             prepared.model,
             prepared.segments,
             passage_tokens=settings.passage_tokens,
-            trace_tokens=budgets[mode],
+            trace_tokens=_budget(settings, mode),
         )
         for mode in settings.dev_modes
     }
+
+
+def _budget(settings: Sft, mode: str) -> int:
+    """The tokens of a trace in that mode."""
+    return settings.dev_trace_tokens if mode == "reasoning" else 0
 
 
 def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:

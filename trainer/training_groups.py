@@ -7,14 +7,18 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from contract.records import Group, RecordError, licence_parts, read_groups
+from contract.about import AboutError, stated_cost
+from contract.records import Group, Record, RecordError, licence_parts, read_groups
 from trainer.errors import BadData
+
+Example = TypeVar("Example", Group, Record)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupChoice:
-    """What is taken of a file of groups. `sample` None: all. `leave_out`: a domain, or the beginning of ids."""
+    """What is taken of a file of groups. `sample` None: all. `leave_out`: a domain, a source or what ids begin with."""
 
     negatives: int
     negatives_from: str = "hard"
@@ -39,7 +43,7 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group]:
     Raise BadData for a file that cannot be read, that has groups of too few negatives, or of which nothing is left.
     """
     try:
-        groups = [group for group in read_groups(path) if not _left_out(group, choice)]
+        groups = kept(read_groups(path), path, choice.leave_out, choice.excluded)
     except RecordError as error:
         raise BadData(str(error)) from None
     except OSError as error:
@@ -88,11 +92,26 @@ def read_ids(path: Path | None) -> frozenset[str]:
         raise BadData(f"{path} cannot be read: {error}.") from None
 
 
-def _left_out(group: Group, choice: GroupChoice) -> bool:
-    stated = choice.leave_out
-    if stated is not None and (stated in (group.domain, group.source) or group.id.startswith(stated)):
-        return True
-    return names_any(group.id, choice.excluded)
+def data_cost(path: Path) -> float:
+    """What a training file came to, as is said beside it; 0 where nothing is. Raise BadData for what is no number."""
+    try:
+        return stated_cost(path)
+    except AboutError as error:
+        raise BadData(str(error)) from None
+
+
+def kept(examples: Iterable[Example], path: Path, leave_out: str | None, excluded: frozenset[str]) -> list[Example]:
+    """The examples without those of the domain or source `leave_out`, or where there is none of that name with ids that
+    begin so, and without those whose ids name an excluded one. Raise BadData where `leave_out` is none of all that.
+    """
+    found = list(examples)
+    if leave_out is not None:
+        left = [one for one in found if leave_out not in (one.domain, one.source)]
+        left = left if len(left) < len(found) else [one for one in found if not one.id.startswith(leave_out)]
+        if len(left) == len(found):
+            raise BadData(f"{path} has no domain, no source and no beginning of an id {leave_out!r} to leave out.")
+        found = left
+    return [one for one in found if not names_any(one.id, excluded)]
 
 
 def names_any(identity: str, excluded: frozenset[str]) -> bool:

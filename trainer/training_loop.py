@@ -104,6 +104,8 @@ class Leg(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
             self._folder.clear_half_written()
+        # A checkpoint brings its own steps between logs and checkpoints, which may not be those of this leg.
+        state.compute_steps(args, state.max_steps)  # type: ignore[no-untyped-call]
         self._begun = self._saved = time.monotonic()
         self._handlers = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
 

@@ -13,15 +13,14 @@ _SPREAD = 16  # batches whose examples are sorted by length together
 
 
 def order(lengths: Sequence[int], *, passes: float, batch: int, seed: int, max_steps: int | None = None) -> list[int]:
-    """Indices of the examples as they are trained, `passes` times over; every pass has an order of its own. No more
-    than `max_steps` steps of `batch` take, so that the loop has nothing left behind its last step.
+    """Indices of the examples as they are trained, `passes` times over or, where `max_steps` is given, as many as so
+    many steps of `batch` take, so that the loop has nothing left behind its last step. Every pass has an order of its
+    own.
 
     Within a pass the examples of a few batches are sorted by `lengths` (in tokens), so that a batch holds examples of
     like length and little padding; the batches themselves come in random order.
     """
-    wanted = max(1, round(passes * len(lengths)))
-    if max_steps is not None:
-        wanted = min(wanted, max_steps * batch)
+    wanted = max(1, round(passes * len(lengths))) if max_steps is None else max_steps * batch
     laid: list[int] = []
     number = 0
     while len(laid) < wanted:

@@ -152,8 +152,10 @@ def read(folder: Path) -> Manifest:
 
 
 def test_non_commercial_licences_are_seen(folder: Path) -> None:
-    assert a_manifest(folder, licences=("Apache-2.0", "CC-BY-NC-SA-4.0")).non_commercial
+    for licence in ("CC-BY-NC-SA-4.0", "cc-by-nc-4.0", "PolyForm-Noncommercial-1.0.0", "NCGL-UK-2.0", "non-commercial"):
+        assert a_manifest(folder, licences=("Apache-2.0", licence)).non_commercial, licence
     assert not a_manifest(folder).non_commercial
+    assert not a_manifest(folder, licences=("NCSA", "CC-BY-ND-4.0", "INCOMMON")).non_commercial
 
 
 def test_public_checkpoints_have_a_named_format() -> None:

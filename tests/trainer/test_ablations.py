@@ -9,7 +9,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from tests.trainer.running import cross_encoder_flags, sft_flags
-from tests.trainer_eval.small_data import beir_folder
+from tests.trainer_eval.small_data import beir_folder, jsonl
 from trainer.ablation_table import Outcome, markdown
 from trainer.cross_encoder import load_encoder
 from trainer.encoder_scorers import base_scorer, pair_scorer
@@ -55,6 +55,16 @@ def test_what_the_data_cost_is_read_beside_the_file(
     assert run(words) == 0
     made = json.loads((tmp_path / "runs" / "ablation-volume.json").read_text())
     assert [one["data_cost"] for one in made["variants"]] == [0, 36]  # 18 of 48 groups
+    twice = [*cross_encoder_flags(tiny_bert, data, tmp_path / "twice", dev=dev, epochs=2)[1:], "--names", "test/q-1"]
+    assert run(["ablate", "source", *twice]) == 0
+    made = json.loads((tmp_path / "twice" / "ablation-source.json").read_text())
+    costs = {one["name"]: (one["examples"], one["data_cost"]) for one in made["variants"]}
+    assert costs["all"] == (36, 72), "two passes over 36 groups, the others calibrate"
+    assert costs["without test/q-1"][1] < 72
+    far = beir_folder(tmp_path / "far")
+    jsonl(far / "queries.jsonl", [{"_id": name, "text": "why " * 99} for name in ("q1", "q2", "q3")])
+    assert run([*words, "--out-of-domain", str(far)]) == 2
+    assert "query 'q" in capsys.readouterr().err
     about.write_text('{"cost": "much"}')
     assert run(words) == 2
     assert "does not say what groups.jsonl cost" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from contract.manifest import manifest_from_json, read_manifest
@@ -98,12 +99,13 @@ def test_a_dev_score_is_measured_before_and_after_rounding(
         ]
         for scorer in (
             CausalScorer(load_lora(load_base(tiny_llama), adapter), segments),
-            CausalScorer(load_base(tmp_path / "merged").to(torch.bfloat16), segments),
+            CausalScorer(load_base(tmp_path / "merged", dtype=torch.bfloat16), segments),
         )
     )
     changed = re.search(r"by at most (\S+) in 19 pairs, dev", said)
     assert changed, "three dev queries with four candidates each beside the seven probes"
-    assert float(changed[1]) >= round(max(abs(a - b) for a, b in zip(exact, rounded, strict=True)), 4) > 0
+    of_dev = max(abs(a - b) for a, b in zip(exact, rounded, strict=True))
+    assert float(changed[1]) >= round(of_dev, 4) > 0, "as whoever loads the folder in bfloat16 has it"
     settings = read_command(Merge, "merge", [*flags(tiny_llama, adapter, tmp_path)[1:], "--dev", str(dev)], [Merge])
     for number, model in ((1, load_lora(load_base(tiny_llama), adapter)), (2, load_base(tmp_path / "merged"))):
         scored = dev_score(CausalScorer(model, segments), settings)
@@ -214,6 +216,19 @@ def test_only_a_better_model_that_may_ship_goes_into_the_package(
     }
     assert run(words) == 0
     assert "holds the result of" in capsys.readouterr().out
+
+    def fitted(folder: Path, value: float) -> None:
+        stated = manifest_from_json(json.loads((folder / "reranker.json").read_text()), "reranker.json")
+        replace(stated, temperature=value).write(folder)
+
+    packaged = tmp_path / "limrank-mini"
+    fitted(adapter, 1.5)
+    assert run(words) == 0
+    assert "already; its temperatures are new" in capsys.readouterr().out
+    assert (packaged / "reranker.json").read_bytes() == (adapter / "reranker.json").read_bytes()
+    fitted(adapter, 1.0)
+    assert run(words) == 0
+    assert json.loads((packaged / "reranker.json").read_text())["temperature"] == 1.5, "fitted, and these are not"
     for score, licence, sentence in ((0.7, "MIT", "has 0.8; it stays"), (0.9, "CC-BY-NC-4.0", "must allow commercial")):
         scored(score, licence)
         assert run(words) == 2
@@ -233,9 +248,11 @@ def test_fitted_temperatures_go_into_the_manifest(
 ) -> None:
     before = manifest_from_json(json.loads((adapter / "reranker.json").read_text()), "reranker.json")
 
-    def fitted(mode: str, value: float | None, fingerprint: str = before.fingerprint) -> str:
-        path = tmp_path / f"{mode}-{value}-{fingerprint[:4]}.json"
-        identity = {"mode": mode, "fingerprint": fingerprint}
+    def fitted(
+        mode: str, value: float | None, fingerprint: str = before.fingerprint, data: str | None = before.data_sha256
+    ) -> str:
+        path = tmp_path / f"{mode}-{value}-{fingerprint[:4]}-{str(data)[:4]}.json"
+        identity = {"mode": mode, "fingerprint": fingerprint, "data_sha256": data}
         path.write_text(json.dumps({"identity": identity, "temperature": None if value is None else {"value": value}}))
         return str(path)
 
@@ -245,6 +262,7 @@ def test_fitted_temperatures_go_into_the_manifest(
     for wrong, sentence in (
         (fitted("direct", None), "no fitted temperature"),
         (fitted("direct", 2.0, "f" * 64), "measured with the model of fingerprint ffffffffffff"),
+        (fitted("direct", 2.0, data="e" * 64), "measured with a model trained on the data of sha256 eeeeeeeeeeee"),
         (str(tmp_path / "nowhere.json"), "is no calibration.json"),
     ):
         assert calibrate(wrong) == 2
@@ -256,3 +274,24 @@ def test_fitted_temperatures_go_into_the_manifest(
     assert calibrate(fitted("direct", 2.0, after.fingerprint)) == 0
     now = manifest_from_json(json.loads((adapter / "reranker.json").read_text()), "reranker.json")
     assert (now.temperature, now.reasoning_temperature) == (2.5, 3.0)
+
+
+def test_weights_that_are_no_numbers_are_no_model(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt, large = tmp_path / "spoilt", tmp_path / "large"
+    shutil.copytree(adapter, spoilt)
+    tensors = weights(spoilt)
+    tensors[next(iter(tensors))].fill_(float("nan"))
+    save_file(tensors, spoilt / "adapter_model.safetensors", metadata={"format": "pt"})
+    assert run(flags(tiny_llama, spoilt, tmp_path / "out")) == 2
+    assert "cannot be merged" in capsys.readouterr().err
+    shutil.copytree(tiny_llama, large)
+    tensors = weights(large)
+    name = next(name for name in tensors if "mlp.down_proj" in name)
+    tensors[name] = tensors[name] * 1e7  # the next layer's norm takes it back, but float16 cannot hold it
+    save_file(tensors, large / "model.safetensors", metadata={"format": "pt"})
+    assert run(flags(large, adapter, tmp_path / "out", "float16")) == 2
+    assert "In float16 the model's log-odds are not all numbers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    train(flags(large, adapter, tmp_path / "out", "bfloat16"))

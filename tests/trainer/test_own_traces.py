@@ -10,18 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from contract.about import beside, stated_cost
 from contract.records import read_records
 from tests.trainer.running import start
 from trainer.train import run
 
+pytestmark = pytest.mark.timeout(300)  # a service is started up to three times
 WORDS = ["own-traces", "--model", "limrank-mini", "--model-licence", "Apache-2.0", "--trace-tokens", "96"]
 
 
 def test_the_chosen_records_get_the_traces_the_model_writes(
     records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "made" / "own.jsonl"
-    words = ["--data", str(records_file), "--out", str(out), "--sample", "12"]
+    out, data = tmp_path / "made" / "own.jsonl", tmp_path / "records.jsonl"
+    data.write_bytes(records_file.read_bytes())
+    beside(data).write_text('{"cost": 12.5}')
+    words = ["--data", str(data), "--out", str(out), "--sample", "12"]
     assert run([*WORDS, *words, "--direct-share", "0.5", "--leave-out", "crafts"]) == 0
     before = {record.id: record for record in read_records(records_file)}
     made = list(read_records(out))
@@ -39,6 +43,7 @@ def test_the_chosen_records_get_the_traces_the_model_writes(
         assert record.trace != before[record.id].trace
         assert (record.trace or "").startswith("The query asks about"), "limrank-mini's own wording"
     assert not (tmp_path / "made" / "own.jsonl.traces").exists()
+    assert stated_cost(out) == 12.5, "what it was made from"
 
 
 def test_after_a_kill_only_what_is_missing_is_asked(

@@ -13,7 +13,7 @@ import pytest
 from trainer.errors import BadData, BadRunFolder
 from trainer.run_folder import RunFolder, content_sha256, mark_complete
 
-SETTINGS = {"learning_rate": 0.1, "folder": "run", "data": "x" * 100_000}
+SETTINGS = {"learning_rate": 0.1, "folder": "run", "base_name": "x" * 100_000}
 
 
 def open_all(folders: list[Path]) -> None:
@@ -77,11 +77,35 @@ def test_a_run_does_not_go_on_with_other_data(name: str, tmp_path: Path) -> None
     folder.check(settings, 1, content_sha256(settings))
     (tmp_path / name).write_text("other")
     now = content_sha256(settings)
-    with pytest.raises(BadRunFolder, match="go on with the same file, or name another run folder") as refused:
+    with pytest.raises(BadRunFolder, match="go on with the same, or name another run folder") as refused:
         folder.check(settings, 1, now)
     assert f"was begun with another content of {name}: sha256 {before[name]}, not {now[name]}" in str(refused.value)
     with pytest.raises(BadRunFolder):
         folder.check_settings(settings, now)
+
+
+def test_a_run_does_not_go_on_without_the_exclusions_it_was_begun_with(tmp_path: Path) -> None:
+    settings, folder = stated(tmp_path), RunFolder(tmp_path / "run")
+    folder.open(settings, content_sha256(settings))
+    fewer = settings | {"exclude": None}
+    with pytest.raises(BadRunFolder, match=r"another content of exclude: sha256 [0-9a-f]{64}, not of none"):
+        folder.check(fewer, None, content_sha256(fewer))
+
+
+def test_a_model_is_bound_by_its_weights_and_tokenizer_wherever_it_stands(tmp_path: Path) -> None:
+    settings, folder = stated(tmp_path), RunFolder(tmp_path / "run")
+    for name in ("base", "other"):
+        (tmp_path / name).mkdir()
+        for file in ("model.safetensors", "config.json", "tokenizer.json", "reranker.json"):
+            (tmp_path / name / file).write_text(file)
+    settings["base"] = str(tmp_path / "base")
+    folder.open(settings, content_sha256(settings))
+    (tmp_path / "other" / "reranker.json").write_text("with a temperature")
+    elsewhere = settings | {"base": str(tmp_path / "other"), "folder": "elsewhere"}
+    folder.check(elsewhere, 1, content_sha256(elsewhere))
+    (tmp_path / "base" / "model.safetensors").write_text("other weights")
+    with pytest.raises(BadRunFolder, match="was begun with another content of base"):
+        folder.check(settings, 1, content_sha256(settings))
 
 
 def test_a_run_that_was_begun_before_the_data_was_bound_goes_on(tmp_path: Path) -> None:

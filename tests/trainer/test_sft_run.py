@@ -13,7 +13,7 @@ import torch
 
 from contract.manifest import manifest_from_json, tokenizer_sha256
 from tests.trainer.running import sft_flags, start, train, weights
-from tests.trainer_eval.small_data import beir_folder
+from tests.trainer_eval.small_data import beir_folder, jsonl
 from trainer.train import run
 
 
@@ -167,6 +167,32 @@ def test_a_run_that_ended_before_it_was_told_of_trains_nothing_more(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_leg_may_log_and_save_in_other_steps_than_the_one_before(
+    tiny_llama: Path, records_file: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """A checkpoint holds those that it was made with, and the loop would go on with them."""
+    folder = tmp_path / "run"
+    train([*sft_flags(tiny_llama, records_file, folder, epochs=2), "--leg-minutes", "0.00001"])
+    train(sft_flags(tiny_llama, records_file, folder, epochs=2, checkpoint_steps=5, log_steps=4))
+    assert [line["step"] for line in log(folder)] == [1, 4, 8, 12]
+    assert {path.name for path in (folder / "checkpoints").glob("checkpoint-*")} == {"checkpoint-5", "checkpoint-10"}
+    expected, found = weights(uninterrupted / "adapter"), weights(folder / "adapter")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_that_was_moved_goes_on(
+    tiny_llama: Path, records_file: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    base, data, folder = tmp_path / "base", tmp_path / "records.jsonl", tmp_path / "moved"
+    train([*sft_flags(tiny_llama, records_file, tmp_path / "run", epochs=2), "--leg-minutes", "0.00001"])
+    (tmp_path / "run").rename(folder)
+    shutil.copytree(tiny_llama, base)
+    shutil.copyfile(records_file, data)
+    train(sft_flags(base, data, folder, epochs=2))
+    expected, found = weights(uninterrupted / "adapter"), weights(folder / "adapter")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
 def test_a_half_written_checkpoint_is_never_gone_on_from(
     tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +214,15 @@ def test_a_dev_folder_that_does_not_match_is_known_before_the_first_step(
     strange.write_text("q1 Q0 no-such-passage 1 1.0 first\n")
     assert run(sft_flags(tiny_llama, records_file, tmp_path / "run", dev=dev, dev_candidates=strange)) == 2
     assert "has candidates that its corpus lacks, such as 'no-such-passage'" in capsys.readouterr().err
+    strange.write_text("another-query Q0 tea-1 1 1.0 first\n")
+    assert run(sft_flags(tiny_llama, records_file, tmp_path / "run", dev=dev, dev_candidates=strange)) == 2
+    assert "None of the queries of" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (dev / "queries.jsonl").read_text().splitlines()]
+    jsonl(dev / "queries.jsonl", [rows[0] | {"text": "why " * 3000}, *rows[1:]])
+    assert run(sft_flags(tiny_llama, records_file, tmp_path / "run", dev=dev)) == 2
+    said = capsys.readouterr().err
+    assert "query 'q1': 'why why" in said
+    assert "tokens, which leaves a passage no room in the 20" in said
     assert not (tmp_path / "run").exists()
 
 
@@ -250,6 +285,7 @@ def test_bad_settings_are_one_sentence(
     assert run(sft_flags(Path(str(base)), Path(str(data)), tmp_path / "run", **given)) == 2
     said = capsys.readouterr().err
     assert any(part in said for part in sentence.split("|")), said
+    assert not (tmp_path / "run").exists(), "a folder would bind the next try to what was refused"
     assert said.count("\n") <= 2
 
 

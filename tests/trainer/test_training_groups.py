@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_domain_or_ids_are_left_out(groups_file: Path, tmp_path: Path) -> None
     assert not names_any("medquad/q-A_11/A_11/plain", frozenset({"A_1"}))
 
 
+def test_the_name_of_a_domain_is_no_beginning_of_ids(tmp_path: Path) -> None:
+    one, two = groups(2)
+    write_groups(
+        tmp_path / "groups.jsonl", [replace(one, id="web/1", domain="law"), replace(two, id="x/2", domain="web")]
+    )
+    assert names(load_groups(tmp_path / "groups.jsonl", GroupChoice(3, leave_out="web"))) == ["web/1"]
+    assert names(load_groups(tmp_path / "groups.jsonl", GroupChoice(3, leave_out="x/"))) == ["web/1"]
+
+
 def test_licences_of_all_examples_each_once() -> None:
     assert licences(["CC-BY-4.0 AND MIT", "MIT", "CC0-1.0"]) == ("CC-BY-4.0", "CC0-1.0", "MIT")
 
@@ -58,6 +68,8 @@ def test_what_cannot_be_trained_is_one_sentence(groups_file: Path, tmp_path: Pat
         load_groups(groups_file, GroupChoice(5))
     with pytest.raises(BadData, match="48 usable groups, fewer than the 100"):
         load_groups(groups_file, GroupChoice(3, sample=100))
+    with pytest.raises(BadData, match="has no domain, no source and no beginning of an id 'craft' to leave out"):
+        load_groups(groups_file, GroupChoice(3, leave_out="craft"))
     with pytest.raises(BadData, match="no group left"):
         load_groups(groups_file, GroupChoice(3, leave_out="test/"))
     with pytest.raises(BadData, match="cannot be read"):

@@ -28,6 +28,15 @@ def test_part_of_a_pass_and_another_seed() -> None:
     assert order(lengths, passes=1, batch=8, seed=1) != order(lengths, passes=1, batch=8, seed=2)
 
 
+def test_a_number_of_steps_counts_instead_of_passes() -> None:
+    lengths = list(range(1, 21))
+    assert order(lengths, passes=9, batch=4, seed=1, max_steps=3) == order(lengths, passes=1, batch=4, seed=1)[:12]
+    laid = order(lengths, passes=1, batch=4, seed=1, max_steps=12)
+    assert laid[:40] == order(lengths, passes=2, batch=4, seed=1)
+    assert len(laid) == 48
+    assert laid[:20] != laid[20:40], "every pass has an order of its own"
+
+
 def test_batches_hold_little_padding() -> None:
     lengths = [(index * 7919) % 400 + 1 for index in range(1600)]
     laid = order(lengths, passes=1, batch=8, seed=3)

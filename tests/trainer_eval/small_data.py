@@ -128,14 +128,14 @@ def bright_folder(folder: Path) -> Path:
 
 
 def followir_folder(folder: Path) -> Path:
-    """FollowIR's Core17 with one query: the altered instruction rules out the second bread."""
+    """FollowIR's Core17 with one query: the altered instruction rules out the second bread, which comes first."""
     root = folder / "core17"
     parquet(root / "corpus" / "corpus-00000-of-00001.parquet", [
         {"_id": name, "title": title, "text": text} for name, (title, text) in DOCUMENTS.items()
     ])  # fmt: skip
     both = ("310-og", "310-changed")
     parquet(root / "queries" / "queries-00000-of-00001.parquet", [{"_id": q, "text": "bread"} for q in both])
-    told = {"310-og": "Anything on bread counts.", "310-changed": "Anything on bread counts, but not on rye."}
+    told = {"310-og": "Anything on bread counts.", "310-changed": "Only why bread rises slowly counts."}
     rows = [{"query-id": query, "instruction": text} for query, text in told.items()]
     parquet(root / "instruction" / "instruction-00000-of-00001.parquet", rows)
     judged = [("310-og", "bread-1", 1), ("310-og", "bread-2", 1), ("310-changed", "bread-1", 1)]

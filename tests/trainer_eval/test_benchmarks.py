@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,18 +33,22 @@ def test_bright_excludes_per_query_and_can_search_with_other_words(tmp_path: Pat
     assert next(iter(found["q3"])) == "bike-1"
     assert next(iter(candidates(reasoned, list(reasoned.queries), None, 3)[0]["q3"])) == "bike-2"
     assert {query.text for query in reasoned.queries} == {query.text for query in task.queries}
+    assert candidates(reasoned, list(reasoned.queries), None, 3)[1] == "search:bm25 with gpt4_reason"
+    assert reasoned.fingerprint() != task.fingerprint(), "BM25 and bi-encoders score other texts"
 
 
 def test_followir_pairs_its_instructions_and_brings_candidates(tmp_path: Path) -> None:
     task = named("followir").open("core17", small_data.followir_folder(tmp_path), None)
     by_id = {query.id: query for query in task.queries}
     assert by_id["310-og"].instruction == "Anything on bread counts."
-    assert by_id["310-changed"].instruction == "Anything on bread counts, but not on rye."
+    assert by_id["310-changed"].instruction == "Only why bread rises slowly counts."
     assert task.changed == {"310": ("bread-2",)}
     found, _ = candidates(task, list(task.queries), None, 3)
     assert list(found["310-og"]) == ["bread-2", "tea-1", "bread-1"]
     assert task.documents["bread-2"].startswith("Bread Rye bread")
-    assert [query.id for query in sampled(task.queries, 2)] == ["310-changed", "310-og"]
+    assert [query.id for query in sampled(task.queries, 1)] == ["310-changed", "310-og"], "one topic"
+    searched, _ = candidates(task, list(task.queries), "search:bm25", 1)
+    assert list(searched["310-changed"]) == ["bread-1"], "its instruction is searched with"
 
 
 def test_litsearch_numbers_its_queries(tmp_path: Path) -> None:
@@ -137,6 +143,18 @@ def test_a_larger_sample_holds_every_smaller_one(tmp_path: Path) -> None:
     drawn = [query.id for query in sampled(task.queries, None)]
     assert sorted(drawn) == sorted(query.id for query in task.queries)
     assert [query.id for query in sampled(reversed(task.queries), 5)] == drawn[:5]
+
+
+def test_the_hub_calls_the_dev_split_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def rows(source: DataSource, config: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+        asked.append((source.hub, config, split))
+        return []
+
+    monkeypatch.setattr(DataSource, "rows", rows)
+    assert named("beir:msmarco").open("dev", None, None).name == "msmarco/dev"
+    assert asked[0] == ("BeIR/msmarco-qrels", "default", "validation")
 
 
 def test_all_benchmarks_of_the_table_are_there() -> None:

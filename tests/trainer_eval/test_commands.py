@@ -69,12 +69,16 @@ def test_a_reasoning_run_says_how_its_traces_ended(service: ServerProcess, tmp_p
 
 
 def test_followir_reports_p_mrr_in_both_instructions(service: ServerProcess, tmp_path: Path) -> None:
-    """The query is 'bread'; the scripted engine sees no instruction, so nothing moves and p-MRR is 0."""
+    """The query is 'bread'. The altered instruction names two more words of bread-1, which so goes before bread-2, from
+    the first place to the second."""
     folder = small_data.followir_folder(tmp_path / "followir")
     words = ["run", "followir", *flags(data=folder, url=service.url, out=tmp_path / "out", tasks="core17,news21")]
     assert main(words) == 0
     found = result(tmp_path / "out")
-    assert found["measures"]["p-MRR"]["mean"] == 0.0
+    assert found["measures"]["p-MRR"]["mean"] == 0.5
+    average = found["measures"]["AP@1000"]
+    assert average["mean"] == pytest.approx((1 + 1) / 2), "bread-2 counts under the original instruction alone"
+    assert average["low"] == average["high"] == average["mean"], "one topic, though two queries"
     assert next(iter(found["measures"])) == "p-MRR"
     assert found["groups"]["original instruction"]["queries"] == 1
     missing = result(tmp_path / "out", "not_run.json")
@@ -128,6 +132,32 @@ def test_baselines_and_run_files_are_scorers_too(tmp_path: Path) -> None:
     assert result(out / "worst")["measures"]["RR@10"]["mean"] == pytest.approx((1 / 4 + 1 / 3 + 1 / 2) / 3)
 
 
+def names(folder: Path, split: str) -> list[str]:
+    """The answers of a split of the small MedQuAD."""
+    lines = (folder / "qrels" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    return [line.split("\t")[1] for line in lines]
+
+
+def test_a_query_of_stop_words_alone_does_not_stop_bm25(tmp_path: Path) -> None:
+    folder = small_data.beir_folder(tmp_path / "own")
+    small_data.jsonl(
+        folder / "queries.jsonl", [{"_id": "q1", "text": "What is it?"}, {"_id": "q2", "text": "green tea"}]
+    )
+    assert main(["run", "beir", *flags(data=folder, out=tmp_path / "out"), "--bm25"]) == 0
+    assert result(tmp_path / "out")["queries"] == 2
+
+
+def test_only_what_the_published_figure_is_of_stands_beside_it(tmp_path: Path) -> None:
+    folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
+    words = ["run", "medquad", *flags(data=folder, out=out, tasks="test,dev", queries=5), "--bm25"]
+    assert main(words) == 0
+    assert main(["report", str(out)]) == 0
+    lines = (out / "report.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith("| medquad |") and "0.952" in line]
+    (test,) = [json.loads(path.read_text()) for path in (out / "medquad-test").rglob("result.json")]
+    assert f"BM25, bm25 top-100: {test['measures']['nDCG@10']['mean']:.3f} (5 of 12 queries) |" in row
+
+
 def test_both_readings_of_medquad_are_reported(tmp_path: Path) -> None:
     folder = small_data.medquad_folder(tmp_path / "medquad")
     words = ["run", "medquad", *flags(data=folder, out=tmp_path / "out", tasks="dev"), "--bm25"]
@@ -136,6 +166,14 @@ def test_both_readings_of_medquad_are_reported(tmp_path: Path) -> None:
     reading = found["readings"]["same answer"]
     assert reading["measures"]["R@20"]["mean"] == pytest.approx(found["measures"]["R@20"]["mean"])
     assert reading["best_possible"] == 1.0
+    other = {query: [name] for query, name in ((f"q-{name}", name) for name in names(folder, "dev"))}
+    other["q-dev-0-causes"] = ["dev-1-causes", "dev-0-causes"]
+    small_data.trec_run(tmp_path / "mine.trec", other)
+    words = ["run", "medquad", *flags(data=folder, out=tmp_path / "mine", tasks="dev", run_file=tmp_path / "mine.trec")]
+    assert main(words) == 0
+    mine = result(tmp_path / "mine")
+    assert mine["measures"]["RR@10"]["mean"] == pytest.approx(1 - 0.5 / 12)
+    assert mine["readings"]["same answer"]["measures"]["RR@10"]["mean"] == 1.0
     assert set(found["groups"]) == {"symptoms", "treatment", "causes"}
 
 
@@ -154,6 +192,13 @@ def test_calibration_is_measured_and_a_temperature_fitted(service: ServerProcess
         answer, *negatives = row["documents"]
         assert row["query"] == f"q-{answer}"
         assert answer not in negatives
+
+
+def test_a_calibration_of_no_pairs_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = small_data.medquad_folder(tmp_path / "medquad")
+    (folder / "candidates_bm25_test.trec").replace(folder / "candidates_bm25_dev.trec")
+    assert main(["calibrate", *flags(data=folder, out=tmp_path / "out", pairs=50), "--bm25"]) == 2
+    assert "medquad/dev: no query has an answer and 4 candidates that are none" in capsys.readouterr().err
 
 
 def test_traces_share_the_pairs_of_calibration(service: ServerProcess, tmp_path: Path) -> None:
@@ -193,6 +238,11 @@ def test_two_results_are_compared_query_by_query(tmp_path: Path, capsys: pytest.
     assert (found["better"], found["worse"]) == (2, 0)
     assert "on 3 queries" in capsys.readouterr().out
     assert main(["compare", one, str(tmp_path), "--measure", "RR@10"]) == 2
+    far = small_data.beir_folder(tmp_path / "far")
+    assert main(["run", "beir", *flags(data=far, out=out / "far"), "--bm25"]) == 0
+    capsys.readouterr()
+    assert main(["compare", one, str(result(out / "far")["folder"]), "--measure", "RR@10"]) == 2
+    assert "is a result on own/test, and" in capsys.readouterr().err
     assert main(["compare", one, two, "--measure", "MRR"]) == 2
     assert "it has nDCG@10" in capsys.readouterr().err
 
@@ -206,6 +256,8 @@ def test_two_results_are_compared_query_by_query(tmp_path: Path, capsys: pytest.
         (["run", "squad", "--out", "o", "--bm25"], "'squad' is no benchmark"),
         (["run", "bright", "--out", "o", "--bm25", "--tasks", "law"], "'law' is no task of bright"),
         (["run", "medquad", "--out", "o", "--bm25", "--depth", "0"], "'depth' is '0'"),
+        (["run", "bright", "--out", "o", "--bm25", "--first-stage", "none.trec"], "none.trec does not exist; correct"),
+        (["run", "medquad", "--out", "o", "--bm25", "--search-queries", "x"], "--search-queries is for bright"),
         (["run", "medquad", "--out", "o", "--url", "http://127.0.0.1:9", "--key-variable", "NO_SUCH"], "NO_SUCH"),
         (["report", "nowhere"], "holds no results"),
     ],

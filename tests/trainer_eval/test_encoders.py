@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from service.embedded_cross_encoder import packaged_encoder
 from tests.trainer_eval import small_data
 from trainer.benchmarks.names import named
+from trainer.benchmarks.task import Query
 from trainer.evaluate import main
 from trainer.evaluation.first_stage import candidates
 from trainer.evaluation_errors import BadSettings
@@ -36,6 +39,26 @@ def test_a_bi_encoder_searches_and_scores_alike(minilm: Path, tmp_path: Path) ->
     scored = scorer.score(task.queries[0], texts)
     assert [one.score for one in scored] == pytest.approx(list(found["q1"].values()), abs=1e-5)
     assert scorer.identity()["max_tokens"] == 256
+    told, joined = (
+        scorer.score(query, texts)[0].score
+        for query in (
+            Query(id="q", text="bread", instruction="Why it rises."),
+            Query(id="q", text="bread Why it rises."),
+        )
+    )
+    assert told == joined
+
+
+def test_a_bi_encoders_own_prompt_for_queries_is_used(minilm: Path, tmp_path: Path) -> None:
+    shutil.copytree(minilm, tmp_path / "prompted")
+    path = tmp_path / "prompted" / "config_sentence_transformers.json"
+    config = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(config | {"prompts": {"query": "find: ", "document": ""}}))
+    texts = [("tea-1", "Green tea is steeped at eighty degrees.")]
+    plain, prompted = (BiEncoder(str(folder)) for folder in (minilm, tmp_path / "prompted"))
+    spelt = plain.score(Query(id="q", text="find: how is tea steeped"), texts)[0].score
+    assert prompted.score(Query(id="q", text="how is tea steeped"), texts)[0].score == pytest.approx(spelt, abs=1e-6)
+    assert plain.score(Query(id="q", text="how is tea steeped"), texts)[0].score != pytest.approx(spelt, abs=1e-4)
 
 
 def small_cross_encoder(folder: Path, minilm: Path) -> Any:
@@ -56,11 +79,15 @@ def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> N
     task = named("beir").open("test", small_data.beir_folder(tmp_path / "own"), None)
     scorer = PublicCrossEncoder(str(tmp_path / "ce"), max_tokens=64)
     scorer.prepare(task)
-    query, texts = task.queries[0], list(task.documents.items())
+    query, texts = replace(task.queries[0], instruction="Only bread counts."), list(task.documents.items())
     scored = scorer.score(query, texts)
     with torch.no_grad():
         encoded = AutoTokenizer.from_pretrained(tmp_path / "ce")(
-            [query.text] * len(texts), [text for _, text in texts], padding=True, truncation=True, return_tensors="pt"
+            [f"{query.text} Only bread counts."] * len(texts),
+            [text for _, text in texts],
+            padding=True,
+            truncation=True,
+            return_tensors="pt",
         )
         plain = model(**encoded).logits[:, 0]
     assert [one.score for one in scored] == pytest.approx(plain.tolist(), abs=1e-5)

@@ -38,6 +38,9 @@ def test_passages_that_tell_the_answer_make_it_right(tmp_path: Path, capsys: pyt
         asked = len(scripted.bodies)
         assert main(arguments(tmp_path, scripted.url)) == 0
         assert len(scripted.bodies) == asked  # every reply was kept
+    with endpoint(reader) as other:
+        assert main(arguments(tmp_path, other.url)) == 0
+        assert len(other.bodies) == asked, "another endpoint's replies are its own"
     (path,) = (tmp_path / "out").rglob("rag.json")
     found = json.loads(path.read_text())
     assert found["questions"] == 2
@@ -45,6 +48,7 @@ def test_passages_that_tell_the_answer_make_it_right(tmp_path: Path, capsys: pyt
     right_by_chance = [one.answer for one in _questions(tmp_path)].count("A") / 2
     assert found["accuracy"]["no passages"]["mean"] == right_by_chance
     assert found["protocol"]["answered_by"] == "scripted"
+    assert found["protocol"]["answered_at"] == other.url
     assert scripted.bodies[0]["temperature"] == 0
     assert "accuracy no passages" in capsys.readouterr().out
 

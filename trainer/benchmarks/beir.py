@@ -18,6 +18,7 @@ from trainer.evaluation_errors import BadData, NotAvailable
 from trainer.rank_files import Qrels, Run, read_qrels, read_run
 
 SPLITS = ("train", "dev", "test")
+_ON_THE_HUB = {"dev": "validation"}
 GRADED = tuple(
     name if name.startswith("nDCG") else name.replace("@", "(rel=2)@") for name in MEASURES
 )  # TREC DL counts grades 2 and 3 as relevant where a measure knows only yes and no
@@ -122,7 +123,8 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _from_hub(source: DataSource, split: str) -> Task:
     qrels: Qrels = {}
-    for row in DataSource(f"{source.hub}-qrels").rows("default", split, ("query-id", "corpus-id", "score")):
+    there = _ON_THE_HUB.get(split, split)
+    for row in DataSource(f"{source.hub}-qrels").rows("default", there, ("query-id", "corpus-id", "score")):
         qrels.setdefault(str(row["query-id"]), {})[str(row["corpus-id"])] = int(row["score"])
     return Task(
         name=f"{source.hub.split('/')[-1]}/{split}",

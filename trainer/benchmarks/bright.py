@@ -44,6 +44,7 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     )
     return Task(
         name=f"bright/{task}",
+        searches=variant or "",
         queries=queries,
         documents={str(row["id"]): row["content"] for row in source.rows("documents", task, ("id", "content"))},
         qrels={str(row["id"]): {str(one): 1 for one in row["gold_ids"]} for row in examples},
@@ -52,7 +53,7 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
             licence="CC-BY-4.0",
             split=task,
             query="the query as given, no instruction"
-            + (f"; the first stage searches with {variant}" if variant else ""),
+            + (f"; BM25 and bi-encoders search with those of {variant}" if variant else ""),
             passage="content",
             excluded="excluded_ids of each query",
         ),

@@ -8,7 +8,7 @@ with the original instruction and as ID-changed with the altered one.
 from __future__ import annotations
 
 from trainer.benchmarks.data_source import DataSource
-from trainer.benchmarks.task import Protocol, Query, Task, passage
+from trainer.benchmarks.task import ORIGINAL, Protocol, Query, Task, passage
 from trainer.rank_files import Qrels
 
 HUBS = {
@@ -17,7 +17,6 @@ HUBS = {
     "core17": "jhu-clsp/core17-instructions-mteb",
 }
 TASKS = tuple(HUBS)
-ORIGINAL, ALTERED = "-og", "-changed"
 
 
 def load(source: DataSource, task: str, variant: str | None = None) -> Task:

@@ -16,19 +16,22 @@ Loader = Callable[[DataSource, str, str | None], Task]
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A figure that others report, in the unit of their table: `scale` times ours."""
+    """A figure that others report, in the unit of their table: `scale` times ours. It is the mean of `tasks`; none: of
+    all that the benchmark has."""
 
     system: str
     measure: str
     value: float
     note: str
     scale: float = 100.0
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is how
-    many candidates of a query are reranked unless told otherwise."""
+    many candidates of a query are reranked unless told otherwise. `searches`: a first stage may search with queries of
+    another of its configurations, and `variant` names that one, elsewhere the candidates among the data."""
 
     name: str
     hub: Mapping[str, str]
@@ -37,6 +40,7 @@ class Benchmark:
     folder_for_each_task: bool = False
     published: tuple[Published, ...] = ()
     depth: int = 100
+    searches: bool = False
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -63,6 +67,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             dict.fromkeys(bright.TASKS, bright.HUB),
             bright.load,
             "retrieval that takes reasoning, 12 tasks (arXiv 2407.12883)",
+            searches=True,
             published=(
                 Published(_LIMRANK, "nDCG@10", 28.0, "mean of the 12 tasks, times 100; its first stage may differ"),
             ),
@@ -99,6 +104,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
                     0.952,
                     "on its own split of MedQuAD, not this one",
                     1.0,
+                    ("test",),
                 ),
             ),
         ),

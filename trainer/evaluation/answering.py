@@ -31,7 +31,8 @@ class Choice(BaseModel):
 
 
 class Answerer:
-    """One model behind one endpoint. Replies are kept in `journal` (JSONL) by a hash of all that was sent."""
+    """One model behind one endpoint. Replies are kept in `journal` (JSONL) by a hash of all that was sent,
+    and where to."""
 
     def __init__(self, base_url: str, model: str, journal: Path, *, key: str | None, timeout_seconds: float) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -51,7 +52,8 @@ class Answerer:
             "temperature": 0,
             "response_format": {"type": "json_object"},
         }
-        key = sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        sent = {"to": str(self._client.base_url), **body}
+        key = sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
         if key not in self._replies:
             reply = self._ask(body)
             self._replies[key] = reply

@@ -13,9 +13,12 @@ SEARCH = "search:"
 
 
 def data_candidates(first_stage: str | None) -> str | None:
-    """The name by which a loader finds candidates among the data; None where they come from elsewhere."""
+    """The name by which a loader finds candidates among the data; None where they come from elsewhere. Raise
+    BadSettings for a file that is not there."""
     if first_stage is None or first_stage.startswith(SEARCH) or Path(first_stage).is_file():
         return None
+    if len(Path(first_stage).parts) > 1 or first_stage.endswith(".trec"):
+        raise BadSettings(f"The run file {first_stage} does not exist; correct --first-stage.")
     return first_stage
 
 
@@ -47,10 +50,14 @@ def _run(task: Task, queries: Sequence[Query], first_stage: str | None, depth: i
         return task.candidates, task.candidates_name
     searched = (first_stage or f"{SEARCH}bm25").removeprefix(SEARCH)
     if searched == "bm25":
-        return _bm25(task, queries, depth), "search:bm25"
+        return _bm25(task, queries, depth), f"{SEARCH}bm25{_with(task)}"
     from trainer.scorers.encoders import BiEncoder, short_name  # here: they import torch
 
-    return BiEncoder(searched).search(task, queries, depth), f"{SEARCH}{short_name(searched)}"
+    return BiEncoder(searched).search(task, queries, depth), f"{SEARCH}{short_name(searched)}{_with(task)}"
+
+
+def _with(task: Task) -> str:
+    return f" with {task.searches}" if task.searches else ""
 
 
 def _bm25(task: Task, queries: Sequence[Query], depth: int) -> Run:

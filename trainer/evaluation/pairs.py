@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from trainer.benchmarks.task import Query, Task, sampled
 from trainer.evaluation.first_stage import candidates
+from trainer.evaluation_errors import BadData
 from trainer.rank_files import Run
 
 NEGATIVES = 4
@@ -16,7 +17,7 @@ def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tup
     """Queries and, for each, its first judged answer and the first BM25 candidates that no reading counts as relevant.
 
     Queries are drawn by the hash of their ids until there are `pairs` pairs (whole queries, so rounded down); those
-    without an answer or with too few candidates are passed over.
+    without an answer or with too few candidates are passed over. Raise BadData where that is all of them.
     """
     search = _search(task)
     drawn: list[Query] = []
@@ -29,7 +30,18 @@ def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tup
         if len(hard) == negatives:
             found[query.id] = {document: -float(rank) for rank, document in enumerate([answers[0], *hard])}
             drawn.append(query)
+    if not drawn:
+        raise BadData(
+            f"{task.name}: no query has an answer and {negatives} candidates that are none; are its candidates of "
+            "another split?"
+        )
     return drawn, found
+
+
+def pairs_protocol(task: Task) -> str:
+    """In words, for a result."""
+    stage = "BM25" if task.candidates is None or task.candidates_name == "bm25" else task.candidates_name
+    return f"one judged answer to the {NEGATIVES} first {stage} candidates that no reading counts as relevant"
 
 
 def _search(task: Task) -> Callable[[Query], list[str]]:

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trainer.benchmarks.followir import ALTERED, ORIGINAL
-from trainer.benchmarks.task import Query, Task
+from trainer.benchmarks.task import ALTERED, ORIGINAL, Query, Task, topic
 from trainer.evaluation.scoring import ranking
 from trainer.evaluation.significance import interval, paired
+from trainer.evaluation_errors import BadData
 from trainer.p_mrr import p_mrr
 from trainer.rank_files import Qrels, Run, write_run
 from trainer.ranking_metrics import by_order, mean, oracle, per_query
@@ -28,7 +28,8 @@ VERSION = 1
 def assess(
     task: Task, queries: Sequence[Query], candidates: Run, scored: dict[str, dict[str, Scored]]
 ) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """The figures as JSON, and measure -> query -> value."""
+    """The figures as JSON, and measure -> query -> value. Intervals and tests are over topics: FollowIR has two queries
+    of each."""
     asked = [query.id for query in queries]
     judged = {query: task.qrels.get(query, {}) for query in asked}
     order = ranking(scored)
@@ -39,10 +40,10 @@ def assess(
         "queries": len(asked),
         "of_queries": len(task.queries),
         "pairs": sum(map(len, candidates.values())),
-        "measures": {name: asdict(interval(list(found.values()))) for name, found in values.items()},
+        "measures": {name: asdict(interval(list(by_topic(found).values()))) for name, found in values.items()},
         "first_stage": {name: mean(found) for name, found in before.items()},
         "best_possible": {name: mean(found) for name, found in best.items()},
-        "against_first_stage": _gain(values[task.measures[0]], before[task.measures[0]]),
+        "against_first_stage": _gain(by_topic(values[task.measures[0]]), by_topic(before[task.measures[0]])),
         "groups": _groups(queries, values[task.measures[0]]),
         "endings": _endings(scored),
         "readings": {name: _reading(qrels, asked, order, candidates, task) for name, qrels in task.readings.items()},
@@ -50,7 +51,8 @@ def assess(
     if task.changed:
         changes = p_mrr(_half(order, ORIGINAL), _half(order, ALTERED), task.changed)
         values["p-MRR"] = changes
-        figures["measures"] = {"p-MRR": asdict(interval(list(changes.values()))), **figures["measures"]}
+        if changes:
+            figures["measures"] = {"p-MRR": asdict(interval(list(changes.values()))), **figures["measures"]}
     return figures, values
 
 
@@ -92,6 +94,14 @@ def write_result(
     return result
 
 
+def by_topic(values: Mapping[str, float]) -> dict[str, float]:
+    """Values of queries as those of their topics: the mean of FollowIR's two queries, any other as it is."""
+    found: dict[str, list[float]] = {}
+    for query, value in values.items():
+        found.setdefault(topic(query), []).append(value)
+    return {name: sum(both) / len(both) for name, both in found.items()}
+
+
 def made() -> dict[str, Any]:
     """When and on what: for the reader, not for comparison."""
     return {
@@ -130,6 +140,18 @@ def read_per_query(path: Path) -> dict[str, dict[str, float]]:
             if cell:
                 values[name][query] = float(cell)
     return values
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """What `write_result` wrote into a folder. Raise BadData where there is none."""
+    path = folder / "result.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT or not isinstance(found["task"], str):
+            raise ValueError("it is of another kind")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{path} cannot be read ({error}); name the folder of one result.") from None
+    return dict(found)
 
 
 def _gain(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, Any]:

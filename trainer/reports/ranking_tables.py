@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.benchmarks.gpqa import PUBLISHED as GPQA
-from trainer.benchmarks.names import BENCHMARKS, Published
+from trainer.benchmarks.names import BENCHMARKS, Benchmark, Published
 from trainer.reports.collecting import Collected
 from trainer.reports.lines import interval_text
 from trainer.reports.table import Table
@@ -45,7 +45,7 @@ def published(collected: Collected) -> Table:
     for benchmark in BENCHMARKS.values():
         results = [one for one in collected.of("ranking") if one["benchmark"] == benchmark.name]
         for fact in benchmark.published:
-            ours = _ours(results, fact, len(benchmark.tasks)) or _why_not(collected, benchmark.name)
+            ours = _ours(results, fact, benchmark) or _why_not(collected, benchmark.name)
             rows.append((benchmark.name, fact.measure, f"{fact.value:g}", fact.system, ours, fact.note))
     answered = [
         f"{one['scorer']}: {100 * one['accuracy']['reranked']['mean']:.1f} ({one['questions']} questions)"
@@ -57,19 +57,26 @@ def published(collected: Collected) -> Table:
     return Table("Beside published figures", "", columns, tuple(rows))
 
 
-def _ours(results: Sequence[Mapping[str, Any]], fact: Published, tasks: int) -> str:
-    by_scorer: dict[str, dict[str, float]] = {}
+def _ours(results: Sequence[Mapping[str, Any]], fact: Published, benchmark: Benchmark) -> str:
+    tasks = fact.tasks or benchmark.tasks
+    by_scorer: dict[str, list[Mapping[str, Any]]] = {}
     for one in results:
-        if fact.measure in one["measures"]:
-            by_scorer.setdefault(f"{one['scorer']}, {_stage(one)}", {})[one["task"]] = one["measures"][fact.measure][
-                "mean"
-            ]
+        if fact.measure in one["measures"] and (not fact.tasks or one["task"].split("/")[-1] in fact.tasks):
+            by_scorer.setdefault(f"{one['scorer']}, {_stage(one)}", []).append(one)
     digits = 1 if fact.scale == 100.0 else 3
     parts = []
     for scorer, found in by_scorer.items():
-        of = f" (mean of {len(found)} of {tasks} tasks)" if fact.scale == 100.0 and len(found) < tasks else ""
-        parts.append(f"{scorer}: {fact.scale * sum(found.values()) / len(found):.{digits}f}{of}")
+        mean = sum(one["measures"][fact.measure]["mean"] for one in found) / len(found)
+        parts.append(f"{scorer}: {fact.scale * mean:.{digits}f}{_part_of(found, len(tasks))}")
     return "; ".join(parts)
+
+
+def _part_of(results: Sequence[Mapping[str, Any]], tasks: int) -> str:
+    """What a figure leaves out of what the published one is the mean of."""
+    asked, known = (sum(one[name] for one in results) for name in ("queries", "of_queries"))
+    missing = [f"mean of {len(results)} of {tasks} tasks"] if len(results) < tasks else []
+    missing += [f"{asked:,} of {known:,} queries"] if asked < known else []
+    return f" ({', '.join(missing)})" if missing else ""
 
 
 def _why_not(collected: Collected, benchmark: str) -> str:

@@ -24,7 +24,14 @@ class Bm25:
         self._places: dict[str, int] = {}
 
     def identity(self) -> Mapping[str, Any]:
-        return {"kind": "bm25", "k1": K1, "b": B, "stopwords": "en", "version": bm25s.__version__}
+        return {
+            "kind": "bm25",
+            "k1": K1,
+            "b": B,
+            "stopwords": "en",
+            "query": "instruction behind",
+            "version": bm25s.__version__,
+        }
 
     def prepare(self, task: Task) -> None:
         ids = list(task.documents)
@@ -35,7 +42,9 @@ class Bm25:
         self._index.index(tokens, show_progress=False)
 
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
-        words = bm25s.tokenize([query.search or query.text], stopwords="en", return_ids=False, show_progress=False)[0]
+        words = bm25s.tokenize([query.searched], stopwords="en", return_ids=False, show_progress=False)[0]
+        if not words:  # of stop words alone, which the index cannot be asked
+            return [Scored(0.0) for _ in passages]
         scores = self._index.get_scores(words)
         return [Scored(float(scores[self._places[document]])) for document, _ in passages]
 
@@ -43,7 +52,7 @@ class Bm25:
         """The best `depth` documents of each query, its excluded ones left out; documents without a shared word too."""
         run: Run = {}
         for query in queries:
-            words = bm25s.tokenize([query.search or query.text], stopwords="en", return_ids=False, show_progress=False)
+            words = bm25s.tokenize([query.searched], stopwords="en", return_ids=False, show_progress=False)
             wanted = min(depth + len(query.excluded), len(self._ids))
             places, scores = self._index.retrieve(words, k=wanted, show_progress=False)
             found = zip((self._ids[int(place)] for place in places[0]), scores[0], strict=True)

@@ -5,7 +5,7 @@ Not for models that this project serves: those are measured through the service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ def short_name(model: str) -> str:
 
 
 class BiEncoder:
-    """Cosine of the two vectors. `model` is a model id or folder that sentence-transformers reads."""
+    """Cosine of the two vectors, each made with the model's own prompt for its kind of text where it has one. An
+    instruction goes behind the query. `model` is a model id or folder that sentence-transformers reads."""
 
     concurrency = 1
 
@@ -42,7 +43,8 @@ class BiEncoder:
             self._model.max_seq_length = max_tokens
         self.name = f"bi-encoder {short_name(model)}"
         self._identity: dict[str, Any] = {"kind": "bi-encoder", "model": model, "weights": weights_hash(model)}
-        self._identity["max_tokens"] = self._model.max_seq_length
+        self._identity |= {"max_tokens": self._model.max_seq_length, "prompts": dict(self._model.prompts)}
+        self._identity["query"] = "instruction behind"
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def identity(self) -> Mapping[str, Any]:
@@ -54,18 +56,18 @@ class BiEncoder:
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
         missing = [(document, text) for document, text in passages if document not in self._vectors]
         if missing:
-            vectors = self._encode([text for _, text in missing])
+            vectors = self._encode(self._model.encode_document, [text for _, text in missing])
             self._vectors |= {document: vector for (document, _), vector in zip(missing, vectors, strict=True)}
-        asked = self._encode([query.search or query.text])[0]
+        asked = self._encode(self._model.encode_query, [query.searched])[0]
         return [Scored(float(asked @ self._vectors[document])) for document, _ in passages]
 
     def search(self, task: Task, queries: Sequence[Query], depth: int) -> Run:
         """The best `depth` documents of each query over the whole corpus, its excluded ones left out."""
         ids = list(task.documents)
-        vectors = self._encode([task.documents[document] for document in ids])
+        vectors = self._encode(self._model.encode_document, [task.documents[document] for document in ids])
         run: Run = {}
         for query in queries:
-            scores = vectors @ self._encode([query.search or query.text])[0]
+            scores = vectors @ self._encode(self._model.encode_query, [query.searched])[0]
             order = np.argsort(-scores, kind="stable")[: depth + len(query.excluded)]
             kept = [(ids[int(place)], float(scores[place])) for place in order if ids[int(place)] not in query.excluded]
             run[query.id] = dict(kept[:depth])
@@ -74,8 +76,8 @@ class BiEncoder:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors: Any = self._model.encode(
+    def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = encode(
             list(texts), batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
         )
         return np.asarray(vectors, dtype=np.float32)

@@ -14,7 +14,7 @@ from trainer.benchmarks.names import named
 from trainer.benchmarks.task import Task
 from trainer.evaluation.calibration import calibration, fit_temperature
 from trainer.evaluation.commands.rank import slug
-from trainer.evaluation.pairs import labelled_pairs
+from trainer.evaluation.pairs import labelled_pairs, pairs_protocol
 from trainer.evaluation.result import made, write_json
 from trainer.evaluation.scoring import score_all
 from trainer.evaluation_settings import Scoring
@@ -76,8 +76,7 @@ def calibrate(
         "relevant": sum(labels),
         **_measured(odds, labels),
         "temperature": None,
-        "protocol": "one judged answer to the four first BM25 candidates that no reading counts as relevant; "
-        "15 bins of equally many pairs",
+        "protocol": f"{pairs_protocol(task)}; 15 bins of equally many pairs",
         "seconds": round(seconds, 1),
         "made": made(),
     }

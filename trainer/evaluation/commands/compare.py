@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from trainer.evaluation.result import made, read_per_query, write_json
+from trainer.evaluation.result import by_topic, made, read_per_query, read_result, write_json
 from trainer.evaluation.significance import paired
 from trainer.evaluation_errors import BadData, BadSettings
 from trainer.evaluation_settings import Command
@@ -33,8 +33,14 @@ def act(settings: CompareSettings) -> str:
 
 
 def compare(system: Path, other: Path, measure: str) -> dict[str, Any]:
-    """The comparison as JSON. Raises `BadData` where a folder is no result, `BadSettings` where no query is shared."""
-    values = [_column(folder, measure) for folder in (system, other)]
+    """The comparison as JSON. Raises `BadData` where a folder is no result, `BadSettings` where no query is shared, or
+    where they are results of two tasks, whose queries may have the same ids."""
+    values = [by_topic(_column(folder, measure)) for folder in (system, other)]
+    tasks = [read_result(folder)["task"] for folder in (system, other)]
+    if tasks[0] != tasks[1]:
+        raise BadSettings(
+            f"{system} is a result on {tasks[0]}, and {other} on {tasks[1]}; compare results on one task."
+        )
     result = paired(*values)
     if not result.queries:
         raise BadSettings(f"{system} and {other} have no query in common.")

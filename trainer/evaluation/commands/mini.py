@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from trainer.evaluation.commands.injections import injections_line, probe_inject
 from trainer.evaluation.commands.rank import forget_not_run, not_run, rank_task, slug
 from trainer.evaluation.commands.report import write_report
 from trainer.evaluation.commands.traces import check_traces, traces_line
-from trainer.evaluation.result import made, write_json
+from trainer.evaluation.result import made, read_result, write_json
 from trainer.evaluation.targets import targets
 from trainer.evaluation_errors import NotAvailable, ScorerFailed
 from trainer.evaluation_settings import Command, Dtype, Engine
@@ -31,6 +31,7 @@ from trainer.scorers.http_scorer import HttpScorer, ServiceOptions
 from trainer.scorers.local_service import local_service
 
 Pass = Literal["cross-encoder", "direct", "reasoning"]
+_OF_A_MODE = ("mode", "temperature", "max_reasoning_tokens")
 PASSES: tuple[Pass, ...] = ("cross-encoder", "direct", "reasoning")
 
 
@@ -193,25 +194,42 @@ def _compare(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
     """Reasoning against direct on the queries that both have. Results of an earlier sitting count too."""
     folder = settings.out / "medquad-test" / "bm25-30"
     names = [slug(f"{Path(settings.model).name} ({mode})") for mode in ("reasoning", "direct")]
-    if not all((folder / name / "per_query.tsv").is_file() for name in names):
+    if not all((folder / name / "result.json").is_file() for name in names):
         return
-    found["comparison"] = compare(folder / names[0], folder / names[1], "nDCG@10")
+    one, two = (read_result(folder / name)["identity"] for name in names)
+    if _apart_from_mode(one) != _apart_from_mode(two):
+        _say("Reasoning is not compared with direct mode: they were measured with different models or settings.")
+        return
+    found["comparison"] = compare(folder / names[0], folder / names[1], "nDCG@10") | {"identity": one}
     (settings.out / "comparison").mkdir(exist_ok=True)
     write_json(settings.out / "comparison" / "comparison.json", found["comparison"])
     _say(comparison_line(found["comparison"]))
 
 
 def _check(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
-    """Hold what was found against the targets. A pass that did not run this time keeps what it found before."""
+    """Hold what was found against the targets. A pass that did not run this time keeps what it found before with the
+    same model and settings."""
     path = settings.out / "steps.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    known |= found
+    known = {step: one for step, one in known.items() if _belongs(step, one, found)} | found
     write_json(path, known)
     checked = targets(known)
     write_json(settings.out / "targets.json", {"kind": "targets", "targets": checked, "made": made()})
     marks = {True: "met", False: "MISSED", None: "not measured"}
     for one in checked:
         _say(f"{marks[one['met']]}: {one['target']}: {one['measured'] or '-'} ({one['bound']})")
+
+
+def _belongs(step: str, one: dict[str, Any], found: dict[str, dict[str, Any]]) -> bool:
+    """Whether an earlier step was of the model that was measured now; True where that one was not measured now."""
+    of_encoder = step.startswith("cross-encoder")
+    now = next((new for name, new in found.items() if name.startswith("cross-encoder") == of_encoder), None)
+    return now is None or _apart_from_mode(one.get("identity", {})) == _apart_from_mode(now["identity"])
+
+
+def _apart_from_mode(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What the passes of one model have in common."""
+    return {name: value for name, value in identity.items() if name not in _OF_A_MODE}
 
 
 def _options(settings: MiniSettings, one: Pass) -> ServiceOptions:

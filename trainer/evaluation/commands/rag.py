@@ -79,6 +79,7 @@ def act(settings: RagSettings) -> str:
             "shown": settings.shown,
             "passages": settings.passages.name,
             "answered_by": settings.answer_model,
+            "answered_at": settings.answer_url,
             "query": "the question without its choices, no instruction",
         },
         **_figures(answers, {one.id: one.answer for one in asked}),

@@ -17,7 +17,7 @@ from trainer.benchmarks.task import Query, Task, sampled
 from trainer.evaluation.first_stage import candidates, data_candidates
 from trainer.evaluation.result import FORMAT, VERSION, assess, made, write_json, write_result
 from trainer.evaluation.scoring import score_all
-from trainer.evaluation_errors import BadData, NotAvailable
+from trainer.evaluation_errors import BadData, BadSettings, NotAvailable
 from trainer.evaluation_settings import Scoring
 from trainer.rank_files import Run
 from trainer.reports.lines import result_line
@@ -34,7 +34,9 @@ class RankSettings(Scoring):
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
     data: Path | None = Field(default=None, description="folder with the data in the hub's layout; default: the hub")
     tasks: list[str] = Field(default=[], description="tasks of the benchmark, by commas; default: all (beir: test)")
-    queries: int | None = Field(default=None, ge=1, description="so many queries, drawn by the hash of their ids")
+    queries: int | None = Field(
+        default=None, ge=1, description="so many queries (followir: topics), drawn by their ids"
+    )
     depth: int | None = Field(
         default=None, ge=1, description="candidates per query; default: 100, followir: 1,000, all that it has"
     )
@@ -51,11 +53,14 @@ class RankSettings(Scoring):
 def act(settings: RankSettings) -> str:
     """Evaluate; what came out, as lines for a person."""
     benchmark = named(settings.benchmark)
+    if settings.search_queries is not None and not benchmark.searches:
+        raise BadSettings(f"{benchmark.name} has no other queries to search with; --search-queries is for bright.")
+    variant = settings.search_queries if benchmark.searches else _stage(settings)
     tasks = settings.tasks or (benchmark.tasks if len(set(benchmark.tasks) & {"test"}) == 0 else ["test"])
     lines = []
     with contextlib.ExitStack() as stack:
         scorer: Scorer | None = None
-        for name, task in open_tasks(benchmark, tasks, settings.data, settings.search_queries or _stage(settings)):
+        for name, task in open_tasks(benchmark, tasks, settings.data, variant):
             if isinstance(task, NotAvailable):
                 lines.append(not_run(settings.out, benchmark.name, f"{benchmark.name}/{name}", str(task)))
                 continue
