@@ -97,7 +97,7 @@ SFT = $(TRAINER) sft --base $(RUNS)/base $(call DEV,bm25)
 # Where the result goes, if it is the best so far of what went there.
 WEIGHTS ?= service/weights
 
-train-mini: data $(RUNS)/mini-near/whole  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, TRAIN="--sample 900", PROCESSES=2, WEIGHTS=folder
+train-mini: data $(RUNS)/mini-near/whole  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, PROCESSES=2 TRAIN="--device-batch 4", WEIGHTS=folder
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-near --weights $(WEIGHTS) --name limrank-mini
 
 train-mini-ce: data $(RUNS)/mini-ce/complete  ## train limrank-mini-ce and package it; as train-mini
@@ -139,7 +139,7 @@ MERGE_NEAR = $(BIN)/limrank-train merge --base $(RUNS)/base --adapter $(NEAR_RUN
 $(NEAR_RUN)/measured: $(NEAR_RUN)/complete
 	$(MERGE_NEAR)
 	for mode in direct reasoning; do $(BIN)/limrank-eval calibrate --model $(NEAR_RUN)/merged --mode $$mode --data $(MEDQUAD) \
-	  --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(NEAR_RUN)/calibration || exit; done
+	  --dtype bfloat16 --concurrency 10 --max-tokens-per-doc 112 --pairs 100 --fit-split train --fit-pairs $(or $(FIT),1000) --out $(NEAR_RUN)/calibration || exit; done
 	@touch $@
 
 $(NEAR_RUN)/calibrated: $(NEAR_RUN)/measured

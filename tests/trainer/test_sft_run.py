@@ -175,7 +175,8 @@ def test_a_leg_may_log_and_save_in_other_steps_than_the_one_before(
     train([*sft_flags(tiny_llama, records_file, folder, epochs=2), "--leg-minutes", "0.00001"])
     train(sft_flags(tiny_llama, records_file, folder, epochs=2, checkpoint_steps=5, log_steps=4))
     assert [line["step"] for line in log(folder)] == [1, 4, 8, 12]
-    assert {path.name for path in (folder / "checkpoints").glob("checkpoint-*")} == {"checkpoint-5", "checkpoint-10"}
+    kept = {path.name for path in (folder / "checkpoints").glob("checkpoint-*")}
+    assert kept == {"checkpoint-10", "checkpoint-12"}, "the last two of 5, 10 and the end"
     expected, found = weights(uninterrupted / "adapter"), weights(folder / "adapter")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
@@ -263,7 +264,7 @@ def test_a_dry_run_says_tokens_steps_memory_and_hours_and_writes_nothing(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"base": "nowhere"}, "nowhere/tokenizer.json' cannot be read|nowhere/tokenizer.json cannot be read"),
+        ({"base": "nowhere"}, "nowhere cannot be read: No such file"),
         ({"data": "nowhere.jsonl"}, "nowhere.jsonl cannot be read"),
         ({"batch": 9}, "A batch of 9 does not divide into 1 processes of 4 examples"),
         ({"kept": 0.5}, "--kept below 1 needs --adapter, where the way begins"),
