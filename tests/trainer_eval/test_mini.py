@@ -12,7 +12,7 @@ from tests.trainer_eval import small_data
 from trainer.benchmarks.names import named
 from trainer.evaluate import main
 from trainer.evaluation.commands.mini import MiniSettings
-from trainer.evaluation.result import FORMAT, VERSION, write_json, write_per_query
+from trainer.evaluation.result import write_json, write_per_query
 from trainer.evaluation_settings import read_command
 
 pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work
@@ -43,25 +43,30 @@ def read(out: Path, name: str) -> dict[str, Any]:
 def test_the_reasoning_pass_checks_its_traces_and_is_compared_with_direct_mode(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Direct mode was measured at an earlier sitting: 0.25 for every question."""
+    """Direct mode was measured at an earlier sitting, 0.25 for every question: with another model, then with the same."""
     out = tmp_path / "out"
-    earlier = out / "medquad-test" / "bm25-30" / "limrank-mini-direct"
-    earlier.mkdir(parents=True)
+    folder = out / "medquad-test" / "bm25-30"
+    earlier = folder / "limrank-mini-direct"
+    words = ["mini", "--data", str(data), "--out", str(out), "--only", "reasoning", "--reasoning-queries", "2", *SMALL]
+    words += ["--max-reasoning-tokens", "48"]
+    assert main(words) == 0
+    ranked, traces = read(folder / "limrank-mini-reasoning", "result.json"), read(out, "traces.json")
+    steps = json.loads((out / "steps.json").read_text(encoding="utf-8"))
+    earlier.mkdir()
     asked = named("medquad").open("test", data / "medquad", None).queries
     write_per_query(earlier / "per_query.tsv", {"nDCG@10": {query.id: 0.25 for query in asked}})
-    direct = {"format": FORMAT, "version": VERSION, "task": "medquad/test", "identity": {"mode": "direct"}}
-    write_json(earlier / "result.json", direct)
-    words = ["mini", "--data", str(data), "--out", str(out), "--only", "reasoning", "--reasoning-queries", "2", *SMALL]
-    assert main([*words, "--max-reasoning-tokens", "48"]) == 0
-    assert "Reasoning is not compared with direct mode: they were measured with different" in capsys.readouterr().out
-    ranked, traces = (
-        read(out / "medquad-test" / "bm25-30" / "limrank-mini-reasoning", "result.json"),
-        read(out, "traces.json"),
-    )
-    write_json(earlier / "result.json", direct | {"identity": ranked["identity"] | {"mode": "direct"}})
-    steps = json.loads((out / "steps.json").read_text(encoding="utf-8"))
-    write_json(out / "steps.json", steps | {"direct calibration": steps["reasoning calibration"] | {"identity": {}}})
-    assert main([*words, "--max-reasoning-tokens", "48"]) == 0
+    for weights in ("others", ranked["identity"]["weights"]):
+        assert not list(out.rglob("comparison.json"))
+        identity = ranked["identity"] | {"mode": "direct", "weights": weights}
+        write_json(earlier / "result.json", ranked | {"scorer": "limrank-mini (direct)", "identity": identity})
+        kept = steps["reasoning calibration"] | {"identity": identity | {"weights": "others"}}
+        write_json(out / "steps.json", steps | {"direct calibration": kept})
+        capsys.readouterr()
+        assert main(words) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert (
+            "Reasoning is not compared with direct mode: they were measured with different models or settings." in said
+        ) == (weights == "others")
 
     assert (ranked["queries"], ranked["pairs"], ranked["scorer"]) == (2, 4, "limrank-mini (reasoning)")
     assert sum(ranked["endings"].values()) == 4
@@ -78,7 +83,6 @@ def test_the_reasoning_pass_checks_its_traces_and_is_compared_with_direct_mode(
     agreed = sum(row["concludes"] == ("relevant" if float(row["log_odds"]) > 0 else "not relevant") for row in rows)
     assert traces["agrees"] == agreed / 5
 
-    said = capsys.readouterr().out.splitlines()
     assert any(line.startswith("limrank-mini-reasoning minus limrank-mini-direct, nDCG@10 on 2") for line in said)
     figures = {line.split(": ")[1]: line for line in said if line.startswith(("not measured: ", "met: ", "MISSED: "))}
     assert len(figures) == 14

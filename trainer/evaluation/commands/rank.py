@@ -55,7 +55,8 @@ def act(settings: RankSettings) -> str:
     benchmark = named(settings.benchmark)
     if settings.search_queries is not None and not benchmark.searches:
         raise BadSettings(f"{benchmark.name} has no other queries to search with; --search-queries is for bright.")
-    variant = settings.search_queries if benchmark.searches else _stage(settings)
+    stage = _stage(settings)  # names no file that is not there
+    variant = settings.search_queries if benchmark.searches else stage
     tasks = settings.tasks or (benchmark.tasks if len(set(benchmark.tasks) & {"test"}) == 0 else ["test"])
     lines = []
     with contextlib.ExitStack() as stack:
