@@ -43,7 +43,7 @@ def read(out: Path, name: str) -> dict[str, Any]:
 def test_the_reasoning_pass_checks_its_traces_and_is_compared_with_direct_mode(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Direct mode was measured at an earlier sitting, 0.25 for every question: with another model, then with the same."""
+    """Direct mode had 0.25 for every question at an earlier sitting, first with another model, then with the same."""
     out = tmp_path / "out"
     folder = out / "medquad-test" / "bm25-30"
     earlier = folder / "limrank-mini-direct"
