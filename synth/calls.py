@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synth.cost import Budget
 from synth.endpoint_settings import Endpoint
@@ -26,10 +26,12 @@ FAILURES_IN_A_ROW = 20
 
 @dataclass
 class _Asked:
-    """One endpoint in use: its model, the seats for calls in flight, and how many calls in a row got nothing."""
+    """One endpoint in use: its model, the seats for calls in flight, how many calls in a row got nothing, and whether
+    it has ever given a reply: until then what it refuses may be its settings' fault and not the question's."""
 
     endpoint: Endpoint
     llm: LLM
+    answered: bool
     failures: int = 0
 
     def __post_init__(self) -> None:
@@ -45,7 +47,8 @@ class Calls:
 
     def __init__(self, folder: RunFolder, endpoints: Mapping[Role, tuple[Endpoint, LLM]], budget: Budget) -> None:
         self._folder = folder
-        used = {id(llm): _Asked(endpoint, llm) for endpoint, llm in endpoints.values()}
+        known = {line.model for line in folder.totals.lines() if line.status is Status.ACCEPTED}
+        used = {id(llm): _Asked(endpoint, llm, endpoint.model in known) for endpoint, llm in endpoints.values()}
         self._asked = {role: used[id(llm)] for role, (_, llm) in endpoints.items()}
         self.units_at_once = 2 * sum(asked.endpoint.concurrency for asked in used.values())  # so that no seat is idle
         self._keys = Keys({role: endpoint for role, (endpoint, _) in endpoints.items()})
@@ -96,13 +99,18 @@ class Calls:
                 if isinstance(error, SynthError):
                     self.stop(error)
                     raise Stopped from None
-                status = Status.REJECTED if error.final else Status.FAILED
+                status = Status.REJECTED if error.final and asked.answered else Status.FAILED
                 reply, reason = Reply(error.raw, "", Finish.BROKEN, 0, 0, 0.0), error.reason
-                self._count_failure(asked, error)
+                if status is Status.FAILED:
+                    self._count_failure(asked, reason)
             else:
-                attempts += 1
-                status, reason = _outcome(stage, reply, attempts < asked.endpoint.replies)
-                asked.failures = 0
+                status, reason = _outcome(stage, reply, attempts + 1 < asked.endpoint.replies)
+                if reply.finish is not Finish.BROKEN:
+                    asked.answered, asked.failures = True, 0
+                elif not asked.answered:
+                    status = Status.FAILED
+                    self._count_failure(asked, reason)
+                attempts += status is not Status.FAILED
         written = _row(stage, key, attempts, input_id, asked.endpoint, reply, status, reason)
         self._write(written)
         return written
@@ -121,22 +129,20 @@ class Calls:
             if self.stopped_by:
                 raise Stopped
             self.made += 1
-            reply = await asked.llm.ask(question)
+            reply = _with_usage(await asked.llm.ask(question), question, asked.endpoint)
             cost = asked.endpoint.cost(reply.prompt_tokens, reply.completion_tokens)
             return reply
         finally:
             self._budget.pay(most, cost)
 
-    def _count_failure(self, asked: _Asked, error: NoReply) -> None:
-        if error.final:
-            return
+    def _count_failure(self, asked: _Asked, reason: str) -> None:
         asked.failures += 1
         self.failed += 1
         if asked.failures >= FAILURES_IN_A_ROW:
             self.stop(
                 EndpointFailed(
                     f"{asked.endpoint.base_url} gave no reply to {asked.failures} calls in a row (the last: "
-                    f"{error.reason}); nothing was paid for them, run again when it answers."
+                    f"{reason}); run again when it answers, or with other settings."
                 )
             )
 
@@ -174,6 +180,15 @@ def value_of(stage: Stage[Row, Value], row: JournalRow) -> Value | None:
         return stage.read(reply)
     except Unusable:
         return None
+
+
+def _with_usage(reply: Reply, question: Question, endpoint: Endpoint) -> Reply:
+    """The reply with tokens estimated where they have a price and the endpoint does not say how many they were: what a
+    budget bounds must not be taken for free."""
+    if not endpoint.priced or reply.prompt_tokens or reply.completion_tokens:
+        return reply
+    written = len((reply.text + reply.reasoning).encode("utf-8", "replace")) // 3 + 1
+    return replace(reply, prompt_tokens=estimate_tokens(question), completion_tokens=min(written, endpoint.max_tokens))
 
 
 def _outcome(stage: Stage[Row, Value], reply: Reply, may_ask_again: bool) -> tuple[Status, str]:

@@ -33,26 +33,49 @@ def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dic
 
 
 def read_completion(raw: str, seconds: float) -> Reply:
-    """The reply in a response body. A body that is no chat completion is a reply too: it may have been paid for."""
+    """The reply in a response body. A body that is no chat completion is a reply too: it may have been paid for, and
+    its usage counts."""
+    prompt = completion = 0
     try:
         body = json.loads(raw)
+        usage = body.get("usage") or {}
+        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
         choice = body["choices"][0]
         message = choice["message"]
         content, refusal = _text(message.get("content")), _text(message.get("refusal"))
         thought = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-        usage = body.get("usage") or {}
-        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        thought = thought or _thinking(message.get("content"))
         finish = Finish.REFUSAL if refusal else FINISHES.get(choice.get("finish_reason"), Finish.STOP)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        return Reply(raw, "", Finish.BROKEN, 0, 0, seconds)
+        return Reply(raw, "", Finish.BROKEN, prompt, completion, seconds)
     if not thought:
         thought, content = _split_thought(content)
     return Reply(refusal or content, thought, finish, prompt, completion, seconds)
 
 
+def error_in(raw: str) -> str | None:
+    """What a body says went wrong, though it came with status 200 as some routers send it; None for any other body."""
+    try:
+        body = json.loads(raw)
+        error = body["error"] if "choices" not in body else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    said = error.get("message") if isinstance(error, dict) else error
+    return None if error is None else str(said or error)
+
+
+def _thinking(content: object) -> str:
+    """What the parts of a content in parts say that the model thought (as Mistral's reasoning models give it)."""
+    if not isinstance(content, list):
+        return ""
+    return "".join(_text(part.get("thinking")) for part in content if part.get("type") == "thinking")
+
+
 def _text(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, list):
+        return "".join(_text(part.get("text")) for part in value if part.get("type") == "text")
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value

@@ -10,9 +10,11 @@ from synth.endpoint_settings import Endpoint
 from synth.journal import Status
 from synth.journal_index import StageTotal
 from synth.llm import estimate_tokens
+from synth.phases import Synthesis
 from synth.pipeline import method_in
 from synth.run_folder import read_totals
 from synth.run_settings import RunSettings
+from synth.snapshot import SETTINGS, read_snapshot
 from synth.stage import Forecast
 
 ENOUGH = 20  # replies of a stage from which its averages say more than a guess
@@ -47,13 +49,33 @@ def _estimate(settings: RunSettings, folder: Path) -> list[StageEstimate]:
     synthesis = method_in(folder, settings, settings.templates)
     synthesis.plan()
     totals = read_totals(folder).lines() if (folder / "journal.jsonl").exists() else []
-    return [_stage(forecast, settings.endpoint(forecast.role), totals) for forecast in synthesis.forecasts()]
+    forecasts = synthesis.forecasts()
+    known = _still_known(settings, folder, synthesis, forecasts)
+    return [_stage(one, settings.endpoint(one.role), totals, known=one.stage in known) for one in forecasts]
 
 
-def _stage(forecast: Forecast, endpoint: Endpoint, totals: list[StageTotal]) -> StageEstimate:
+def _still_known(
+    settings: RunSettings, folder: Path, synthesis: Synthesis, forecasts: list[Forecast]
+) -> frozenset[str]:
+    """The stages whose answers in the journal are those to what would be asked now: with another template or sampling
+    every question is a new one, and so is what later stages make of its answers."""
+    if not (folder / SETTINGS).exists():
+        return frozenset()
+    knobs, templates = read_snapshot(folder)
+    before, now = method_in(folder, knobs, templates).templates(), synthesis.templates()
+    known: set[str] = set()
+    for one in forecasts:
+        sampled = [of.endpoint(one.role).sampling() for of in (knobs, settings)]
+        if before.get(one.stage) != now[one.stage] or sampled[0] != sampled[1]:
+            break
+        known.add(one.stage)
+    return frozenset(known)
+
+
+def _stage(forecast: Forecast, endpoint: Endpoint, totals: list[StageTotal], *, known: bool) -> StageEstimate:
     lines = [line for line in totals if line.stage == forecast.stage and line.model == endpoint.model]
     answered = [line for line in lines if line.status is not Status.FAILED]
-    settled = sum(line.rows for line in answered if line.status is not Status.RETRY)
+    settled = sum(line.rows for line in answered if line.status is not Status.RETRY) if known else 0
     calls = max(0, forecast.calls - settled)
     replies = sum(line.rows for line in answered)
     measured = replies >= ENOUGH

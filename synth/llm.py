@@ -40,7 +40,8 @@ class Question:
 class Reply:
     """What came back, as it came. `reasoning` is what a reasoning model thought aside ("" where it tells nothing).
 
-    Token counts are the endpoint's own usage (0 where it gives none); `seconds` is from the first sending to the end.
+    Token counts are the endpoint's own usage (where it gives none 0, or an estimate where tokens have a price);
+    `seconds` is from the first sending to the end.
     """
 
     text: str

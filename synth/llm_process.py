@@ -35,7 +35,8 @@ def reply_from_json(value: Mapping[str, Any]) -> Reply:
 
 def main() -> None:
     """Serve one endpoint until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the run decides when calls end
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal, or what runs it, sends them to all; this process ends
+        signal.signal(number, signal.SIG_IGN)  # with its input, as the run decides when calls end
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve())
 

@@ -1,7 +1,8 @@
 """An OpenAI-compatible endpoint as an `LLM`: the one importer of the `openai` client.
 
 The client itself retries 429 (obeying Retry-After), 5xx, timeouts and broken connections. What is left after that is
-mapped here: a question without an answer is `NoReply`, an endpoint that can answer none is `EndpointFailed`.
+mapped here: a question without an answer is `NoReply`, an endpoint that can answer none is `EndpointFailed`. One that
+has answered can, so a 403 or a broken connection after that is the question's alone.
 Requests go through `client.post` with a finished body and come back as text: the typed `chat.completions.create`
 spends more time on checking types than all the rest of a call takes.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 import openai
 
-from synth.chat_bodies import read_completion, request_body
+from synth.chat_bodies import error_in, read_completion, request_body
 from synth.endpoint_settings import Endpoint, Structured
 from synth.errors import BadSettings, EndpointFailed
 from synth.llm import NoReply, Question, Reply, estimate_tokens
@@ -36,6 +37,7 @@ class OpenAILLM:
         self._requests = Pace(endpoint.requests_per_minute) if endpoint.requests_per_minute else None
         self._tokens = Pace(endpoint.tokens_per_minute) if endpoint.tokens_per_minute else None
         self._usual_completion = endpoint.max_tokens / 2
+        self._answered = False
         hooks = {"request": [self._before_request]} if self._requests else {}
         # The client's own aiohttp transport, where that extra is installed: a third less time for each request.
         transport = openai.DefaultAioHttpClient if find_spec("aiohttp") else openai.DefaultAsyncHttpxClient
@@ -75,7 +77,10 @@ class OpenAILLM:
             await self._tokens.take(expected)
         begun = time.monotonic()
         raw = await self._client.post("/chat/completions", body=body, cast_to=str)
+        if (said := error_in(raw)) is not None:
+            raise NoReply(f"error: {self._shown(said)}", self._without_key(raw), final=False)
         reply = read_completion(raw, time.monotonic() - begun)
+        self._answered = True
         if self._tokens and reply.prompt_tokens:
             self._tokens.correct(reply.prompt_tokens + reply.completion_tokens - expected)
             self._usual_completion += (reply.completion_tokens - self._usual_completion) / 16
@@ -92,13 +97,11 @@ class OpenAILLM:
         if isinstance(error, openai.APITimeoutError) and not _refused(error):
             return NoReply(f"timeout: no reply in {endpoint.timeout:g} s", "", final=False)
         if isinstance(error, openai.APIConnectionError):
-            cause = error.__cause__ or error
-            return EndpointFailed(
-                f"{endpoint.base_url} cannot be reached ({cause}); check the address and that its server runs."
-            )
+            return self._broken(error.__cause__ or error)
         if not isinstance(error, openai.APIStatusError):
             return EndpointFailed(f"{endpoint.base_url} does not speak the protocol: {error}")
         words = self._words(error)
+        moderated = error.status_code == 403 and self._answered  # what it refuses is this question
         said = {
             401: f"refused the key in '{endpoint.key_variable}'",
             403: f"refused the key in '{endpoint.key_variable}'",
@@ -106,15 +109,26 @@ class OpenAILLM:
             405: f"has no model '{endpoint.model}' or no chat",
             402: "has no credit left",
         }.get(402 if error.code == "insufficient_quota" else error.status_code)
-        if said:
+        if said and not moderated:
             return EndpointFailed(f"{endpoint.base_url} {said} ({error.status_code}): {words}")
-        return NoReply(f"http_{error.status_code}: {words}", self._without_key(error.response.text), final=False)
+        raw = self._without_key(error.response.text)
+        return NoReply(f"http_{error.status_code}: {words}", raw, final=moderated)
+
+    def _broken(self, cause: BaseException) -> NoReply | EndpointFailed:
+        if self._answered:
+            return NoReply(f"broken: {cause}", "", final=False)
+        return EndpointFailed(
+            f"{self._endpoint.base_url} cannot be reached ({cause}); check the address and that its server runs."
+        )
 
     def _words(self, error: openai.APIStatusError) -> str:
         body: object = error.body
         said = body.get("message") if isinstance(body, Mapping) else None
         text: Any = said or error.response.text or "no words"
-        return " ".join(self._without_key(str(text)).split())[:SHOWN]
+        return self._shown(str(text))
+
+    def _shown(self, text: str) -> str:
+        return " ".join(self._without_key(text).split())[:SHOWN]
 
     def _without_key(self, text: str) -> str:
         """An endpoint's words, which may repeat the key it was sent, as they may be shown and kept."""

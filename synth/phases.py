@@ -37,6 +37,10 @@ class Synthesis(Protocol):
         """What the plan, if everything succeeds, will ask."""
         ...
 
+    def templates(self) -> dict[str, str]:
+        """Each stage that makes calls, in order, and the checksum of its template."""
+        ...
+
     def phases(self, journalled: Journalled) -> Iterator[Phase]:
         """The phases in order; what one needs of those before it is made when it is asked for."""
         ...

@@ -30,6 +30,7 @@ from synth.run_settings import Method, RunKnobs, RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
 from synth.stage import Role
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 UNITS_AT_ONCE = 64  # while reading from the journal alone
 
 
@@ -51,6 +52,8 @@ def run(settings: RunSettings, out: TextIO) -> int:
             try:
                 for phase in synthesis.phases(Journalled(folder, settings.endpoints)):
                     runner.run(worker.work_through(phase))
+            except KeyboardInterrupt:
+                raise Interrupted("Stopped between two phases; run again to go on.") from None
             finally:
                 runner.run(_close(llms))
         if calls.failed == 0:
@@ -110,6 +113,8 @@ class _Worker:
         finally:
             await self._calls.finish()
             beat.cancel()
+            for number in _SIGNALS:  # between phases a loop does not run that could hand them on
+                asyncio.get_running_loop().remove_signal_handler(number)
             self._progress.end(self._counts())
         if self._calls.stopped_by:
             raise self._calls.stopped_by
@@ -164,7 +169,7 @@ class _Worker:
             loop.remove_signal_handler(number)
             self._calls.stop(Interrupted("Stopped; calls in flight were finished. Run again to go on."))
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, stop, number)
 
 

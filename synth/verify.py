@@ -54,7 +54,8 @@ def verify(
         run.report.kept = write_whole(out, write_records, run.kept(records))
         report = run.done()
         run.about.left_out = +Counter({one.name: one.dropped.total() for one in report.filters})
-        write_about(run.about, out, {"filters": list(settings.only)})
+        apart_from = [one.name for one in settings.evaluation]
+        write_about(run.about, out, {"filters": list(settings.only), "evaluation": apart_from})
         return report
 
 

@@ -48,6 +48,10 @@ class ImportSettings(Command):
         if self.kind == "medquad":
             if self.groups_out is None:
                 raise ValueError("import medquad needs --groups-out, the file of groups to write")
+        elif self.excluded is not None:
+            raise ValueError(
+                f"import {self.kind} takes no --excluded; leave documents out where records are trained on"
+            )
         elif not self.source or not self.licence:
             raise ValueError(f"import {self.kind} needs --source and --licence: records say where they come from")
         return self

@@ -53,6 +53,9 @@ class CorpusRun:
             self._judge.forecast(pairs, PairRow(USUAL_QUERY, passage)),
         ]
 
+    def templates(self) -> dict[str, str]:
+        return {one.name: one.template.sha256 for one in (self._queries, self._judge)}
+
     def phases(self, journalled: Journalled) -> Iterator[Phase]:
         plan = Plan(self._folder / "plan.jsonl")
         yield Phase("documents", plan.rows, plan.rows, map(DocumentPlan.from_row, plan), self._write_queries)

@@ -15,7 +15,8 @@ _AGAINST = re.compile(
     rf"|\b(?:does|do|did|would|can|could|will)?\s*{_NOT}\s+(?:\w+\s+){{0,3}}?"
     r"(?:answer|address|match|satisfy|meet|fulfil|fulfill|help|count)\w*\b"
     r"|\b(?:fails? to|without) (?:answer|address)\w*"
-    r"|\b(?:no relevance|instead of answering)\b"
+    r"|\b(?:no relevance|instead of answering|no answer|nothing that answers)\b"
+    r"|\b(?:answers?|addresses|covers) (?:an?)?other (?:query|question|thing|one)\b"
     rf"|{_VERDICT}false\b",
     re.I,
 )
@@ -23,7 +24,8 @@ _FOR = re.compile(
     r"\b(?:is|are|be|considered|deemed|seems?|appears?|marked|judged|counts? as)\s+(?:\w+\s+){0,2}?relevant\b"
     r"|\bnot irrelevant\b"
     r"|\brelevant to (?:the|this) (?:query|question)\b"
-    r"|\b(?:answers?|addresses|satisfies|matches|meets|fulfils|fulfills)\b"
+    r"|\b(?:answers|addresses|satisfies|matches|meets|fulfils|fulfills)\b"
+    r"|\b(?:does|do|would|can|could|will) (?:\w+ly )?answer\b"
     rf"|{_VERDICT}true\b",
     re.I,
 )

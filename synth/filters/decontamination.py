@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from contract.records import Record
+from synth.errors import BadInput
 from synth.filters.word_runs import RunIndex, build_run_index, word_runs
 from synth.importing.beir import BeirFolder
+from synth.importing.rejects import Refusing
 
 WORDS = 13
 COMMON = 10  # evaluation texts: a run that more of them share is a set phrase of the source and tells nothing
@@ -38,12 +41,19 @@ class EvaluationSet:
         return f"{self.folder.name}:{self.split}" if self.split else self.folder.name
 
     def texts(self) -> Iterator[str]:
-        """Its queries, then its documents. Raises `BadInput` where it is no BEIR folder or has no such split."""
+        """Its queries, then its documents. Raises `BadInput` where it is no BEIR folder, has no such split or a row of
+        judgements that cannot be read, and where it has no text: nothing would be kept apart from it then."""
         beir = BeirFolder(self.folder)
-        judged = beir.judgements(self.split) if self.split else None
+        judged = BeirFolder(self.folder, Refusing()).judgements(self.split) if self.split else None
         documents = {document for grades in judged.values() for document in grades} if judged is not None else None
-        yield from (query.text for query in beir.queries() if judged is None or query.id in judged)
-        yield from (document.passage for document in beir.documents() if documents is None or document.id in documents)
+        texts = chain(
+            (query.text for query in beir.queries() if judged is None or query.id in judged),
+            (document.passage for document in beir.documents() if documents is None or document.id in documents),
+        )
+        first = next(texts, None)
+        if first is None:
+            raise BadInput(f"{self.name}: has no query and no document with a text, so nothing can be held against it.")
+        yield from chain([first], texts)
 
 
 class Decontamination:

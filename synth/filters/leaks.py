@@ -10,14 +10,17 @@ import re
 from contract.records import Record
 from synth.traces import DELIMITERS
 
+_WE_ARE = r"\b(?:i|we) (?:was|were|am|are|have been)"
 TRACE = (
     *map(re.escape, DELIMITERS),  # no leak, but nothing that can be trained on either
     r"(?:given|intended|provided|expected|correct|true|gold|reference) labels?\b",
     r"\bthe label (?:is|was|says|said|given|must be|should be|tells)\b",
     r"\blabel(?:l?ed)? (?:as )?(?:true|false|relevant|irrelevant|positive|negative)\b",
     r"\bground[- ]truth\b",
-    r"\b(?:gold|expected|intended|provided) (?:answer|verdict|judg(?:e)?ment|relevance)\b",
-    r"\b(?:i|we) (?:was|were|am|are|have been) (?:told|given|asked to (?:justify|explain why)|instructed)\b",
+    r"\b(?:gold|intended|provided) (?:answer|verdict|judg(?:e)?ment|relevance)\b",
+    r"\bexpected (?:verdict|judg(?:e)?ment|relevance)\b",
+    rf"{_WE_ARE} (?:told|given|informed) (?:that (?:it|this|the)|the (?:label|answer|verdict))\b",
+    rf"{_WE_ARE} (?:asked|instructed|told) to (?:justify|explain why|say|conclude)\b",
     r"\bsupposed to be (?:relevant|irrelevant|true|false|positive|negative)\b",
     r"\b(?:hard )?negative (?:passage|example|document|sample)\b",
     r"\bpositive (?:passage|example|document|sample)\b",

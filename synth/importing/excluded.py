@@ -12,6 +12,7 @@ def excluded_ids(path: Path | None) -> frozenset[str]:
     if path is None:
         return frozenset()
     try:
-        return frozenset(path.read_text(encoding="utf-8").split())
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give a file of document ids, one a line.") from None
+    return frozenset(line.strip() for line in lines if line.strip())

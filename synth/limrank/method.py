@@ -60,6 +60,12 @@ class LimrankRun:
             ),
         ]
 
+    def templates(self) -> dict[str, str]:
+        stages = self._synthesis
+        return {
+            one.name: one.template.sha256 for one in (stages.queries, stages.positive, stages.negative, stages.judge)
+        }
+
     def phases(self, journalled: Journalled) -> Iterator[Phase]:
         yield self.last()
 

@@ -29,8 +29,9 @@ def mine_negatives(
     """Up to `count` negatives, the first stages taking turns, each from its best hit down.
 
     A hit that the bi-encoder puts above `ceiling` times its best score for a positive is passed over whoever found
-    it: it is likely an answer that nobody labelled (TopK-PercPos, Moreira et al. 2024, arXiv 2407.15831). `barred`
-    are further indexes that may not serve.
+    it: it is likely an answer that nobody labelled (TopK-PercPos, Moreira et al. 2024, arXiv 2407.15831). Where it
+    found none of them, all that it found stand above, and are passed over. `barred` are further indexes that may not
+    serve.
     """
     passed_over = set(positives) | set(barred) | _too_close(hits.get(NegativeType.BI_ENCODER, ()), positives, ceiling)
     turns = [
@@ -48,5 +49,5 @@ def mine_negatives(
 def _too_close(hits: Sequence[Hit], positives: Collection[int], ceiling: float) -> set[int]:
     best = max((hit.score for hit in hits if hit.index in positives), default=None)
     if best is None:
-        return set()
+        return {hit.index for hit in hits} if positives else set()
     return {hit.index for hit in hits if hit.score > ceiling * best}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from io import StringIO
@@ -102,6 +103,49 @@ def test_a_refusal_is_not_asked_again(tmp_path: Path) -> None:
     assert {(row.reason, row.reply) for row in refused} == {
         ("refusal: I will not write that.", "I will not write that.")
     }
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(400, '{"error": {"message": "use max_completion_tokens"}}'),
+        Fault(body='{"error": {"message": "provider down"}}'),
+        Fault(body="<html>Sign in</html>"),
+    ],
+    ids=["a refused setting", "an error as 200", "another page"],
+)
+def test_an_endpoint_that_answers_nothing_stops_the_run_and_makes_nothing_final(tmp_path: Path, fault: Fault) -> None:
+    with (
+        ScriptedEndpoint(script=lambda *_: fault) as endpoint,
+        pytest.raises(EndpointFailed, match="20 calls in a row"),
+    ):
+        run(limrank_settings(tmp_path, endpoint.url, seeds=40), StringIO())
+    assert {row.status for row in rows(tmp_path)} == {Status.FAILED}
+    with ScriptedEndpoint() as endpoint:
+        assert run(limrank_settings(tmp_path, endpoint.url, seeds=40), StringIO()) > 0
+
+
+def test_a_question_that_is_refused_once_the_endpoint_has_answered_is_given_up(tmp_path: Path) -> None:
+    def script(_: int, body: dict[str, Any]) -> Fault | None:
+        return Fault(400, '{"error": {"message": "too long"}}') if asks_for_passage(body) else None
+
+    with ScriptedEndpoint(script=script) as endpoint:
+        settings = limrank_settings(tmp_path, endpoint.url, seeds=1)
+        assert run(settings, StringIO()) == 0
+    assert {row.status for row in rows(tmp_path) if row.stage == "limrank.positive"} == {Status.REJECTED}
+    assert (settings.run / "done.json").exists()
+
+
+def test_tokens_that_are_not_stated_are_estimated_where_they_have_a_price(tmp_path: Path) -> None:
+    """Else no budget would bind."""
+    body = json.dumps({"choices": [{"message": {"content": "no JSON " * 30}, "finish_reason": "stop"}]})
+    with ScriptedEndpoint(script=lambda *_: Fault(body=body)) as endpoint:
+        priced = endpoint_knobs(endpoint.url, price_prompt=10.0, price_completion=30.0, replies=1)
+        run(limrank_settings(tmp_path, endpoint.url, seeds=1, generator=priced), StringIO())
+    (row,) = rows(tmp_path)
+    assert row.completion_tokens == 30 * 8 // 3 + 1
+    assert row.prompt_tokens > 100
+    assert row.cost == pytest.approx((10 * row.prompt_tokens + 30 * row.completion_tokens) / 1e6)
 
 
 def test_a_call_without_a_reply_costs_nothing_and_is_made_by_the_next_run(tmp_path: Path) -> None:

@@ -124,3 +124,13 @@ def test_runs_are_sorted_and_each_there_once() -> None:
     runs = word_runs("a b a b a b", 2)
     assert len(runs) == 2
     assert np.all(runs[:-1] < runs[1:])
+
+
+def test_judgements_that_cannot_be_read_are_not_passed_over(evaluation: Path) -> None:
+    """Else nothing would be held against the split, and nobody would know."""
+    (evaluation / "qrels" / "test.tsv").write_text("q1\t0\td1\t1\n", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"test\.tsv, row 1: not 'query-id<TAB>corpus-id<TAB>score'"):
+        reasons(f"{evaluation}:test", "a passage")
+    (evaluation / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq9\td9\t1\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="museum:test: has no query and no document with a text"):
+        reasons(f"{evaluation}:test", "a passage")

@@ -56,6 +56,11 @@ def test_bm25_knows_nothing_of_words_it_never_saw() -> None:
     assert len(index.search(["morning harbour ferry"], depth=2)[0]) == 2
 
 
+def test_hits_of_a_bi_encoder_that_found_no_answer_all_stand_above_it() -> None:
+    found = {NegativeType.BM25: hits((1, 9.0), (2, 8.0), (5, 7.0)), NegativeType.BI_ENCODER: hits((2, 0.9), (3, 0.8))}
+    assert [one.index for one in mine_negatives(found, {0}, 4)] == [1, 5]
+
+
 def hits(*scores: tuple[int, float]) -> list[Hit]:
     return [Hit(index, score) for index, score in scores]
 

@@ -235,7 +235,13 @@ def test_thoughts_within_the_text_are_taken_out_of_it(content: str, text: str, t
         (Fault(finish="content_filter", content=""), Finish.REFUSAL, ""),
         (Fault(refusal="I will not."), Finish.REFUSAL, "I will not."),
         (Fault(body='{"choices": ['), Finish.BROKEN, '{"choices": ['),
-        (Fault(body='{"error": {"message": "in a 200"}}'), Finish.BROKEN, '{"error": {"message": "in a 200"}}'),
+        (
+            Fault(
+                body='{"choices": [{"message": {"content": [{"type": "thinking"}, {"type": "text", "text": "{}"}]}}]}'
+            ),
+            Finish.STOP,
+            "{}",
+        ),
         (
             Fault(body='{"choices": [{"message": {"content": 7}}]}'),
             Finish.BROKEN,
@@ -247,6 +253,49 @@ def test_every_other_answer_is_a_reply_that_says_what_it_is(fault: Fault, finish
     with ScriptedEndpoint(script=first(fault)) as endpoint:
         (reply,) = ask(endpoint.url)
     assert (reply.finish, reply.text) == (finish, text)
+
+
+def test_an_error_that_comes_as_200_is_no_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "secret-7")
+    fault = Fault(body='{"error": {"message": "provider down for secret-7", "code": 502}}')
+    with (
+        ScriptedEndpoint(script=first(fault)) as endpoint,
+        pytest.raises(NoReply, match=r"error: provider down for \(the key\)") as caught,
+    ):
+        ask(endpoint.url, key_variable="MY_KEY")
+    assert not caught.value.final
+    assert "secret-7" not in caught.value.raw
+
+
+def test_what_was_used_counts_in_a_body_that_cannot_be_read() -> None:
+    body = '{"usage": {"prompt_tokens": 7, "completion_tokens": 9}, "choices": [{"message": {"content": 7}}]}'
+    with ScriptedEndpoint(script=first(Fault(body=body))) as endpoint:
+        (reply,) = ask(endpoint.url)
+    assert (reply.finish, reply.prompt_tokens, reply.completion_tokens) == (Finish.BROKEN, 7, 9)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "final"),
+    [
+        (Fault(403, '{"error": {"message": "flagged"}}'), "http_403: flagged", True),
+        (Fault(cut=True), "broken: ", False),
+    ],
+    ids=["moderation", "a broken connection"],
+)
+def test_an_endpoint_that_has_answered_is_not_given_up_for_one_question(fault: Fault, reason: str, final: bool) -> None:
+    with ScriptedEndpoint(script=lambda number, _: fault if number > 1 else None) as endpoint:
+
+        async def twice() -> None:
+            llm = OpenAILLM(Endpoint(base_url=endpoint.url, model="m", key_variable="", retries=0))
+            try:
+                await llm.ask(QUESTION)
+                with pytest.raises(NoReply, match=reason) as caught:
+                    await llm.ask(QUESTION)
+                assert caught.value.final is final
+            finally:
+                await llm.close()
+
+        asyncio.run(twice())
 
 
 @KINDS

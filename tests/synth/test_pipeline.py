@@ -190,6 +190,11 @@ def test_the_command_line_runs_dry_then_really_then_reports(tmp_path: Path, caps
         again = _table(capsys.readouterr().out)
         assert (again["limrank.queries"]["calls"], again["limrank.judge"]["calls"]) == ("0", "144")
         assert again["limrank.judge"]["from"] == "this run's replies"
+        assert main([*arguments, "--dry-run", "--judge.temperature", "0.5"]) == 0
+        again = _table(capsys.readouterr().out)
+        assert [line["calls"] for line in again.values()] == ["0", "0", "0", "72", "72"], "other questions to the judge"
+        assert main([*arguments, "--dry-run", "--generator.temperature", "0.5"]) == 0
+        assert _table(capsys.readouterr().out)["all"]["calls"] == "156", "and what is made of other answers"
 
     assert main(["status", str(knobs["run"])]) == 0
     said = capsys.readouterr().out
