@@ -19,7 +19,7 @@ from service.checkpoint import Checkpoint
 from service.command_line import installed_version
 from service.encoding_times import EncodingTimes
 from service.engine import Engine, Mode
-from service.engine_watch import PROBE_WORK, EngineWatch, WatchIntervals
+from service.engine_watch import EngineWatch, WatchIntervals
 from service.error_responses import ErrorBoundary
 from service.held_bodies import HeldBodies
 from service.keys import KeyFile
@@ -105,7 +105,7 @@ def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await watch.warm_up()
-        throughput.suppose(Mode.DIRECT, PROBE_WORK / max(watch.probe_seconds, 1e-3))
+        throughput.suppose(Mode.DIRECT, watch.direct_rate)
         if lifecycle.phase is Phase.STARTING:
             lifecycle.phase = Phase.READY
         watching = asyncio.create_task(watch.run())

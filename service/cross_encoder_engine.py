@@ -7,13 +7,12 @@ their turn, the more urgent first. Text is encoded in threads of its own, so tha
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 import torch
 import transformers
@@ -23,7 +22,7 @@ from contract.pairs import Pair, PairEncoder
 from contract.prompt import ContractError
 from service.checkpoint import Checkpoint, ModelStoreError
 from service.cross_encoder_model import CrossEncoderModel
-from service.engine import Capabilities, Health, Job, Mode, Status, Verdict
+from service.engine import AGEING_SECONDS, Capabilities, Health, Job, Mode, Status, Verdict
 from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, PassageTooLong
 
 _ENCODERS = 2
@@ -46,7 +45,7 @@ class CrossEncoderEngine:
         self._encoder = encoder
         self._window = window
         self._closed = False
-        self._turns = _Turns()
+        self._turns = Turns()
         self._encoded: Callable[[str, float], None] = lambda *_: None
         self._worker = ThreadPoolExecutor(1, "limrank-engine", initializer=lambda: _use_threads(threads))
         self._encoders = ThreadPoolExecutor(_ENCODERS, "limrank-encode")
@@ -89,9 +88,9 @@ class CrossEncoderEngine:
         loop = asyncio.get_running_loop()
         pairs = await loop.run_in_executor(self._encoders, self._encode, job)
         failed: list[int] = []
-        reason = ""
+        reason, since = "", time.monotonic()
         for batch in _batches(pairs):
-            async with self._turns.turn(job.priority):
+            async with self._turns.turn(job.priority, since):
                 if self._closed:
                     raise EngineDead(_CLOSED)
                 chosen = [pairs[index] for index in batch]
@@ -153,23 +152,36 @@ class CrossEncoderEngine:
         return ids
 
 
-class _Turns:
-    """One at a time; of those that wait the most urgent, and among these whoever came first. For one event loop."""
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    """`since`: when its job came, in seconds of the clock."""
 
-    def __init__(self) -> None:
+    priority: int
+    since: float
+    turn: asyncio.Future[None]
+
+    def class_at(self, now: float) -> int:
+        return max(0, self.priority - int((now - self.since) / AGEING_SECONDS))
+
+
+class Turns:
+    """One at a time; of those that wait the most urgent, and among these whoever waits longest for its turn. A job
+    gains a class for every `AGEING_SECONDS`, as in the window. For one event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._busy = False
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._tickets = itertools.count()
+        self._waiting: list[_Waiter] = []
 
     @asynccontextmanager
-    async def turn(self, priority: int) -> AsyncIterator[None]:
+    async def turn(self, priority: int, since: float) -> AsyncIterator[None]:
         if self._busy:
-            ticket = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (priority, next(self._tickets), ticket))
+            waiter = _Waiter(priority, since, asyncio.get_running_loop().create_future())
+            self._waiting.append(waiter)
             try:
-                await ticket
+                await waiter.turn
             except asyncio.CancelledError:
-                if ticket.done() and not ticket.cancelled():
+                if waiter.turn.done() and not waiter.turn.cancelled():
                     self._pass_on()
                 raise
         self._busy = True
@@ -180,12 +192,14 @@ class _Turns:
 
     def _pass_on(self) -> None:
         """Give the turn, which stays taken, to the next that still waits."""
-        while self._waiting:
-            _, _, ticket = heapq.heappop(self._waiting)
-            if not ticket.done():
-                ticket.set_result(None)
-                return
-        self._busy = False
+        self._waiting = [waiter for waiter in self._waiting if not waiter.turn.done()]
+        if not self._waiting:
+            self._busy = False
+            return
+        now = self._clock()
+        first = min(self._waiting, key=lambda waiter: waiter.class_at(now))  # the first of equals
+        self._waiting.remove(first)
+        first.turn.set_result(None)
 
 
 def _batches(pairs: Sequence[Pair]) -> Iterator[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from service.engine import Status, Verdict
@@ -25,6 +26,7 @@ class Submission:
         self.cancelled = False
         self._left = count
         self._loop = asyncio.get_running_loop()
+        self.context = copy_context()  # of the call, for what is logged on its documents
         self._mail: asyncio.Queue[Sequence[Verdict] | _Failure | EngineDead] = asyncio.Queue()
 
     def deliver(self, verdicts: Sequence[Verdict]) -> None:
@@ -103,7 +105,7 @@ class Document:
             status=status,
             trace=trace,
             prompt_tokens=len(self.prefix) + len(self.rest),
-            cached_tokens=len(self.prefix) - self.prefix_computed,
+            cached_tokens=max(0, len(self.prefix) - self.prefix_computed),  # it may have been computed again
             reasoning_tokens=reasoning_tokens,
             truncated=self.truncated,
         )

@@ -7,15 +7,17 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.engine import PROBE, Engine, Mode
-from service.errors import EngineDead, ServiceError
+from service.errors import EngineDead, EngineFailed, ServiceError
 from service.lifecycle import Lifecycle, Phase
 
 _log = logging.getLogger("limrank.engine_watch")
 _PROBE_TRACE_TOKENS = 2
-PROBE_WORK = 50.0  # estimated tokens of the probe, as `reranker` would estimate them
+_PROBE_WORK = 50.0  # estimated tokens of the probe, as `reranker` would estimate them
+_FAST = 0.25  # seconds: an engine that takes less is asked for more at once, since it computes many side by side
+_MANY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +47,28 @@ class EngineWatch:
         self._probe_begun = 0.0
         self._stuck: str | None = None
         self._warm = False
-        self.probe_seconds = 0.0
+        self.direct_rate = 0.0  # estimated tokens a second
         self.died = asyncio.Event()
 
     async def warm_up(self) -> None:
         """Score a tiny document in every mode, so that the first caller does not pay for what happens once, then take
-        the time of a direct one as the first measure of speed. Does nothing the second time."""
+        the time of a direct one, or of some side by side, as the first measure of speed. Does nothing the second time.
+        """
         if self._warm:
             return
         for mode in sorted(self._engine.capabilities.modes):
             await self._score_probe(mode)
-        begun = time.monotonic()
-        await self._score_probe()
-        self.probe_seconds = time.monotonic() - begun
+        seconds = await self._timed_probe(1)
+        count = max(1, min(_MANY, self._engine.capabilities.window)) if seconds < _FAST else 1
+        if count > 1:
+            seconds = await self._timed_probe(count)
+        self.direct_rate = count * _PROBE_WORK / max(seconds, 1e-3)
         self._warm = True
+
+    async def _timed_probe(self, count: int) -> float:
+        begun = time.monotonic()
+        await self._score_probe(count=count)
+        return time.monotonic() - begun
 
     async def run(self) -> None:
         """Watch until the engine dies or the task is cancelled."""
@@ -98,7 +108,7 @@ class EngineWatch:
             self._note_probe_result()
             if waited >= self._intervals.probe:
                 self._probe_begun = time.monotonic()
-                self._probe = asyncio.get_running_loop().create_task(self._score_probe())
+                self._probe = asyncio.get_running_loop().create_task(self._probe_twice())
         elif waited > self._intervals.probe_timeout:
             self._stuck = f"The engine has not scored a tiny document for {waited:.0f} s."
 
@@ -111,10 +121,19 @@ class EngineWatch:
             _log.error("probe_failed", exc_info=error)
         self._probe = None
 
-    async def _score_probe(self, mode: Mode | None = None) -> None:
+    async def _probe_twice(self) -> None:
+        """As any document, the probe is tried once more: it may have been beside one that the engine failed on."""
+        try:
+            await self._score_probe()
+        except EngineFailed:
+            await self._score_probe()
+
+    async def _score_probe(self, mode: Mode | None = None, count: int = 1) -> None:
         modes = self._engine.capabilities.modes
         mode = mode or (Mode.DIRECT if Mode.DIRECT in modes else Mode.REASONING)
         budget = _PROBE_TRACE_TOKENS if mode is Mode.REASONING else 0
-        async with aclosing(self._engine.score(PROBE, mode, budget, None)) as verdicts:
+        passages = tuple(f"{PROBE.passages[0]} {number}" for number in range(count)) if count > 1 else PROBE.passages
+        job = replace(PROBE, passages=passages)
+        async with aclosing(self._engine.score(job, mode, budget, None)) as verdicts:
             async for _ in verdicts:
                 pass

@@ -70,11 +70,13 @@ class TraceSlots:
     """Keys and values of the sequences that are being written, one row each; row `i` holds `lengths[i]` tokens.
 
     The rows in use are always the first `count`, so that a decoding step sees them without copying.
-    `keys` and `values` are (layers, rows, heads, capacity, head_dim).
+    `keys` and `values` are (layers, rows, heads, capacity, head_dim). Rows are allocated ahead as long as all of them
+    take no more than `most_bytes`.
     """
 
-    def __init__(self, shape: CacheShape) -> None:
+    def __init__(self, shape: CacheShape, most_bytes: int | None = None) -> None:
         self.shape = shape
+        self._most_bytes = most_bytes
         self.lengths: list[int] = []
         self.keys = shape.empty(0, 0)
         self.values = shape.empty(0, 0)
@@ -84,16 +86,17 @@ class TraceSlots:
         return len(self.lengths)
 
     def size_with(self, rows: int, tokens: int) -> int:
-        """Bytes that would be held with `rows` more rows, each of `tokens` tokens at most."""
-        capacity = max(tokens, self.keys.shape[3])
+        """Bytes that are needed with `rows` more rows, each of `tokens` tokens at most."""
+        capacity = max(_rounded(tokens), self.keys.shape[3])
         return (self.count + rows) * capacity * self.shape.bytes_per_token
 
     def add(self, tokens: int) -> int:
         """A new, empty row with room for `tokens` tokens; returns its number."""
         rows, capacity = self.keys.shape[1], self.keys.shape[3]
-        if self.count == rows or tokens > capacity:
-            more = min(2 * rows, rows + 16) or 1
-            self._resize(more if self.count == rows else rows, max(capacity, _rounded(tokens)))
+        if tokens > capacity:  # what is not in use is not widened: a row more for each that is needed comes soon enough
+            self._resize(self.count + 1, _rounded(tokens))
+        elif self.count == rows:
+            self._resize(self._ahead(min(2 * rows, rows + 16), capacity), capacity)
         self.lengths.append(0)
         return self.count - 1
 
@@ -109,11 +112,17 @@ class TraceSlots:
         if not self.lengths:
             self.keys = self.values = self.shape.empty(0, 0)
 
+    def _ahead(self, wanted: int, capacity: int) -> int:
+        """How many rows to have of those `wanted`: one more than are in use at least."""
+        if self._most_bytes is not None:
+            wanted = min(wanted, self._most_bytes // (capacity * self.shape.bytes_per_token))
+        return max(self.count + 1, wanted)
+
     def _resize(self, rows: int, capacity: int) -> None:
         """Zeros, and not what memory happens to hold: a masked NaN would still spoil what it is added to."""
         for name in ("keys", "values"):
             old, new = getattr(self, name), self.shape.empty(rows, capacity).zero_()
-            new[:, : old.shape[1], :, : old.shape[3]] = old
+            new[:, : self.count, :, : old.shape[3]] = old[:, : self.count]
             setattr(self, name, new)
 
 

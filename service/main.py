@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -69,8 +70,8 @@ class _CannotListenError(Exception):
 
 def _bind_all(settings: Settings) -> list[socket.socket]:
     """The sockets of the service and, where they have a port of their own, of the metrics."""
-    ports = [settings.port] if settings.metrics_port is None else [settings.port, settings.metrics_port]
-    return [_bind(settings.host, port) for port in ports]
+    ports = {"--port": settings.port, "--metrics-port": settings.metrics_port}
+    return [_bind(settings.host, port, flag) for flag, port in ports.items() if port is not None]
 
 
 def _check_keys(settings: Settings) -> None:
@@ -79,12 +80,13 @@ def _check_keys(settings: Settings) -> None:
         KeyFile(settings.keys_file, Metrics(), settings.documents_per_minute)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, flag: str) -> socket.socket:
     try:
         return bind(host, port)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise _CannotListenError(f"cannot listen on {host}:{port}: {reason}; choose another with --port.") from error
+        flag = flag if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        raise _CannotListenError(f"cannot listen on {host}:{port}: {reason}; choose another with {flag}.") from error
 
 
 async def _serve(settings: Settings, composition: Composition, sockets: Sequence[socket.socket]) -> int:

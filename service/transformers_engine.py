@@ -149,7 +149,7 @@ class TransformersEngine:
 def runner_of(model: PackedModel, segments: Segments, end_ids: frozenset[int], options: EngineOptions) -> BatchRunner:
     """All parts of the engine but its thread, put together. `end_ids`: tokens that end a trace."""
     queue = DocumentQueue(options.turn_tokens)
-    slots = TraceSlots(model.shape)
+    slots = TraceSlots(model.shape, options.trace_bytes)
     prefixes = PrefixCache(options.prefix_bytes, lambda: KeyValues(model.shape))
     limits = BatchLimits(options.batch_tokens, options.traces, options.trace_bytes)
     return BatchRunner(

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +121,7 @@ class VllmScheduler:
             self._shares.departed(document, flight.cost)
             self._waiting_tokens += flight.cost
             self._flights[flight] = None
-            self._start(self._fly(flight))
+            self._start(self._fly(flight), document.submission.context)
 
     def _next(self) -> Document | None:
         """The next document; one of a call that goes behind only if vLLM has little to compute."""
@@ -268,8 +269,8 @@ class VllmScheduler:
             await self._requests.abort(names)
             await asyncio.sleep(_ABORT_AGAIN_SECONDS)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _start(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

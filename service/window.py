@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 
 from service.engine import AGEING_SECONDS, Engine, Job, Mode, Verdict
@@ -57,6 +58,7 @@ class _Ticket:
     queued_cost: float
     held: int = 0
     begun: float | None = None
+    context: Context = field(default_factory=copy_context)  # of the call, for what is logged on its documents
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -136,7 +138,9 @@ class FairWindow:
     def _fill(self) -> None:
         """Give every free seat away: class by class, round-robin within a class."""
         self._fill_due = False
-        waiting = [ticket for ticket in self._tickets if ticket.pending]
+        # Not those that have ended, whose task has not come to its turn: it would cancel what is begun for them before
+        # that has begun, and nobody would give the seats back.
+        waiting = [ticket for ticket in self._tickets if ticket.pending and not ticket.finished.done()]
         alone = len(waiting) == 1
         most = self._most_seats(len(waiting))
         shares: dict[_Ticket, int] = {}
@@ -182,7 +186,7 @@ class FairWindow:
         ticket.held += share
         self._free -= share
         self._throughput.started(ticket.work.mode, share)
-        task = asyncio.get_running_loop().create_task(self._score(ticket, indices))
+        task = asyncio.get_running_loop().create_task(self._score(ticket, indices), context=ticket.context)
         ticket.tasks.add(task)
         task.add_done_callback(ticket.tasks.discard)
 

@@ -20,9 +20,9 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 from contract.manifest import Manifest, tokenizer_sha256
 from service.app import create_app
 from service.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
-from service.cross_encoder_engine import CrossEncoderEngine
+from service.cross_encoder_engine import CrossEncoderEngine, Turns
 from service.embedded_cross_encoder import ENCODER_FILE
-from service.engine import Job, Mode, Verdict
+from service.engine import AGEING_SECONDS, Job, Mode, Verdict
 from service.engines import build_engine
 from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, PassageTooLong
 from service.model_store import resolve
@@ -228,3 +228,28 @@ def test_the_checkpoint_chooses_the_engine_and_another_one_is_refused(
         build_engine(Settings(engine="transformers"), checkpoint)
     with pytest.raises(ModelStoreError, match="is a causal model and no cross-encoder"):
         build_engine(Settings(engine="cross-encoder"), embedded_checkpoint)
+
+
+async def test_a_job_gains_a_class_while_others_come_and_go() -> None:
+    """Else calls of a higher class that follow each other would keep it from its turn for ever."""
+    now, order = 100.0, list[str]()
+    turns = Turns(clock=lambda: now)
+
+    async def job(name: str, priority: int, since: float) -> None:
+        async with turns.turn(priority, since):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    tasks = [
+        asyncio.create_task(job(*one))
+        for one in (("first", 1, 100.0), ("new", 1, 99.0), ("late", 2, 95.0), ("aged", 2, 100.0 - AGEING_SECONDS))
+    ]
+    await asyncio.gather(*tasks)
+    assert order == ["first", "new", "aged", "late"]
+    async with turns.turn(1, 100.0):
+        gone, stays = (asyncio.create_task(job(name, 1, 100.0)) for name in ("gone", "stays"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(gone, stays, return_exceptions=True)
+    assert order[4:] == ["stays"], "who left keeps nobody waiting"

@@ -67,10 +67,20 @@ async def test_every_mode_is_warm_before_the_first_caller_and_only_once() -> Non
     engine = UnwellEngine(seconds=0.01)
     watch = EngineWatch(engine, Lifecycle(), lambda _: None)
     await watch.warm_up()
-    assert sorted(engine.asked) == [Mode.DIRECT, Mode.DIRECT, Mode.REASONING]
-    assert watch.probe_seconds >= 0.01
+    assert sorted(engine.asked) == [Mode.DIRECT, Mode.DIRECT, Mode.DIRECT, Mode.REASONING]
     await watch.warm_up()
-    assert len(engine.asked) == 3
+    assert len(engine.asked) == 4
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+async def test_a_fast_engine_is_measured_with_documents_side_by_side(seconds: float) -> None:
+    """A single one would tell of the latency of a step, and not of what fits into one."""
+    engine = UnwellEngine(seconds=seconds)
+    watch = EngineWatch(engine, Lifecycle(), lambda _: None)
+    await watch.warm_up()
+    passages = [job.passages for job in engine.jobs]
+    assert (len(passages[-1]), len(set(passages[-1]))) == ((16, 16) if seconds == 0 else (1, 1))
+    assert watch.direct_rate == pytest.approx(50 / 0.3, rel=0.3) if seconds else watch.direct_rate > 1000
 
 
 async def test_an_engine_that_cannot_score_its_first_document_is_not_served() -> None:
@@ -112,6 +122,17 @@ async def test_an_engine_that_fails_on_a_tiny_document_is_not_ready_until_it_sco
         assert watched.lifecycle.reason.startswith("The engine failed on a tiny document: ")
         watched.engine.fail_always = set()
         await watched.until(lambda lifecycle: lifecycle.ready)
+
+
+async def test_a_probe_that_fails_once_is_tried_again_before_calls_are_refused() -> None:
+    async with watching(UnwellEngine()) as watched:
+        asked = len(watched.engine.asked)
+        watched.engine.fail_once = set(PROBE.passages)
+        while watched.engine.fail_once or len(watched.engine.asked) < asked + 2:
+            assert watched.lifecycle.ready
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        assert watched.lifecycle.ready
 
 
 async def test_a_dead_engine_is_told_of_once_and_watched_no_more() -> None:

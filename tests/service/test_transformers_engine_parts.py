@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.deadlines import documents_to_hurry
 from service.document_queue import DocumentQueue
 from service.documents import Document, Submission
-from service.engine import AGEING_SECONDS
+from service.engine import AGEING_SECONDS, Status
 from service.key_values import CacheShape, KeyValues, TraceSlots
 from service.pace import Pace
 from service.prefix_cache import PrefixCache
@@ -173,6 +175,40 @@ def test_growing_keeps_what_is_cached_and_a_copy_stands_alone() -> None:
     cache.keys[:] = 9.0
     assert copied.keys[:, :, :, :3].eq(1.0).all()
     assert copied.capacity == 5
+
+
+def test_a_prefix_that_was_computed_twice_for_a_document_is_not_cached_and_not_less() -> None:
+    one = document("call")
+    assert one.verdict(0.5, Status.COMPLETE, None, 0).cached_tokens == 1
+    one.prefix_computed = 2
+    assert one.verdict(0.5, Status.COMPLETE, None, 0).cached_tokens == 0
+
+
+def test_one_long_row_does_not_widen_rows_that_are_not_in_use() -> None:
+    slots = TraceSlots(SHAPE)
+    for _ in range(60):
+        slots.lengths[slots.add(100)] = 1
+    while slots.count > 12:
+        slots.drop(0)
+    needed = slots.size_with(1, 1500)
+    slots.add(1500)
+    held = slots.keys.shape[1] * slots.keys.shape[3] * SHAPE.bytes_per_token
+    assert held == needed
+
+
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=60), st.data())
+def test_no_more_is_held_than_may_be_where_that_suffices(tokens: list[int], data: st.DataObject) -> None:
+    most = 20 * 128 * SHAPE.bytes_per_token
+    slots = TraceSlots(SHAPE, most)
+    for one in tokens:
+        if slots.count and data.draw(st.booleans()):
+            slots.drop(data.draw(st.integers(0, slots.count - 1)))
+        if slots.count and slots.size_with(1, one) > most:
+            continue
+        slots.add(one)
+        held = slots.keys.shape[1] * slots.keys.shape[3] * SHAPE.bytes_per_token
+        assert held <= most or slots.count == 1
+        assert slots.keys.shape[1] >= slots.count
 
 
 def test_the_last_row_takes_the_place_of_one_that_leaves() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from service.engine import Job, Mode, Verdict
 from service.errors import EngineDead, EngineFailed, PassageTooLong
+from service.logs import request_id
 from service.throughput import Throughput
 from service.window import FairWindow, Work
 from tests.fakes import ScriptedEngine
@@ -162,6 +163,38 @@ async def test_cancelling_a_call_frees_its_seats_for_the_next() -> None:
     engine.stuck = False
     await asyncio.wait_for(window.run(work(texts(50), call="next")), 5)
     assert (window.running, engine.running) == (0, 0)
+
+
+async def test_seats_are_not_lost_where_a_call_ends_in_the_moment_in_which_it_would_get_them() -> None:
+    """The cancelled call's own task comes to its turn behind the filling that was due before."""
+    window = FairWindow(ScriptedEngine(stuck=True), 4, Throughput())
+    call = asyncio.create_task(window.run(work(texts(2))))
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    assert (window.running, window.calls) == (0, 0)
+
+
+async def test_what_is_logged_on_a_call_s_documents_bears_its_own_name() -> None:
+    """Whichever call's verdict it is that sets a seat free for them."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Naming(ScriptedEngine):
+        async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
+            asked.append((job.call, request_id.get()))
+            async for verdict in super().score(job, mode, budget, deadline):
+                yield verdict
+
+    window = FairWindow(Naming(seconds=0.001), 2, Throughput())
+
+    async def call(name: str) -> None:
+        request_id.set(name)
+        await window.run(work(texts(5), call=name))
+
+    await asyncio.gather(*(asyncio.create_task(call(name)) for name in "abc"))
+    assert {name for name, _ in asked} == {"a", "b", "c"}
+    assert all(name == bears for name, bears in asked)
 
 
 async def test_the_rate_of_work_is_learned() -> None:
