@@ -44,7 +44,7 @@ def test_every_dropped_record_is_counted_once_by_filter_and_reason_and_kept_besi
         "length": {"trace of less than 3 words": 1},
         "agreement": {"all votes are against the label": 1},
         "coherence": {"the trace finds against the passage, the label for": 1},
-        "label-leak": {"'i was told' in the trace": 1},
+        "label-leak": {"'i was told it is' in the trace": 1},
         "near-duplicate": {"query and passage nearly the same as an earlier record's": 1},
     }
     assert {one.name: one.shown for one in report.filters}["near-duplicate"] == 4
