@@ -96,7 +96,9 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
     app.add_middleware(AuthMiddleware, keyring=keyring, metrics=metrics, anonymous=anonymous)
     app.add_middleware(ErrorBoundary)
-    app.add_middleware(ObserveMiddleware, metrics=metrics, tracer=tracer, log_texts=settings.log_texts)
+    app.add_middleware(
+        ObserveMiddleware, metrics=metrics, tracer=tracer, lifecycle=lifecycle, log_texts=settings.log_texts
+    )
     _describe(metrics, name, engine, checkpoint)
     return Composition(app, lifecycle, admission, watch, metrics)
 

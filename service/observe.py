@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import logs
 from service.errors import BodyTooLarge, ServiceError, TooManyRequests, Unavailable
+from service.lifecycle import Lifecycle, Phase
 from service.metrics import OTHER_ROUTE, RERANK_ROUTES, STAGES, Metrics
 from service.probes import PROBE_PATHS, route_path
 from service.tracing import Attribute, Span, Tracer, parse_traceparent
@@ -31,10 +32,22 @@ class ObserveMiddleware:
     """Sets `request_id` and `span` in `scope["state"]`, and afterwards reads there what the request turned out to be:
     `shape`, `documents`, `key`, `error` (the ServiceError that was answered), `cancelled` (true, or the stage at which
     the client left) and, for `log_texts`, `texts`.
+
+    Once the server is about to stop, each answer but the probes' ends its connection: a client that keeps one would
+    send its next call here for as long as it stands, though the balancer has long withdrawn this server.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer, *, log_texts: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        tracer: Tracer,
+        *,
+        lifecycle: Lifecycle | None = None,
+        log_texts: bool = False,
+    ) -> None:
         self._app = app
+        self._lifecycle = lifecycle
         self._metrics = metrics
         self._tracer = tracer
         self._log_texts = log_texts
@@ -56,7 +69,7 @@ class ObserveMiddleware:
         logs.request_id.set(request_id)
         parent = parse_traceparent(parents[0], ",".join(trace_states)) if len(parents) == 1 else None
         span = state["span"] = Span(None) if probe else self._tracer.start(scope["method"], parent)
-        answer = _Answer(send, request_id.encode())
+        answer = _Answer(send, request_id.encode(), None if probe else self._lifecycle)
         begun = time.perf_counter()
         try:
             await self._app(scope, receive, answer.send)
@@ -87,16 +100,21 @@ class ObserveMiddleware:
 class _Answer:
     """Passes the response on with its request id, and remembers how far it came."""
 
-    def __init__(self, send: Send, request_id: bytes) -> None:
+    def __init__(self, send: Send, request_id: bytes, lifecycle: Lifecycle | None) -> None:
         self._send = send
         self._request_id = request_id
+        self._lifecycle = lifecycle
         self.status: int | None = None
         self.complete = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), (REQUEST_ID_HEADER, self._request_id)]}
+            headers = [*message.get("headers", ()), (REQUEST_ID_HEADER, self._request_id)]
+            last = self._lifecycle is not None and self._lifecycle.phase in (Phase.LEAVING, Phase.DRAINING)
+            if last and all(name.lower() != b"connection" for name, _ in headers):
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
         await self._send(message)

@@ -76,9 +76,19 @@ CONTRADICTIONS = [
     ),
     ("keda.enabled=true,keda.minReplicaCount=9", "keda.minReplicaCount 9 exceeds keda.maxReplicaCount 4"),
     ("keda.enabled=true", "needs keda.prometheus.serverAddress"),
+    (
+        "keda.enabled=true,keda.prometheus.serverAddress=http://p:9090",
+        "its default asks for the job that metrics.serviceMonitor gives, which is off",
+    ),
+    (
+        r"resources.limits.nvidia\.com/gpu=4",
+        "has nvidia.com/gpu: 4, and engine.vllm.tensorParallelSize 1 x dataParallelSize 1 uses 1; make them equal",
+    ),
     ("persistence.enabled=true,replicaCount=2", "[ReadWriteOnce] lets one node mount the claim"),
     ("persistence.enabled=true,autoscaling.enabled=true", "use ReadWriteMany, or persistence.enabled=false"),
     ("podDisruptionBudget.minAvailable=1", "minAvailable 1 of 1 replicas lets no pod go"),
+    ("podDisruptionBudget.minAvailable=50%", "minAvailable 50% of 1 replicas lets no pod go"),
+    ("podDisruptionBudget.minAvailable=60%,replicaCount=2", "minAvailable 60% of 2 replicas lets no pod go"),
     ("podDisruptionBudget.maxUnavailable=0", 'maxUnavailable "0" lets no pod go'),
     ("auth.existingSecret=", "auth.enabled needs auth.existingSecret"),
     ("metrics.port=80", "metrics.port 80 is a privileged port"),
@@ -151,7 +161,7 @@ def _same_names(path: str, default: Any, schema: Any) -> None:
 # Sections that are parts of a pod or of an autoscaler: what Kubernetes offers there is more than values.yaml shows.
 OPEN_SECTIONS = {
     *("affinity", "podSecurityContext", "podSecurityContext.seccompProfile", "securityContext"),
-    *("securityContext.capabilities", "autoscaling.behavior"),
+    *("securityContext.capabilities", "autoscaling.behavior", "keda.fallback"),
 }
 
 

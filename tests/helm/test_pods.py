@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_starting_has_the_time_a_7b_model_needs() -> None:
 
 
 def test_a_gpu_pod_asks_for_its_gpus_and_goes_where_they_are() -> None:
-    for name, gpus in (("gpu", 1), ("tensor-parallel", 4)):
+    for name, gpus in (("gpu", 1), ("tensor-parallel", 4), ("air-gapped", 1)):
         pod, container = server_pod(rendered(name))["spec"], server(rendered(name))
         assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
         assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in pod["tolerations"]
@@ -157,6 +158,10 @@ def test_autoscalers_count_queued_documents() -> None:
     assert (trigger["metricType"], trigger["metadata"]["query"]) == ("AverageValue", query)
     assert trigger["metadata"]["ignoreNullValues"] == "false"
     assert trigger["authenticationRef"] == {"name": "prometheus-login"}
+    assert scaled["advanced"] == {
+        "restoreToOriginalReplicaCount": True,
+        "horizontalPodAutoscalerConfig": {"behavior": hpa["behavior"]},
+    }
     for name in ("hpa", "keda"):
         assert "replicas" not in find(rendered(name), "Deployment")["spec"]
     for target in (hpa["scaleTargetRef"], scaled["scaleTargetRef"]):
@@ -177,9 +182,10 @@ def test_nothing_is_let_out_that_is_not_needed() -> None:
         return [port["port"] for rule in egress(objects) for port in rule["ports"]]
 
     assert egress(rendered("default")) == egress(rendered("air-gapped")) == []
-    assert ports(rendered("gpu")) == [53, 53, 443]
-    assert ports(rendered("existing-secrets")) == [53, 53, 8443]
-    assert ports(rendered("monitoring")) == [53, 53, 4318]
+    dns = [53, 53, 5353, 5353]
+    assert ports(rendered("gpu")) == [*dns, 443]
+    assert ports(rendered("existing-secrets")) == [*dns, 8443]
+    assert ports(rendered("monitoring")) == [*dns, 4318]
     assert egress(rendered("anonymous")) == [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 443}]}]
 
 
@@ -191,6 +197,22 @@ def test_callers_and_prometheus_can_be_narrowed_but_helm_test_stays() -> None:
     for rule in (calls, metrics):
         assert rule["from"][-1]["podSelector"]["matchLabels"].items() <= tester.items()
     assert all("from" not in rule for rule in find(rendered("default"), "NetworkPolicy")["spec"]["ingress"])
+
+
+def test_prometheus_may_come_to_the_callers_port_where_the_metrics_are_there() -> None:
+    callers, prometheus = ({"podSelector": {"matchLabels": {"role": role}}} for role in ("caller", "prometheus"))
+    policy = json.dumps({"ingressFrom": [callers], "metricsFrom": [prometheus]})
+    objects = render("--set-json", f"networkPolicy={policy}", "--set", "metrics.port=0")
+    [rule] = find(objects, "NetworkPolicy")["spec"]["ingress"]
+    assert rule["from"][:2] == [callers, prometheus]
+
+
+def test_a_replica_counts_as_down_only_after_the_time_it_may_start_in() -> None:
+    groups = find(rendered("monitoring"), "PrometheusRule")["spec"]["groups"]
+    waits = {rule["alert"]: rule["for"] for group in groups for rule in group["rules"] if "alert" in rule}
+    deadline = find(rendered("monitoring"), "Deployment")["spec"]["progressDeadlineSeconds"]
+    assert waits["LimrankReplicaDown"] == f"{deadline}s"
+    assert waits["LimrankGone"] == "5m"
 
 
 def test_metrics_are_not_on_the_callers_port_nor_on_their_service() -> None:

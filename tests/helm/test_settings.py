@@ -41,6 +41,12 @@ def settings_of(objects: tuple[Object, ...]) -> Settings:
     return from_command_line(server(objects).get("args", []), environment(objects))
 
 
+@pytest.mark.parametrize(("name", "gpus"), [("gpu", 1), ("tensor-parallel", 4), ("air-gapped", 1)])
+def test_an_example_uses_the_gpus_that_it_asks_for(name: str, gpus: int) -> None:
+    settings = settings_of(rendered(name))
+    assert (settings.engine, settings.tensor_parallel_size * settings.data_parallel_size) == ("vllm", gpus)
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_the_server_takes_what_it_is_given(name: str) -> None:
     objects = rendered(name)

@@ -55,6 +55,18 @@ def test_what_each_phase_answers(
     assert f"limrank_ready {float(ready == 200)}" in client.get(METRICS_PATH).text
 
 
+@pytest.mark.parametrize(("set_to", "ends"), [(Phase.READY, False), (Phase.LEAVING, True), (Phase.DRAINING, True)])
+def test_a_server_that_is_going_ends_the_connections_that_calls_come_on(
+    phase: Composition, client: httpx.Client, set_to: Phase, ends: bool
+) -> None:
+    """A client that keeps them would come back on them, whatever the balancer knows by then."""
+    phase.lifecycle.phase = set_to
+    called = client.post("/rerank", json={"query": "q", "documents": ["a"]}, headers=WITH_KEY)
+    assert called.status_code == (503 if set_to is Phase.DRAINING else 200)
+    assert called.headers.get_list("connection") == (["close"] if ends else [])
+    assert "connection" not in client.get("/health/ready").headers
+
+
 @pytest.mark.parametrize("path", sorted(PROBE_PATHS))
 def test_probes_answer_get_and_head_and_nothing_else(client: httpx.Client, path: str) -> None:
     assert client.head(path).status_code == 200

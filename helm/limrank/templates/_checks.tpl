@@ -56,6 +56,11 @@
 
 {{- define "limrank.checkScaling" -}}
 {{- $v := .Values }}
+{{- $gpus := index ($v.resources.limits | default dict) "nvidia.com/gpu" | default 0 | int }}
+{{- $used := mul $v.engine.vllm.tensorParallelSize $v.engine.vllm.dataParallelSize | int }}
+{{- if and $gpus (ne $gpus $used) }}
+{{- fail (printf "resources.limits has nvidia.com/gpu: %d, and engine.vllm.tensorParallelSize %v x dataParallelSize %v uses %d; make them equal." $gpus $v.engine.vllm.tensorParallelSize $v.engine.vllm.dataParallelSize $used) }}
+{{- end }}
 {{- if and $v.autoscaling.enabled $v.keda.enabled }}
 {{- fail "autoscaling.enabled and keda.enabled would both scale the same Deployment; switch one off." }}
 {{- end }}
@@ -68,6 +73,9 @@
 {{- if and $v.keda.enabled (not $v.keda.prometheus.serverAddress) }}
 {{- fail "keda.enabled needs keda.prometheus.serverAddress, such as http://prometheus.monitoring:9090." }}
 {{- end }}
+{{- if and $v.keda.enabled (not $v.keda.prometheus.query) (not $v.metrics.serviceMonitor.enabled) }}
+{{- fail "keda.prometheus.query is empty, and its default asks for the job that metrics.serviceMonitor gives, which is off; enable that, or set the query." }}
+{{- end }}
 {{- $modes := $v.persistence.accessModes }}
 {{- if and $v.persistence.enabled (not $v.persistence.existingClaim) (include "limrank.scales" .) (not (or (has "ReadWriteMany" $modes) (has "ReadOnlyMany" $modes))) }}
 {{- fail (printf "persistence.accessModes %v lets one node mount the claim, and several replicas would share it; use ReadWriteMany, or persistence.enabled=false." $modes) }}
@@ -76,7 +84,9 @@
 {{- $min := include "limrank.plain" .minAvailable }}
 {{- $max := include "limrank.plain" .maxUnavailable }}
 {{- $fewest := include "limrank.fewestReplicas" $ | int }}
-{{- if and .enabled $min (or (eq $min "100%") (and (not (contains "%" $min)) (ge (int $min) $fewest))) }}
+{{- $share := divf (mulf (trimSuffix "%" $min | float64) $fewest) 100.0 | ceil | int }}
+{{- $kept := ternary $share (int $min) (contains "%" $min) }}
+{{- if and .enabled $min (ge $kept $fewest) }}
 {{- fail (printf "podDisruptionBudget.minAvailable %s of %d replicas lets no pod go, so nodes could never be drained; lower it, or leave it null." $min $fewest) }}
 {{- end }}
 {{- if and .enabled (not $min) (has $max (list "" "0" "0%")) }}
