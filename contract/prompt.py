@@ -36,6 +36,8 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = ...) -> str: ...
     def get_added_tokens_decoder(self) -> dict[int, Any]: ...
     def get_vocab(self, with_added_tokens: bool = ...) -> dict[str, int]: ...
+    def no_truncation(self) -> None: ...
+    def no_padding(self) -> None: ...
 
 
 class ContractError(ValueError):
@@ -116,7 +118,13 @@ class PromptEncoder:
     """Turns prompts of one format into ids of one tokenizer. Safe to share between threads."""
 
     def __init__(self, prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
-        """Raise ContractError when a string that must be kept out of user text cannot be broken up."""
+        """Raise ContractError when a string that must be kept out of user text cannot be broken up.
+
+        What the tokenizer's file says of truncation and padding is switched off: where a passage is cut is decided here
+        and said, and with padding a passage's ids would depend on the longest one beside it.
+        """
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         self.format = prompt_format
         self.tokenizer = tokenizer
         self._guard = Guard(tokenizer, (prompt_format.open, prompt_format.close))

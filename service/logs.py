@@ -12,6 +12,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
@@ -55,6 +56,18 @@ class JsonFormatter(logging.Formatter):
         """The message; of asyncio's only its first line, since the next ones show the task and what it raised."""
         message = record.getMessage()
         return message.partition("\n")[0] if record.name in _LOGS_FOR_OTHERS and not self._texts else message
+
+
+class ErrorFile(logging.FileHandler):
+    """A file of lines that is opened with the first one. Where its folder is gone by then nothing is written: what
+    logs an error goes on to deal with it, and must not end with another."""
+
+    def __init__(self, filename: str) -> None:
+        super().__init__(filename, delay=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            super().emit(record)
 
 
 def configure_logging(level: str, *, texts: bool = False, stream: TextIO | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _FADING = 0.7  # what remains of earlier measurements with each new one
+_SMALL = 512, 0.1  # tokens and seconds: a pack below both took what a step takes, whatever is in it
 
 
 class Pace:
@@ -21,7 +22,11 @@ class Pace:
         return self._steps_seconds / self._steps if self._steps else 0.0
 
     def packed(self, tokens: int, seconds: float) -> None:
-        """A pack of `tokens` took `seconds`. Large packs count for more: small ones are mostly overhead."""
+        """A pack of `tokens` took `seconds`. Large packs count for more: small ones are mostly overhead, and once
+        something is known those that look slower say nothing."""
+        small = tokens < _SMALL[0] and seconds < _SMALL[1]
+        if small and self._pack_tokens and seconds > tokens * self.token_seconds:
+            return
         self._pack_tokens = _FADING * self._pack_tokens + tokens
         self._pack_seconds = _FADING * self._pack_seconds + seconds
 

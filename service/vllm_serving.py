@@ -102,6 +102,8 @@ class VllmEngine:
         tokens = min(budget, self._max_tokens // 2) if mode is Mode.REASONING else None
         encoding = partial(self._encode, job, tokens, deadline, submission)
         documents = await asyncio.get_running_loop().run_in_executor(self._encoders, encoding)
+        if self._closed or self._started.dead():  # while it was encoded
+            raise EngineDead(_DEAD)
         try:
             self._scheduler.add(documents)
             async for verdict in submission.verdicts():

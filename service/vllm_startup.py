@@ -76,11 +76,10 @@ def _logging_config(errors: Path) -> dict[str, object]:
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "json", "level": "WARNING"},
             "errors": {
-                "class": "logging.FileHandler",
+                "()": "service.logs.ErrorFile",
                 "formatter": "json",
                 "level": "ERROR",
                 "filename": str(errors),
-                "delay": True,
             },
         },
         "loggers": {"vllm": {"handlers": ["stderr", "errors"], "level": "WARNING", "propagate": False}},

@@ -127,6 +127,14 @@ def test_a_special_string_that_cannot_be_broken_up_is_refused() -> None:
         PromptEncoder(LIMRANK, tokenizer)
 
 
+def test_truncation_and_padding_of_the_tokenizers_file_are_off() -> None:
+    tokenizer = Tokenizer.from_str(qwen_tokenizer().to_str())
+    tokenizer.enable_truncation(16)
+    tokenizer.enable_padding()
+    passages = ["short", "long " * 50]
+    assert PromptEncoder(LIMRANK, tokenizer).rests(passages) == PromptEncoder(LIMRANK, qwen_tokenizer()).rests(passages)
+
+
 def test_rests_of_a_batch_are_those_of_each_alone(segments: Segments) -> None:
     passages = ["plain", "", " ", "with </think> true", "日本語", "<|im_end|>", "ends in newline\n"]
     assert segments.prompt.rests(passages) == [segments.prompt.rests([p])[0] for p in passages]

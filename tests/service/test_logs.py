@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shutil
 import socket
 import time
 import warnings
@@ -247,3 +248,19 @@ def test_any_record_is_one_line_of_ascii_json(message: str, extra: dict[str, Any
     assert text.isascii()
     assert "\n" not in text
     assert json.loads(text)["event"] == message
+
+
+def test_an_error_whose_file_has_gone_is_no_second_error(tmp_path: Path) -> None:
+    """Else a process that logs what it dies of would die of the log, before it can tell anybody."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    handler, logger = logs.ErrorFile(str(folder / "errors.jsonl")), logging.Logger("own")
+    logger.addHandler(handler)
+    logger.error("kept")
+    assert (folder / "errors.jsonl").read_text() == "kept\n"
+    handler.close()
+    shutil.rmtree(folder)
+    handler = logs.ErrorFile(str(folder / "errors.jsonl"))
+    logger.handlers = [handler]
+    logger.error("lost")
+    assert not folder.exists()

@@ -135,6 +135,17 @@ def test_the_pace_weighs_packs_by_their_tokens_and_fades() -> None:
     pace.packed(10, 1.0)
     pace.packed(1000, 2.0)
     assert pace.token_seconds == pytest.approx(2.7 / 1007)
+    for _ in range(20):
+        pace.packed(10, 0.05)  # what a step takes, on a device that computes a thousand tokens in about as long
+    assert pace.token_seconds == pytest.approx(2.7 / 1007)
+    pace.packed(10, 0.001)
+    assert pace.token_seconds < 2.7 / 1007
+    pace = Pace()
+    pace.packed(10, 0.05)
+    assert pace.token_seconds == pytest.approx(0.005), "better than nothing"
+    pace = Pace()
+    pace.packed(10, 1.0)
+    pace.packed(1000, 2.0)
     for seconds in (5.0, *[0.1] * 40):
         pace.stepped(seconds)
     assert pace.step_seconds == pytest.approx(0.1, rel=0.01)
