@@ -148,6 +148,7 @@ class VllmScheduler:
             verdict = await self._reasoned(flight) if document.budget else await self._direct(flight)
             if verdict is not None:
                 document.submission.deliver([verdict])
+                self.events += 1  # and not for what is given up: that ends here, whether or not the engine moves
         except EngineDead as error:
             document.submission.die(error)
         except Exception as error:  # noqa: BLE001 - whatever vLLM raises for a request, its document fails, others go on
@@ -157,7 +158,6 @@ class VllmScheduler:
             del self._flights[flight]
             self._shares.ended(document)
             self._computed(flight)
-            self.events += 1
 
     async def _direct(self, flight: Flight) -> Verdict | None:
         document = flight.document
@@ -192,7 +192,7 @@ class VllmScheduler:
         async with aclosing(self._requests.trace(asked, prompt, flight.document.budget)) as news:
             async for each in news:
                 now, grown = self._clock(), len(each.ids) - len(written.ids)
-                self.events += 1
+                self.events += grown > 0
                 if flight.begun:
                     self._pace.wrote(grown, now - since)
                 elif each.ids:
