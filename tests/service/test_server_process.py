@@ -154,19 +154,19 @@ def test_a_client_that_leaves_frees_its_seats(start: Start) -> None:
     with start() as running:
         with pytest.raises(httpx.ReadTimeout):
             running.rerank({"query": "q", "documents": ["stuck"] * 40}, timeout=0.3)
-        running.wait_for("limrank_running_documents", 0, 2)
-        running.wait_for("limrank_queued_documents", 0, 2)
-        running.wait_for('limrank_requests_cancelled_total{stage="running"}', 1, 2)
+        running.wait_for("limrank_running_documents", 0, 5)
+        running.wait_for("limrank_queued_documents", 0, 5)
+        running.wait_for('limrank_requests_cancelled_total{stage="running"}', 1, 5)
         assert running.rerank(body()).status_code == 200
 
 
 def test_a_deadline_in_the_header_is_kept(start: Start) -> None:
-    with start(seconds=0.02) as running:
+    with start(seconds=0.2) as running:
         begun = time.monotonic()
         late = running.rerank(body(1000), headers={"X-Request-Timeout-Ms": "300"})
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 5, "all of it would take 12 s"
         assert late.status_code in (503, 504)
-        running.wait_for("limrank_running_documents", 0, 2)
+        running.wait_for("limrank_running_documents", 0, 5)
         assert running.rerank(body(), headers={"X-Request-Timeout-Ms": "20000"}).status_code == 200
         wrong = running.rerank(body(), headers={"X-Request-Timeout-Ms": "soon"})
         assert wrong.status_code == 400

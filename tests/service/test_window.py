@@ -199,7 +199,7 @@ async def test_what_is_logged_on_a_call_s_documents_bears_its_own_name() -> None
 
 async def test_the_rate_of_work_is_learned() -> None:
     throughput = Throughput()
-    window = FairWindow(ScriptedEngine(seconds=0.01), 4, throughput)
+    window = FairWindow(ScriptedEngine(seconds=0.03), 4, throughput)
     await window.run(work(texts(100)))
     begun = time.monotonic()
     await window.run(work(texts(100)))

@@ -107,10 +107,10 @@ def test_a_killed_engine_answers_everybody_and_ends_the_process(tmp_path: Path) 
         os.kill(engine_core(running), signal.SIGKILL)
         begun = time.monotonic()
         while (await asyncio.to_thread(_ready, running)) == 200:
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 5
             await asyncio.sleep(0.05)
         answers = await asyncio.gather(*calls)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 10
         assert [answer.status_code for answer in answers] == [503] * 4
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
 
@@ -148,7 +148,7 @@ def test_an_engine_that_stands_still_ends_the_process(tmp_path: Path) -> None:
         begun = time.monotonic()
         answer = await call
         assert answer.status_code == 503
-        assert 3 < time.monotonic() - begun < 8
+        assert 3 < time.monotonic() - begun < 15
 
     with vllm_server(tmp_path, "--stuck-after", "4") as running:
         run(stand_still(running))
