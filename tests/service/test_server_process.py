@@ -91,8 +91,7 @@ async def test_sigterm_under_load_loses_no_call(start: Start) -> None:
         assert await asyncio.to_thread(running.process.wait, 20) == 0
         stop.set()
         histories = [in_short(answers) for answers in await asyncio.gather(*callers)]
-    assert all(re.fullmatch(r"s\d+( r\d+)? n\d+", history) for history in histories), histories
-    assert any("r" in history for history in histories), "nobody called while it drained"
+    assert all(re.fullmatch(r"s\d+ r\d+ n\d+", history) for history in histories), histories
 
 
 def test_what_does_not_finish_in_the_budget_is_told_so(start: Start) -> None:
