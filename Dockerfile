@@ -24,6 +24,7 @@ COPY contract/ contract/
 COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/
+COPY evaluation/ evaluation/
 RUN image/install.sh finish
 
 FROM builder AS gpu-environment
@@ -33,6 +34,7 @@ COPY contract/ contract/
 COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/
+COPY evaluation/ evaluation/
 RUN image/install.sh finish
 
 # ---- what runs -----------------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ $(RUNS)/groups.jsonl: | data $(VENV)/.dev
 	  --excluded $(MEDQUAD)/exclude_from_training.txt
 
 eval-mini: data $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=folder of medquad/ and dl19/, EVAL="--only direct"
-	$(BIN)/python -m trainer.evaluate mini --data $(DATA) --out $(or $(OUT),out/eval-mini) $(EVAL)
+	$(BIN)/python -m evaluation.cli mini --data $(DATA) --out $(or $(OUT),out/eval-mini) $(EVAL)
 
 soak: $(VENV)/.vllm  ## long runs that are no part of the tests: a synthesis killed and resumed, ten minutes of load on vLLM
 	LIMRANK_TEST_KILLS=20 $(BIN)/python -m pytest -s tests/synth/test_resume.py

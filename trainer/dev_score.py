@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from trainer.benchmarks import beir
-from trainer.benchmarks.data_source import DataSource
-from trainer.benchmarks.task import Query, sampled
+from evaluation.benchmarks import beir
+from evaluation.benchmarks.data_source import DataSource
+from evaluation.benchmarks.task import Query, sampled
+from evaluation.errors import EvaluationError
+from evaluation.metrics import by_order, mean, oracle, per_query
+from evaluation.rank_files import Qrels, Run, read_run
 from trainer.errors import BadData
-from trainer.evaluation_errors import EvaluationError
-from trainer.rank_files import Qrels, Run, read_run
-from trainer.ranking_metrics import by_order, mean, oracle, per_query
 from trainer.settings import DevScoring
 
 MEASURE = "nDCG@10"

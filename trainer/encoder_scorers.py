@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer.benchmarks.task import Query
+from evaluation.benchmarks.task import Query
+from evaluation.scorers.encoders import BiEncoder
 from trainer.cross_encoder import PairScorer, load_encoder, load_pair_encoder
 from trainer.dev_score import PassageScorer
-from trainer.scorers.encoders import BiEncoder
 from trainer.settings import CrossEncoding
 
 

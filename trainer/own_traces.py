@@ -16,15 +16,15 @@ from pathlib import Path
 from contract.about import state_cost
 from contract.manifest import FILE_NAME
 from contract.records import Record, join_licences, write_records
-from trainer.benchmarks.task import Protocol, Query, Task
+from evaluation.benchmarks.task import Protocol, Query, Task
+from evaluation.errors import EvaluationError
+from evaluation.scorers.http import ServiceOptions
+from evaluation.scorers.local_service import local_service
+from evaluation.scorers.scorer import Scored
+from evaluation.scoring import score_all
 from trainer.errors import BadBase
-from trainer.evaluation.scoring import score_all
-from trainer.evaluation_errors import EvaluationError
 from trainer.packaged_manifest import read_packaged
 from trainer.run_folder import writing
-from trainer.scorers.http_scorer import ServiceOptions
-from trainer.scorers.local_service import local_service
-from trainer.scorers.scorer import Scored
 from trainer.settings import UNKNOWN, OwnTraces
 from trainer.sft_examples import load_records, record_choice
 from trainer.training_groups import data_cost

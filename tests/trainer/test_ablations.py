@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from tests.evaluation.small_data import beir_folder, jsonl
 from tests.trainer.running import cross_encoder_flags, sft_flags
-from tests.trainer_eval.small_data import beir_folder, jsonl
 from trainer.ablation_table import Outcome, markdown
 from trainer.cross_encoder import load_encoder
 from trainer.encoder_scorers import base_scorer, pair_scorer

@@ -9,8 +9,8 @@ from subprocess import Popen
 import pytest
 import torch
 
+from tests.evaluation.small_data import beir_folder
 from tests.trainer.running import cross_encoder_flags, sft_flags, start, train, weights
-from tests.trainer_eval.small_data import beir_folder
 
 pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work
 

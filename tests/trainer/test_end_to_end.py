@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from contract.records import read_records, write_records
+from evaluation.cli import main as evaluate
+from evaluation.rank_files import read_run
 from service.checkpoint import Checkpoint
 from synth.cli import main as synth
+from tests.evaluation.small_data import ANSWERS, DOCUMENTS, FOUND, QUERIES, beir_folder
 from tests.trainer.examples import records
 from tests.trainer.running import sft_flags, train
-from tests.trainer_eval.small_data import ANSWERS, DOCUMENTS, FOUND, QUERIES, beir_folder
 from trainer.causal_scorer import CausalScorer
-from trainer.evaluate import main as evaluate
 from trainer.lora_model import load_base, load_lora
-from trainer.rank_files import read_run
 from trainer.sft_examples import load_segments
 
 

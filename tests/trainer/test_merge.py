@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM
 
 from contract.manifest import manifest_from_json, read_manifest
 from service.checkpoint import ModelStoreError, open_checkpoint
+from tests.evaluation.small_data import DOCUMENTS, FOUND, QUERIES, beir_folder
 from tests.trainer.running import sft_flags, train, weights
-from tests.trainer_eval.small_data import DOCUMENTS, FOUND, QUERIES, beir_folder
 from trainer.causal_scorer import CausalScorer
 from trainer.dev_score import dev_score
 from trainer.errors import BadBase

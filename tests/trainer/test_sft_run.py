@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from contract.manifest import manifest_from_json, tokenizer_sha256
+from tests.evaluation.small_data import beir_folder, jsonl
 from tests.trainer.running import sft_flags, start, train, weights
-from tests.trainer_eval.small_data import beir_folder, jsonl
 from trainer.train import run
 
 

@@ -1,0 +1,148 @@
+"""Any BEIR folder (Thakur et al. 2021), and two that are more than that: MedQuAD and TREC Deep Learning.
+
+A folder holds `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels/<split>.tsv`, and optionally TREC
+runs with candidates: `candidates.trec`, `candidates_<stage>.trec` or `candidates_<stage>_<split>.trec`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluation.benchmarks.data_source import DataSource
+from evaluation.benchmarks.task import MEASURES, Protocol, Query, Task, passage
+from evaluation.errors import BadData, NotAvailable
+from evaluation.rank_files import Qrels, Run, read_qrels, read_run
+
+SPLITS = ("train", "dev", "test")
+_ON_THE_HUB = {"dev": "validation"}
+GRADED = tuple(
+    name if name.startswith("nDCG") else name.replace("@", "(rel=2)@") for name in MEASURES
+)  # TREC DL counts grades 2 and 3 as relevant where a measure knows only yes and no
+
+
+def load(source: DataSource, task: str, variant: str | None = None) -> Task:
+    """The split `task` of a folder, or of `BeIR/NAME` on the hub. `variant` names the first stage of the candidates."""
+    if source.folder is None:
+        return _from_hub(source, task)
+    folder = source.folder
+    qrels = _qrels(folder, task)
+    stage, candidates = _candidates(folder, task, variant)
+    return Task(
+        name=f"{folder.name}/{task}",
+        queries=tuple(query for query in _queries(folder) if query.id in qrels),
+        documents={
+            str(row["_id"]): passage(row.get("title"), row.get("text")) for row in rows(folder / "corpus.jsonl")
+        },
+        qrels=qrels,
+        candidates=candidates,
+        candidates_name=stage,
+        protocol=Protocol(
+            source=source.name,
+            licence="see the folder's own statement",
+            split=task,
+            query="the query as given, no instruction",
+            passage="title and text",
+        ),
+    )
+
+
+def load_medquad(source: DataSource, task: str, variant: str | None = None) -> Task:
+    """MedQuAD (Ben Abacha and Demner-Fushman 2019) with both readings of its judgements, where the
+    folder has both (dev and test); means by question type."""
+    loaded = load(source, task, variant)
+    assert source.folder is not None
+    path = source.folder / "qrels" / f"{task}_same_answer.tsv"
+    reading = read_qrels(path) if path.exists() else None
+    return replace(
+        loaded,
+        name=f"medquad/{task}",
+        readings={} if reading is None else {"same answer": {query: reading.get(query, {}) for query in loaded.qrels}},
+        protocol=replace(loaded.protocol, source="MedQuAD, split without shared focus or answer", licence="CC-BY-4.0"),
+    )
+
+
+def load_trec_dl(source: DataSource, task: str, variant: str | None = None) -> Task:
+    """TREC Deep Learning passage ranking (Craswell et al. 2020), grades 0 to 3; `candidates.trec` is BM25's."""
+    loaded = load(source, task, variant)
+    assert source.folder is not None
+    return replace(
+        loaded,
+        name=f"trec-dl/{source.folder.name}",
+        candidates_name="bm25" if loaded.candidates_name == "candidates" else loaded.candidates_name,
+        measures=GRADED,
+        protocol=replace(loaded.protocol, source=source.folder.name, licence="MS MARCO terms: non-commercial research"),
+    )
+
+
+def _qrels(folder: Path, split: str) -> Qrels:
+    path = folder / "qrels" / f"{split}.tsv"
+    if not path.exists():
+        known = ", ".join(sorted(one.stem for one in (folder / "qrels").glob("*.tsv"))) or "none"
+        raise NotAvailable(f"{folder} has no qrels/{split}.tsv; its splits: {known}.")
+    return read_qrels(path)
+
+
+def _candidates(folder: Path, split: str, variant: str | None) -> tuple[str, Run | None]:
+    """The first stage's name and its run, where the folder has one."""
+    stages = ["bm25"] if variant is None else [variant]
+    names = {f"candidates_{stage}{end}.trec": stage for stage in stages for end in (f"_{split}", "")}
+    if variant in (None, "bm25"):
+        names["candidates.trec"] = "candidates" if variant is None else "bm25"
+    found = next((name for name in names if (folder / name).is_file()), None)
+    if found is None and variant not in (None, "bm25"):
+        raise NotAvailable(f"{folder} has neither of {', '.join(names)}.")
+    return ("", None) if found is None else (names[found], read_run(folder / found))
+
+
+def _queries(folder: Path) -> Iterator[Query]:
+    for row in rows(folder / "queries.jsonl"):
+        metadata = row.get("metadata") or {}
+        yield Query(id=str(row["_id"]), text=str(row.get("text") or ""), group=metadata.get("qtype"))
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise NotAvailable(f"{path} does not exist.") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise BadData(f"{path}, line {number}: not JSON ({error}).") from None
+        if not isinstance(row, dict) or "_id" not in row:
+            raise BadData(f"{path}, line {number}: a row is an object with an '_id'.")
+        yield row
+
+
+def _from_hub(source: DataSource, split: str) -> Task:
+    qrels: Qrels = {}
+    there = _ON_THE_HUB.get(split, split)
+    for row in DataSource(f"{source.hub}-qrels").rows("default", there, ("query-id", "corpus-id", "score")):
+        qrels.setdefault(str(row["query-id"]), {})[str(row["corpus-id"])] = int(row["score"])
+    return Task(
+        name=f"{source.hub.split('/')[-1]}/{split}",
+        queries=tuple(
+            Query(id=str(row["_id"]), text=row["text"])
+            for row in source.rows("queries", "queries", ("_id", "text"))
+            if str(row["_id"]) in qrels
+        ),
+        documents={
+            str(row["_id"]): passage(row["title"], row["text"])
+            for row in source.rows("corpus", "corpus", ("_id", "title", "text"))
+        },
+        qrels=qrels,
+        protocol=Protocol(
+            source=source.name,
+            licence="see the dataset's card",
+            split=split,
+            query="the query as given, no instruction",
+            passage="title and text",
+        ),
+    )

@@ -1,0 +1,47 @@
+"""GPQA: questions that a search does not answer by itself (Rein et al. 2023, arXiv 2311.12022), four choices each.
+
+`Idavidrein/gpqa` on the hub (its terms must be accepted), configurations `gpqa_diamond`, `gpqa_main`, `gpqa_extended`,
+split `train`; columns Question, Correct Answer, Incorrect Answer 1 to 3, Record ID.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from evaluation.benchmarks.data_source import DataSource
+from evaluation.benchmarks.names import Published
+
+HUB = "Idavidrein/gpqa"
+LETTERS = "ABCD"
+COLUMNS = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3", "Record ID")
+PUBLISHED = Published("LimRank 7B (arXiv 2510.23544)", "accuracy", 30.3, "per cent; with its own passages and reader")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its choices in the order they are shown, and the letter of the right one."""
+
+    id: str
+    text: str
+    choices: tuple[str, ...]
+    answer: str
+
+
+def load(source: DataSource, config: str) -> list[Question]:
+    """The questions of one configuration. The order of the choices follows from the record's id alone."""
+    questions = []
+    for row in source.rows(config, "train", COLUMNS):
+        right = str(row["Correct Answer"]).strip()
+        choices = [right, *(str(row[f"Incorrect Answer {number}"]).strip() for number in (1, 2, 3))]
+        order = [0, 1, 2, 3]
+        random.Random(f"limrank {row['Record ID']}").shuffle(order)  # noqa: S311 - an order, not a secret
+        questions.append(
+            Question(
+                id=str(row["Record ID"]),
+                text=str(row["Question"]).strip(),
+                choices=tuple(choices[place] for place in order),
+                answer=LETTERS[order.index(0)],
+            )
+        )
+    return questions

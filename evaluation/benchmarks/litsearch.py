@@ -1,0 +1,39 @@
+"""LitSearch: finding papers (Ajith et al. 2024, arXiv 2407.18940), `princeton-nlp/LitSearch` on the hub.
+
+Configurations `query` (query_set, query, specificity, quality, corpusids) and `corpus_clean` (corpusid, title,
+abstract, ...), both with the split `full`. Queries have no id: theirs is their row's number.
+"""
+
+from __future__ import annotations
+
+from evaluation.benchmarks.data_source import DataSource
+from evaluation.benchmarks.task import Protocol, Query, Task, passage
+
+HUB = "princeton-nlp/LitSearch"
+TASKS = ("full",)
+
+
+def load(source: DataSource, task: str, variant: str | None = None) -> Task:
+    """All 597 queries; R@5 is shown. Means by `specificity` stand beside it, as the paper separates the two."""
+    del variant
+    rows = list(source.rows("query", task, ("query", "specificity", "corpusids")))
+    return Task(
+        name="litsearch",
+        queries=tuple(
+            Query(id=str(number), text=row["query"], group=f"specificity {row['specificity']}")
+            for number, row in enumerate(rows)
+        ),
+        documents={
+            str(row["corpusid"]): passage(row["title"], row["abstract"])
+            for row in source.rows("corpus_clean", task, ("corpusid", "title", "abstract"))
+        },
+        qrels={str(number): {str(one): 1 for one in row["corpusids"]} for number, row in enumerate(rows)},
+        measures=("R@5", "R@20", "nDCG@10", "RR@10"),
+        protocol=Protocol(
+            source=source.name,
+            licence="see the dataset's card",
+            split=task,
+            query="the query as given, no instruction",
+            passage="title and abstract",
+        ),
+    )

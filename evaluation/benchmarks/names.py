@@ -1,0 +1,124 @@
+"""The benchmarks by name: where their data comes from, their tasks, and what has been published on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.benchmarks import beir, bright, followir, litsearch
+from evaluation.benchmarks.data_source import DataSource
+from evaluation.benchmarks.task import Task
+from evaluation.errors import BadSettings, NotAvailable
+
+Loader = Callable[[DataSource, str, str | None], Task]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A figure that others report, in the unit of their table: `scale` times ours. It is the mean of `tasks`; none: of
+    all that the benchmark has."""
+
+    system: str
+    measure: str
+    value: float
+    note: str
+    scale: float = 100.0
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is how
+    many candidates of a query are reranked unless told otherwise. `searches`: a first stage may search with queries of
+    another of its configurations, and `variant` names that one, elsewhere the candidates among the data."""
+
+    name: str
+    hub: Mapping[str, str]
+    load: Loader
+    about: str
+    folder_for_each_task: bool = False
+    published: tuple[Published, ...] = ()
+    depth: int = 100
+    searches: bool = False
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.hub)
+
+    def open(self, task: str, data: Path | None, variant: str | None) -> Task:
+        """One task, from the folder `data` or else from the hub. Raises `NotAvailable` where it cannot be had."""
+        if task not in self.hub:
+            raise BadSettings(f"'{task}' is no task of {self.name}; its tasks are {', '.join(self.tasks)}.")
+        if data is None and not self.hub[task]:
+            raise NotAvailable(f"{self.name} is read from a folder only; name it with --data.")
+        if data is not None and not data.is_dir():
+            raise NotAvailable(f"the folder {data} does not exist.")
+        folder = data / task if data is not None and self.folder_for_each_task else data
+        return self.load(DataSource(self.hub[task] or self.name, folder), task, variant)
+
+
+_LIMRANK = "LimRank 7B (arXiv 2510.23544)"
+BENCHMARKS: Mapping[str, Benchmark] = {
+    one.name: one
+    for one in (
+        Benchmark(
+            "bright",
+            dict.fromkeys(bright.TASKS, bright.HUB),
+            bright.load,
+            "retrieval that takes reasoning, 12 tasks (arXiv 2407.12883)",
+            searches=True,
+            published=(
+                Published(_LIMRANK, "nDCG@10", 28.0, "mean of the 12 tasks, times 100; its first stage may differ"),
+            ),
+        ),
+        Benchmark(
+            "followir",
+            followir.HUBS,
+            followir.load,
+            "instruction following, 3 tasks (arXiv 2403.15246)",
+            folder_for_each_task=True,
+            published=(
+                Published(
+                    _LIMRANK, "p-MRR", 1.2, "mean of the 3 tasks, times 100; over all 1,000 candidates of each query"
+                ),
+            ),
+            depth=1000,  # all that come with the data
+        ),
+        Benchmark(
+            "litsearch",
+            dict.fromkeys(litsearch.TASKS, litsearch.HUB),
+            litsearch.load,
+            "literature search (arXiv 2407.18940)",
+            published=(Published(_LIMRANK, "R@5", 60.1, "times 100"),),
+        ),
+        Benchmark(
+            "medquad",
+            dict.fromkeys(("test", "dev", "train"), ""),
+            beir.load_medquad,
+            "medical questions and their answers, a BEIR folder",
+            published=(
+                Published(
+                    "Peshevski et al., cross-encoder with LCE",
+                    "nDCG@10",
+                    0.952,
+                    "on its own split of MedQuAD, not this one",
+                    1.0,
+                    ("test",),
+                ),
+            ),
+        ),
+        Benchmark("trec-dl", {"test": ""}, beir.load_trec_dl, "TREC Deep Learning passages, a BEIR folder"),
+        Benchmark("beir", dict.fromkeys(("test", "dev", "train"), ""), beir.load, "any BEIR folder"),
+    )
+}
+
+
+def named(name: str) -> Benchmark:
+    """A benchmark by name; `beir:scifact` is `BeIR/scifact` from the hub. Raises `BadSettings` for an unknown one."""
+    if name.startswith("beir:"):
+        hub = f"BeIR/{name.removeprefix('beir:')}"
+        return Benchmark(name, dict.fromkeys(("test", "dev", "train"), hub), beir.load, f"{hub} on the hub")
+    if name not in BENCHMARKS:
+        raise BadSettings(f"'{name}' is no benchmark; there are {', '.join(BENCHMARKS)}, beir:NAME and gpqa.")
+    return BENCHMARKS[name]

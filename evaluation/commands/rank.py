@@ -1,0 +1,163 @@
+"""`limrank-eval run`: rerank the candidates of a benchmark and say how good the order is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from evaluation.benchmarks.names import Benchmark, named
+from evaluation.benchmarks.task import Query, Task, sampled
+from evaluation.errors import BadData, BadSettings, NotAvailable
+from evaluation.first_stage import candidates, data_candidates
+from evaluation.rank_files import Run
+from evaluation.reports.lines import result_line
+from evaluation.result import FORMAT, VERSION, assess, made, write_json, write_result
+from evaluation.scorers.open import open_scorer
+from evaluation.scorers.scorer import Scorer
+from evaluation.scoring import score_all
+from evaluation.settings import Scoring
+
+
+class RankSettings(Scoring):
+    """Rerank a benchmark's candidates and measure the order."""
+
+    benchmark: CliPositionalArg[str] = Field(
+        description="bright, followir, litsearch, medquad, trec-dl, beir, beir:NAME"
+    )
+    out: Path = Field(description="folder for results; the same folder goes on where it stopped")
+    data: Path | None = Field(default=None, description="folder with the data in the hub's layout; default: the hub")
+    tasks: list[str] = Field(default=[], description="tasks of the benchmark, by commas; default: all (beir: test)")
+    queries: int | None = Field(
+        default=None, ge=1, description="so many queries (followir: topics), drawn by their ids"
+    )
+    depth: int | None = Field(
+        default=None, ge=1, description="candidates per query; default: 100, followir: 1,000, all that it has"
+    )
+    first_stage: str | None = Field(
+        default=None,
+        description="candidates: a name among the data, a run file, search:bm25 or search:MODEL (a bi-encoder); "
+        "default: those with the data, else search:bm25",
+    )
+    search_queries: str | None = Field(
+        default=None, description="bright: the configuration whose queries the first stage searches with (gpt4_reason)"
+    )
+
+
+def act(settings: RankSettings) -> str:
+    """Evaluate; what came out, as lines for a person."""
+    benchmark = named(settings.benchmark)
+    if settings.search_queries is not None and not benchmark.searches:
+        raise BadSettings(f"{benchmark.name} has no other queries to search with; --search-queries is for bright.")
+    stage = _stage(settings)  # names no file that is not there
+    variant = settings.search_queries if benchmark.searches else stage
+    tasks = settings.tasks or (benchmark.tasks if len(set(benchmark.tasks) & {"test"}) == 0 else ["test"])
+    lines = []
+    with contextlib.ExitStack() as stack:
+        scorer: Scorer | None = None
+        for name, task in open_tasks(benchmark, tasks, settings.data, variant):
+            if isinstance(task, NotAvailable):
+                lines.append(not_run(settings.out, benchmark.name, f"{benchmark.name}/{name}", str(task)))
+                continue
+            forget_not_run(settings.out, f"{benchmark.name}/{name}")
+            if scorer is None:
+                scorer = stack.enter_context(open_scorer(settings, settings.out))
+            result = rank_task(
+                task,
+                scorer,
+                benchmark=benchmark.name,
+                out=settings.out,
+                queries=settings.queries,
+                depth=settings.depth or benchmark.depth,
+                first_stage=_first_stage(settings),
+                documents_per_call=settings.documents_per_call,
+            )
+            lines.append(result_line(result))
+    return "\n".join(lines)
+
+
+def open_tasks(
+    benchmark: Benchmark, tasks: Sequence[str], data: Path | None, variant: str | None
+) -> Iterator[tuple[str, Task | NotAvailable]]:
+    """Each task, or why it cannot be had."""
+    for name in tasks:
+        try:
+            yield name, benchmark.open(name, data, variant)
+        except NotAvailable as error:
+            yield name, error
+
+
+def rank_task(
+    task: Task,
+    scorer: Scorer,
+    *,
+    benchmark: str,
+    out: Path,
+    queries: int | None,
+    depth: int,
+    first_stage: str | None,
+    documents_per_call: int,
+) -> dict[str, Any]:
+    """Score one task and write its results under `out`; the content of its `result.json`."""
+    asked = sampled(task.queries, queries)
+    found, stage = candidates(task, asked, first_stage, depth)
+    _check(task, asked, found)
+    folder = out / slug(task.name) / f"{slug(stage)}-{depth}" / slug(scorer.name)
+    scored, seconds = score_all(
+        task, asked, found, scorer, folder, documents_per_call=documents_per_call, out=sys.stderr
+    )
+    figures, values = assess(task, asked, found, scored)
+    return write_result(
+        folder,
+        task,
+        benchmark=benchmark,
+        scorer=scorer.name,
+        identity=scorer.identity(),
+        first_stage=stage,
+        depth=depth,
+        figures=figures,
+        values=values,
+        scored=scored,
+        seconds=seconds,
+    )
+
+
+def not_run(out: Path, benchmark: str, task: str, reason: str) -> str:
+    """Record that a task could not be run, and say so."""
+    folder = out / slug(task)
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {"format": FORMAT, "version": VERSION, "benchmark": benchmark, "task": task, "not_run": reason}
+    write_json(folder / "not_run.json", result | {"made": made()})
+    return f"{task}: not run: {reason}"
+
+
+def forget_not_run(out: Path, task: str) -> None:
+    """What could not be run before can be run now."""
+    (out / slug(task) / "not_run.json").unlink(missing_ok=True)
+
+
+def slug(name: str) -> str:
+    """A name as a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
+
+
+def _first_stage(settings: RankSettings) -> str | None:
+    """A run file is measured as it is, unless it is to rerank the candidates of another first stage."""
+    if settings.first_stage is None and settings.run_file is not None:
+        return str(settings.run_file)
+    return settings.first_stage
+
+
+def _stage(settings: RankSettings) -> str | None:
+    return data_candidates(_first_stage(settings))
+
+
+def _check(task: Task, asked: Sequence[Query], found: Run) -> None:
+    if not any(found[query.id] for query in asked):
+        raise BadData(f"{task.name}: no query has a candidate; are first stage and queries of the same data set?")

@@ -1,0 +1,152 @@
+"""A running service over HTTP: what is measured is what ships."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from evaluation.benchmarks.task import Query, Task
+from evaluation.errors import ScorerFailed
+from evaluation.scorers.scorer import Scored
+
+LARGEST_LOG_ODDS = 36.7  # at relevance 1 - 2^-53, the last that a JSON number tells from 1
+TRIES = 8
+SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """How the service is asked. `mode` is `direct` or `reasoning`; the tokens are the service's fields of that name."""
+
+    mode: str = "direct"
+    max_reasoning_tokens: int | None = None
+    max_tokens_per_doc: int | None = None
+    concurrency: int = 2
+    timeout_seconds: float = 600.0
+    key: str | None = None
+
+
+class HttpScorer:
+    """`POST /rerank` of a service at `url`. `weights` identifies the weights behind it, where that is known."""
+
+    def __init__(
+        self, url: str, options: ServiceOptions, *, name: str | None = None, weights: str | None = None
+    ) -> None:
+        self._options = options
+        self._weights = weights
+        headers = {"X-Request-Timeout-Ms": str(round(options.timeout_seconds * 1000))}
+        if options.key is not None:
+            headers["Authorization"] = f"Bearer {options.key}"
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=options.timeout_seconds + 30)
+        try:
+            self._info = self._describe()
+        except ScorerFailed:
+            self._client.close()
+            raise
+        self._name = name or f"{self._part('model').get('name', url)} ({options.mode})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def concurrency(self) -> int:
+        return self._options.concurrency
+
+    def identity(self) -> Mapping[str, Any]:
+        options, model, engine = self._options, self._part("model"), self._part("engine")
+        identity: dict[str, Any] = {"kind": "service", "model": model.get("name"), "weights": self._weights}
+        identity |= {name: model.get(name) for name in ("revision", "fingerprint", "temperature", "data_sha256")}
+        if options.mode == "reasoning":
+            identity["temperature"] = model.get("reasoning_temperature", model.get("temperature"))
+        identity |= {"engine": engine.get("name"), "dtype": engine.get("dtype"), "mode": options.mode}
+        limits = self._part("limits")
+        identity["max_tokens_per_doc"] = options.max_tokens_per_doc or limits.get("max_tokens_per_doc")
+        if options.mode == "reasoning":
+            identity["max_reasoning_tokens"] = options.max_reasoning_tokens or limits.get("default_reasoning_tokens")
+        return identity
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the service says about itself at `GET /info`."""
+        return self._info
+
+    def prepare(self, task: Task) -> None:
+        """Nothing to do: the service knows no corpus."""
+
+    def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
+        options = self._options
+        body: dict[str, Any] = {
+            "query": query.text,
+            "documents": [text for _, text in passages],
+            "mode": options.mode,
+            "return_reasoning": options.mode == "reasoning",
+        }
+        optional = {
+            "instruction": query.instruction,
+            "max_tokens_per_doc": options.max_tokens_per_doc,
+            "max_reasoning_tokens": options.max_reasoning_tokens if options.mode == "reasoning" else None,
+        }
+        body |= {name: value for name, value in optional.items() if value is not None}
+        return _read(self._post(body).json(), len(passages))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _part(self, name: str) -> Mapping[str, Any]:
+        """One object of what the service says about itself."""
+        found = self._info.get(name)
+        return found if isinstance(found, dict) else {}
+
+    def _post(self, body: dict[str, Any]) -> httpx.Response:
+        """Ask, and again where the service says that it is busy, after the time it names."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                answer = self._client.post("/rerank", json=body)
+            except httpx.HTTPError as error:
+                raise ScorerFailed(f"{self._client.base_url} stopped answering ({error!r}).") from error
+            if answer.status_code not in (429, 503) or attempt == TRIES:
+                break
+            time.sleep(min(60.0, _seconds(answer.headers.get("Retry-After"), attempt)))
+        if answer.status_code != 200:
+            raise ScorerFailed(f"{self._client.base_url} answered {answer.status_code}: {answer.text[:SHOWN]}")
+        return answer
+
+    def _describe(self) -> dict[str, Any]:
+        try:
+            answer = self._client.get("/info")
+        except httpx.HTTPError as error:
+            raise ScorerFailed(f"There is no service at {self._client.base_url} ({error!r}).") from error
+        if answer.status_code != 200:
+            raise ScorerFailed(
+                f"{self._client.base_url}/info answered {answer.status_code}: {answer.text[:SHOWN]}; "
+                "a service that asks for a key takes it from --key-variable."
+            )
+        found = answer.json()
+        return found if isinstance(found, dict) else {}
+
+
+def log_odds(relevance: float) -> float:
+    """The log-odds of a relevance in [0, 1], held within what a JSON number can tell from 0 and 1."""
+    if relevance >= 1.0:
+        return LARGEST_LOG_ODDS
+    return math.log(relevance) - math.log1p(-relevance) if relevance > 0.0 else -745.0
+
+
+def _read(answer: Any, count: int) -> list[Scored]:
+    found: dict[int, Scored] = {}
+    for result in answer["results"]:
+        trace = result.get("reasoning") or {}
+        found[result["index"]] = Scored(log_odds(result["relevance_score"]), trace.get("text"), trace.get("status"))
+    if sorted(found) != list(range(count)):
+        raise ScorerFailed(f"The service answered for {len(found)} of {count} passages.")
+    return [found[index] for index in range(count)]
+
+
+def _seconds(header: str | None, attempt: int) -> float:
+    return float(header) if header is not None and header.isdigit() else float(2**attempt)

@@ -1,0 +1,136 @@
+"""A local checkpoint as the service itself in a child process, which ends with this one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+
+from evaluation.errors import ScorerFailed
+from evaluation.scorers.http import HttpScorer, ServiceOptions
+
+READY_SECONDS = 300.0
+STOP_SECONDS = 20.0
+TAIL = 1500  # characters of the service's log in a sentence
+KEPT = ("LIMRANK_CACHE_DIR",)  # of our own settings in the environment, those that are the machine's
+
+
+@contextlib.contextmanager
+def local_service(
+    model: str,
+    options: ServiceOptions,
+    log: Path,
+    *,
+    engine: str = "auto",
+    dtype: str = "auto",
+    threads: int | None = None,
+) -> Iterator[HttpScorer]:
+    """Serve `model` (a folder, an embedded model's name or a hub id) on a free loopback port while the block runs.
+
+    Its log goes to `log`. Raises `ScorerFailed` where it cannot be started, with the end of that log.
+    """
+    port = _free_port()
+    arguments = ["--model", model, "--port", str(port), "--engine", engine, "--dtype", dtype]
+    arguments += ["--request-timeout-seconds", str(options.timeout_seconds)]
+    arguments += ["--drain-delay", "0", "--log-level", "warning"]
+    if threads is not None:
+        arguments += ["--threads", str(threads)]
+    with log.open("ab") as out:
+        process = subprocess.Popen(  # noqa: S603 - the program of this distribution, with our own arguments
+            [*_program(), *arguments], stdout=out, stderr=out, env=_environment(os.environ)
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(process, url, log)
+        scorer = HttpScorer(url, options, name=_name(model, options), weights=weights_hash(model))
+        try:
+            yield scorer
+        finally:
+            scorer.close()
+    finally:
+        _stop(process)
+
+
+def weights_hash(model: str) -> str | None:
+    """SHA-256 over the weights and manifest that `model` names, where they are files here; None elsewhere.
+
+    A folder's own files, or those of an adapter that the service's package carries under that name.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        spec = importlib.util.find_spec("service")  # found, not imported
+        places = list(spec.submodule_search_locations or []) if spec else []
+        folder = next((Path(place) / "weights" / model for place in places), folder)
+    files = sorted(file for pattern in ("*.safetensors", "*.json") for file in folder.glob(pattern))
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _name(model: str, options: ServiceOptions) -> str:
+    return f"{Path(model).name} ({options.mode})"
+
+
+def _program() -> list[str]:
+    """The service's console script beside this interpreter or on PATH; with setpriv the child dies with its parent
+    even when that is killed."""
+    beside = Path(sys.executable).parent / "limrank-serve"
+    program = str(beside) if beside.is_file() else shutil.which("limrank-serve")
+    if program is None:
+        raise ScorerFailed("The command limrank-serve is not installed here; install the distribution first.")
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--", program] if setpriv else [program]
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ours without LIMRANK settings, which would change what is measured."""
+    return {name: value for name, value in environ.items() if not name.startswith("LIMRANK_") or name in KEPT}
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ScorerFailed(f"limrank-serve exited with {process.returncode}: {_tail(log)}")
+        try:
+            if httpx.get(f"{url}/health/ready", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.1)
+    raise ScorerFailed(f"limrank-serve was not ready after {READY_SECONDS:.0f} s: {_tail(log)}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-TAIL:].strip()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

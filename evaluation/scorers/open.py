@@ -1,0 +1,94 @@
+"""From settings to a scorer that is ready, and that is closed again whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evaluation.errors import BadSettings
+from evaluation.scorers.http import HttpScorer, ServiceOptions
+from evaluation.scorers.local_service import local_service
+from evaluation.scorers.run_file import RunFile
+from evaluation.scorers.scorer import Scorer
+from evaluation.settings import Scoring
+
+
+@contextlib.contextmanager
+def open_scorer(settings: Scoring, folder: Path) -> Iterator[Scorer]:
+    """The scorer that the settings name. A child process writes its log to `folder/service.log`.
+
+    Raises `BadSettings`, or `ScorerFailed` where a service cannot be started or reached.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings.model is not None:
+        served = local_service(
+            settings.model,
+            _options(settings),
+            folder / "service.log",
+            engine=settings.engine,
+            dtype=settings.dtype,
+            threads=settings.threads,
+        )
+        with served as scorer:
+            yield _labelled(scorer, settings)
+        return
+    made = _plain(settings)
+    try:
+        yield _labelled(made, settings)
+    finally:
+        made.close()
+
+
+def _plain(settings: Scoring) -> Scorer:
+    if settings.url is not None:
+        return HttpScorer(settings.url, _options(settings))
+    if settings.run_file is not None:
+        return RunFile(settings.run_file)
+    if settings.bm25:
+        from evaluation.scorers.bm25 import Bm25
+
+        return Bm25()
+    from evaluation.scorers.encoders import BiEncoder, PublicCrossEncoder  # here: they import torch
+
+    if settings.bi_encoder is not None:
+        return BiEncoder(settings.bi_encoder, max_tokens=settings.max_tokens_per_doc)
+    assert settings.cross_encoder is not None
+    return PublicCrossEncoder(settings.cross_encoder, max_tokens=settings.max_tokens_per_doc)
+
+
+def _labelled(scorer: Any, settings: Scoring) -> Scorer:
+    return scorer if settings.label is None else _Labelled(scorer, settings.label)
+
+
+class _Labelled:
+    """A scorer under another name."""
+
+    def __init__(self, scorer: Scorer, name: str) -> None:
+        self.name = name
+        self.concurrency = scorer.concurrency
+        self.identity = scorer.identity
+        self.prepare = scorer.prepare
+        self.score = scorer.score
+        self.close = scorer.close
+
+
+def _options(settings: Scoring) -> ServiceOptions:
+    return ServiceOptions(
+        mode=settings.mode,
+        max_reasoning_tokens=settings.max_reasoning_tokens,
+        max_tokens_per_doc=settings.max_tokens_per_doc,
+        concurrency=settings.concurrency,
+        timeout_seconds=settings.timeout_seconds,
+        key=_key(settings.key_variable),
+    )
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise BadSettings(f"--key-variable names {variable}, which is not set; put the service's key into it.")
+    return os.environ[variable]

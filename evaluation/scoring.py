@@ -1,0 +1,105 @@
+"""Scoring all candidates of a task: in portions, several calls at a time, each kept before the next is counted on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TextIO
+
+from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
+
+from evaluation.benchmarks.task import Query, Task
+from evaluation.journal import ScoreJournal
+from evaluation.rank_files import Run
+from evaluation.scorers.scorer import Scored, Scorer
+
+SLOW_LINES = 30.0  # seconds between two lines where the output is no terminal
+
+Portion = tuple[Query, list[str]]
+
+
+def score_all(
+    task: Task,
+    queries: Sequence[Query],
+    candidates: Run,
+    scorer: Scorer,
+    folder: Path,
+    *,
+    documents_per_call: int,
+    out: TextIO,
+) -> tuple[dict[str, dict[str, Scored]], float]:
+    """query -> document -> score for all candidates, and the seconds it took over all sittings.
+
+    What `folder/scores.jsonl` holds is not asked again. Raises `ScorerFailed` and what the scorer raises; everything
+    scored until then is kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    belongs_to = {"task": task.name, "texts": task.fingerprint(), **scorer.identity()}
+    with ScoreJournal(folder / "scores.jsonl", belongs_to) as journal:
+        left = _portions(queries, candidates, journal, documents_per_call)
+        if left:
+            scorer.prepare(task)
+            _work(task, left, scorer, journal, _bar(task, scorer, candidates, left, out))
+        return {
+            query.id: {document: journal.scores[query.id, document] for document in candidates[query.id]}
+            for query in queries
+        }, journal.wall
+
+
+def ranking(scored: dict[str, dict[str, Scored]]) -> dict[str, list[str]]:
+    """Best first; equal scores stay in the order of the first stage, as the service has it."""
+    return {
+        query: [
+            document for document, _ in sorted(found.items(), key=lambda pair: -pair[1].score)
+        ]  # sorted() is stable
+        for query, found in scored.items()
+    }
+
+
+def _portions(queries: Sequence[Query], candidates: Run, journal: ScoreJournal, size: int) -> deque[Portion]:
+    portions: deque[Portion] = deque()
+    for query in queries:
+        missing = [document for document in candidates[query.id] if (query.id, document) not in journal.scores]
+        portions.extend((query, missing[start : start + size]) for start in range(0, len(missing), size))
+    return portions
+
+
+def _work(task: Task, left: deque[Portion], scorer: Scorer, journal: ScoreJournal, bar: tqdm) -> None:
+    """Keep `concurrency` calls on their way; results are kept in the order they come."""
+    pool = ThreadPoolExecutor(scorer.concurrency)
+    running: dict[Future[list[Scored]], Portion] = {}
+    try:
+        while left or running:
+            while left and len(running) < scorer.concurrency:
+                query, documents = left.popleft()
+                texts = [(document, task.documents[document]) for document in documents]
+                running[pool.submit(scorer.score, query, texts)] = (query, documents)
+            for done in _finished(running):
+                query, documents = running.pop(done)
+                journal.add(query.id, documents, done.result())
+                bar.update(len(documents))
+    finally:
+        bar.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _finished(running: dict[Future[list[Scored]], Portion]) -> Iterator[Future[list[Scored]]]:
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    yield from done
+
+
+def _bar(task: Task, scorer: Scorer, candidates: Run, left: deque[Portion], out: TextIO) -> tqdm:
+    total = sum(len(found) for found in candidates.values())
+    missing = sum(len(documents) for _, documents in left)
+    interval = 0.2 if out.isatty() else SLOW_LINES
+    return tqdm(
+        total=total,
+        initial=total - missing,
+        desc=f"{task.name}, {scorer.name}",
+        unit="pair",
+        file=out,
+        mininterval=interval,
+        dynamic_ncols=out.isatty(),
+    )

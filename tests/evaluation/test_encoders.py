@@ -1,0 +1,122 @@
+"""The baselines of the Hugging Face kind: a real bi-encoder, and a cross-encoder of two layers with random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from evaluation.benchmarks.names import named
+from evaluation.benchmarks.task import Query
+from evaluation.cli import main
+from evaluation.errors import BadSettings
+from evaluation.first_stage import candidates
+from evaluation.scorers.encoders import BiEncoder, PublicCrossEncoder, short_name
+from service.embedded_cross_encoder import packaged_encoder
+from tests.evaluation import small_data
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2 in the package that carries it, which is not imported."""
+    return packaged_encoder()
+
+
+def test_a_bi_encoder_searches_and_scores_alike(minilm: Path, tmp_path: Path) -> None:
+    task = named("beir").open("test", small_data.beir_folder(tmp_path), None)
+    found, stage = candidates(task, list(task.queries), f"search:{minilm}", 3)
+    assert stage == "search:model"
+    assert {query: next(iter(documents)) for query, documents in found.items()} == small_data.ANSWERS
+    scorer = BiEncoder(str(minilm))
+    scorer.prepare(task)
+    texts = [(document, task.documents[document]) for document in found["q1"]]
+    scored = scorer.score(task.queries[0], texts)
+    assert [one.score for one in scored] == pytest.approx(list(found["q1"].values()), abs=1e-5)
+    assert scorer.identity()["max_tokens"] == 256
+    told, joined = (
+        scorer.score(query, texts)[0].score
+        for query in (
+            Query(id="q", text="bread", instruction="Why it rises."),
+            Query(id="q", text="bread Why it rises."),
+        )
+    )
+    assert told == joined
+
+
+def test_a_bi_encoders_own_prompt_for_queries_is_used(minilm: Path, tmp_path: Path) -> None:
+    shutil.copytree(minilm, tmp_path / "prompted")
+    path = tmp_path / "prompted" / "config_sentence_transformers.json"
+    config = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(config | {"prompts": {"query": "find: ", "document": ""}}))
+    texts = [("tea-1", "Green tea is steeped at eighty degrees.")]
+    plain, prompted = (BiEncoder(str(folder)) for folder in (minilm, tmp_path / "prompted"))
+    spelt = plain.score(Query(id="q", text="find: how is tea steeped"), texts)[0].score
+    assert prompted.score(Query(id="q", text="how is tea steeped"), texts)[0].score == pytest.approx(spelt, abs=1e-6)
+    assert plain.score(Query(id="q", text="how is tea steeped"), texts)[0].score != pytest.approx(spelt, abs=1e-4)
+
+
+def small_cross_encoder(folder: Path, minilm: Path) -> Any:
+    """A cross-encoder of two thin layers with MiniLM's tokenizer, in `folder` and as it is."""
+    torch.manual_seed(5)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = AutoConfig.for_model("bert", num_labels=1, **sizes)
+    model: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    model.eval()
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
+        shutil.copyfile(minilm / name, folder / name)
+    return model
+
+
+def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> None:
+    model = small_cross_encoder(tmp_path / "ce", minilm)
+    task = named("beir").open("test", small_data.beir_folder(tmp_path / "own"), None)
+    scorer = PublicCrossEncoder(str(tmp_path / "ce"), max_tokens=64)
+    scorer.prepare(task)
+    query, texts = replace(task.queries[0], instruction="Only bread counts."), list(task.documents.items())
+    scored = scorer.score(query, texts)
+    with torch.no_grad():
+        encoded = AutoTokenizer.from_pretrained(tmp_path / "ce")(
+            [f"{query.text} Only bread counts."] * len(texts),
+            [text for _, text in texts],
+            padding=True,
+            truncation=True,
+            return_tensors="pt",
+        )
+        plain = model(**encoded).logits[:, 0]
+    assert [one.score for one in scored] == pytest.approx(plain.tolist(), abs=1e-5)
+    assert len({round(one.score, 6) for one in scored}) > 1
+
+
+def test_scores_of_another_model_of_the_same_name_are_refused(
+    minilm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even where nothing else tells them apart: the weights behind hub ids are not hashed."""
+    small_cross_encoder(tmp_path / "one" / "ce", minilm)
+    shutil.copytree(tmp_path / "one" / "ce", tmp_path / "other" / "ce")
+    small_data.beir_folder(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "beir", "--data", "own", "--out", "out", "--cross-encoder"]
+    assert main([*words, "one/ce"]) == 0
+    assert main([*words, "one/ce"]) == 0
+    assert main([*words, "other/ce"]) == 2
+    assert "scores made otherwise (model: 'one/ce' there, 'other/ce' now)" in capsys.readouterr().err
+
+
+def test_a_hub_id_is_told_with_its_owner_and_a_folder_by_its_last_part(tmp_path: Path) -> None:
+    assert (short_name("one/ce"), short_name("other/ce")) == ("one/ce", "other/ce")
+    (tmp_path / "ce").mkdir()
+    assert short_name(f"{tmp_path}/ce/") == "ce"
+
+
+def test_an_encoder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"The bi-encoder '.*' cannot be loaded"):
+        BiEncoder(str(tmp_path / "none"))
+    with pytest.raises(BadSettings, match=r"The cross-encoder '.*' cannot be loaded"):
+        PublicCrossEncoder(str(tmp_path / "none"))

@@ -1,0 +1,158 @@
+"""The report: every kind of result in its table, what was not run, texts escaped, plots that a browser reads."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.cli import main
+from evaluation.targets import targets
+from tests.evaluation import small_data
+
+EVIL = 'x</td><script>alert(1)</script> & "quoted" $x^2$ | pipe'
+
+
+class Page(HTMLParser):
+    """The tags, links and text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Real results of BM25 on small folders, and a benchmark whose data is not there."""
+    out, label = tmp_path / "out", f"--label={EVIL}"
+    own, medquad = small_data.beir_folder(tmp_path / "own"), small_data.medquad_folder(tmp_path / "medquad")
+    run_file = str(own / "candidates.trec")
+    assert main(["run", "beir", "--data", str(own), "--out", str(out), "--bm25", label]) == 0
+    assert main(["run", "beir", "--data", str(own), "--out", str(out), "--run-file", run_file]) == 0
+    assert main(["run", "medquad", "--data", str(medquad), "--out", str(out), "--bm25"]) == 0
+    assert main(["calibrate", "--data", str(medquad), "--out", str(out), "--bm25", "--pairs", "30"]) == 0
+    assert (
+        main(["injections", "--data", str(medquad), "--out", str(out), "--bm25", "--passages", "3", "--depth", "4"])
+        == 0
+    )
+    assert main(["run", "litsearch", "--data", str(tmp_path / "none"), "--out", str(out), "--bm25"]) == 0
+    return out
+
+
+def test_a_report_holds_every_result(results: Path) -> None:
+    assert main(["report", str(results), "--title", "All <of> it"]) == 0
+    page = Page((results / "report.html").read_text(encoding="utf-8"))
+    for title in (
+        "Ranking",
+        "Beside published figures",
+        "Other readings",
+        "Calibration",
+        "Injected sentences",
+        "Not run",
+    ):
+        assert title in page.text
+    assert "All <of> it" in page.text
+    assert "1.0000 [1.0000, 1.0000]" in page.text
+    data = json.loads((results / "report.json").read_text(encoding="utf-8"))
+    assert {kind: len(found) for kind, found in data["results"].items()} == {
+        "ranking": 3,
+        "calibration": 1,
+        "injections": 1,
+        "not_run": 1,
+    }
+
+
+def test_published_figures_stand_beside_ours_or_beside_why_there_are_none(results: Path) -> None:
+    main(["report", str(results)])
+    lines = (results / "report.md").read_text(encoding="utf-8").splitlines()
+    rows = {
+        line.split("|")[1].strip(): line for line in lines if re.match(r"\| (bright|litsearch|medquad|gpqa) ", line)
+    }
+    assert "| 28 |" in rows["bright"]
+    assert "not run: not asked for" in rows["bright"]
+    assert "| 60.1 |" in rows["litsearch"]
+    assert "not run: the folder" in rows["litsearch"]
+    assert "| 0.952 |" in rows["medquad"]
+    assert "BM25, bm25 top-100: " in rows["medquad"]
+    assert "| 30.3 |" in rows["gpqa"]
+
+
+def test_texts_are_escaped_and_nothing_outside_is_asked_for(results: Path) -> None:
+    main(["report", str(results)])
+    html = (results / "report.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert "script" not in page.tags
+    assert EVIL in page.text
+    assert page.links
+    for link in page.links:
+        kind, _, encoded = link.partition(",")
+        assert kind == "data:image/svg+xml;base64"
+        drawn = ET.fromstring(base64.b64decode(encoded))
+        assert not [one for one in drawn.iter() if one.tag.endswith("script")]
+    assert "\\| pipe" in (results / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_same_results_make_the_same_plots(results: Path) -> None:
+    main(["report", str(results)])
+    first = {path.name: path.read_bytes() for path in (results / "plots").iterdir()}
+    main(["report", str(results)])
+    assert {path.name: path.read_bytes() for path in (results / "plots").iterdir()} == first
+    assert len(first) == 5  # intervals, two rerankings that changed something, calibration, injections
+
+
+def test_a_task_that_was_run_after_all_is_not_listed_as_not_run(results: Path, tmp_path: Path) -> None:
+    folder = small_data.litsearch_folder(tmp_path / "litsearch")
+    assert main(["run", "litsearch", "--data", str(folder), "--out", str(results), "--bm25"]) == 0
+    main(["report", str(results)])
+    text = (results / "report.md").read_text(encoding="utf-8")
+    assert "## Not run" not in text
+    assert "BM25, search:bm25 top-100: 100.0" in text
+
+
+def measured(mean: float, low: float = 0.0, queries: int = 1146, best: float = 1.0) -> dict[str, Any]:
+    value = {"mean": mean, "low": low, "high": 1.0}
+    return {
+        "measures": {"nDCG@10": value},
+        "queries": queries,
+        "of_queries": 1146,
+        "best_possible": {"nDCG@10": best},
+        "first_stage": {"nDCG@10": 0.5},
+    }
+
+
+def test_a_target_is_met_missed_or_not_measured() -> None:
+    def met(step: str, found: dict[str, Any], name: str) -> bool | None:
+        (value,) = [one["met"] for one in targets({step: found}) if one["target"].startswith(name)]
+        assert value is None or isinstance(value, bool)
+        return value
+
+    assert met("cross-encoder medquad", measured(0.952), "limrank-mini-ce") is True
+    assert met("cross-encoder medquad", measured(0.9519), "limrank-mini-ce") is False
+    assert met("cross-encoder medquad", measured(0.99, queries=500), "limrank-mini-ce") is None  # a sample
+    assert met("direct medquad", measured(0.88, queries=600, best=0.945), "limrank-mini, direct") is True
+    assert met("direct medquad", measured(0.87, queries=600, best=0.945), "limrank-mini, direct") is False
+    assert met("direct dl19", measured(0.51, queries=43), "direct, DL19") is True
+    assert met("direct dl19", measured(0.49, queries=43), "direct, DL19") is False
+    lower = {"difference": {"mean": 0.0, "low": -0.009, "high": 0.01}, "queries": 200}
+    assert met("comparison", lower, "reasoning not below") is True
+    assert met("comparison", lower | {"queries": 100}, "reasoning not below") is None
+    assert met("direct calibration", {"error": 0.051, "pairs": 2000}, "direct, expected") is False
+    assert met("traces", {"all_right": 0.9, "agrees": 0.985, "pairs": 200}, "traces, wording") is False
+    assert met("traces", {"all_right": 0.9, "agrees": 0.985, "pairs": 200}, "traces, focus") is True
+    assert all(one["met"] is None for one in targets({}))
