@@ -150,7 +150,7 @@ $(NEAR_RUN)/whole: $(NEAR_RUN)/calibrated
 	$(MERGE_NEAR)
 	@touch $@
 
-MINILM = "$$($(BIN)/python -c 'from service.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')"
+MINILM = "$$($(BIN)/python -c 'from service.models.embedded_cross_encoder import packaged_encoder; print(packaged_encoder())')"
 
 $(RUNS)/mini-ce/complete: $(RUNS)/groups.jsonl
 	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/groups.jsonl --base $(MINILM) \
@@ -175,7 +175,7 @@ $(RUNS)/near.jsonl: $(RUNS)/own.jsonl $(RUNS)/distilled.jsonl
 # The base as the service prepares it, copied because the cache is cleaned.
 $(RUNS)/base: | $(VENV)/.dev
 	@mkdir -p $(RUNS)
-	$(BIN)/python -c 'import shutil, sys; from service.model_store import resolve; \
+	$(BIN)/python -c 'import shutil, sys; from service.models.store import resolve; \
 	  shutil.copytree(resolve("smollm2-135m-instruct").folder, sys.argv[1] + ".partial", dirs_exist_ok=True)' $@
 	mv $@.partial $@
 

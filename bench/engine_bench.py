@@ -25,10 +25,10 @@ from tokenizers import Tokenizer
 
 from bench.padded_loop import PaddedLoop
 from contract.segments import Segments
-from service.checkpoint import Checkpoint
 from service.engine import Job, Mode
-from service.model_store import resolve
-from service.transformers_engine import TransformersEngine
+from service.engines.transformers.engine import TransformersEngine
+from service.models.checkpoint import Checkpoint
+from service.models.store import resolve
 
 MODEL = "smollm2-135m-instruct"
 _TOLERANCE = 1e-3

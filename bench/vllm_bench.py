@@ -29,8 +29,8 @@ from pathlib import Path
 from bench import vllm_gpu
 from bench.vllm_settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
 from bench.vllm_sides import Contestant, Measured, classifier, offline, pause, resume, running, service
-from service.model_store import resolve
-from tests.vllm.scripted_traces import marker
+from service.models.store import resolve
+from tests.service.engines.vllm.scripted_traces import marker
 
 TOLERANCE = 1e-3
 _WORDS = (

@@ -53,4 +53,4 @@ class Side:
 # On a CPU: no compilation, and blocks of the size that its attention takes.
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "0-1", "OMP_WAIT_POLICY": "PASSIVE"}
 CPU_EXTRA: dict[str, Any] = {"enforce_eager": True, "block_size": 32}
-SCRIPTED = {"logits_processors": ["tests.vllm.scripted_traces:ScriptedTraces"]}
+SCRIPTED = {"logits_processors": ["tests.service.engines.vllm.scripted_traces:ScriptedTraces"]}

@@ -22,7 +22,7 @@ from bench.vllm_settings import Side
 from contract.prompt import LIMRANK
 from tests.ports import free_port
 from tests.processes import ROOT, server
-from tests.vllm.serving import descendants, send
+from tests.service.engines.vllm.serving import descendants, send
 
 _SCORE_TEMPLATE = (
     f"{LIMRANK.preamble}{LIMRANK.query_label} "

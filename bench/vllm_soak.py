@@ -23,12 +23,12 @@ from typing import Any
 import httpx
 
 from bench.vllm_settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
-from service.model_store import resolve
+from service.models.store import resolve
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
-from tests.service.plain_forward import text
-from tests.vllm.scripted_traces import marker
-from tests.vllm.serving import descendants, series
+from tests.service.engines.plain_forward import text
+from tests.service.engines.vllm.scripted_traces import marker
+from tests.service.engines.vllm.serving import descendants, series
 
 # The cache takes memory page by page until all of it was used once, which would be growth: 8192 tokens, soon used.
 SMALL_CACHE = {"num_gpu_blocks_override": 256}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from service.embedded_cross_encoder import cross_encoders
-from service.embedded_model import WEIGHTS, default_name
-from service.model_store import resolve
+from service.models.embedded import WEIGHTS, default_name
+from service.models.embedded_cross_encoder import cross_encoders
+from service.models.store import resolve
 
 
 def main(folder: Path) -> None:

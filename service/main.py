@@ -13,18 +13,18 @@ from typing import NoReturn
 import uvloop
 from starlette.types import ASGIApp
 
-from service import model_store
-from service.app import Composition, create_app
-from service.checkpoint import ModelStoreError
+from service.api.app import Composition, create_app
+from service.api.keys import KeyFile, KeyFileError
+from service.api.probes import metrics_app
+from service.api.server import Drain, Listener, bind, serve
 from service.command_line import SettingsError
-from service.engines import build_engine, engine_series
+from service.engines.loading import build_engine, engine_series
 from service.errors import ServiceError
-from service.keys import KeyFile, KeyFileError
-from service.logs import configure_logging
-from service.metrics import Metrics
-from service.probes import metrics_app
-from service.server import Drain, Listener, bind, serve
+from service.models import store
+from service.models.checkpoint import ModelStoreError
 from service.settings import Settings, from_command_line
+from service.telemetry.logs import configure_logging
+from service.telemetry.metrics import Metrics
 
 _EXIT_CANNOT_START = 2
 
@@ -46,7 +46,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         configure_logging(settings.log_level, texts=settings.log_texts)
         sockets = _bind_all(settings)
         _check_keys(settings)
-        checkpoint = model_store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
+        checkpoint = store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
         engine = build_engine(settings, checkpoint)
         composition = create_app(settings, engine, checkpoint)
         for registry, prefix in engine_series(engine):

@@ -9,6 +9,22 @@ from service.engine import Mode, Status
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """What a caller may do. `priority`: the best class it may ask for (0 first, 2 last).
+
+    `documents_per_minute` None: no limit of its own. `shared`: it stands for all callers of a server without keys.
+    """
+
+    name: str
+    priority: int = 0
+    documents_per_minute: int | None = None
+    shared: bool = False
+
+
+ANONYMOUS = Key("anonymous", shared=True)
+
+
+@dataclass(frozen=True, slots=True)
 class RerankCall:
     """One valid request. `passages` are the text scored, `documents` what the caller sent of them; () where the answer
     does not repeat it, since what is not ranked may be large."""

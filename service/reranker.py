@@ -9,15 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contract.verdict import relevance
-from service.admission import Admission
-from service.auth import Key
-from service.encoding_times import EncodingTimes
 from service.engine import Capabilities, Job, Mode, Status, Verdict
 from service.errors import BadRequest, ServiceError
-from service.metrics import Metrics
-from service.ranking import Progress, Ranked, Ranking, Reasoning, RerankCall, Timings
-from service.rate_limit import RateLimiter
-from service.window import Answer, Work
+from service.ranking import Key, Progress, Ranked, Ranking, Reasoning, RerankCall, Timings
+from service.scheduling.admission import Admission
+from service.scheduling.encoding_times import EncodingTimes
+from service.scheduling.rate_limit import RateLimiter
+from service.scheduling.window import Answer, Work
+from service.telemetry.metrics import Metrics
 
 # Estimates for admission only, exact counts come back with the verdicts. English has 4 to 5 characters a token in
 # every tokenizer tried; what surrounds query and passage is about 35 tokens.

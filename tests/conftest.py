@@ -9,9 +9,9 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from service.model_store import Checkpoint, resolve
+from service.models.store import Checkpoint, resolve
 
-_VLLM = "tests/vllm/"
+_VLLM = "tests/service/engines/vllm/"
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist comes without types

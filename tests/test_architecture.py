@@ -15,11 +15,11 @@ PACKAGES = ("contract", "service", "synth", "trainer", "evaluation")
 
 # A heavy or risky library has one importing module (two where two programs need it).
 IMPORTERS = {
-    "vllm": {"service.vllm_engine"},
+    "vllm": {"service.engines.vllm.client"},
     "openai": {"synth.openai_llm"},
-    "peft": {"service.adapter_merge", "trainer.lora_model"},
-    "gguf": {"service.gguf_conversion"},
-    "opentelemetry": {"service.otel_spans"},
+    "peft": {"service.models.adapter", "trainer.lora_model"},
+    "gguf": {"service.models.gguf"},
+    "opentelemetry": {"service.telemetry.otel_spans"},
 }
 
 
@@ -59,7 +59,7 @@ def test_importing_a_module_does_nothing() -> None:
         "names = [m.name for p in sys.argv[1:] for m in pkgutil.walk_packages([p], p + '.')]\n"
         "environment = dict(os.environ)\n"
         "sys.argv = ['x', '--no-such-flag']\n"
-        "for name in names: name == 'service.vllm_engine' or importlib.import_module(name)\n"
+        "for name in names: name == 'service.engines.vllm.client' or importlib.import_module(name)\n"
         "assert dict(os.environ) == environment, 'an import changed the environment'\n"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from service.embedded_cross_encoder import packaged_encoder
+from service.models.embedded_cross_encoder import packaged_encoder
 
 QWEN_SHA256 = "c0382117ea329cdf097041132f6d735924b697924d6f6fc3945713e96ce87539"
 _QWEN = Path(__file__).parent / "data" / "qwen2_5_tokenizer.json.xz"

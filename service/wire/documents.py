@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from service.body import json_kind
 from service.errors import BadRequest
+from service.wire.fields import json_kind
 
 _LONGEST_KEY_SHOWN = 40
 

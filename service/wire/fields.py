@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from service.body import json_kind
 from service.errors import BadRequest, EmptyList
 
 # What a value must be, by pydantic's error type.
@@ -23,6 +22,12 @@ _MUST = {
 # Values under these errors are switches and numbers; under others they may be a user's text, which errors never repeat.
 _QUOTABLE = frozenset({"int_type", "bool_type", "literal_error", "greater_than_equal"})
 _LONGEST_QUOTE = 40
+
+
+def json_kind(value: object) -> str:
+    """What JSON calls `value`, with its article."""
+    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "a number")
 
 
 class WireBody(BaseModel):

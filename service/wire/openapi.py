@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.reranking import WireLimits
 from service.wire.answers import CohereAnswer, Error, NimAnswer, TeiError, TeiResult
 from service.wire.cohere import CohereBody
 from service.wire.fields import WireBody
 from service.wire.nim import NimBody
+from service.wire.shape import WireLimits
 from service.wire.tei import TeiBody
 
 _DESCRIPTION = (

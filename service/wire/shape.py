@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from service.errors import BadRequest, BodyTooLarge, EngineFailed, PassageTooLong, ServiceError
@@ -11,6 +12,19 @@ from service.wire import cohere, nim, tei
 Items = Literal["documents", "texts", "passages"]
 _ITEMS: tuple[Items, ...] = ("documents", "texts", "passages")
 _ITEMS_OF_LABEL: dict[str | None, Items] = {"tei": "texts", "nim": "passages"}
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """What a request may hold, and the model names it may use: the first is the served one, `*` allows any.
+
+    `body_seconds`: how long its body may take to arrive.
+    """
+
+    model_names: tuple[str, ...]
+    max_documents: int
+    max_body_bytes: int
+    body_seconds: float
 
 
 class WireRequest(Protocol):

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 
 from contract.prompt import LIMRANK
 from contract.segments import Segments
-from service.checkpoint import Checkpoint
+from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 
 

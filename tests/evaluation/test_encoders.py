@@ -18,7 +18,7 @@ from evaluation.cli import main
 from evaluation.errors import BadSettings
 from evaluation.first_stage import candidates
 from evaluation.scorers.encoders import BiEncoder, PublicCrossEncoder, short_name
-from service.embedded_cross_encoder import packaged_encoder
+from service.models.embedded_cross_encoder import packaged_encoder
 from tests.evaluation import small_data
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics import Metrics
+from service.telemetry.metrics import Metrics
 from tests.helm.chart import CHART, HERE, ROOT, find, rendered, require_helm, require_prometheus
 from tests.helm.promql import (
     DASHBOARD,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.tiny_gguf import write_tiny_gguf
+from tests.service.models.tiny_gguf import write_tiny_gguf
 
 
 @pytest.fixture(scope="session")

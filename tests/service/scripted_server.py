@@ -12,10 +12,10 @@ import sys
 
 import uvloop
 
-from service.app import create_app
-from service.logs import configure_logging
-from service.server import Drain, Listener, bind, serve
+from service.api.app import create_app
+from service.api.server import Drain, Listener, bind, serve
 from service.settings import Settings, from_command_line
+from service.telemetry.logs import configure_logging
 from tests.fakes import ScriptedEngine
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.app import Composition, create_app
+from service.api.app import Composition, create_app
 from service.engine import Engine
 from service.settings import Settings
 from tests.fakes import ScriptedEngine

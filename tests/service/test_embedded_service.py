@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from tests.processes import ROOT, ServerProcess
-from tests.service import bad_input
-from tests.service.bad_input_cases import cases
+from tests.service.api import bad_input
+from tests.service.api.bad_input_cases import cases
 from tests.service.embedded_server import embedded_server
 
 QUERY = "How do glaciers shape valleys?"

@@ -12,18 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.admission import Admission, QueueLimits
-from service.auth import Key
-from service.encoding_times import EncodingTimes
 from service.engine import Mode, Status, Verdict
 from service.errors import BadRequest, DeadlineExceeded, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
-from service.metrics import Metrics
-from service.ranking import Progress, Ranking, RerankCall
-from service.rate_limit import RateLimiter
+from service.ranking import Key, Progress, Ranking, RerankCall
 from service.reranker import Defaults, Reranker
-from service.throughput import Throughput
-from service.window import FairWindow
+from service.scheduling.admission import Admission, QueueLimits
+from service.scheduling.encoding_times import EncodingTimes
+from service.scheduling.rate_limit import RateLimiter
+from service.scheduling.throughput import Throughput
+from service.scheduling.window import FairWindow
+from service.telemetry.metrics import Metrics
 from tests.fakes import ScriptedEngine
 
 DEFAULTS = Defaults(

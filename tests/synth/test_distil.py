@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.records import Record, read_records
-from service.embedded_cross_encoder import packaged_encoder
+from service.models.embedded_cross_encoder import packaged_encoder
 from synth.cli import main
 from synth.distil.chunks import LONGEST, SHORTEST, chunks
 from synth.distil.distilling import EVEN, relevance

@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 from contract.records import write_groups, write_records
-from service.checkpoint import Checkpoint
+from service.models.checkpoint import Checkpoint
 from tests.tokenizers import minilm_folder
 from tests.trainer.examples import groups, records
 

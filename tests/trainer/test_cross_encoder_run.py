@@ -13,9 +13,9 @@ from sentence_transformers import CrossEncoder
 
 from contract.manifest import read_manifest
 from contract.records import read_groups, write_groups
-from service.checkpoint import open_checkpoint
-from service.cross_encoder_engine import CrossEncoderEngine
 from service.engine import Job, Mode
+from service.engines.cross_encoder.engine import CrossEncoderEngine
+from service.models.checkpoint import open_checkpoint
 from tests.trainer.running import cross_encoder_flags, train, weights
 from trainer.cross_encoder import PairScorer, encode_row, load_encoder, load_pair_encoder
 from trainer.cross_encoder_checkpoint import EMBEDDINGS, write_small

@@ -14,7 +14,7 @@ import pytest
 from contract.records import read_records, write_records
 from evaluation.cli import main as evaluate
 from evaluation.rank_files import read_run
-from service.checkpoint import Checkpoint
+from service.models.checkpoint import Checkpoint
 from synth.cli import main as synth
 from tests.evaluation.small_data import ANSWERS, DOCUMENTS, FOUND, QUERIES, beir_folder
 from tests.trainer.examples import records

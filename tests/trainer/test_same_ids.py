@@ -18,14 +18,14 @@ from transformers import AutoModelForSequenceClassification
 from contract.prompt import LIMRANK
 from contract.records import Difficulty, Intent, Record
 from contract.segments import Segments
-from service.checkpoint import Checkpoint
-from service.cross_encoder_engine import CrossEncoderEngine
-from service.cross_encoder_model import CrossEncoderModel
-from service.documents import Document, Submission
 from service.engine import Job, Status
-from service.key_values import CacheShape, KeyValues
-from service.prompt_documents import PromptDocuments
-from service.traces import Trace
+from service.engines.causal.prompts import PromptDocuments
+from service.engines.causal.sequences import Document, Submission
+from service.engines.cross_encoder.engine import CrossEncoderEngine
+from service.engines.cross_encoder.model import CrossEncoderModel
+from service.engines.transformers.decoder import Trace
+from service.engines.transformers.kv_cache import CacheShape, KeyValues
+from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, minilm_folder, qwen_tokenizer
 from trainer.cross_encoder import encode_row, load_pair_encoder
 from trainer.sft_examples import Lengths, LossWeights, sequences

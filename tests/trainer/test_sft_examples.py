@@ -11,7 +11,7 @@ import pytest
 from contract.prompt import LIMRANK
 from contract.records import Record, to_json
 from contract.segments import Segments
-from service.checkpoint import Checkpoint
+from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 from tests.trainer.examples import records
 from trainer.errors import BadBase, BadData

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.app import create_app
+from service.api.app import create_app
 from service.settings import Settings
 from tests.fakes import ScriptedEngine
 from tests.service.serving import serving

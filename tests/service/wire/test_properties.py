@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from service.body import parse_object
+from service.api.body import parse_object
 from service.errors import BadRequest, ServiceError
 from service.wire.answers import CohereAnswer, NimAnswer, TeiResult
 from service.wire.shape import WireRequest, check_size, error_body, items_key, read_request
-from tests.service.bad_input import FIELDS
+from tests.service.api.bad_input import FIELDS
 from tests.service.wire.rankings import ranking_of
 
 ANSWERS: dict[str, TypeAdapter[Any]] = {

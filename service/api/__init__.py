@@ -1,0 +1,1 @@
+"""The HTTP side: the app, its routes and middleware, keys, and the server process."""

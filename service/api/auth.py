@@ -1,0 +1,103 @@
+"""Who may call: every path but the probes needs a key, known and unknown paths alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.probes import PROBE_PATHS, route_path
+from service.errors import Unauthorized
+from service.ranking import ANONYMOUS, Key
+from service.telemetry.metrics import Metrics
+from service.wire.shape import error_body
+
+# Longer than any key a key file may hold; what exceeds it is not looked at.
+MAX_AUTHORIZATION_BYTES = 4096
+
+
+class Keyring(Protocol):
+    """Where keys come from."""
+
+    def refresh(self) -> None:
+        """Take notice of changed keys; called for every request, so it must be cheap."""
+
+    def find(self, token: bytes) -> Key | None:
+        """The key this secret opens, in time that does not depend on which."""
+
+
+def token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The secret of the one Authorization header, or None where there is none that can be one.
+
+    `Bearer <token>` and, because llama-index's TEI client sends its token as it is, a bare `<token>`.
+    """
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) != 1 or len(values[0]) > MAX_AUTHORIZATION_BYTES:
+        return None
+    match values[0].split():
+        case [token] if token.lower() != b"bearer":
+            return token
+        case [scheme, token] if scheme.lower() == b"bearer":
+            return token
+        case _:
+            return None
+
+
+class AuthMiddleware:
+    """Lets a request through with `scope["state"]["key"]` set, or answers 401.
+
+    `keyring` None: all have the key `anonymous`.
+    """
+
+    def __init__(self, app: ASGIApp, keyring: Keyring | None, metrics: Metrics, *, anonymous: Key = ANONYMOUS) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._metrics = metrics
+        self._anonymous = anonymous
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        key = self._key(scope)
+        if key is not None:
+            scope.setdefault("state", {})["key"] = key
+            await self._app(scope, receive, send)
+            return
+        self._metrics.rejected.labels("auth").inc()
+        await _refuse(scope, send)
+
+    def _key(self, scope: Scope) -> Key | None:
+        if self._keyring is None:
+            return self._anonymous
+        self._keyring.refresh()
+        if scope["type"] == "http" and route_path(scope) in PROBE_PATHS:
+            return ANONYMOUS
+        token = token_of(scope["headers"])
+        return None if token is None else self._keyring.find(token)
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    """401, or for a websocket without the extension for such answers the close that servers turn into 403.
+
+    Before the key is known the body is not read, so its shape is not known: the answer is the superset.
+    """
+    kind = "http"
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        kind = "websocket.http"
+    state = scope.setdefault("state", {})
+    error = state["error"] = Unauthorized("A valid key is needed: send it as 'Authorization: Bearer <key>'.")
+    status, fields = error_body(error, None, state.get("request_id"))
+    body = orjson.dumps(fields)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"www-authenticate", b"Bearer"),
+    ]
+    await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.response.body", "body": body})

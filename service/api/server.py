@@ -1,0 +1,166 @@
+"""The server process: listening, stopping without losing a call, and exiting when the engine has died.
+
+uvicorn closes its listener at the first signal, before balancers have noticed; so signals are handled here. SIGTERM:
+not ready at once, still serving for the drain delay, then refusing while running calls finish, then exit 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from service.api.app import Composition
+from service.errors import CallCut
+from service.lifecycle import Phase
+
+EXIT_OK = 0
+EXIT_ENGINE_DIED = 1
+_SECONDS_TO_ANSWER_AFTER_DEATH = 1.0
+_KEEP_ALIVE_SECONDS = 75  # longer than the usual 60 s of balancers, so that they close idle connections, not we
+
+_log = logging.getLogger("limrank.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Seconds: `delay` to keep serving after a stop was asked for, `budget` for running calls to finish after that."""
+
+    delay: float
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An app and the bound socket it is served on."""
+
+    app: ASGIApp
+    socket: socket.socket
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet, so that a port in use is found before a model is loaded.
+
+    Raise OSError when it cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """The URL a bound socket is reached at."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(composition: Composition, listeners: Sequence[Listener], drain: Drain) -> int:
+    """Serve until told to stop or the engine dies. Returns the exit code of the process.
+
+    Raise what the engine raises when it cannot score even a tiny document.
+    """
+    await composition.watch.warm_up()
+    servers = [_Server(_config(listener.app)) for listener in listeners]
+    running = [
+        asyncio.create_task(server.serve(sockets=[listener.socket]))
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
+    signals = _Signals()
+    for listener in listeners:
+        _log.info("listening", extra={"url": address_of(listener.socket)})
+    try:
+        stopped = asyncio.create_task(signals.stop.wait())
+        died = asyncio.create_task(composition.watch.died.wait())
+        await asyncio.wait([stopped, died, *running], return_when=asyncio.FIRST_COMPLETED)
+        code = EXIT_ENGINE_DIED if died.done() else EXIT_OK
+        if died.done():
+            await asyncio.sleep(_SECONDS_TO_ANSWER_AFTER_DEATH)
+        elif stopped.done():
+            await _drain(composition, drain, signals)
+            code = EXIT_ENGINE_DIED if composition.watch.died.is_set() else EXIT_OK
+        stopped.cancel()
+        died.cancel()
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*running)
+    return code
+
+
+async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> None:
+    lifecycle = composition.lifecycle
+    delay = drain.delay if signals.delay else 0.0
+    lifecycle.phase = Phase.LEAVING
+    _log.info("leaving", extra={"drain_delay": delay})
+    await _first_of(signals.hurry.wait(), composition.watch.died.wait(), seconds=delay)
+    if lifecycle.phase is Phase.LEAVING:
+        lifecycle.phase = Phase.DRAINING
+    _log.info("draining", extra={"drain_budget": drain.budget})
+    if not await _first_of(composition.admission.idle(), signals.hurry.wait(), seconds=drain.budget):
+        composition.admission.fail_all(CallCut())
+        await asyncio.sleep(0)
+
+
+async def _first_of(*awaitables: Coroutine[Any, Any, object], seconds: float) -> bool:
+    """Wait until one of them is done, for at most `seconds`. True if the first one is."""
+    tasks = [asyncio.create_task(awaitable) for awaitable in awaitables]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    first_done = tasks[0].done()
+    for task in tasks:
+        task.cancel()
+    return first_done
+
+
+class _Signals:
+    """What was asked for by signals: `stop` by the first, `hurry` by the second, which means that no time is left.
+
+    `delay` False: the first was an interrupt from a keyboard, where no balancer has to notice anything.
+    """
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.delay = True
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._received, number)
+
+    def _received(self, number: signal.Signals) -> None:
+        if self.stop.is_set():
+            self.hurry.set()
+        else:
+            self.delay = number is not signal.SIGINT
+        self.stop.set()
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=5,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its own signal handling."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

@@ -1,0 +1,149 @@
+"""Attention over a pack: passages of any lengths end to end in one row, each seeing its own prefix and itself.
+
+Linear layers then work on every token once and on no padding, and a prefix is neither computed nor copied per passage:
+its keys and values stay where they are, and each passage's are laid behind them for as long as its turn lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+
+from service.engines.transformers.kv_cache import KeyValues, TraceSlots
+
+IMPLEMENTATION = "limrank_packed"
+
+
+class AttentionPlan(Protocol):
+    """What one forward pass attends to. `positions` (tokens,) are those of the packed tokens in their sequences."""
+
+    positions: Tensor
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """`query` (1, heads, tokens, dim), `key` and `value` with fewer heads. Returns (tokens, heads, dim)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Tokens that follow those in `cache`. `keep`: they become part of it; else they are gone after the pass.
+
+    `row`: their keys and values are also kept in that row of the trace slots. A segment whose cache is lengthened by
+    another segment of the same pack comes after it.
+    """
+
+    cache: KeyValues
+    ids: Sequence[int]
+    keep: bool = False
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    cache: KeyValues
+    begin: int  # in the pack
+    end: int
+    start: int  # in the sequence: so many tokens come before
+    row: int | None
+
+
+class PackPlan:
+    """The plan of a pack. Building it lengthens the caches that are kept, which are whole once the pass is made."""
+
+    def __init__(self, segments: Sequence[Segment], slots: TraceSlots, dtype: torch.dtype) -> None:
+        self._slots = slots
+        self._spans = _laid_out(segments)
+        self._masks = _masks(self._spans, dtype)
+        self.positions = torch.cat([torch.arange(s.start, s.start + s.end - s.begin) for s in self._spans])
+        for span in self._spans:
+            if span.row is not None:
+                slots.lengths[span.row] = span.end - span.begin
+
+    @property
+    def last(self) -> list[int]:
+        """Where in the pack the last token of each segment stands."""
+        return [span.end - 1 for span in self._spans]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        output = query.new_empty(query.shape[2], query.shape[1], query.shape[3])
+        for span in self._spans:
+            self._attend_span(span, layer, query, key, value, scale, output)
+        return output
+
+    def _attend_span(
+        self, span: _Span, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, output: Tensor
+    ) -> None:
+        count = span.end - span.begin
+        until = span.start + count
+        key, value = key[0, :, span.begin : span.end], value[0, :, span.begin : span.end]
+        keys, values = span.cache.keys[layer, :, :, :until], span.cache.values[layer, :, :, :until]
+        keys[0, :, span.start :] = key
+        values[0, :, span.start :] = value
+        if span.row is not None:
+            self._slots.keys[layer, span.row, :, :count] = key
+            self._slots.values[layer, span.row, :, :count] = value
+        attended = scaled_dot_product_attention(
+            query[:, :, span.begin : span.end],
+            keys,
+            values,
+            attn_mask=self._masks[span.start][:count, :until],
+            scale=scale,
+            enable_gqa=True,
+        )
+        output[span.begin : span.end] = attended[0].transpose(0, 1)
+
+
+def _laid_out(segments: Sequence[Segment]) -> list[_Span]:
+    spans: list[_Span] = []
+    begin = 0
+    for segment in segments:
+        end = begin + len(segment.ids)
+        segment.cache.reserve(len(segment.ids))
+        spans.append(_Span(segment.cache, begin, end, segment.cache.length, segment.row))
+        if segment.keep:
+            segment.cache.length += len(segment.ids)
+        begin = end
+    return spans
+
+
+def _masks(spans: Sequence[_Span], dtype: torch.dtype) -> dict[int, Tensor]:
+    """For each number of tokens before, the mask of the longest segment; shorter ones take its upper left corner."""
+    longest: dict[int, int] = {}
+    for span in spans:
+        longest[span.start] = max(longest.get(span.start, 0), span.end - span.begin)
+    masks = {}
+    for start, count in longest.items():
+        mask = torch.full((count, start + count), float("-inf"), dtype=dtype)
+        masks[start] = mask.triu_(start + 1)
+    return masks
+
+
+def register() -> None:
+    """Make the implementation known to transformers under `IMPLEMENTATION`. Safe to repeat."""
+    AttentionInterface.register(IMPLEMENTATION, _planned_attention)
+    AttentionMaskInterface.register(IMPLEMENTATION, _no_mask)
+
+
+def _planned_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    plan: AttentionPlan,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    return plan.attend(module.layer_idx, query, key, value, scaling)[None], None  # type: ignore[arg-type]
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """The plan knows what each token sees."""

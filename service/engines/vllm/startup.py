@@ -1,0 +1,111 @@
+"""What surrounds the start of vLLM: its log in our form, no telemetry, and the reason when it cannot start.
+
+The model runs in a process of vLLM's own, whose reason to fail reaches this one only through its log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CONFIG_PATH = "VLLM_LOGGING_CONFIG_PATH"
+# What a reason holds, in small letters, and what helps then.
+_REMEDIES = {
+    ("memory", "kv cache", "cache blocks"): "lower --max-model-len or --max-num-seqs, change --gpu-memory-utilization "
+    "(on a CPU: VLLM_CPU_KVCACHE_SPACE, in GiB), or use a smaller model",
+    ("custom code", "trust_remote_code"): "if you trust it, have it run with --vllm-args "
+    "'{\"trust_remote_code\": true}'",
+}
+
+
+def quiet_environment() -> None:
+    """vLLM reports its use to its makers unless told not to; and asks the hub for what is on this disk."""
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_DO_NOT_TRACK", "1")
+
+
+@contextmanager
+def engine_log() -> Iterator[Path]:
+    """While it lasts, vLLM that is imported or started logs JSON lines from warnings on; its errors are kept in the
+    file this yields as well. A logging configuration of the user's own stays as it is."""
+    if os.environ.get(_CONFIG_PATH) or os.environ.get("VLLM_CONFIGURE_LOGGING") == "0":
+        yield Path(os.devnull)
+        return
+    with tempfile.TemporaryDirectory(prefix="limrank-vllm-") as folder:
+        errors = Path(folder) / "errors.jsonl"
+        config = Path(folder) / "logging.json"
+        config.write_text(json.dumps(_logging_config(errors)))
+        os.environ[_CONFIG_PATH] = str(config)
+        try:
+            yield errors
+        finally:
+            del os.environ[_CONFIG_PATH]
+            _close_file_handlers()
+
+
+@contextmanager
+def no_keyboard_interrupts() -> Iterator[None]:
+    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all of them: the server alone decides
+    when they end, so that running calls are finished first."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def why(error: BaseException, errors: Path) -> str:
+    """Why vLLM did not start, in one sentence with a remedy where one is known."""
+    reason = _last_logged(errors) or _first_line(error)
+    remedies = (each for signs, each in _REMEDIES.items() if any(sign in reason.lower() for sign in signs))
+    remedy = next(remedies, "see its log above")
+    return f"{reason.rstrip('.')}; {remedy}."
+
+
+def _logging_config(errors: Path) -> dict[str, object]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "service.telemetry.logs.JsonFormatter"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "json", "level": "WARNING"},
+            "errors": {
+                "()": "service.telemetry.logs.ErrorFile",
+                "formatter": "json",
+                "level": "ERROR",
+                "filename": str(errors),
+            },
+        },
+        "loggers": {"vllm": {"handlers": ["stderr", "errors"], "level": "WARNING", "propagate": False}},
+    }
+
+
+def _close_file_handlers() -> None:
+    logger = logging.getLogger("vllm")
+    for handler in [each for each in logger.handlers if isinstance(each, logging.FileHandler)]:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _last_logged(errors: Path) -> str | None:
+    """The first cause that was logged: what follows it in a failing start are its consequences."""
+    lines = errors.read_text().splitlines() if errors.is_file() else []
+    exceptions = [entry["exception"] for entry in map(json.loads, lines) if "exception" in entry]
+    return _one_line(str(exceptions[0])) if exceptions else None
+
+
+def _first_line(error: BaseException) -> str:
+    return _one_line(f"{type(error).__name__}: {error}")
+
+
+def _one_line(text: str) -> str:
+    """Of pydantic's many lines the one that says what is wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = next((line for line in lines if line.startswith(("Value error, ", "Assertion failed, "))), lines[0])
+    return said.removeprefix("Value error, ").removeprefix("Assertion failed, ").partition(" [type=")[0]

@@ -1,0 +1,1 @@
+"""Finds a checkpoint by name, checks it, and prepares the embedded ones."""

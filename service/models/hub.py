@@ -1,0 +1,52 @@
+"""Fetching a model from the Hugging Face hub into its own cache. The only importer of huggingface_hub.
+
+The library's own variables hold: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from httpx2 import HTTPError  # what huggingface_hub 2 speaks HTTP with, and lets through
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+)
+
+from service.models.checkpoint import ModelStoreError
+
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+_OTHER_FORMS = ["original/*", "onnx/*", "openvino/*"]  # the same weights once more, for other programs
+
+
+def download(model: str, revision: str | None = None) -> Path:
+    """The folder of a hub model at `revision` (default: its main branch); its name is the commit.
+
+    What is there already is not fetched again, and HF_HUB_OFFLINE=1 never asks the hub. Raise ModelStoreError.
+    """
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FORMS))
+    except (OSError, ValueError, HTTPError, RevisionResolutionError) as error:
+        at = f" at revision {revision!r}" if revision else ""
+        raise ModelStoreError(f"Model {model!r}{at} cannot be had from the hub: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case GatedRepoError():
+            return "its owner gives access on request; accept the terms there and set HF_TOKEN."
+        case RepositoryNotFoundError():
+            return "there is no such model, or it is private; correct LIMRANK_MODEL, or set HF_TOKEN."
+        case RevisionNotFoundError():
+            return "it has no such revision; correct LIMRANK_MODEL_REVISION."
+        case LocalEntryNotFoundError():
+            return (
+                "it is not in the local cache and the hub was not reached (HF_HUB_OFFLINE is set, or there is no "
+                "network); fetch it once with a network, or name a local folder."
+            )
+        case _:
+            return f"{(str(error).splitlines() or [type(error).__name__])[0]}"

@@ -1,0 +1,63 @@
+"""Where weights come from: the embedded model, a local folder, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from contract.manifest import public_format
+from service.models import embedded, embedded_cross_encoder
+from service.models.cache import default_cache_dir
+from service.models.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
+from service.models.hub import download
+
+__all__ = ["Checkpoint", "ModelStoreError", "resolve"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def resolve(
+    model: str | None = None,
+    *,
+    revision: str | None = None,
+    cache_dir: Path | None = None,
+    weights: Path = embedded.WEIGHTS,
+    gguf: Path | None = None,
+) -> Checkpoint:
+    """The checkpoint that `model` names, on this disk and checked: an embedded model, a folder, or a hub id.
+
+    None is the embedded default. A folder wins over a hub id of the same spelling. `revision` is a branch, tag or
+    commit and only for hub ids; `cache_dir` is where the embedded model is converted to. `weights` (a folder of
+    adapters) and `gguf` stand in for what the installed packages carry. Raise ModelStoreError.
+    """
+    model = model or embedded.default_name(weights)
+    adapters = embedded.adapters(weights)
+    encoders = embedded_cross_encoder.cross_encoders(weights)
+    packaged = model == embedded.BASE_NAME or model in adapters or model in encoders
+    on_hub = not packaged and not Path(model).expanduser().exists() and _HUB_ID.fullmatch(model) is not None
+    if revision is not None and not on_hub:
+        raise ModelStoreError(f"Model {model!r} does not come from the hub, so it has no revision {revision!r}.")
+    if packaged:
+        cache = cache_dir or default_cache_dir()
+        if model in encoders:
+            held = embedded_cross_encoder.prepare(embedded_cross_encoder.packaged_encoder(), cache, encoders[model])
+        else:
+            held = embedded.prepare(gguf or embedded.packaged_gguf(), cache, adapters.get(model))
+        return replace(open_checkpoint(held.path, model), held=held)
+    if on_hub:
+        folder = download(model, revision)
+        return open_checkpoint(folder, model, revision=folder.name)
+    return _local(model, sorted({embedded.BASE_NAME, *adapters, *encoders}))
+
+
+def _local(model: str, packaged: list[str]) -> Checkpoint:
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        raise ModelStoreError(
+            f"Model {model!r} is neither an embedded model ({', '.join(packaged)}), nor a folder, nor a hub id of the "
+            "form owner/name; correct LIMRANK_MODEL."
+        )
+    folder = folder.resolve()
+    hub_id = f"{folder.parent.name}/{folder.name}"  # a public checkpoint is known in a folder named like its hub id
+    return open_checkpoint(folder, hub_id if public_format(hub_id) else folder.name)

@@ -1,0 +1,1 @@
+"""Decides when a document runs: admission, the window of documents in the engine, limits, the watchdog."""

@@ -1,0 +1,255 @@
+"""The cross-encoder: plain scores whatever else is in the batch, direct mode only; embedded weights."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+
+from contract.manifest import Manifest, tokenizer_sha256
+from service.api.app import create_app
+from service.engine import AGEING_SECONDS, Job, Mode, Verdict
+from service.engines.cross_encoder.engine import CrossEncoderEngine, Turns
+from service.engines.loading import build_engine
+from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, PassageTooLong
+from service.models.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
+from service.models.embedded_cross_encoder import ENCODER_FILE
+from service.models.store import resolve
+from service.settings import Settings
+from tests.processes import ROOT
+from tests.service.serving import serving, wait_until
+from tests.tokenizers import minilm_folder, minilm_tokenizer
+
+TOLERANCE = 1e-4
+PASSAGES = ("Rest and fluids help.", "", "The first railway opened in 1825. " * 9, "[SEP] true [CLS]", "x", "short one")
+
+
+def write_model(folder: Path, config: BertConfig, temperature: float = 2.0) -> Path:
+    torch.manual_seed(4)
+    model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copyfile(minilm_folder() / name, folder / name)
+    Manifest(
+        kind="cross-encoder",
+        format=None,
+        verdict_tokens=None,
+        tokenizer_sha256=tokenizer_sha256(folder),
+        temperature=temperature,
+        base="test",
+    ).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    config = BertConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        initializer_range=0.5,
+    )
+    config.num_labels = 1
+    return open_checkpoint(write_model(tmp_path_factory.mktemp("model"), config), "tiny-ce")
+
+
+@pytest.fixture
+async def engine(checkpoint: Checkpoint) -> AsyncIterator[CrossEncoderEngine]:
+    engine = CrossEncoderEngine.load(checkpoint, threads=2)
+    yield engine
+    await engine.close()
+
+
+async def score(engine: CrossEncoderEngine, job: Job) -> list[Verdict]:
+    async with aclosing(engine.score(job, Mode.DIRECT, 0, None)) as verdicts:
+        return sorted([verdict async for verdict in verdicts], key=lambda verdict: verdict.index)
+
+
+def plain(folder: Path, query: str, passage: str) -> float:
+    """The tokenizer's own frame and transformers' model, one pair alone, special strings broken up by hand."""
+    text = passage.replace("[SEP]", "[ SEP ]").replace("[CLS]", "[ CLS ]")
+    encoded = minilm_tokenizer().encode(query, text)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        output = model(input_ids=torch.tensor([encoded.ids]), token_type_ids=torch.tensor([encoded.type_ids]))
+    return float(output.logits.item()) / 2.0
+
+
+async def test_interleaved_calls_score_as_one_pair_at_a_time(
+    engine: CrossEncoderEngine, checkpoint: Checkpoint
+) -> None:
+    queries = ("How is the flu treated?", "when did the first railway open", "?")
+    answers = await asyncio.gather(
+        *(score(engine, Job(call=query, query=query, passages=PASSAGES)) for query in queries)
+    )
+    odds = []
+    for query, verdicts in zip(queries, answers, strict=True):
+        assert [verdict.index for verdict in verdicts] == list(range(len(PASSAGES)))
+        for verdict, passage in zip(verdicts, PASSAGES, strict=True):
+            assert verdict.log_odds == pytest.approx(plain(checkpoint.folder, query, passage), abs=TOLERANCE)
+            odds.append(verdict.log_odds)
+    assert max(odds) - min(odds) > 100 * TOLERANCE
+
+
+async def test_cuts_are_reported_or_refused(engine: CrossEncoderEngine) -> None:
+    job = Job(call="one", query="q", passages=("fits", "too long " * 200), instruction="all count")
+    verdicts = await score(engine, job)
+    assert [verdict.truncated for verdict in verdicts] == [False, True]
+    assert verdicts[1].prompt_tokens == 128
+    with pytest.raises(PassageTooLong) as refused:
+        await score(engine, Job(call="one", query="q", passages=job.passages, truncate=False, passage_tokens=50))
+    assert (refused.value.index, refused.value.limit) == (1, 50)
+    for query in ("word " * 200, "x" * 1_000_000):
+        with pytest.raises(FixedPartsTooLong, match="shorten"):
+            await score(engine, Job(call="one", query=query, passages=("p",)))
+
+
+async def test_urgent_calls_go_first_and_a_call_given_up_frees_the_engine(engine: CrossEncoderEngine) -> None:
+    order: list[str] = []
+
+    async def ask(name: str, priority: int, count: int) -> None:
+        await score(engine, Job(call=name, query=name, passages=("a passage " * 50,) * count, priority=priority))
+        order.append(name)
+
+    given_up = asyncio.create_task(ask("given up", 1, 2048))
+    calls = [asyncio.create_task(ask(*call)) for call in (("last", 2, 512), ("first", 0, 64))]
+    await asyncio.sleep(0.01)
+    given_up.cancel()
+    await asyncio.gather(*calls)
+    assert order == ["first", "last"]
+
+
+async def test_a_failing_batch_fails_alone_and_a_closed_engine_says_so(checkpoint: Checkpoint) -> None:
+    engine = CrossEncoderEngine.load(checkpoint)
+    verdicts: list[Verdict] = []
+    job = Job(call="one", query="q", passages=("good", "bad " * 110) * 40)
+    hurt = engine._model._model.register_forward_pre_hook(_fail_on_long, with_kwargs=True)
+    with pytest.raises(EngineFailed) as failed:
+        await _collect(engine, job, verdicts)
+    hurt.remove()
+    assert sorted([*failed.value.indices, *(verdict.index for verdict in verdicts)]) == list(range(80))
+    assert {verdict.index for verdict in verdicts} == set(range(0, 80, 2))
+    await engine.close()
+    assert not (await engine.health()).ready
+    with pytest.raises(EngineDead, match="has been stopped"):
+        await score(engine, job)
+
+
+async def _collect(engine: CrossEncoderEngine, job: Job, verdicts: list[Verdict]) -> None:
+    async with aclosing(engine.score(job, Mode.DIRECT, 0, None)) as found:
+        async for verdict in found:
+            verdicts.append(verdict)
+
+
+def _fail_on_long(_: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
+    if kwargs["input_ids"].shape[1] > 100:
+        raise RuntimeError("a number that is too large")
+
+
+def test_reasoning_is_a_clear_400_over_http(checkpoint: Checkpoint) -> None:
+    composition = create_app(Settings(), CrossEncoderEngine.load(checkpoint), checkpoint)
+    body = {"query": "How is the flu treated?", "documents": list(PASSAGES)}
+    with serving(composition.app) as url:
+        wait_until(lambda: httpx.get(f"{url}/health/ready").status_code == 200)
+        answer = httpx.post(f"{url}/rerank", json=body)
+        refused = httpx.post(f"{url}/rerank", json=body | {"mode": "reasoning"})
+    assert answer.status_code == 200
+    assert len(answer.json()["results"]) == len(PASSAGES)
+    assert refused.status_code == 400
+    assert "mode 'reasoning' is not available with this model; it has direct" in refused.text
+
+
+def test_embedded_weights_are_put_together_from_the_package_and_what_ships(tmp_path: Path) -> None:
+    config = BertConfig.from_pretrained(minilm_folder(), num_labels=1)
+    whole = write_model(tmp_path / "whole", config)
+    base = load_file(minilm_folder() / "model.safetensors")
+    tensors = load_file(whole / "model.safetensors")
+    shipped = tmp_path / "weights" / "limrank-mini-ce"
+    shipped.mkdir(parents=True)
+    encoder = {name: tensor.half() for name, tensor in tensors.items() if ".embeddings." not in name}
+    save_file(encoder, shipped / ENCODER_FILE)
+    for name in ("config.json", "reranker.json"):
+        shutil.copyfile(whole / name, shipped / name)
+    assert (shipped / ENCODER_FILE).stat().st_size < 22_000_000
+    found = resolve("limrank-mini-ce", weights=tmp_path / "weights", cache_dir=tmp_path / "cache")
+    assert (found.name, found.manifest.kind) == ("limrank-mini-ce", "cross-encoder")
+    made = load_file(found.folder / "model.safetensors")
+    assert made.keys() == tensors.keys()
+    for name, tensor in made.items():
+        expected = base[name.removeprefix("bert.")] if ".embeddings." in name else tensors[name].half().float()
+        assert torch.equal(tensor, expected), name
+    (shipped / "config.json").unlink()
+    with pytest.raises(ModelStoreError, match=r"has no config\.json; save it with limrank-train"):
+        resolve("limrank-mini-ce", weights=tmp_path / "weights", cache_dir=tmp_path / "cache")
+
+
+def test_what_ships_answers_the_readmes_curl_as_the_readme_says(tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text()
+    body = json.loads(page.split("/rerank -d '")[1].split("'")[0])
+    said = re.search(r"it answers ([\d.]+)\s+for the treatment .*?, ([\d.]+) for .*? and ([\d.]+) for", page, re.DOTALL)
+    assert said is not None
+    shipped = resolve("limrank-mini-ce", cache_dir=tmp_path)
+    composition = create_app(Settings(), CrossEncoderEngine.load(shipped), shipped)
+    with serving(composition.app) as url:
+        wait_until(lambda: httpx.get(f"{url}/health/ready").status_code == 200)
+        results = httpx.post(f"{url}/rerank", json=body).json()["results"]
+    assert [result["index"] for result in results] == [1, 0, 2]
+    assert [result["relevance_score"] for result in results] == pytest.approx(list(map(float, said.groups())), abs=1e-4)
+
+
+def test_a_model_with_another_number_of_outputs_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    config = BertConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4)
+    config.num_labels = 3
+    with pytest.raises(ModelStoreError, match="has 3 outputs, but a cross-encoder that reranks has one"):
+        CrossEncoderEngine.load(open_checkpoint(write_model(tmp_path / "three", config), "three"))
+
+
+def test_the_checkpoint_chooses_the_engine_and_another_one_is_refused(
+    checkpoint: Checkpoint, embedded_checkpoint: Checkpoint
+) -> None:
+    for name in ("auto", "cross-encoder"):
+        engine = build_engine(Settings.model_validate({"engine": name}), checkpoint)
+        assert engine.capabilities.engine == "cross-encoder"
+        asyncio.run(engine.close())
+    with pytest.raises(ModelStoreError, match="tiny-ce is a cross-encoder, which the engine transformers cannot run"):
+        build_engine(Settings(engine="transformers"), checkpoint)
+    with pytest.raises(ModelStoreError, match="is a causal model and no cross-encoder"):
+        build_engine(Settings(engine="cross-encoder"), embedded_checkpoint)
+
+
+async def test_a_job_gains_a_class_while_others_come_and_go() -> None:
+    """Else calls of a higher class that follow each other would keep it from its turn for ever."""
+    now, order = 100.0, list[str]()
+    turns = Turns(clock=lambda: now)
+
+    async def job(name: str, priority: int, since: float) -> None:
+        async with turns.turn(priority, since):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    tasks = [
+        asyncio.create_task(job(*one))
+        for one in (("first", 1, 100.0), ("new", 1, 99.0), ("late", 2, 95.0), ("aged", 2, 100.0 - AGEING_SECONDS))
+    ]
+    await asyncio.gather(*tasks)
+    assert order == ["first", "new", "aged", "late"]
+    async with turns.turn(1, 100.0):
+        gone, stays = (asyncio.create_task(job(name, 1, 100.0)) for name in ("gone", "stays"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(gone, stays, return_exceptions=True)
+    assert order[4:] == ["stays"], "who left keeps nobody waiting"

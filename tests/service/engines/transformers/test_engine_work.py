@@ -1,0 +1,244 @@
+"""What the engine works on, and when: cancelled work ends, small calls pass large ones, faults stay where they are."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from service.engine import Job, Mode
+from service.engines.transformers.engine import EngineOptions, TransformersEngine
+from service.engines.transformers.model import load_model
+from service.errors import EngineDead, EngineFailed
+from service.models.checkpoint import Checkpoint
+from tests.service.engines.plain_forward import score, segments_of, text
+
+BATCH = 96
+QUERY = "how do glaciers move"
+PASSAGE = "Ice flows under its own weight."
+FAULTY = "Zanzibar"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for happens in the engine's thread
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class Passes:
+    """What the model is asked to compute, told by a torch hook on the model itself: tokens and begin of every pass.
+
+    A pass whose ids make `fails` true raises `error`, as a model does that runs out of memory.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    begun: list[float] = field(default_factory=list)
+    fails: Callable[[list[int]], bool] = lambda ids: False
+    error: type[BaseException] = RuntimeError
+
+    def before(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        ids = named["input_ids"][0].tolist()
+        self.tokens.append(len(ids))
+        self.begun.append(time.monotonic())
+        if self.fails(ids):
+            raise self.error("not enough memory")
+
+    async def until(self, count: int, tokens: int | None = None) -> None:
+        """Return when `count` passes have begun (of so many tokens each)."""
+        await until(lambda: sum(1 for n in self.tokens if tokens in (None, n)) >= count)
+
+    async def after(self, instant: float) -> int:
+        """How many passes begin after `instant`, waiting as long as several of them would take."""
+        longest = max(b - a for a, b in pairwise(self.begun))
+        await asyncio.sleep(4 * longest)
+        return sum(1 for begun in self.begun if begun > instant)
+
+
+@dataclass
+class Watched:
+    engine: TransformersEngine
+    passes: Passes
+
+
+@pytest.fixture(scope="module")
+def model(embedded_checkpoint: Checkpoint) -> Any:
+    return load_model(embedded_checkpoint.folder, "float32")
+
+
+@pytest.fixture
+async def watched(embedded_checkpoint: Checkpoint, model: Any) -> AsyncIterator[Watched]:
+    """An engine of small batches whose passes are counted."""
+    passes = Passes()
+    hook = model.base_model.register_forward_pre_hook(passes.before, with_kwargs=True)
+    segments = segments_of(embedded_checkpoint.folder)
+    engine = TransformersEngine(model, segments, EngineOptions(threads=2, batch_tokens=BATCH, turn_tokens=2 * BATCH))
+    yield Watched(engine, passes)
+    await engine.close()
+    hook.remove()
+
+
+def many(call: str, count: int = 64, priority: int = 1) -> Job:
+    choose = random.Random(call)
+    return Job(call, QUERY, tuple(text(choose, 12) for _ in range(count)), priority=priority)
+
+
+def holds(checkpoint: Checkpoint, word: str) -> Callable[[list[int]], bool]:
+    """True of ids among which are all those of ` {word}`."""
+    tokenizer = segments_of(checkpoint.folder).tokenizer
+    wanted = set(tokenizer.encode(f" {word}", add_special_tokens=False).ids)
+    return lambda ids: wanted <= set(ids)
+
+
+async def test_closing_the_generator_ends_the_work_within_a_batch(watched: Watched) -> None:
+    answered = 0
+    async with aclosing(watched.engine.score(many("given up"), Mode.DIRECT, 0, None)) as verdicts:
+        async for _ in verdicts:
+            answered += 1
+            if len(watched.passes.begun) >= 3:
+                break
+    closed = time.monotonic()
+    assert answered < 30, "else nothing was left to give up"
+    assert await watched.passes.after(closed) <= 1
+    assert len(await score(watched.engine, Job("next", QUERY, (PASSAGE,)))) == 1
+
+
+async def test_cancelling_the_task_ends_the_work_too(watched: Watched) -> None:
+    task = asyncio.create_task(score(watched.engine, many("given up")))
+    await watched.passes.until(3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await watched.passes.after(time.monotonic()) <= 1
+
+
+async def test_cancelling_ends_traces_between_two_steps(watched: Watched) -> None:
+    task = asyncio.create_task(score(watched.engine, many("given up", 6), Mode.REASONING, 2000))
+    await watched.passes.until(3, tokens=6)  # three steps of all six traces
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await watched.passes.after(time.monotonic()) <= 1
+
+
+async def test_a_small_call_does_not_wait_for_a_large_one(watched: Watched) -> None:
+    finished: list[str] = []
+
+    async def follow(job: Job) -> None:
+        async for _ in watched.engine.score(job, Mode.DIRECT, 0, None):
+            finished.append(job.call)
+
+    large = asyncio.create_task(follow(many("large", 48)))
+    await until(lambda: "large" in finished)
+    await follow(many("small", 2))
+    before_small = finished.count("large")
+    await large
+    assert before_small < 30
+    assert finished.count("large") == 48
+
+
+async def test_an_urgent_call_goes_before_others(watched: Watched) -> None:
+    finished: list[str] = []
+
+    async def follow(job: Job) -> None:
+        async for _ in watched.engine.score(job, Mode.DIRECT, 0, None):
+            finished.append(job.call)
+
+    running = [asyncio.create_task(follow(many(call, 24, priority=2))) for call in ("one", "two")]
+    await until(lambda: bool(finished))
+    waiting = len(finished)
+    await follow(many("urgent", 12, priority=0))
+    passed = len(finished) - waiting - 12
+    await asyncio.gather(*running)
+    assert passed <= 12, "at most the pass under way and what fills the urgent call's last batch"
+
+
+async def test_a_failing_pass_fails_its_documents_and_no_other(
+    watched: Watched, embedded_checkpoint: Checkpoint
+) -> None:
+    watched.passes.fails = holds(embedded_checkpoint, FAULTY)
+    passages = tuple(f"{FAULTY} is far." if index == 5 else f"{PASSAGE} {index}" for index in range(24))
+    seen: list[int] = []
+
+    async def collect() -> None:
+        async for verdict in watched.engine.score(Job("call", QUERY, passages), Mode.DIRECT, 0, None):
+            seen.append(verdict.index)
+
+    with pytest.raises(EngineFailed, match="RuntimeError: not enough memory") as failed:
+        await collect()
+    assert 5 in failed.value.indices
+    assert len(failed.value.indices) < 12
+    assert sorted([*seen, *failed.value.indices]) == list(range(24))
+    again = Job("again", QUERY, tuple(passages[index] for index in failed.value.indices if index != 5))
+    assert len(await score(watched.engine, again)) == len(again.passages)
+    assert (await watched.engine.health()).ready
+
+
+async def test_a_prefix_whose_pass_failed_is_computed_again(watched: Watched) -> None:
+    job = Job("call", QUERY, (PASSAGE,))
+    watched.passes.fails = lambda ids: True
+    with pytest.raises(EngineFailed):
+        await score(watched.engine, job)
+    watched.passes.fails = lambda ids: False
+    (verdict,) = await score(watched.engine, job)
+    assert verdict.cached_tokens == 0
+    (repeated,) = await score(watched.engine, job)
+    assert repeated.cached_tokens > 0
+    assert repeated.log_odds == pytest.approx(verdict.log_odds, abs=1e-3)
+
+
+async def test_a_failing_step_fails_its_traces_and_the_next_go_on(watched: Watched) -> None:
+    job = Job("call", QUERY, (PASSAGE, "Trains run."))
+    watched.passes.fails = lambda ids: len(ids) == 2
+    with pytest.raises(EngineFailed) as failed:
+        await score(watched.engine, job, Mode.REASONING, 500)
+    assert failed.value.indices == (0, 1)
+    watched.passes.fails = lambda ids: False
+    assert len(await score(watched.engine, job, Mode.REASONING, 3)) == 2
+
+
+async def test_when_the_thread_dies_everybody_is_told(watched: Watched, embedded_checkpoint: Checkpoint) -> None:
+    watched.passes.fails = holds(embedded_checkpoint, FAULTY)
+    watched.passes.error = SystemExit
+    jobs = [many("other", 64), Job("deadly", QUERY, (FAULTY,))]
+    outcomes = await asyncio.gather(*(score(watched.engine, job) for job in jobs), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [EngineDead] * 2
+    health = await watched.engine.health()
+    assert (health.ready, health.alive) == (False, False)
+    assert "SystemExit" in health.reason
+    with pytest.raises(EngineDead, match="restart the server"):
+        await score(watched.engine, Job("later", QUERY, (PASSAGE,)))
+
+
+async def test_closing_ends_what_is_left_and_the_thread(watched: Watched) -> None:
+    task = asyncio.create_task(score(watched.engine, many("left")))
+    await watched.passes.until(1)
+    await watched.engine.close()
+    with pytest.raises(EngineDead, match="stopped"):
+        await task
+    assert "limrank-engine" not in {thread.name for thread in threading.enumerate()}
+    await watched.engine.close()
+
+
+async def test_the_event_loop_goes_on_while_the_model_works(watched: Watched) -> None:
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0.02)
+            beats += 1
+
+    task = asyncio.create_task(beat())
+    begun = time.monotonic()
+    await score(watched.engine, many("call", 32))
+    share = beats * 0.02 / (time.monotonic() - begun)
+    task.cancel()
+    assert share > 0.2

@@ -1,0 +1,146 @@
+"""Readiness follows the engine: its own word on its health, and a tiny document that must come back in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from service.engine import PROBE, Health, Job, Mode, Verdict
+from service.errors import EngineDead, EngineFailed
+from service.lifecycle import Lifecycle, Phase
+from service.scheduling.watchdog import EngineWatch, WatchIntervals
+from tests.fakes import ScriptedEngine
+
+OFTEN = WatchIntervals(health=0.005, probe=0.02, probe_timeout=0.1)
+
+
+@dataclass
+class UnwellEngine(ScriptedEngine):
+    """Says of its health what it is told to; keeps the modes it was asked for."""
+
+    says: Health | Exception = field(default_factory=lambda: Health(ready=True, alive=True))
+    asked: list[Mode] = field(default_factory=list)
+
+    async def health(self) -> Health:
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says
+
+    def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
+        self.asked.append(mode)
+        return super().score(job, mode, budget, deadline)
+
+
+@dataclass
+class Watched:
+    engine: UnwellEngine
+    lifecycle: Lifecycle
+    watch: EngineWatch
+    deaths: list[EngineDead]
+
+    async def until(self, happened: Callable[[Lifecycle], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not happened(self.lifecycle):  # noqa: ASYNC110 - the lifecycle tells nobody that it changed
+                await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def watching(engine: UnwellEngine, intervals: WatchIntervals = OFTEN) -> AsyncIterator[Watched]:
+    """An engine that is warm and watched, of a service that is ready."""
+    lifecycle, deaths = Lifecycle(), list[EngineDead]()
+    watched = Watched(engine, lifecycle, EngineWatch(engine, lifecycle, deaths.append, intervals), deaths)
+    await watched.watch.warm_up()
+    lifecycle.phase = Phase.READY
+    task = asyncio.create_task(watched.watch.run())
+    try:
+        yield watched
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_every_mode_is_warm_before_the_first_caller_and_only_once() -> None:
+    engine = UnwellEngine(seconds=0.01)
+    watch = EngineWatch(engine, Lifecycle(), lambda _: None)
+    await watch.warm_up()
+    assert sorted(engine.asked) == [Mode.DIRECT, Mode.DIRECT, Mode.DIRECT, Mode.REASONING]
+    await watch.warm_up()
+    assert len(engine.asked) == 4
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+async def test_a_fast_engine_is_measured_with_documents_side_by_side(seconds: float) -> None:
+    """A single one would tell of the latency of a step, and not of what fits into one."""
+    engine = UnwellEngine(seconds=seconds)
+    watch = EngineWatch(engine, Lifecycle(), lambda _: None)
+    await watch.warm_up()
+    passages = [job.passages for job in engine.jobs]
+    assert (len(passages[-1]), len(set(passages[-1]))) == ((16, 16) if seconds == 0 else (1, 1))
+    assert watch.direct_rate == pytest.approx(50 / 0.3, rel=0.3) if seconds else watch.direct_rate > 1000
+
+
+async def test_an_engine_that_cannot_score_its_first_document_is_not_served() -> None:
+    watch = EngineWatch(UnwellEngine(fail_always=set(PROBE.passages)), Lifecycle(), lambda _: None)
+    with pytest.raises(EngineFailed):
+        await watch.warm_up()
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (Health(ready=False, alive=True, reason="It is busy with itself."), "It is busy with itself."),
+        (Health(ready=False, alive=True), "The engine is not ready."),
+        (RuntimeError("private"), "The engine cannot tell its health (RuntimeError)."),
+    ],
+)
+async def test_an_engine_that_is_unwell_gets_no_traffic_until_it_is_well(says: Health | Exception, reason: str) -> None:
+    async with watching(UnwellEngine()) as watched:
+        watched.engine.says = says
+        await watched.until(lambda lifecycle: not lifecycle.ready)
+        assert watched.lifecycle.reason == reason
+        assert not watched.lifecycle.accepting
+        watched.engine.says = Health(ready=True, alive=True)
+        await watched.until(lambda lifecycle: lifecycle.ready)
+
+
+async def test_an_engine_that_says_it_is_well_and_scores_nothing_is_found_out() -> None:
+    async with watching(UnwellEngine()) as watched:
+        watched.engine.stuck = True
+        await watched.until(lambda lifecycle: not lifecycle.ready)
+        assert watched.lifecycle.reason.startswith("The engine has not scored a tiny document for ")
+        assert watched.engine.running == 1, "one probe is out, not one for every interval"
+
+
+async def test_an_engine_that_fails_on_a_tiny_document_is_not_ready_until_it_scores_one() -> None:
+    async with watching(UnwellEngine()) as watched:
+        watched.engine.fail_always = set(PROBE.passages)
+        await watched.until(lambda lifecycle: not lifecycle.ready)
+        assert watched.lifecycle.reason.startswith("The engine failed on a tiny document: ")
+        watched.engine.fail_always = set()
+        await watched.until(lambda lifecycle: lifecycle.ready)
+
+
+async def test_a_probe_that_fails_once_is_tried_again_before_calls_are_refused() -> None:
+    async with watching(UnwellEngine()) as watched:
+        asked = len(watched.engine.asked)
+        watched.engine.fail_once = set(PROBE.passages)
+        while watched.engine.fail_once or len(watched.engine.asked) < asked + 2:
+            assert watched.lifecycle.ready
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        assert watched.lifecycle.ready
+
+
+async def test_a_dead_engine_is_told_of_once_and_watched_no_more() -> None:
+    async with watching(UnwellEngine()) as watched:
+        watched.engine.says = Health(ready=False, alive=False, reason="Its process is gone.")
+        await asyncio.wait_for(watched.watch.died.wait(), 20)
+        assert watched.lifecycle.phase is Phase.DEAD
+        await asyncio.sleep(0.05)
+        assert [error.message for error in watched.deaths] == [
+            "The engine has died and the server is about to restart. Its process is gone."
+        ]

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from service.telemetry.tracing import TraceContext, Tracer, parse_traceparent
+from tests.fakes import ScriptedEngine
+from tests.service.serving import WITH_KEY, guarded_service, serving
+from tests.service.telemetry.collector import attributes_of, collecting
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+BODY = {"query": "glacier", "documents": ["a private glacier", "bread", "yeast"]}
+hexadecimal = "0123456789abcdef"
+
+
+def traced_calls(folder: Path, headers: list[dict[str, str]], **settings: object) -> list[list[ProtoSpan]]:
+    """The spans of each call, the request's first; the server is stopped in between, which flushes them."""
+    with collecting() as collector:
+        composition = guarded_service(folder, ScriptedEngine(seconds=0.01), otlp_endpoint=collector.url, **settings)
+        with serving(composition.app) as url, httpx.Client(base_url=url) as client:
+            for each in headers:
+                client.post("/v1/rerank", json=BODY, headers=WITH_KEY | each)
+        spans = collector.wait(3 * len(headers))
+        assert set(collector.paths) == {"/v1/traces"}
+        assert collector.resources[0]["service.name"] == "limrank"
+    requests = sorted(
+        (span for span in spans if span.kind == ProtoSpan.SPAN_KIND_SERVER), key=lambda s: s.start_time_unix_nano
+    )
+    return [[request, *(s for s in spans if s.parent_span_id == request.span_id)] for request in requests]
+
+
+def test_a_call_is_a_child_of_its_caller_and_has_its_phases(tmp_path: Path) -> None:
+    header = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1", "X-Request-Id": "call-1"}
+    before = time.time_ns()
+    ((request, *phases),) = traced_calls(tmp_path, [header])
+    after = time.time_ns()
+    assert request.trace_id.hex() == TRACE
+    assert request.parent_span_id.hex() == PARENT
+    assert request.trace_state == "vendor=1"
+    assert request.name == "POST /v1/rerank"
+    assert attributes_of(list(request.attributes)) == {
+        "http.request.method": "POST",
+        "http.route": "/v1/rerank",
+        "http.response.status_code": 200,
+        "limrank.shape": "cohere",
+        "limrank.documents": 3,
+        "limrank.request_id": "call-1",
+    }
+    queue, inference = sorted(phases, key=lambda span: span.name == "inference")
+    assert (queue.name, inference.name) == ("queue", "inference")
+    assert {queue.trace_id, inference.trace_id} == {request.trace_id}
+    assert before < request.start_time_unix_nano <= queue.start_time_unix_nano <= queue.end_time_unix_nano
+    assert abs(queue.end_time_unix_nano - inference.start_time_unix_nano) < 1e6
+    assert inference.end_time_unix_nano - inference.start_time_unix_nano > 25e6  # three documents of 10 ms each
+    assert inference.end_time_unix_nano <= request.end_time_unix_nano < after
+
+
+def test_a_call_without_a_valid_parent_begins_a_trace(tmp_path: Path) -> None:
+    calls = traced_calls(tmp_path, [{}, {"traceparent": "not one"}])
+    assert [call[0].parent_span_id for call in calls] == [b"", b""]
+    assert len({call[0].trace_id for call in calls}) == 2
+    assert all(len(call) == 3 for call in calls)
+
+
+def test_the_caller_s_decision_goes_before_the_ratio(tmp_path: Path) -> None:
+    with collecting() as collector:
+        composition = guarded_service(tmp_path, otlp_endpoint=collector.url, trace_sample_ratio=0)
+        with serving(composition.app) as url:
+            for flags in ("00", "01", None):
+                header = {} if flags is None else {"traceparent": f"00-{TRACE}-{PARENT}-{flags}"}
+                httpx.post(f"{url}/v1/rerank", json=BODY, headers=WITH_KEY | header)
+        assert len(collector.wait(3)) == 3
+        assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
+
+
+def test_a_failure_of_ours_is_an_error_and_one_of_the_caller_s_is_not(tmp_path: Path) -> None:
+    with collecting() as collector:
+        composition = guarded_service(tmp_path, ScriptedEngine(fail_always={"bread"}), otlp_endpoint=collector.url)
+        with serving(composition.app) as url:
+            httpx.post(f"{url}/v1/rerank", json=BODY, headers=WITH_KEY)
+            httpx.post(f"{url}/rerank", json={"query": "q", "texts": ["bread"]}, headers=WITH_KEY)
+            httpx.post(f"{url}/v1/rerank", json={}, headers=WITH_KEY)
+            httpx.post(f"{url}/v1/rerank", json=BODY)
+            httpx.get(f"{url}/health/live")
+        spans = {attributes_of(list(span.attributes))["http.response.status_code"]: span for span in collector.wait(4)}
+        assert len(collector.spans) == 4
+    assert set(spans) == {400, 401, 424, 500}
+    failed = {code for code, span in spans.items() if span.status.code == Status.STATUS_CODE_ERROR}
+    assert failed == {424, 500}, "424 is TEI's 500"
+    assert attributes_of(list(spans[500].attributes))["error.type"] == "engine_failed"
+    assert not any("private" in str(span) for span in spans.values())
+
+
+def test_a_collector_that_is_down_costs_no_call_and_holds_up_no_stop(tmp_path: Path) -> None:
+    composition = guarded_service(tmp_path, otlp_endpoint="http://127.0.0.1:9")
+    with serving(composition.app) as url:
+        assert httpx.post(f"{url}/v1/rerank", json=BODY, headers=WITH_KEY).status_code == 200
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 9
+
+
+def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
+    code = (
+        "import sys, service.api.app, service.telemetry.tracing\n"
+        "service.telemetry.tracing.Tracer().start('x', None)\n"
+        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_caller_s_trace_is_known_without_an_exporter() -> None:
+    assert Tracer().start("x", parse_traceparent(f"00-{TRACE}-{PARENT}-00")).trace_id == TRACE
+    assert Tracer().start("x", None).trace_id is None
+
+
+@pytest.mark.parametrize(
+    ("header", "valid"),
+    [
+        (f"00-{TRACE}-{PARENT}-01", True),
+        (f"00-{TRACE}-{PARENT}-ff", True),
+        (f"cc-{TRACE}-{PARENT}-01-what-the-future-brings", True),
+        (f"cc-{TRACE}-{PARENT}-01", True),
+        (f"00-{TRACE}-{PARENT}-01-more", False),
+        (f"cc-{TRACE}-{PARENT}-01.more", False),
+        (f"ff-{TRACE}-{PARENT}-01", False),
+        (f"00-{'0' * 32}-{PARENT}-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-{PARENT}-01", False),
+        (f"00-{TRACE}-{PARENT}", False),
+        (f" 00-{TRACE}-{PARENT}-01", False),
+        (f"00-{TRACE}-{PARENT}-01\n", False),
+        ("", False),
+    ],
+)
+def test_traceparent_is_read_as_the_standard_says(header: str, valid: bool) -> None:
+    assert (parse_traceparent(header) is not None) == valid
+
+
+@given(
+    st.text(hexadecimal, min_size=32, max_size=32).filter(lambda text: set(text) != {"0"}),
+    st.text(hexadecimal, min_size=16, max_size=16).filter(lambda text: set(text) != {"0"}),
+    st.integers(0, 255),
+)
+def test_a_valid_traceparent_comes_out_whole(trace: str, span: str, flags: int) -> None:
+    assert parse_traceparent(f"00-{trace}-{span}-{flags:02x}", "a=b") == TraceContext(trace, span, flags, "a=b")
+
+
+@given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{30,34}-[0-9a-f]{14,18}-[0-9a-f]{1,3}", fullmatch=True))
+def test_any_text_is_a_context_of_the_right_lengths_or_none(header: str) -> None:
+    context = parse_traceparent(header)
+    if context is not None:
+        assert re.fullmatch("[0-9a-f]{32}", context.trace_id)
+        assert re.fullmatch("[0-9a-f]{16}", context.span_id)
+        assert 0 <= context.flags <= 255
+
+
+def test_a_trace_state_beyond_all_bounds_stops_no_call(tmp_path: Path) -> None:
+    state = ",".join(f"vendor{number}=x" for number in range(500)) + ",=,;,"
+    header = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": state}
+    ((request, *_),) = traced_calls(tmp_path, [header])
+    assert request.trace_id.hex() == TRACE
+    assert len(json.dumps(request.trace_state)) < len(state)
