@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from synth.commands import auditing, distilling, exporting, importing, verifying
+from synth.command_settings import Command, read_command
+from synth.commands import audit, distil, export, import_data, verify
 from synth.errors import SynthError
 from synth.estimate import estimate
 from synth.pipeline import run
-from synth.run_folder import read_totals
-from synth.run_settings import RunSettings
-from synth.settings import Command, read_command
+from synth.run.folder import read_totals
+from synth.settings import RunSettings
 from synth.status import estimate_table, stage_table, status
 
 
@@ -86,9 +86,9 @@ def _usage() -> str:
 VERBS = (
     Verb("run", RunSettings, _run),
     Verb("status", StatusSettings, _status),
-    Verb("import", importing.ImportSettings, lambda settings: _say(importing.act(settings))),
-    Verb("distil", distilling.DistilSettings, lambda settings: _say(distilling.act(settings))),
-    Verb("verify", verifying.VerifySettings, lambda settings: _say(verifying.act(settings))),
-    Verb("audit", auditing.AuditSettings, lambda settings: _say(auditing.act(settings))),
-    Verb("export", exporting.ExportSettings, lambda settings: _say(exporting.act(settings))),
+    Verb("import", import_data.ImportSettings, lambda settings: _say(import_data.act(settings))),
+    Verb("distil", distil.DistilSettings, lambda settings: _say(distil.act(settings))),
+    Verb("verify", verify.VerifySettings, lambda settings: _say(verify.act(settings))),
+    Verb("audit", audit.AuditSettings, lambda settings: _say(audit.act(settings))),
+    Verb("export", export.ExportSettings, lambda settings: _say(export.act(settings))),
 )

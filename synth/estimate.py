@@ -6,16 +6,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from synth.endpoint_settings import Endpoint
-from synth.journal import Status
-from synth.journal_index import StageTotal
-from synth.llm import estimate_tokens
-from synth.phases import Synthesis
+from synth.llm.base import estimate_tokens
+from synth.llm.endpoint import Endpoint
+from synth.llm.stage import Forecast
 from synth.pipeline import method_in
-from synth.run_folder import read_totals
-from synth.run_settings import RunSettings
+from synth.run.folder import read_totals
+from synth.run.journal import Status
+from synth.run.journal_index import StageTotal
+from synth.run.method import Synthesis
+from synth.settings import RunSettings
 from synth.snapshot import SETTINGS, read_snapshot
-from synth.stage import Forecast
 
 ENOUGH = 20  # replies of a stage from which its averages say more than a guess
 

@@ -11,24 +11,24 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from contract.records import Record
-from synth.agreement import by_majority
-from synth.calls import Calls, Journalled, Stopped
-from synth.corpus.method import CorpusRun
-from synth.cost import Budget
-from synth.endpoint_settings import Endpoint
 from synth.errors import Interrupted
-from synth.event_loop import new_event_loop
-from synth.limrank.method import LimrankRun
-from synth.llm import LLM
-from synth.llm_processes import LLMProcesses
-from synth.openai_llm import OpenAILLM
+from synth.filters.vote_agreement import by_majority
+from synth.llm.base import LLM
+from synth.llm.cost import Budget
+from synth.llm.endpoint import Endpoint
+from synth.llm.event_loop import new_event_loop
+from synth.llm.openai import OpenAILLM
+from synth.llm.processes import LLMProcesses
+from synth.llm.stage import Role
+from synth.methods.corpus.method import CorpusRun
+from synth.methods.persona.method import LimrankRun
 from synth.output import write_text
-from synth.phases import Phase, Synthesis
-from synth.progress import Counts, Progress
-from synth.run_folder import RunFolder
-from synth.run_settings import Method, RunKnobs, RunSettings
+from synth.run.calls import Calls, Journalled, Stopped
+from synth.run.folder import RunFolder
+from synth.run.method import Phase, Synthesis
+from synth.run.progress import Counts, Progress
+from synth.settings import Method, RunKnobs, RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
-from synth.stage import Role
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 UNITS_AT_ONCE = 64  # while reading from the journal alone
@@ -65,7 +65,8 @@ def run(settings: RunSettings, out: TextIO) -> int:
 def examples(run_folder: Path) -> Iterator[Record]:
     """Every judged pair of a run folder, from its files alone, in the order of its inputs.
 
-    Records of one query stand together, the relevant ones first. They are not filtered: see `synth.agreement`.
+    Records of one query stand together, the relevant ones first. They are not filtered: see
+    `synth.filters.vote_agreement`.
     Raises `BadInput` where the folder is no run's, `RunBusy` while another process works in it.
     """
     knobs, templates = read_snapshot(run_folder)

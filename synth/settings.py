@@ -1,104 +1,80 @@
-"""The knobs of `limrank-synth`, each written once: flag, environment name and help come from the field.
-
-`--generator.model`, `LIMRANK_SYNTH_GENERATOR__MODEL` and `model` under `[generator]` in the TOML file that `--settings`
-names are one knob. A flag wins over the environment, the environment over the file. Objects of these classes stop at
-the entry point of a command.
-"""
+"""What a run is told: `limrank-synth run` and every command that reads a run folder later."""
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Self
 
-from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, CliApp, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import CliPositionalArg
 
-from synth.errors import BadSettings
+from synth.command_settings import Command
+from synth.llm.endpoint import Endpoint
+from synth.llm.stage import Role
+from synth.methods.corpus.settings import CorpusSettings
+from synth.methods.persona.settings import LimrankSettings
 
-PREFIX = "LIMRANK_SYNTH_"
-NESTED = "__"
+
+class Method(StrEnum):
+    LIMRANK = "limrank"
+    CORPUS = "corpus"
 
 
-class Command(BaseSettings):
-    """Base of every command's knobs."""
+class RunKnobs(BaseModel):
+    """What decides which calls are made and what becomes of the replies; kept in the run folder."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter=NESTED,
-        extra="forbid",
-        frozen=True,
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_enforce_required=False,
-        protected_namespaces=(),
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Method = Field(default=Method.LIMRANK, description="limrank (persona-guided) or corpus (groups)")
+    generator: Endpoint = Field(default=Endpoint(), description="the endpoint that writes")
+    judge: Endpoint = Field(default=Endpoint(), description="the endpoint that judges")
+    limrank: LimrankSettings = LimrankSettings()
+    corpus: CorpusSettings = CorpusSettings()
+    random_seed: int = Field(default=0, description="seed of every draw")
+    output_licence: str = Field(
+        default="", description="licence or terms on the models' output (SPDX), added to every record's licence"
     )
 
-    settings: Path | None = Field(default=None, description="TOML file of settings; flags and environment win over it")
+    def endpoint(self, role: Role) -> Endpoint:
+        return self.generator if role is Role.GENERATOR else self.judge
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _File(settings_cls)
+    @property
+    def endpoints(self) -> dict[Role, Endpoint]:
+        return {role: self.endpoint(role) for role in Role}
 
 
-AnyCommand = TypeVar("AnyCommand", bound=Command)
+class RunSettings(RunKnobs, Command):  # type: ignore[misc]  # typed apart: a model's configuration and a settings class's
+    """Make training data with language models. A run folder that was begun is gone on with."""
 
+    run: CliPositionalArg[Path] = Field(description="folder of the run, made if it is not there")
+    templates: Path | None = Field(default=None, description="folder of prompt templates that replace built-in ones")
+    budget: float | None = Field(
+        default=None, gt=0, description="most money to spend in this folder, over all its runs"
+    )
+    dry_run: bool = Field(default=False, description="say what the run would ask and cost, and make no call")
+    report_seconds: float = Field(
+        default=10.0, gt=0, description="seconds between two lines of progress where no terminal is"
+    )
 
-def read_command(kind: type[AnyCommand], name: str, argv: Sequence[str], known: Sequence[type[Command]]) -> AnyCommand:
-    """The settings of one command; `known` are the classes of all commands, whose environment names are allowed.
-
-    Raises `BadSettings`, one sentence for each thing that is wrong; `--help` prints and raises SystemExit.
-    """
-    _refuse_unknown(os.environ, known)
-    try:
-        return CliApp.run(kind, cli_args=list(argv), cli_settings_source=None, cli_exit_on_error=False)
-    except ValidationError as error:
-        raise BadSettings("\n".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
-    except SettingsError as error:
-        raise BadSettings(f"{error}; `limrank-synth {name} --help` lists all.") from None
-
-
-class _File(PydanticBaseSettingsSource):
-    """The TOML file that a flag or the environment named."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        path = self.current_state.get("settings")
-        if path is None:
-            return {}
-        try:
-            return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadSettings(f"{path}: cannot be read ({error.strerror}); --settings names a TOML file.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadSettings(f"{path}: not TOML ({error}).") from None
-
-
-def _refuse_unknown(environ: Mapping[str, str], known: Sequence[type[Command]]) -> None:
-    names = {PREFIX + field.upper() for kind in known for field in kind.model_fields}
-    for name in environ:
-        if name.startswith(PREFIX) and name.split(NESTED)[0].upper() not in names:
-            raise BadSettings(f"{name} is no setting of limrank-synth; unset it, or look its name up with --help.")
-
-
-def _sentence(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"'{place}' is not given, and it has no default."
-    if problem["type"] == "extra_forbidden":
-        return f"'{place}' is no setting of this command."
-    return f"'{place}' is {problem['input']!r}: {message}." if place else f"{message}."
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for role in Role:
+            if not self.endpoint(role).model:
+                raise ValueError(f"name the model of the {role}: --{role}.model")
+        if self.budget is not None and not all(self.endpoint(role).priced for role in Role):
+            raise ValueError(
+                "a budget needs prices of both endpoints: --generator.price-prompt, --judge.price-prompt, ..."
+            )
+        needed = {
+            Method.LIMRANK: ("seeds", "seeds_licence", "personas", "personas_licence"),
+            Method.CORPUS: ("documents", "documents_licence", "examples", "examples_licence"),
+        }[self.method]
+        section = self.limrank if self.method is Method.LIMRANK else self.corpus
+        folder = self.method is Method.CORPUS and self.corpus.documents and self.corpus.documents.is_dir()
+        for name in needed:
+            if folder and name.startswith("examples") and not self.corpus.examples:
+                continue  # the folder has its own, under its own licence
+            if not getattr(section, name):
+                raise ValueError(f"--method {self.method} needs --{self.method}.{name.replace('_', '-')}")
+        return self

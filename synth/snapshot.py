@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synth.errors import BadInput
 from synth.output import write_text
-from synth.run_settings import RunKnobs
+from synth.settings import RunKnobs
 
 SETTINGS = "settings.json"
 TEMPLATES = "templates"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from synth.errors import BadInput
 from synth.estimate import StageEstimate
-from synth.journal import Status
-from synth.journal_index import StageTotal
-from synth.plan import Plan
-from synth.run_folder import is_busy, read_totals
+from synth.run.folder import is_busy, read_totals
+from synth.run.journal import Status
+from synth.run.journal_index import StageTotal
+from synth.run.plan import Plan
 
 
 def status(run: Path) -> str:

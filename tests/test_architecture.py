@@ -16,7 +16,7 @@ PACKAGES = ("contract", "service", "synth", "trainer", "evaluation")
 # A heavy or risky library has one importing module (two where two programs need it).
 IMPORTERS = {
     "vllm": {"service.engines.vllm.client"},
-    "openai": {"synth.openai_llm"},
+    "openai": {"synth.llm.openai"},
     "peft": {"service.models.adapter", "trainer.lora_model"},
     "gguf": {"service.models.gguf"},
     "opentelemetry": {"service.telemetry.otel_spans"},

@@ -14,8 +14,8 @@ from jinja2 import Environment, StrictUndefined
 from contract.records import Record
 from synth.audit import charts
 from synth.audit.tallies import Tallies
-from synth.journal import Status
-from synth.journal_index import StageTotal
+from synth.run.journal import Status
+from synth.run.journal_index import StageTotal
 
 T = TypeVar("T")
 

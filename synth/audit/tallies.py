@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from contract.records import Record, licence_parts
-from synth.agreement import agreement
+from synth.filters.vote_agreement import agreement
 from synth.scratch import digest
 
 TEXTS = ("query", "passage", "trace")

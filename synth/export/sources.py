@@ -9,11 +9,11 @@ from pathlib import Path
 
 from contract.about import AboutError, stated_cost
 from contract.records import Group, Record, licence_parts, read_groups, read_records
-from synth.agreement import by_majority
 from synth.errors import BadInput, BadSettings
+from synth.filters.vote_agreement import by_majority
 from synth.output import bad_record_is_a_sentence
 from synth.pipeline import examples
-from synth.run_folder import read_totals
+from synth.run.folder import read_totals
 
 
 class Kind(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contract.records import Record
-from synth.agreement import agreement
+from synth.filters.vote_agreement import agreement
 
 
 class Agreement:

@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from contract.records import Record
 from synth.errors import BadInput
 from synth.filters.word_runs import RunIndex, build_run_index, word_runs
-from synth.importing.beir import BeirFolder
-from synth.importing.rejects import Refusing
+from synth.sources.beir import BeirFolder
+from synth.sources.rejects import Refusing
 
 WORDS = 13
 COMMON = 10  # evaluation texts: a run that more of them share is a set phrase of the source and tells nothing

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from contract.records import Record
-from synth.traces import DELIMITERS
+from synth.llm.traces import DELIMITERS
 
 _WE_ARE = r"\b(?:i|we) (?:was|were|am|are|have been)"
 TRACE = (

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from contract.records import NegativeType
 from synth.medquad.questions import Answer, Question
 from synth.medquad.relation import Relation, relation, same_focus
-from synth.mining.retriever import Hit, Retriever
+from synth.sources.retriever import Hit, Retriever
 
 QUESTIONS_AT_ONCE = 512
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from contract.records import Group
-from synth.draws import choose, draw
 from synth.medquad.candidates import Candidate, Candidates
 from synth.medquad.instructions import ANY_ASPECT, OTHER_ASPECT
 from synth.medquad.records import DOMAIN, LICENCE, SOURCE
 from synth.medquad.relation import Relation
 from synth.medquad.shares import GroupShares
+from synth.run.draws import choose, draw
 
 SHARES = (
     (Relation.RIGHT_FOCUS_WRONG_TYPE, 2),

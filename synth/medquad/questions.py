@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synth.errors import BadInput
-from synth.importing.beir import BeirFolder, Document, Query
-from synth.importing.rejects import Rejects
 from synth.medquad.aspects import ASPECTS, Aspect
+from synth.sources.beir import BeirFolder, Document, Query
+from synth.sources.rejects import Rejects
 
 _WORD = re.compile(r"[a-z0-9]+")
 _QUESTION = re.compile(r"[^.!?]*\?")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from contract.records import Difficulty, Intent, NegativeType, Record
-from synth.draws import choose, draw
 from synth.medquad.aspects import Aspect
 from synth.medquad.candidates import Candidate, Candidates
 from synth.medquad.instructions import INSTRUCTIONS, OTHER_ASPECT, Instruction
@@ -14,6 +13,7 @@ from synth.medquad.questions import Answer
 from synth.medquad.relation import Relation, same_focus
 from synth.medquad.shares import RecordShares
 from synth.medquad.traces import answering, other_type, passing, wrong_focus
+from synth.run.draws import choose, draw
 
 SOURCE = "medquad"
 LICENCE = "CC-BY-4.0"

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from synth.run_settings import RunSettings
+from synth.settings import RunSettings
 from tests.synth.endpoint import WORDS
 
 DOMAINS = ("finance", "law", "healthcare")

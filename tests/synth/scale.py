@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synth.calls import value_of
-from synth.journal import JournalRow, Status
-from synth.limrank.method import LimrankRun
-from synth.run_folder import RunFolder
-from synth.run_settings import RunSettings
+from synth.llm.stage import Keys, Row, Stage, Value
+from synth.methods.persona.method import LimrankRun
+from synth.run.calls import value_of
+from synth.run.folder import RunFolder
+from synth.run.journal import JournalRow, Status
+from synth.settings import RunSettings
 from synth.snapshot import keep_snapshot
-from synth.stage import Keys, Row, Stage, Value
 from tests.synth.runs import ROOT, limrank_knobs, toml_of
 
 NOBODY = "http://127.0.0.1:9/v1"  # where no endpoint is: a call would end the run

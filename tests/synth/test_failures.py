@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from synth.errors import BadSettings, EndpointFailed
-from synth.journal import JournalRow, Status, read_journal
 from synth.pipeline import examples, run
+from synth.run.journal import JournalRow, Status, read_journal
 from synth.status import status
 from tests.synth.endpoint import Fault, ScriptedEndpoint
 from tests.synth.runs import (

@@ -14,12 +14,12 @@ from zlib import crc32
 import pytest
 
 from contract.records import Difficulty, NegativeType, Record
-from synth.agreement import by_majority
 from synth.cli import main
-from synth.corpus.groups import groups
-from synth.journal import Status, read_journal
+from synth.filters.vote_agreement import by_majority
+from synth.methods.corpus.groups import groups
 from synth.pipeline import examples, run
-from synth.run_settings import RunSettings
+from synth.run.journal import Status, read_journal
+from synth.settings import RunSettings
 from tests.synth.endpoint import Fault, ScriptedEndpoint
 from tests.synth.runs import DOMAINS, corpus_knobs, limrank_knobs, limrank_settings, toml_of
 

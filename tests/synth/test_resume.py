@@ -15,10 +15,10 @@ import pytest
 
 from contract.records import write_records
 from synth.errors import BadSettings, RunBusy
-from synth.journal import read_journal
 from synth.pipeline import examples, run
-from synth.run_folder import RunFolder
-from synth.run_settings import RunSettings
+from synth.run.folder import RunFolder
+from synth.run.journal import read_journal
+from synth.settings import RunSettings
 from synth.status import status
 from tests.synth.endpoint import ScriptedEndpoint
 from tests.synth.runs import corpus_knobs, endpoint_knobs, limrank_knobs, limrank_settings, start, toml_of, write_lines

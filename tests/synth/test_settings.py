@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from synth.cli import VERBS, main
+from synth.command_settings import read_command
 from synth.errors import BadSettings
-from synth.run_settings import RunSettings
-from synth.settings import read_command
+from synth.settings import RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
 from tests.synth.examples import record, records_file
 from tests.synth.runs import limrank_knobs, limrank_settings, toml_of

@@ -1,0 +1,62 @@
+"""The audit of a run folder or of a file of records: read once, counted, written as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from contract.records import Record, read_records
+from synth.audit.page import Facts, Quotas, render
+from synth.audit.tallies import Sample, Tallies
+from synth.filters.vote_agreement import by_majority
+from synth.output import bad_record_is_a_sentence, write_text
+from synth.pipeline import examples
+from synth.run.folder import read_totals
+from synth.settings import Method
+from synth.snapshot import read_snapshot
+
+
+def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> Tallies:
+    """Write the page of `source`, a run folder or a file of records, and give back what was counted.
+
+    Of a run folder the pairs that a majority of the votes accepts are the examples, with the run's calls, costs and
+    quotas beside them. `shown` examples are drawn by `seed`. The same source gives the same bytes. Raises `BadInput`
+    for a row that is no record, naming its line, and `DiskFull`; what stood at `out` is then unchanged.
+    """
+    tallies = Tallies(Sample(shown, seed))
+    if source.is_dir():
+        for record in examples(source):
+            tallies.add_judged(record)
+            if by_majority(record):
+                tallies.add(record)
+        facts = Facts(source.resolve().name, tallies, read_totals(source).lines(), _quotas(source))
+    else:
+        for record in _records(source):
+            tallies.add_judged(record)
+            tallies.add(record)
+        facts = Facts(source.name, tallies)
+    write_text(out, render(facts))
+    return tallies
+
+
+def _records(path: Path) -> Iterator[Record]:
+    with bad_record_is_a_sentence():
+        yield from read_records(path)
+
+
+def _quotas(run: Path) -> Quotas:
+    knobs, _ = read_snapshot(run)
+    if knobs.method is not Method.LIMRANK:
+        return Quotas(difficulties=_by_name(knobs.corpus.difficulties))
+    section = knobs.limrank
+    return Quotas(
+        domains={name: domain.share for name, domain in section.domains.items()},
+        difficulties=_by_name(section.difficulties),
+        intents=_by_name(section.intents),
+        negative_types=_by_name(section.negative_types),
+    )
+
+
+def _by_name(shares: Mapping[Any, float]) -> dict[str, float]:
+    return {str(name): share for name, share in shares.items() if share > 0}

@@ -1,0 +1,157 @@
+"""Verification: every record past every filter, what was dropped counted by filter and reason, and kept beside."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from contract.records import Record, read_records, write_records
+from synth.export.about import About, write_about
+from synth.filters.chain import FilterSettings, build_filters
+from synth.filters.coherence import Coherence
+from synth.filters.filter import Filter
+from synth.filters.report import FilterCount, Score, VerifyReport
+from synth.output import bad_record_is_a_sentence, full_disk_is_a_sentence, write_whole
+from synth.scratch import SeenKeys, digest, scratch
+
+REPEATED = "repeated-id"
+
+
+def verify(
+    records: Iterable[Record],
+    out: Path,
+    settings: FilterSettings,
+    *,
+    against: Path | None = None,
+    dropped_out: Path | None = None,
+    cost: float = 0.0,
+) -> VerifyReport:
+    """Write the records that pass every filter to `out`, in order, and the others to `dropped_out`. What they are, and
+    that they came to `cost`, stands in `OUT.about.json`.
+
+    A record is shown to the filters in order until one drops it. `dropped_out` (default `OUT.dropped.jsonl`) has one
+    object a line: the filter, the reason, the record. A second record with the same id is dropped first of all.
+
+    `against` is a file of records whose labels are known to be right. A record is found in it by query, instruction
+    and passage, and its own label is right if it is the one found; the report then holds the precision and recall of
+    each filter, as if it were the only one, and of all together.
+
+    Raises `BadInput` for a row that is no record, naming its line, and `DiskFull`; `out` is then as it was before.
+    """
+    dropped_out = dropped_out or out.with_name(f"{out.name}.dropped.jsonl")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        filters = stack.enter_context(build_filters(settings, out.parent))
+        connection = stack.enter_context(scratch(out.parent))
+        run = _Verification(filters, SeenKeys(connection), _known_labels(against, connection), dropped_out, cost)
+        stack.callback(run.close)
+        run.report.kept = write_whole(out, write_records, run.kept(records))
+        report = run.done()
+        run.about.left_out = +Counter({one.name: one.dropped.total() for one in report.filters})
+        apart_from = [one.name for one in settings.evaluation]
+        write_about(run.about, out, {"filters": list(settings.only), "evaluation": apart_from})
+        return report
+
+
+class _Verification:
+    def __init__(
+        self,
+        filters: Sequence[Filter],
+        ids: SeenKeys,
+        known: sqlite3.Connection | None,
+        dropped_out: Path,
+        cost: float,
+    ) -> None:
+        self._filters = filters
+        self._ids = ids
+        self._known = known
+        self._path = dropped_out
+        self._part = dropped_out.with_name(f"{dropped_out.name}.part")
+        self._dropped: IO[str] = self._part.open("w", encoding="utf-8", newline="\n")
+        self._counts = {name: FilterCount(name) for name in (REPEATED, *(one.name for one in filters))}
+        self.about = About("pointwise", cost=cost)
+        self.report = VerifyReport()
+        if known is not None:
+            self.report.scores = {name: Score() for name in ("all", *(one.name for one in filters))}
+
+    def kept(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            self.report.shown += 1
+            name, reason = self._verdict(record)
+            if name is None:
+                self.about.count(record)
+                yield record
+                continue
+            self._counts[name].dropped[reason] += 1
+            with full_disk_is_a_sentence(self._path, None):
+                row = {"filter": name, "reason": reason, "record": asdict(record)}
+                self._dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def done(self) -> VerifyReport:
+        with full_disk_is_a_sentence(self._path, None):
+            self._dropped.close()
+            self._part.replace(self._path)
+        self.report.filters = list(self._counts.values())
+        self.report.undecided_traces = sum(one.undecided for one in self._filters if isinstance(one, Coherence))
+        return self.report
+
+    def close(self) -> None:
+        self._dropped.close()
+        self._part.unlink(missing_ok=True)
+
+    def _verdict(self, record: Record) -> tuple[str | None, str]:
+        self._counts[REPEATED].shown += 1
+        earlier = self._ids.first_row(digest(record.id), self.report.shown)
+        if earlier is not None:
+            return REPEATED, "the id was given before"
+        right = self._is_right(record)
+        return self._first_reason(record) if right is None else self._scored(record, right)
+
+    def _first_reason(self, record: Record) -> tuple[str | None, str]:
+        for one in self._filters:
+            self._counts[one.name].shown += 1
+            reason = one.reason(record)
+            if reason is not None:
+                return one.name, reason
+        return None, ""
+
+    def _scored(self, record: Record, right: bool) -> tuple[str | None, str]:
+        """As `_first_reason`, but every filter is asked, so that each has a score of its own."""
+        self.report.labelled += 1
+        first: tuple[str | None, str] = (None, "")
+        for one in self._filters:
+            reason = one.reason(record)
+            self.report.scores[one.name].add(reason is None, right)
+            if first[0] is None:
+                self._counts[one.name].shown += 1
+                first = (one.name, reason) if reason is not None else first
+        self.report.scores["all"].add(first[0] is None, right)
+        return first
+
+    def _is_right(self, record: Record) -> bool | None:
+        """Whether the record's label is the known one; None where it is not known."""
+        if self._known is None:
+            return None
+        found = self._known.execute("SELECT relevant FROM known WHERE key = ?", (_pair(record),)).fetchone()
+        return None if found is None else bool(found[0]) == record.relevant
+
+
+def _known_labels(path: Path | None, connection: sqlite3.Connection) -> sqlite3.Connection | None:
+    """The labels of the file at `path`, in a table on the disk."""
+    if path is None:
+        return None
+    connection.execute("CREATE TABLE known (key BLOB PRIMARY KEY, relevant INTEGER) WITHOUT ROWID")
+    with bad_record_is_a_sentence():
+        rows = ((_pair(record), record.relevant) for record in read_records(path))
+        connection.executemany("INSERT OR IGNORE INTO known VALUES (?, ?)", rows)
+    return connection
+
+
+def _pair(record: Record) -> bytes:
+    return digest(record.query, record.instruction or "", record.passage)

@@ -1,0 +1,112 @@
+"""One step of a method: a pure way from a row to messages, another from a reply to a value, and the call's key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any, Generic, Protocol, TypeVar
+
+from synth.llm.base import Message, Question, Reply
+from synth.llm.endpoint import Endpoint
+from synth.llm.replies import Answer, schema_of
+from synth.llm.template import PromptTemplate
+
+_text = json.JSONEncoder(ensure_ascii=False).encode
+_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+class Role(StrEnum):
+    """Which of the user's endpoints a stage asks."""
+
+    GENERATOR = "generator"
+    JUDGE = "judge"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`calls` questions like `example`, each with a reply of about `reply_tokens`."""
+
+    stage: str
+    role: Role
+    calls: int
+    example: Question
+    reply_tokens: int
+
+
+Row = TypeVar("Row")
+Row_contra = TypeVar("Row_contra", contravariant=True)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[Row, Value]):
+    """`values` gives the template its variables, `content` what of a row belongs to the key, `read` the reply's value.
+
+    `shape` is the JSON asked for; `read` raises `synth.llm.replies.Unusable` for a reply that is not it.
+    `usual_tokens` is a typical reply's length, for estimates only.
+    """
+
+    name: str
+    role: Role
+    template: PromptTemplate
+    shape: type[Answer]
+    values: Callable[[Row], Mapping[str, str]]
+    read: Callable[[Reply], Value]
+    usual_tokens: int
+
+    def messages(self, row: Row) -> tuple[Message, ...]:
+        return self.template.messages(self.values(row))
+
+    def forecast(self, calls: int, example: Row) -> Forecast:
+        """What `calls` rows like `example` would ask."""
+        return Forecast(self.name, self.role, calls, self.question(example), self.usual_tokens)
+
+    def question(self, row: Row) -> Question:
+        return Question(self.messages(row), self.shape.__name__, schema_of(self.shape))
+
+
+class Asker(Protocol):
+    """Whatever answers for a stage: the run (journal, else endpoint) or the journal alone."""
+
+    async def ask(self, stage: Stage[Row, Value], row: Row, input_id: str, vote: int = 1) -> Value | None:
+        """The value, or None where no usable reply is to be had. `vote` tells equal questions apart."""
+        ...
+
+
+class Keys:
+    """The key of every call: a hash of stage, settings, input and model, 128 bits in hex."""
+
+    def __init__(self, endpoints: Mapping[Role, Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._started: dict[str, Any] = {}
+
+    def key(self, stage: Stage[Row, Value], row: Row, vote: int) -> str:
+        hasher = (self._started.get(stage.name) or self._start(stage)).copy()
+        hasher.update(_canonical({"input": dict(stage.values(row)), "vote": vote}))
+        return str(hasher.hexdigest())
+
+    def _start(self, stage: Stage[Row, Value]) -> Any:
+        endpoint = self._endpoints[stage.role]
+        hasher = blake2b(digest_size=16)
+        settings = {
+            "stage": stage.name,
+            "template": stage.template.sha256,
+            "shape": schema_of(stage.shape),
+            "model": endpoint.model,
+            "sampling": endpoint.sampling(),
+        }
+        hasher.update(_canonical(settings))
+        self._started[stage.name] = hasher
+        return hasher
+
+
+def data(text: str) -> str:
+    """A text by others as it stands in a prompt: one JSON string, whose end no text can feign."""
+    return _text(text)
+
+
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    return _sorted(value).encode()

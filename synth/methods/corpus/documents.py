@@ -1,0 +1,76 @@
+"""The corpus of a run as an SQLite file in its folder: any document by its number, without the corpus in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from synth.errors import BadInput
+from synth.methods.corpus.inputs import Numbered
+from synth.scratch import full_database_is_a_sentence
+
+SCHEMA = "CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passage TEXT NOT NULL)"
+
+
+class DocumentStore:
+    """Documents numbered from 0 in the order of the corpus. A passage is title and text with a space between (BEIR)."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+        (self._size,) = self._database.execute("SELECT COUNT(*) FROM documents").fetchone()
+
+    def __len__(self) -> int:
+        return int(self._size)
+
+    def id(self, number: int) -> str:
+        return self._one("id", number)
+
+    def passage(self, number: int, characters: int | None = None) -> str:
+        """The passage, cut at the last blank before `characters` where it is longer."""
+        passage = self._one("passage", number)
+        if characters is None or len(passage) <= characters:
+            return passage
+        head = passage[: characters + 1]
+        if head[-1].isspace():
+            return head.rstrip()
+        whole_words = head.rsplit(None, 1)
+        return whole_words[0] if len(whole_words) == 2 else head[:characters]
+
+    def passages(self) -> Iterator[str]:
+        """All passages in order."""
+        for (passage,) in self._database.execute("SELECT passage FROM documents ORDER BY number"):
+            yield passage
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _one(self, column: str, number: int) -> str:
+        query = f"SELECT {column} FROM documents WHERE number = ?"  # noqa: S608 - the column's name is ours
+        (value,) = self._database.execute(query, (number,)).fetchone()
+        return str(value)
+
+
+def build_documents(path: Path, corpus: Path, documents: Iterable[Numbered]) -> None:
+    """Write the store of `documents`, which stand in the file or folder `corpus`, whole or not at all.
+
+    Raises `BadInput` with the row's number for a repeated id.
+    """
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    database = sqlite3.connect(part)
+    try:
+        with full_database_is_a_sentence(f"{path}: the disk takes no more documents", "the run"), database:
+            for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # until it is whole it has another name
+                database.execute(f"PRAGMA {pragma}")
+            database.execute(SCHEMA)
+            for number, (row, document_id, passage) in enumerate(documents):
+                try:
+                    database.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, document_id, passage))
+                except sqlite3.IntegrityError:
+                    raise BadInput(f"{corpus}, row {row}: the id '{document_id}' stands twice; mend one.") from None
+        database.close()
+        part.replace(path)
+    finally:
+        database.close()
+        part.unlink(missing_ok=True)

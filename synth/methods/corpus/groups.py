@@ -1,0 +1,81 @@
+"""Scores become labels by thresholds, with nothing in between; labelled pairs of one query become LCE groups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from contract.records import Group, Intent, Record, join_licences
+from synth.llm.stage import Asker, Stage
+from synth.methods.corpus.candidates import Candidate, Candidates
+from synth.methods.corpus.documents import DocumentStore
+from synth.methods.corpus.judge import PairRow, Score
+from synth.methods.corpus.settings import CorpusSettings
+from synth.run.origin import Origin
+
+
+class CorpusLabels:
+    """Asks the classifier for every candidate of a query."""
+
+    def __init__(
+        self, origin: Origin, settings: CorpusSettings, store: DocumentStore, judge: Stage[PairRow, Score]
+    ) -> None:
+        self._origin = origin
+        self._settings = settings
+        self._store = store
+        self._judge = judge
+
+    async def records(self, found: Candidates, asker: Asker) -> list[Record]:
+        """The pairs of one query that the thresholds label, positives first, each in the order of the candidates."""
+        records = await asyncio.gather(*(self._record(found, candidate, asker) for candidate in found.candidates))
+        labelled = [record for record in records if record is not None]
+        return sorted(labelled, key=lambda record: not record.relevant)
+
+    async def _record(self, found: Candidates, candidate: Candidate, asker: Asker) -> Record | None:
+        passage = self._store.passage(candidate.number, self._settings.document_characters)
+        place = f"{found.query.id}/{self._store.id(candidate.number)}"
+        score = await asker.ask(self._judge, PairRow(found.query.text, passage), place)
+        if score is None or self._settings.negative_to < score.score < self._settings.positive_from:
+            return None
+        relevant = score.score >= self._settings.positive_from
+        return Record(
+            id=place,
+            query=found.query.text,
+            passage=passage,
+            relevant=relevant,
+            trace=score.reasoning,
+            source=self._origin.source,
+            licence=self._origin.licence,
+            domain=self._settings.domain,
+            difficulty=found.query.difficulty,
+            negative_type=None if relevant else candidate.by,
+            intent=Intent.DIRECT,
+        )
+
+
+def groups(records: Iterable[Record], negatives: int) -> Iterator[Group]:
+    """LCE groups: for each positive of a query, it and the query's first `negatives` negatives (fewer if it has fewer).
+
+    Records of one query (and instruction) stand together, as `examples` and the imports give them. A query without a
+    positive or without a negative makes no group.
+    """
+    for _, together in groupby(records, key=lambda record: (record.query, record.instruction)):
+        listed = list(together)
+        against = [record for record in listed if not record.relevant][:negatives]
+        for positive in (record for record in listed if record.relevant):
+            if against:
+                yield _group(positive, against)
+
+
+def _group(positive: Record, negatives: list[Record]) -> Group:
+    return Group(
+        id=positive.id,
+        query=positive.query,
+        instruction=positive.instruction,
+        positive=positive.passage,
+        negatives=tuple(record.passage for record in negatives),
+        source=positive.source,
+        licence=join_licences(record.licence for record in (positive, *negatives)),
+        domain=positive.domain,
+    )

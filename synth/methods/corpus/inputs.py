@@ -1,0 +1,146 @@
+"""What the corpus method reads: a corpus and examples as two JSONL files, or one split of a BEIR folder for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from synth.errors import BadInput, BadSettings
+from synth.methods.corpus.queries import Example
+from synth.methods.corpus.settings import CorpusSettings
+from synth.sources.beir import BeirFolder
+from synth.sources.excluded import excluded_ids
+from synth.sources.json_rows import read_rows
+from synth.sources.rejects import Refusing
+
+MOST_EXAMPLES = 10_000  # kept in memory
+Numbered = tuple[int, str, str]  # the row's number in its file, the document's id, its passage
+
+
+class CorpusInputs(Protocol):
+    """`files` are all that is read. Rows that cannot be used raise `BadInput` with their number."""
+
+    @property
+    def files(self) -> list[Path]: ...
+
+    def documents(self) -> Iterator[Numbered]: ...
+
+    def examples(self) -> list[Example]: ...
+
+
+def corpus_inputs(settings: CorpusSettings) -> CorpusInputs:
+    """The inputs that the settings name. Raises `BadSettings` where they do not name enough."""
+    if settings.documents is not None and settings.documents.is_dir():
+        return _Folder(settings.documents, settings)
+    if settings.documents is None or settings.examples is None:
+        raise BadSettings("--method corpus needs --corpus.documents and --corpus.examples.")
+    return _Files(settings.documents, settings.examples, settings.excluded)
+
+
+def corpus_documents(path: Path, *, split: str, excluded: Path | None) -> Iterator[tuple[str, str]]:
+    """Id and passage of each document of a JSONL corpus, or of those of a BEIR folder that no other split judges alone.
+    Rows that cannot be used raise `BadInput` with their number."""
+    settings = CorpusSettings(documents=path, split=split, excluded=excluded)
+    inputs = _Folder(path, settings) if path.is_dir() else _Files(path, None, excluded)
+    seen: set[str] = set()
+    for row, document_id, passage in inputs.documents():
+        if document_id in seen:
+            raise BadInput(f"{path}, row {row}: the id '{document_id}' stands twice; mend one.")
+        seen.add(document_id)
+        yield document_id, passage
+
+
+class _Files:
+    def __init__(self, corpus: Path, examples: Path | None, excluded: Path | None) -> None:
+        self._corpus = corpus
+        self._examples = examples
+        self._excluded = excluded_ids(excluded)
+        self.files = [path for path in (corpus, examples, excluded) if path is not None]
+
+    def documents(self) -> Iterator[Numbered]:
+        for row in read_rows(self._corpus):
+            if row.value is None:
+                raise BadInput(f"{self._corpus}, row {row.number}: {row.problem}")
+            document_id, title, text = (row.value.get(name) for name in ("_id", "title", "text"))
+            if not isinstance(document_id, str | int) or not str(document_id).strip():
+                raise self._bad(row.number, f"'_id' is {document_id!r}; give the document an id.")
+            if not isinstance(title, str | None) or not isinstance(text, str) or not text.strip():
+                raise self._bad(row.number, f"'{document_id}' has no text; give it one or leave it out.")
+            passage = f"{(title or '').strip()} {text.strip()}".strip()
+            try:
+                passage.encode()
+            except UnicodeEncodeError:
+                raise self._bad(row.number, f"'{document_id}' holds half a character pair.") from None
+            if str(document_id) not in self._excluded:
+                yield row.number, str(document_id), passage
+
+    def examples(self) -> list[Example]:
+        return [] if self._examples is None else examples_in(self._examples)
+
+    def _bad(self, row: int, problem: str) -> BadInput:
+        return BadInput(f"{self._corpus}, row {row}: {problem}")
+
+
+class _Folder:
+    """Documents that other splits alone judge are left out, and so are excluded ones; a split's own questions, with the
+    first document that answers each, are the examples."""
+
+    def __init__(self, folder: Path, settings: CorpusSettings) -> None:
+        self._beir = BeirFolder(folder, Refusing())
+        self._own = settings.examples
+        self._judged = self._beir.judgements(settings.split)
+        here = {document for grades in self._judged.values() for document in grades}
+        elsewhere = {
+            judgement.document
+            for split in self._beir.splits()
+            if split != settings.split
+            for judgement in self._beir.judgement_rows(split)
+        }
+        self._excluded = excluded_ids(settings.excluded)
+        self._barred = self._excluded | (elsewhere - here)
+        self.files = [folder / "corpus.jsonl", folder / "queries.jsonl", *sorted((folder / "qrels").glob("*.tsv"))]
+        self.files += [path for path in (settings.examples, settings.excluded) if path is not None]
+
+    def documents(self) -> Iterator[Numbered]:
+        for number, document in enumerate(self._beir.documents(), start=1):
+            if document.id not in self._barred:
+                yield number, document.id, document.passage
+
+    def examples(self) -> list[Example]:
+        if self._own is not None:
+            return examples_in(self._own)
+        return list(islice(self._of_the_split(), MOST_EXAMPLES))
+
+    def _of_the_split(self) -> Iterator[Example]:
+        queries = {query.id: query.text for query in self._beir.queries() if query.id in self._judged}
+        answers = {name: self._answer(self._judged[name]) for name in queries}
+        wanted = {answer for answer in answers.values() if answer is not None}
+        passages = {document.id: document.passage for document in self._beir.documents() if document.id in wanted}
+        for name, text in queries.items():
+            answer = answers[name]
+            if answer in passages:
+                yield Example(text, passages[answer])
+
+    def _answer(self, grades: dict[str, int]) -> str | None:
+        """The first document that answers; None where an excluded one does, for then the question is excluded too."""
+        relevant = [document for document, grade in grades.items() if grade > 0]
+        return relevant[0] if relevant and not self._excluded & set(relevant) else None
+
+
+def examples_in(path: Path) -> list[Example]:
+    """The examples of a JSONL file. Raises `BadInput` for a row that is none, and for none at all."""
+    examples = []
+    for row in read_rows(path):
+        value = row.value or {}
+        query, document = value.get("query"), value.get("document")
+        if row.problem or not isinstance(query, str) or not query.strip() or not isinstance(document, str | None):
+            problem = row.problem or f'{value!r} is no example; each row is {{"query": text, "document": text}}.'
+            raise BadInput(f"{path}, row {row.number}: {problem}")
+        examples.append(Example(query.strip(), (document or "").strip() or None))
+        if len(examples) == MOST_EXAMPLES:
+            break
+    if not examples:
+        raise BadInput(f"{path}: holds no row; give some queries in the voice of the domain.")
+    return examples

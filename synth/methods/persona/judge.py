@@ -1,0 +1,62 @@
+"""Stage 5: the reasoning model judges one pair. It sees query and passage, and never which label was intended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.records import Intent
+from synth.llm.base import Reply
+from synth.llm.replies import Answer, Text, read_answer, read_trace
+from synth.llm.stage import Role, Stage, data
+from synth.llm.template import load_template
+
+INTENTS = {
+    Intent.DIRECT: "Only a passage that answers the query itself is relevant; one that merely helps is not.",
+    Intent.INDIRECT: (
+        "A passage is also relevant where it does not answer the query outright but gives the principle, background or "
+        "analogy that leads to the answer."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    query: str
+    instruction: str | None
+    intent: Intent
+    passage: str
+
+
+class Judgement(Answer):
+    reasoning: Text
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One blind vote. `trace` is the model's own thinking where the endpoint shows it, else its written reasoning."""
+
+    relevant: bool
+    trace: str
+
+
+def judge_stage(templates: Path | None = None) -> Stage[PairRow, Verdict]:
+    """Raises `BadSettings` for a template that does not fit."""
+    template = load_template("limrank_judge", ("query", "instruction", "passage", "intent"), templates)
+    return Stage("limrank.judge", Role.JUDGE, template, Judgement, _values, _read, usual_tokens=500)
+
+
+def _values(row: PairRow) -> Mapping[str, str]:
+    return {
+        "query": data(row.query),
+        "instruction": data(row.instruction) if row.instruction else "nothing beyond the query itself",
+        "passage": data(row.passage),
+        "intent": INTENTS[row.intent],
+    }
+
+
+def _read(reply: Reply) -> Verdict:
+    judgement = read_answer(reply, Judgement)
+    return Verdict(judgement.relevant, read_trace(reply, judgement.reasoning))

@@ -1,0 +1,50 @@
+"""Stage 1: personas, sampled with a seed and balanced over the domains. Makes no calls."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from synth.errors import BadInput, BadSettings
+from synth.methods.persona.settings import Domain
+from synth.sources.json_rows import read_rows
+
+
+class PersonaPool:
+    """Personas by domain, in memory (100 bytes or so each).
+
+    A row is `{"persona": text}`; a row that also has `"domain"` belongs there, any other belongs to each domain one of
+    whose words it holds. Raises `BadInput` for a bad row, `BadSettings` where a domain with a quota gets no persona.
+    """
+
+    def __init__(self, path: Path, domains: Mapping[str, Domain]) -> None:
+        self._by_domain: dict[str, list[str]] = {name: [] for name in domains}
+        patterns = {name: _words(domain.words) for name, domain in domains.items()}
+        for row in read_rows(path):
+            persona = row.value.get("persona") if row.value else None
+            if row.problem or not isinstance(persona, str) or not persona.strip():
+                problem = row.problem or "'persona' is missing or blank; each row is {\"persona\": text}."
+                raise BadInput(f"{path}, row {row.number}: {problem}")
+            given = row.value.get("domain") if row.value else None
+            for name, pattern in patterns.items():
+                if given == name or (given is None and pattern and pattern.search(persona)):
+                    self._by_domain[name].append(persona.strip())
+        for name, personas in self._by_domain.items():
+            if not personas:
+                raise BadSettings(
+                    f"{path}: no persona belongs to the domain '{name}'; give it more words, or personas that name it."
+                )
+
+    def draw(self, domain: str, seed: str) -> str:
+        """One persona of `domain`; the same seed draws the same one."""
+        return random.Random(seed).choice(  # noqa: S311 - a draw, no secret
+            self._by_domain[domain]
+        )
+
+
+def _words(words: tuple[str, ...]) -> re.Pattern[str] | None:
+    if not words:
+        return None
+    return re.compile(r"\b(?:" + "|".join(re.escape(word) for word in words) + ")", re.IGNORECASE)

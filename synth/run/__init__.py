@@ -1,0 +1,1 @@
+"""A run folder: plan, journal, progress, and the calls that are journalled."""

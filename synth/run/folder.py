@@ -1,0 +1,230 @@
+"""One run's folder: its lock, its journal open for appending, and the files that say what the run is.
+
+journal.jsonl     every reply, append-only (synth.run.journal)
+journal.sqlite    where each key stands in it; derived, may be deleted (synth.run.journal_index)
+journal.reserve   disk space held back while a run works, given up when the disk is full
+plan.jsonl        the inputs of the run, chosen once (synth.run.plan)
+settings.json     the settings of the latest run, without keys
+done.json         written last, when nothing is left to do
+lock              held by the one process that works here
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from synth.errors import BadInput, DiskFull, JournalBroken, RunBusy
+from synth.run.journal import HEADER_START, JournalRow, check_header, new_header, row_from_line, row_to_line
+from synth.run.journal_index import JournalIndex, Totals, known_totals
+
+RESERVE_BYTES = 16 * 2**20
+SYNC_SECONDS = 1.0
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class RunFolder:
+    """The folder, held by this process alone from `with` to its end.
+
+    `writing` is True for a run: only then is disk space held back. Raises `RunBusy` where another process holds it,
+    `JournalBroken` where the journal has a line that is no row, `DiskFull` where there is no room to begin.
+    """
+
+    def __init__(self, path: Path, *, writing: bool) -> None:
+        self.path = path
+        self.full = False  # the disk is full: what is in flight can still be written, nothing new should begin
+        self._writing = writing
+        self._reserve = path / "journal.reserve"
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._writing:
+            self.path.mkdir(parents=True, exist_ok=True)
+        elif not (self.path / "journal.jsonl").exists():
+            raise BadInput(f"{self.path} holds no journal.jsonl: it is no run folder; give the folder of a run.")
+        self._lock = _lock(self.path / "lock")
+        try:
+            self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._commit()
+        finally:
+            self._index.close()
+            os.close(self._file)
+            self._reserve.unlink(missing_ok=True)
+            os.close(self._lock)
+
+    @property
+    def totals(self) -> Totals:
+        return self._index.totals
+
+    def find(self, key: str) -> JournalRow | None:
+        """The latest row of `key`."""
+        place = self._index.place(key)
+        if place is None:
+            return None
+        return row_from_line(os.pread(self._file, place[1], place[0]))
+
+    def append(self, row: JournalRow) -> None:
+        """Write one row. On return a kill of this process no longer loses it.
+
+        On a full disk the space held back is given up for it and `full` is set; `DiskFull` says that even that was
+        not enough: the row is not in the journal, and no part of it is.
+        """
+        line = row_to_line(row)
+        start = self._index.end
+        try:
+            _write_all(self._file, line)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._write_in_reserve(start, line)
+        if self._index.add(row, start, len(line)) or time.monotonic() - self._synced > SYNC_SECONDS:
+            self._commit()
+
+    def _write_in_reserve(self, start: int, line: bytes) -> None:
+        self.full = True
+        os.ftruncate(self._file, start)
+        self._reserve.unlink(missing_ok=True)
+        try:
+            _write_all(self._file, line)
+        except OSError:
+            os.ftruncate(self._file, start)
+            raise DiskFull(f"No space left for {self.path / 'journal.jsonl'}; free some and run again.") from None
+
+    def _commit(self) -> None:
+        self._synced = time.monotonic()
+        if self.full:
+            return  # the index would need room too; the next opening catches up
+        try:
+            os.fdatasync(self._file)
+            self._index.commit()
+        except (OSError, sqlite3.OperationalError) as error:
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            self.full = True
+
+    def _open(self) -> None:
+        try:
+            self._file, journal_id = _open_journal(self.path / "journal.jsonl")
+            if self._writing:
+                _hold_back(self._reserve)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._reserve.unlink(missing_ok=True)
+            raise DiskFull(f"No space left to begin a run in {self.path}; free {RESERVE_BYTES >> 20} MiB.") from None
+        size = os.fstat(self._file).st_size
+        self._index = JournalIndex(self.path / "journal.sqlite", journal_id, size)
+        for start, line, row in tail(self.path / "journal.jsonl", self._index.end):
+            if self._index.add(row, start, len(line)):
+                self._index.commit()
+        self._index.end = self._index.end or size
+        self._index.commit()
+
+
+def tail(path: Path, start: int) -> Iterator[tuple[int, bytes, JournalRow]]:
+    """(byte, line, row) of every whole row of a journal from byte `start` on; 0 means after the header."""
+    with path.open("rb") as file:
+        header = file.readline()
+        check_header(path, header)
+        place = max(start, len(header))
+        file.seek(place)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield place, line, row_from_line(line)
+            except ValueError as error:
+                raise JournalBroken(f"{path}, at byte {place}: {error}; mend or cut that line.") from None
+            place += len(line)
+
+
+def read_totals(path: Path) -> Totals:
+    """The totals of a run folder as they are now, also while another process works in it."""
+    journal = path / "journal.jsonl"
+    if not journal.exists():
+        raise BadInput(f"{path} holds no journal.jsonl: it is no run folder; give the folder of a run.")
+    with journal.open("rb") as file:
+        journal_id = check_header(journal, file.readline())
+    end, totals = known_totals(path / "journal.sqlite", journal_id, journal.stat().st_size)
+    for _, _, row in tail(journal, end):
+        totals.add(row)
+    return totals
+
+
+def is_busy(path: Path) -> bool:
+    """Whether a process works in the run folder now."""
+    try:
+        os.close(_lock(path / "lock"))
+    except RunBusy:
+        return True
+    return False
+
+
+def _lock(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(handle, 32).decode() or "unknown"
+        os.close(handle)
+        raise RunBusy(f"{path.parent} is in use by process {holder}; wait for it or stop it.") from None
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    return handle
+
+
+def _open_journal(path: Path) -> tuple[int, str]:
+    """The file, positioned at its end, a torn last line cut off; and the journal's id."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        with path.open("rb") as reader:
+            first = reader.readline()
+        if first and not HEADER_START.startswith(first[: len(HEADER_START)]):
+            check_header(path, first)
+        os.ftruncate(file, _end_of_last_line(file))
+        if not first.endswith(b"\n"):
+            first = new_header()
+            _write_all(file, first)
+        return file, check_header(path, first)
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _end_of_last_line(file: int) -> int:
+    end = os.fstat(file).st_size
+    while end > 0:
+        begin = max(0, end - 65536)
+        block = os.pread(file, end - begin, begin)
+        newline = block.rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
+        end = begin
+    return 0
+
+
+def _hold_back(path: Path) -> None:
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]

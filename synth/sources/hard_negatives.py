@@ -1,0 +1,53 @@
+"""Which of a first stage's hits may serve as negatives: not relevant, not too good to be trusted, not repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from contract.records import NegativeType
+from synth.sources.retriever import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class MinedNegative:
+    """A passage by its index, and which first stage brought it up (`BM25` or `BI_ENCODER`)."""
+
+    index: int
+    found_by: NegativeType
+
+
+def mine_negatives(
+    hits: Mapping[NegativeType, Sequence[Hit]],
+    positives: Collection[int],
+    count: int,
+    *,
+    barred: Collection[int] = (),
+    ceiling: float = 0.95,
+) -> list[MinedNegative]:
+    """Up to `count` negatives, the first stages taking turns, each from its best hit down.
+
+    A hit that the bi-encoder puts above `ceiling` times its best score for a positive is passed over whoever found
+    it: it is likely an answer that nobody labelled (TopK-PercPos, Moreira et al. 2024, arXiv 2407.15831). Where it
+    found none of them, all that it found stand above, and are passed over. `barred` are further indexes that may not
+    serve.
+    """
+    passed_over = set(positives) | set(barred) | _too_close(hits.get(NegativeType.BI_ENCODER, ()), positives, ceiling)
+    turns = [
+        [MinedNegative(hit.index, found_by) for hit in found if hit.index not in passed_over]
+        for found_by, found in hits.items()
+    ]
+    mined: dict[int, MinedNegative] = {}
+    for turn in zip_longest(*turns):
+        for negative in turn:
+            if negative is not None and len(mined) < count:
+                mined.setdefault(negative.index, negative)
+    return list(mined.values())
+
+
+def _too_close(hits: Sequence[Hit], positives: Collection[int], ceiling: float) -> set[int]:
+    best = max((hit.score for hit in hits if hit.index in positives), default=None)
+    if best is None:
+        return {hit.index for hit in hits} if positives else set()
+    return {hit.index for hit in hits if hit.score > ceiling * best}

