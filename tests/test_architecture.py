@@ -17,7 +17,7 @@ PACKAGES = ("contract", "service", "synth", "trainer", "evaluation")
 IMPORTERS = {
     "vllm": {"service.engines.vllm.client"},
     "openai": {"synth.llm.openai"},
-    "peft": {"service.models.adapter", "trainer.lora_model"},
+    "peft": {"service.models.adapter", "trainer.sft.lora"},
     "gguf": {"service.models.gguf"},
     "opentelemetry": {"service.telemetry.otel_spans"},
 }

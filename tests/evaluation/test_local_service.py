@@ -19,7 +19,7 @@ from evaluation.scorers.local_service import local_service, weights_hash
 from service.models.store import Checkpoint
 from tests.evaluation import small_data
 from tests.processes import ROOT, clean_environment
-from trainer.packaged_manifest import read_packaged
+from trainer.run.manifests import read_packaged
 
 
 def test_the_table_of_the_embedded_models_goes_through_the_service(

@@ -9,7 +9,7 @@ from typing import Any
 
 from accelerate.state import DistributedType, PartialState  # type: ignore[import-untyped]  # it ships no types
 
-from trainer.train import main
+from trainer.cli import main
 
 _prepare = PartialState.__init__
 

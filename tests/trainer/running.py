@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from trainer.train import run
+from trainer.cli import run
 
 ROOT = Path(__file__).parent.parent.parent
 

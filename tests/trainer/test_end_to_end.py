@@ -19,9 +19,9 @@ from synth.cli import main as synth
 from tests.evaluation.small_data import ANSWERS, DOCUMENTS, FOUND, QUERIES, beir_folder
 from tests.trainer.examples import records
 from tests.trainer.running import sft_flags, train
-from trainer.causal_scorer import CausalScorer
-from trainer.lora_model import load_base, load_lora
-from trainer.sft_examples import load_segments
+from trainer.sft.examples import load_segments
+from trainer.sft.lora import load_base, load_lora
+from trainer.sft.scorer import CausalScorer
 
 
 @pytest.mark.timeout(400)  # some 40 s of processor time, more of the clock beside other work

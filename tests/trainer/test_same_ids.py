@@ -27,9 +27,9 @@ from service.engines.transformers.decoder import Trace
 from service.engines.transformers.kv_cache import CacheShape, KeyValues
 from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, minilm_folder, qwen_tokenizer
-from trainer.cross_encoder import encode_row, load_pair_encoder
-from trainer.sft_examples import Lengths, LossWeights, sequences
-from trainer.training_groups import Row
+from trainer.cross_encoder.groups import Row
+from trainer.cross_encoder.model import encode_row, load_pair_encoder
+from trainer.sft.examples import Lengths, LossWeights, sequences
 
 LIMIT = 160
 PIECES = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from trainer.train import main
+from trainer.cli import main
 
 _TOLD_AT = 2
 _steps = itertools.count(1)

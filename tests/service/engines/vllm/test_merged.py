@@ -10,10 +10,10 @@ import pytest
 from contract.manifest import read_manifest
 from service.models.checkpoint import Checkpoint
 from tests.service.engines.vllm.serving import require_vllm, vllm_server
-from trainer.causal_scorer import CausalScorer
-from trainer.lora_model import load_base, load_lora
-from trainer.sft_examples import load_segments
-from trainer.train import run
+from trainer.cli import run
+from trainer.sft.examples import load_segments
+from trainer.sft.lora import load_base, load_lora
+from trainer.sft.scorer import CausalScorer
 
 ADAPTER = Path(__file__).parents[4] / "service" / "weights" / "limrank-mini"
 QUERY = "How is gout treated?"

@@ -1,0 +1,132 @@
+"""`limrank-train cross-encoder` from end to end on a small base: it learns, goes on, and what it leaves scores alike
+everywhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import CrossEncoder
+
+from contract.manifest import read_manifest
+from contract.records import read_groups, write_groups
+from service.engine import Job, Mode
+from service.engines.cross_encoder.engine import CrossEncoderEngine
+from service.models.checkpoint import open_checkpoint
+from tests.trainer.running import cross_encoder_flags, train, weights
+from trainer.cli import run
+from trainer.cross_encoder.checkpoint import EMBEDDINGS, write_small
+from trainer.cross_encoder.groups import GroupChoice, Row, load_groups
+from trainer.cross_encoder.model import PairScorer, encode_row, load_encoder, load_pair_encoder
+from trainer.errors import BadData
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_bert: Path, groups_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cross-encoder") / "run"
+    train(cross_encoder_flags(tiny_bert, groups_file, folder, epochs=8))
+    return folder
+
+
+def test_the_loss_falls(finished: Path) -> None:
+    losses = [json.loads(line)["loss"] for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+
+
+def test_positives_come_first_and_the_temperature_is_fitted(finished: Path, groups_file: Path) -> None:
+    folder = finished / "model"
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert (manifest.kind, manifest.format, manifest.verdict_tokens) == ("cross-encoder", None, None)
+    assert manifest.temperature != 1.0
+    assert "limrank-train cross-encoder: lce" in manifest.recipe
+    scorer = PairScorer(load_encoder(folder, seed=0, train_embeddings=True), load_pair_encoder(folder, 64))
+    scores = [scorer.score(group.query, [group.positive, *group.negatives]) for group in read_groups(groups_file)]
+    first = sum(row[0] == max(row) for row in scores)
+    assert first > len(scores) / 2, "one in five would be chance"
+    odds = torch.tensor(scores) / manifest.temperature
+    chance = torch.sigmoid(odds).mean().item()
+    assert chance == pytest.approx(1 / 5, abs=0.08), "the bias puts the mean chance where the share of positives is"
+
+
+async def test_trainer_service_and_sentence_transformers_score_alike(finished: Path, groups_file: Path) -> None:
+    folder = finished / "model"
+    group = next(iter(read_groups(groups_file)))
+    passages = (group.positive, *group.negatives)
+    checkpoint = open_checkpoint(folder, "trained")
+    temperature = checkpoint.manifest.temperature
+    own = PairScorer(load_encoder(folder, seed=0, train_embeddings=True), load_pair_encoder(folder, 128))
+    expected = [score / temperature for score in own.score(group.query, passages)]
+    library = CrossEncoder(str(folder), activation_fn=torch.nn.Identity(), local_files_only=True)
+    for one, two in zip(library.predict([(group.query, passage) for passage in passages]), expected, strict=True):
+        assert float(one) / temperature == pytest.approx(two, abs=1e-4)
+    engine = CrossEncoderEngine.load(checkpoint, dtype="float32")
+    job = Job(call="one", query=group.query, passages=passages)
+    found = {verdict.index: verdict.log_odds async for verdict in engine.score(job, Mode.DIRECT, 0, None)}
+    await engine.close()
+    assert [found[index] for index in range(len(passages))] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_run_in_two_legs_gives_the_same_weights(
+    tiny_bert: Path, groups_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, legs = (cross_encoder_flags(tiny_bert, groups_file, tmp_path / name, epochs=2) for name in ("one", "two"))
+    train(whole)
+    train([*legs, "--leg-minutes", "0.00001"])
+    assert "(time) at step 1 of 12" in capsys.readouterr().out
+    assert not (tmp_path / "two" / "model").exists()
+    train([*legs, "--leg", "2"])
+    expected, found = weights(tmp_path / "one" / "model"), weights(tmp_path / "two" / "model")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_embeddings_stay_those_of_the_base_unless_asked(tiny_bert: Path, groups_file: Path, tmp_path: Path) -> None:
+    train(cross_encoder_flags(tiny_bert, groups_file, tmp_path / "run", train_embeddings=False, max_steps=2))
+    base, tuned = weights(tiny_bert), weights(tmp_path / "run" / "model")
+    kept = [name for name in base if name.startswith(EMBEDDINGS)]
+    assert kept
+    assert all(torch.equal(base[name], tuned[f"bert.{name}"]) for name in kept)
+    assert not torch.equal(
+        base["encoder.layer.0.output.dense.weight"], tuned["bert.encoder.layer.0.output.dense.weight"]
+    )
+    (tmp_path / "small").mkdir()
+    write_small(tmp_path / "small", tmp_path / "run" / "model")
+    small = weights(tmp_path / "small")
+    assert small.keys() == {name for name in tuned if ".embeddings." not in name}
+    assert {tensor.dtype for tensor in small.values()} == {torch.float16}
+
+
+def test_a_dry_run_and_bad_input(
+    tiny_bert: Path, groups_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = cross_encoder_flags(tiny_bert, groups_file, tmp_path / "run", epochs=2)
+    train([*flags, "--dry-run", "--measure-seconds", "0.1"])
+    assert "steps             12" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(BadData, match="leaves less than a quarter of --max-tokens 16"):
+        encode_row(load_pair_encoder(tiny_bert, 16), Row("long " * 20, None, ("passage",)))
+    for change, sentence in (
+        ({"calibration": 48}, "--calibration 48 leaves no group to train"),
+        ({"negatives": 5}, "fewer than the 5 of --negatives"),
+    ):
+        assert run(cross_encoder_flags(tiny_bert, groups_file, tmp_path / "bad", **change)) == 2
+        assert sentence in capsys.readouterr().err
+    # A group that is held out is scored at the end only; what is wrong with it is known before the first step.
+    held = {group.id for group in load_groups(groups_file, GroupChoice(negatives=3, seed=3))[:12]}
+    broken = tmp_path / "groups.jsonl"
+    write_groups(
+        broken,
+        (
+            replace(one, query=f"{one.query} {'long ' * 70}") if one.id in held else one
+            for one in read_groups(groups_file)
+        ),
+    )
+    assert run(cross_encoder_flags(tiny_bert, broken, tmp_path / "bad")) == 2
+    assert "leaves less than a quarter of --max-tokens 64" in capsys.readouterr().err
+    assert not (tmp_path / "bad").exists()
+    (tmp_path / "empty").mkdir()
+    assert run(cross_encoder_flags(tmp_path / "empty", groups_file, tmp_path / "bad")) == 2
+    assert "tokenizer.json cannot be read" in capsys.readouterr().err

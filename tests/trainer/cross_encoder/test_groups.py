@@ -1,0 +1,81 @@
+"""Which groups are trained, and with which negatives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contract.records import Group, write_groups
+from tests.trainer.examples import groups
+from trainer.cross_encoder.groups import GroupChoice, licences, load_groups, names_any, read_ids, rows
+from trainer.errors import BadData
+
+
+def names(found: list[Group]) -> list[str]:
+    return [group.id for group in found]
+
+
+def test_a_larger_sample_holds_every_smaller_one(groups_file: Path) -> None:
+    small, large, whole = (
+        names(load_groups(groups_file, GroupChoice(3, sample=count, seed=4))) for count in (5, 20, None)
+    )
+    assert small == large[:5] == whole[:5]
+    assert len(set(whole)) == 48
+    assert whole != names(load_groups(groups_file, GroupChoice(3, seed=5)))
+
+
+def test_hard_negatives_are_the_groups_own_and_random_ones_are_others_positives(groups_file: Path) -> None:
+    hard, loose = (GroupChoice(3, kind, seed=1) for kind in ("hard", "random"))
+    found = load_groups(groups_file, hard)
+    for group, row in zip(found, rows(found, hard), strict=True):
+        assert row.passages[0] == group.positive
+        assert set(row.passages[1:]) <= set(group.negatives)
+        assert len(set(row.passages)) == 4
+    positives = {group.positive for group in found}
+    for group, row in zip(found, rows(found, loose), strict=True):
+        assert set(row.passages[1:]) <= positives - {group.positive}
+
+
+def test_a_domain_or_ids_are_left_out(groups_file: Path, tmp_path: Path) -> None:
+    left = load_groups(groups_file, GroupChoice(3, leave_out="crafts"))
+    assert {group.domain for group in left} == {"materials"}
+    (tmp_path / "ids.txt").write_text("7\nq-9\n")
+    excluded = read_ids(tmp_path / "ids.txt")
+    assert {"test/q-7/plain", "test/q-9/plain"} == set(names(load_groups(groups_file, GroupChoice(3)))) - set(
+        names(load_groups(groups_file, GroupChoice(3, excluded=excluded)))
+    )
+    assert names_any("medquad/q-A_1/A_1/plain", frozenset({"A_1"}))
+    assert not names_any("medquad/q-A_11/A_11/plain", frozenset({"A_1"}))
+
+
+def test_the_name_of_a_domain_is_no_beginning_of_ids(tmp_path: Path) -> None:
+    one, two = groups(2)
+    write_groups(
+        tmp_path / "groups.jsonl", [replace(one, id="web/1", domain="law"), replace(two, id="x/2", domain="web")]
+    )
+    assert names(load_groups(tmp_path / "groups.jsonl", GroupChoice(3, leave_out="web"))) == ["web/1"]
+    assert names(load_groups(tmp_path / "groups.jsonl", GroupChoice(3, leave_out="x/"))) == ["web/1"]
+
+
+def test_licences_of_all_examples_each_once() -> None:
+    assert licences(["CC-BY-4.0 AND MIT", "MIT", "CC0-1.0"]) == ("CC-BY-4.0", "CC0-1.0", "MIT")
+
+
+def test_what_cannot_be_trained_is_one_sentence(groups_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"has 4 negatives, fewer than the 5 of --negatives; lower it\.$"):
+        load_groups(groups_file, GroupChoice(5))
+    with pytest.raises(BadData, match="48 usable groups, fewer than the 100"):
+        load_groups(groups_file, GroupChoice(3, sample=100))
+    with pytest.raises(BadData, match="has no domain, no source and no beginning of an id 'craft' to leave out"):
+        load_groups(groups_file, GroupChoice(3, leave_out="craft"))
+    with pytest.raises(BadData, match="no group left"):
+        load_groups(groups_file, GroupChoice(3, leave_out="test/"))
+    with pytest.raises(BadData, match="cannot be read"):
+        load_groups(tmp_path / "none.jsonl", GroupChoice(3))
+    broken = tmp_path / "broken.jsonl"
+    write_groups(broken, groups(2))
+    broken.write_text(broken.read_text() + '{"id": "x"}\n')
+    with pytest.raises(BadData, match=r"broken.jsonl, line 4"):
+        load_groups(broken, GroupChoice(3))

@@ -1,0 +1,1 @@
+"""An encoder with one output, from groups, by localized contrastive estimation (LCE)."""

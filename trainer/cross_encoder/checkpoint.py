@@ -1,0 +1,71 @@
+"""The folder of a trained cross-encoder: weights, tokenizer and manifest; and the small form of it that is shipped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from sentence_transformers import CrossEncoder
+
+from contract.manifest import Manifest, tokenizer_sha256
+from trainer.cross_encoder.model import network
+
+# What belongs to the tokenizer goes along byte for byte: the manifest hashes tokenizer.json.
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+EMBEDDINGS = "embeddings."
+
+
+def write_checkpoint(folder: Path, model: CrossEncoder, base: Path, manifest: Manifest) -> None:
+    """Fill `folder` with a checkpoint that transformers, sentence-transformers and limrank-serve load."""
+    inner = network(model)
+    inner.save_pretrained(folder)
+    for name in _TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+    manifest.write(folder)
+
+
+def cross_encoder_manifest(
+    base: Path,
+    *,
+    name: str,
+    temperature: float,
+    data_sha256: str,
+    licences: tuple[str, ...],
+    recipe: str,
+    scores: Mapping[str, object],
+) -> Manifest:
+    """The manifest of a cross-encoder whose tokenizer is that of `base`."""
+    return Manifest(
+        kind="cross-encoder",
+        format=None,
+        verdict_tokens=None,
+        tokenizer_sha256=tokenizer_sha256(base),
+        temperature=temperature,
+        base=name,
+        data_sha256=data_sha256,
+        licences=licences,
+        recipe=recipe,
+        scores=dict(scores),
+    )
+
+
+def write_small(folder: Path, checkpoint: Path) -> None:
+    """Fill `folder` with what differs from the base: all weights but the embeddings, in float16, and the manifest.
+
+    About 21 MB for all-MiniLM-L6-v2, whose own package brings the embeddings and the tokenizer.
+    """
+    from safetensors import safe_open
+
+    with safe_open(checkpoint / "model.safetensors", framework="pt") as file:
+        kept = {
+            name: file.get_tensor(name).to(torch.float16).contiguous()
+            for name in file.keys()  # noqa: SIM118 - it is no mapping
+            if f".{EMBEDDINGS}" not in name
+        }
+    save_file(kept, folder / "encoder.safetensors", metadata={"format": "pt"})
+    for name in ("reranker.json", "config.json"):
+        shutil.copyfile(checkpoint / name, folder / name)

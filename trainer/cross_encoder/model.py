@@ -1,0 +1,134 @@
+"""The cross-encoder: an encoder with one output, made from any BERT-like encoder; its batches; its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import CrossEncoder
+from tokenizers import Tokenizer
+
+from contract.pairs import Pair, PairEncoder
+from contract.prompt import ContractError
+from trainer.cross_encoder.groups import Row
+from trainer.errors import BadBase, BadData
+
+
+def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: float | None = None) -> CrossEncoder:
+    """The base with one output: a new one, or its own where it is a cross-encoder already.
+
+    `dropout` None: that of the base. Raise BadBase where the folder is no encoder that can be read.
+    """
+    if not (base / "config.json").is_file():
+        raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
+    torch.manual_seed(seed)
+    try:
+        model: CrossEncoder = CrossEncoder(str(base), num_labels=1, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BadBase(f"{base} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
+    if dropout is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+    if not train_embeddings:
+        network(model).base_model.embeddings.requires_grad_(False)
+    return model
+
+
+def network(model: CrossEncoder) -> Any:
+    """The transformers model inside."""
+    return model[0].model
+
+
+def load_pair_encoder(base: Path, max_tokens: int) -> PairEncoder:
+    """The encoder of pairs for the tokenizer in `base`, which must be there as tokenizer.json. Raise BadBase."""
+    try:
+        tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return PairEncoder(tokenizer, max_tokens)
+    except ContractError as error:
+        raise BadBase(str(error)) from error
+    except Exception as error:
+        raise BadBase(f"{base / 'tokenizer.json'} cannot be read: {error}.") from error
+
+
+def encode_row(encoder: PairEncoder, row: Row) -> list[Pair]:
+    """The pairs of a group. Raise BadData for a query that leaves less than a quarter to the passage."""
+    query = encoder.query_ids(row.query, row.instruction)
+    if encoder.room(query) < encoder.max_tokens // 4:
+        raise BadData(
+            f"The query {row.query[:80]!r} with its instruction has {len(query)} tokens, which leaves less than a "
+            f"quarter of --max-tokens {encoder.max_tokens} to the passage; raise it or leave the query out."
+        )
+    return encoder.pairs(query, row.passages)
+
+
+class PairRoom:
+    """Whether a query leaves enough to the passage, for those who only ask that."""
+
+    def __init__(self, encoder: PairEncoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, query: str, instruction: str | None = None) -> None:
+        """Raise BadData where it does not."""
+        encode_row(self._encoder, Row(query, instruction, ()))
+
+
+def pad(pairs: Sequence[Pair], pad_id: int) -> dict[str, torch.Tensor]:
+    """Tensors of shape (pairs, longest)."""
+    longest = max(len(pair.ids) for pair in pairs)
+    ids = [[*pair.ids] + [pad_id] * (longest - len(pair.ids)) for pair in pairs]
+    types = [pair.type_ids + [0] * (longest - len(pair.ids)) for pair in pairs]
+    mask = [[1] * len(pair.ids) + [0] * (longest - len(pair.ids)) for pair in pairs]
+    return {
+        "input_ids": torch.tensor(ids),
+        "attention_mask": torch.tensor(mask),
+        "token_type_ids": torch.tensor(types),
+    }
+
+
+class GroupCollator:
+    """Rows of a dataset (query, instruction, passages) -> the padded pairs of all their groups, in order."""
+
+    valid_label_columns: tuple[str, ...] = ()  # asked for by sentence-transformers' trainer
+
+    def __init__(self, encoder: PairEncoder, pad_id: int) -> None:
+        self._encoder = encoder
+        self._pad_id = pad_id
+
+    def __call__(self, features: Sequence[dict[str, Any]]) -> dict[str, dict[str, torch.Tensor]]:
+        rows = [Row(one["query"], one["instruction"], tuple(one["passages"])) for one in features]
+        return {"pairs": pad([pair for row in rows for pair in encode_row(self._encoder, row)], self._pad_id)}
+
+
+class PairScorer:
+    """Log-odds of pairs by a model in this process: for dev scores and calibration. Batches by length."""
+
+    def __init__(self, model: CrossEncoder, encoder: PairEncoder, batch: int = 32) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._batch = batch
+
+    def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
+        """Raw output for each passage, before bias and temperature are fitted."""
+        pairs = encode_row(self._encoder, Row(query, instruction, tuple(passages)))
+        by_length = sorted(range(len(pairs)), key=lambda index: len(pairs[index].ids))
+        scores = [0.0] * len(pairs)
+        was_training = self._model.training
+        self._model.eval()
+        with torch.inference_mode():
+            for start in range(0, len(pairs), self._batch):
+                chosen = by_length[start : start + self._batch]
+                inputs = pad([pairs[index] for index in chosen], pad_id(self._model))
+                found = self._model({name: one.to(self._model.device) for name, one in inputs.items()})["scores"]
+                for index, score in zip(chosen, found.float().flatten().tolist(), strict=True):
+                    scores[index] = score
+        self._model.train(was_training)
+        return scores
+
+
+def pad_id(model: CrossEncoder) -> int:
+    return int(network(model).config.pad_token_id or 0)

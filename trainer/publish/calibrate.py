@@ -1,0 +1,65 @@
+"""`limrank-train calibrate`: the temperatures that limrank-eval fitted go into a model's manifest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from contract.manifest import FILE_NAME, Manifest
+from trainer.errors import BadData
+from trainer.run.folder import writing
+from trainer.run.manifests import read_packaged
+from trainer.settings import Calibration
+
+_DIGITS = 4
+
+
+def calibrate(settings: Calibration) -> None:
+    """Write the manifest of `settings.weights` anew with the fitted temperatures. Raise BadData where a result holds
+    none or was measured with another model, as this one is once it has them; BadRunFolder where there is no manifest.
+    """
+    before = read_packaged(settings.weights)
+    after = before
+    for path in settings.results:
+        after = _with(after, *_read(path, before))
+    with writing(settings.weights):
+        after.write(settings.weights)
+    now = after.temperatures
+    print(  # noqa: T201
+        f"{settings.weights / FILE_NAME} now divides log-odds by {now.direct}, and behind a trace by {now.reasoning}."
+    )
+
+
+def _read(path: Path, manifest: Manifest) -> tuple[str, float]:
+    """Mode and fitted temperature."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        identity, fitted = found["identity"], found["temperature"]
+        mode, fingerprint, data = identity["mode"], identity["fingerprint"], identity["data_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{path} is no calibration.json of limrank-eval: {error!r}.") from error
+    if fitted is None:
+        raise BadData(f"{path} has no fitted temperature; run limrank-eval calibrate with --fit-split train.")
+    if fingerprint != manifest.fingerprint:
+        raise BadData(
+            f"{path} was measured with the model of fingerprint {str(fingerprint)[:12]}..., and this one has "
+            f"{manifest.fingerprint[:12]}...; measure this one."
+        )
+    if data != manifest.data_sha256:
+        raise BadData(
+            f"{path} was measured with a model trained on the data of sha256 {str(data)[:12]}..., and this one was "
+            f"trained on {str(manifest.data_sha256)[:12]}...; measure this one."
+        )
+    return mode, float(fitted["value"])
+
+
+def _with(manifest: Manifest, mode: str, fitted: float) -> Manifest:
+    """What was fitted divides what was served, so it multiplies the temperature that was there."""
+    now = manifest.temperatures
+    if mode == "reasoning":
+        return replace(manifest, reasoning_temperature=round(now.reasoning * fitted, _DIGITS))
+    # Said out loud: without a temperature of its own reasoning would follow the one of direct mode.
+    kept = now.reasoning if manifest.kind == "causal" else None
+    return replace(manifest, temperature=round(now.direct * fitted, _DIGITS), reasoning_temperature=kept)

@@ -1,0 +1,131 @@
+"""`limrank-train merge`: an adapter goes into its base, and the result is checked before it gets its name."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from contract.manifest import Manifest
+from contract.segments import Segments
+from trainer.errors import BadBase
+from trainer.publish.model_card import Rounding, model_card, read_results
+from trainer.run.dev_score import DEV, dev_score
+from trainer.run.folder import save_whole
+from trainer.run.manifests import read_adapter
+from trainer.settings import Merge
+from trainer.sft.examples import load_segments
+from trainer.sft.lora import load_base, load_lora, where_it_is_fast
+from trainer.sft.scorer import CausalScorer
+
+# Merged and unmerged add the same numbers in another order; more than this in log-odds means another model.
+TOLERANCE = 1e-4
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+)
+_PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("How is the flu treated?", ("Rest and fluids help with influenza.", "The first railway opened in 1825.", "")),
+    ("what is a reranker", ("A reranker orders passages by relevance.", "Bread is baked from flour and water.")),
+    ("symptoms of gout", ("Gout causes sudden pain in a joint. " * 20, "Gout is treated with colchicine.")),
+)
+
+
+def merge(settings: Merge) -> None:
+    """Write the merged checkpoint to `settings.out`. Raises TrainError; nothing is left there when it does."""
+    manifest = read_adapter(settings.adapter, settings.base)
+    segments = load_segments(settings.base)
+    results = read_results(settings.results)
+    unmerged = load_lora(load_base(settings.base), settings.adapter).eval()
+    before = _probe(unmerged, segments)
+    try:
+        model = unmerged.merge_and_unload(safe_merge=True)
+    except ValueError as error:  # weights that are no numbers
+        raise BadBase(f"{settings.adapter} cannot be merged: {error}") from None
+    change = _largest(before, _probe(model, segments))
+    if change > TOLERANCE:
+        raise BadBase(
+            f"Merging {settings.adapter} changes log-odds by {change:.1e}, more than {TOLERANCE:.0e}; the adapter "
+            "cannot be merged into this base."
+        )
+    rounding = _round(model, segments, settings, before)
+    scores = {**manifest.scores, **{name: value["scores"] for name, value in results.items()}}
+    stated = replace(manifest, scores=scores)
+    card = model_card(stated, rounding, results, change)
+    save_whole(settings.out, lambda part: _write(part, model, settings.base, stated, card))
+    print(f"Merged into {settings.out}; log-odds changed by at most {change:.1e} (float32).")  # noqa: T201
+    if rounding.dtype != "float32":
+        print(  # noqa: T201
+            f"In {rounding.dtype} they change by at most {rounding.change:.4f} in {rounding.pairs} pairs"
+            f"{_shown(rounding)}."
+        )
+
+
+def _probe(model: Any, segments: Segments) -> list[float]:
+    scorer = CausalScorer(model, segments)
+    return [odds for query, passages in _PROBES for odds in scorer.score(query, passages)]
+
+
+class _Noting:
+    """A scorer that notes the log-odds it gave, so that those of the dev pairs are compared as well."""
+
+    def __init__(self, scorer: CausalScorer) -> None:
+        self._scorer = scorer
+        self.odds: list[float] = []
+
+    def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
+        found = self._scorer.score(query, passages, instruction)
+        self.odds += found
+        return found
+
+
+def _round(model: Any, segments: Segments, settings: Merge, before: Sequence[float]) -> Rounding:
+    """Bring the weights to the number format that is stored, and measure what that changes: of the log-odds of the
+    probes and of the dev pairs, and of the dev score."""
+    model = where_it_is_fast(model)
+    exact = _Noting(CausalScorer(model, segments))
+    score = dev_score(exact, settings)
+    pairs = len(before) + len(exact.odds)
+    if settings.dtype == "float32":
+        return Rounding(settings.dtype, 0.0, pairs, score, score)
+    for weight in model.parameters():  # of buffers none is stored, and whoever loads the weights has them in float32
+        weight.data = weight.data.to(_DTYPES[settings.dtype])
+    rounded = _Noting(CausalScorer(model, segments))
+    rounded_score = dev_score(rounded, settings)
+    change = _largest([*before, *exact.odds], [*_probe(model, segments), *rounded.odds])
+    if math.isinf(change):
+        raise BadBase(f"In {settings.dtype} the model's log-odds are not all numbers; store it in another --dtype.")
+    return Rounding(settings.dtype, change, pairs, score, rounded_score)
+
+
+def _largest(before: Sequence[float], after: Sequence[float]) -> float:
+    """Infinite where one of them is no number."""
+    changes = [abs(one - two) for one, two in zip(before, after, strict=True)]
+    return max(changes) if all(map(math.isfinite, changes)) else math.inf
+
+
+def _write(folder: Path, model: Any, base: Path, manifest: Manifest, card: str) -> None:
+    model.config.name_or_path = manifest.base
+    model.save_pretrained(folder)
+    for name in _TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    manifest.write(folder)
+
+
+def _shown(rounding: Rounding) -> str:
+    if rounding.exact is None or rounding.rounded is None:
+        return ""
+    return f", {DEV} from {rounding.exact['score']:.4f} to {rounding.rounded['score']:.4f}"

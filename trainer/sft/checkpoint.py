@@ -1,0 +1,46 @@
+"""The folder of a trained adapter: weights in float16, config, and the manifest of what it makes of its base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from contract.manifest import Manifest, tokenizer_sha256
+from contract.segments import Segments
+from trainer.sft.lora import save_lora
+
+
+def write_adapter(folder: Path, model: Any, weights: Mapping[str, torch.Tensor], manifest: Manifest) -> None:
+    """Fill `folder` with what `limrank-train merge` and the service's embedded model take; `weights` are the
+    adapter's, whole."""
+    save_lora(model, folder, weights=weights, base_name=manifest.base, dtype=torch.float16)
+    manifest.write(folder)
+
+
+def adapter_manifest(
+    base: Path,
+    segments: Segments,
+    *,
+    name: str,
+    data_sha256: str,
+    licences: tuple[str, ...],
+    recipe: str,
+    scores: Mapping[str, object],
+    temperature: float = 1.0,
+) -> Manifest:
+    """The manifest of base and adapter together; the tokenizer is that of `base`, byte for byte."""
+    return Manifest(
+        kind="causal",
+        format=segments.format,
+        verdict_tokens=segments.verdict,
+        tokenizer_sha256=tokenizer_sha256(base),
+        temperature=temperature,
+        base=name,
+        data_sha256=data_sha256,
+        licences=licences,
+        recipe=recipe,
+        scores=dict(scores),
+    )

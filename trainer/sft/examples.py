@@ -1,0 +1,158 @@
+"""Records become training sequences: ids from `contract`, and the weight of each completion token in the loss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from contract.manifest import ManifestError, read_manifest
+from contract.prompt import LIMRANK, ContractError
+from contract.records import Record, RecordError, read_records
+from contract.segments import Segments
+from contract.truncation import PassageFitter
+from trainer.cross_encoder.groups import draw, kept, read_ids
+from trainer.errors import BadBase, BadData
+from trainer.settings import Choosing
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChoice:
+    """What is taken of a file of records. `direct_share`: how many of the records with a trace are trained without.
+
+    `sample` None: all. `leave_out`: a domain, a source, or the beginning of ids.
+    """
+
+    sample: int | None = None
+    direct_share: float = 0.0
+    leave_out: str | None = None
+    excluded: frozenset[str] = frozenset()
+    seed: int = 0
+
+
+def record_choice(settings: Choosing, direct_share: float) -> RecordChoice:
+    """What a command's settings take of their file. Raise BadData where the file of excluded ids cannot be read."""
+    excluded = read_ids(settings.exclude)
+    return RecordChoice(settings.sample, direct_share, settings.leave_out, excluded, settings.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """`tokens`: longest sequence, through the verdict. `passage`: longest passage, None: as long as fits."""
+
+    tokens: int
+    passage: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """`verdict` and `conclusion` (the last sentence of the trace) count so many times any other token of the trace.
+    `traced`: a whole example with a trace counts so many times one without."""
+
+    verdict: float = 1.0
+    conclusion: float = 1.0
+    traced: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSequence:
+    """`weights` belong to the last ids, one each; what stands before has no loss. They sum to the example's own."""
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+    truncated: bool
+
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.ids) - len(self.weights)
+
+
+def load_segments(base: Path) -> Segments:
+    """The segments for the tokenizer in `base`: those of its manifest's format, else LimRank's. Raise BadBase."""
+    try:
+        manifest = read_manifest(base)
+        form = LIMRANK if manifest is None or manifest.format is None else manifest.format
+        return Segments(form, Tokenizer.from_file(str(base / "tokenizer.json")))
+    except (ManifestError, ContractError) as error:
+        raise BadBase(str(error)) from error
+    except Exception as error:  # the tokenizers library raises nothing more precise
+        raise BadBase(f"{base / 'tokenizer.json'} cannot be read: {error}.") from error
+
+
+def load_records(path: Path, choice: RecordChoice) -> list[Record]:
+    """The chosen records of a file, in an order that the seed decides; a larger sample holds every smaller one.
+
+    Raise BadData for a file that cannot be read or of which nothing is left.
+    """
+    try:
+        records = kept(read_records(path), path, choice.leave_out, choice.excluded)
+    except RecordError as error:
+        raise BadData(str(error)) from None
+    except OSError as error:
+        raise BadData(f"{path} cannot be read: {error.strerror or error}.") from None
+    records.sort(key=lambda record: draw(record.id, choice.seed))
+    chosen = records[: choice.sample]
+    if not chosen:
+        raise BadData(f"{path} has no record left to train on; check the sample, the exclusions and the file.")
+    if choice.sample is not None and len(chosen) < choice.sample:
+        raise BadData(f"{path} has {len(chosen)} usable records, fewer than the {choice.sample} of --sample.")
+    return [_direct(record) if _drawn_direct(record, choice) else record for record in chosen]
+
+
+def sequences(
+    records: Sequence[Record], segments: Segments, lengths: Lengths, weights: LossWeights
+) -> Iterator[TrainingSequence]:
+    """The training sequence of each record. The passage alone is cut to `lengths`.
+
+    With a trace, the loss is on trace, close and verdict. Without one (direct mode, where the close is put and not
+    written) it is on the verdict only. Raise BadData for a record whose other parts do not fit, or whose trace holds a
+    delimiter.
+    """
+    fitter = PassageFitter(segments.prompt)
+    for record in records:
+        yield _sequence(record, segments, fitter, lengths, weights)
+
+
+def _sequence(
+    record: Record, segments: Segments, fitter: PassageFitter, lengths: Lengths, weights: LossWeights
+) -> TrainingSequence:
+    prefix = segments.prompt.prefix(record.query, record.instruction)
+    try:
+        trace = segments.trace_ids(record.trace or "")
+        room = lengths.tokens - len(prefix) - len(trace) - len(segments.close) - 1
+        rest = fitter.fit([record.passage], room, lengths.passage)[0]
+    except ContractError as error:
+        raise BadData(f"Record {record.id!r}: {error}") from None
+    except ValueError:
+        raise BadData(
+            f"Record {record.id!r}: query, instruction and trace alone do not fit into {lengths.tokens} tokens; "
+            "raise --max-tokens or leave the record out."
+        ) from None
+    word = segments.verdict.true if record.relevant else segments.verdict.false
+    ids = (*segments.context([*prefix, *rest.ids], trace), word)
+    if not trace:
+        return TrainingSequence(ids, (1.0,), rest.truncated)
+    before = len(segments.trace_ids(_before_conclusion(record.trace or "")))
+    told = [1.0] * before + [weights.conclusion] * (len(trace) - before)
+    told += [1.0] * len(segments.close) + [weights.verdict]
+    share = weights.traced / sum(told)
+    return TrainingSequence(ids, tuple(share * one for one in told), rest.truncated)
+
+
+def _before_conclusion(trace: str) -> str:
+    """The trace without its last sentence."""
+    ends = [found.start() for found in _SENTENCE_END.finditer(trace)]
+    return trace[: ends[-1]] if ends else ""
+
+
+def _drawn_direct(record: Record, choice: RecordChoice) -> bool:
+    return int(draw(record.id, choice.seed + 1)[:8], 16) < choice.direct_share * 2**32
+
+
+def _direct(record: Record) -> Record:
+    return replace(record, trace=None)

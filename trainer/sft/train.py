@@ -1,0 +1,235 @@
+"""`limrank-train sft`: LoRA on a causal model, from records with traces, by transformers' trainer."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainingArguments
+
+from contract.manifest import Manifest
+from contract.records import Record
+from contract.segments import Segments
+from trainer.cross_encoder.groups import licences
+from trainer.run.attention import set_attention
+from trainer.run.dev_score import DEV, check_dev, dev_score_of_modes
+from trainer.run.folder import RunFolder, content_sha256, data_sha256, save_whole, writing
+from trainer.run.loop import Leg, arguments, take_threads, world
+from trainer.run.loss_plot import plot_loss
+from trainer.run.manifests import read_adapter
+from trainer.run.order import order
+from trainer.run.plan import Plan, heaviest, make_plan, measure, say_plan
+from trainer.run.report import report_leg
+from trainer.run.step_memory import kept_bytes
+from trainer.settings import Sft
+from trainer.sft.checkpoint import adapter_manifest, write_adapter
+from trainer.sft.examples import (
+    Lengths,
+    LossWeights,
+    TrainingSequence,
+    load_records,
+    load_segments,
+    record_choice,
+    sequences,
+)
+from trainer.sft.lora import adapter_weights, add_lora, go_back, load_base, load_lora, lora_config, merged
+from trainer.sft.loss import SequenceCollator, completion_loss
+from trainer.sft.scorer import CausalScorer, QueryRoom
+
+
+class _Trainer(Trainer):
+    """Reads the data from front to back, as `training_order` laid it, with the loss of `completion_loss`."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
+        return SequentialSampler(dataset)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        return completion_loss(model, inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that a run needs, read and encoded once. `sequence` is what is trained, in its order; `earlier` is what the
+    adapter says of itself that the run goes on from."""
+
+    records: list[Record]
+    sequence: list[TrainingSequence]
+    segments: Segments
+    model: Any
+    earlier: Manifest | None
+
+
+def train_sft(settings: Sft) -> None:
+    """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
+    folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
+    loop = arguments(settings, folder)
+    if settings.dry_run:
+        say_plan(_plan(settings, _prepare(settings)))
+        return
+    files = content_sha256(stated)
+    folder.check(stated, settings.leg, files)
+    prepared = _prepare(settings)
+    folder.open(stated, files)
+    _train(settings, folder, prepared, loop)
+
+
+def _prepare(settings: Sft) -> _Prepared:
+    segments = load_segments(settings.base)
+    records = load_records(settings.data, record_choice(settings, settings.direct_share))
+    lengths = Lengths(settings.max_tokens, settings.passage_tokens)
+    weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
+    laid = list(sequences(records, segments, lengths, weights))
+    sequence = order(
+        [len(one.ids) for one in laid],
+        passes=settings.epochs,
+        batch=settings.batch,
+        seed=settings.seed,
+        max_steps=settings.max_steps,
+    )
+    earlier = None if settings.adapter is None else read_adapter(settings.adapter, settings.base)
+    check_dev(settings, QueryRoom(segments, trace_tokens=max(_budget(settings, mode) for mode in settings.dev_modes)))
+    return _Prepared(records, [laid[index] for index in sequence], segments, _model(settings), earlier)
+
+
+def _model(settings: Sft) -> Any:
+    """The base with the adapter to train: a new one, or that of `--adapter`."""
+    base = load_base(settings.base)
+    set_attention(base, settings.precision, padded_in_front=True)
+    if settings.adapter is not None:
+        torch.manual_seed(settings.seed)
+        return load_lora(base, settings.adapter, trainable=True)
+    return add_lora(base, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=settings.seed)
+
+
+def _train(settings: Sft, folder: RunFolder, prepared: _Prepared, loop: dict[str, Any]) -> None:
+    leg = Leg(folder, settings)
+    trainer = _Trainer(
+        model=prepared.model,
+        # Not FSDP's own activation_checkpointing, which renames the layers, so that no adapter is found in the model.
+        args=TrainingArguments(**(loop | {"fsdp": settings.fsdp})),
+        train_dataset=Dataset.from_list([_row(one) for one in prepared.sequence]),
+        data_collator=SequenceCollator(_pad_id(prepared.model)),
+        callbacks=[leg],
+    )
+    trainer.model_accepts_loss_kwargs = False  # the loss is a mean over examples, so micro-batches are averaged
+    last = folder.last_checkpoint()
+    begun = time.monotonic()
+    with writing(folder.path):
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        finally:
+            leg.give_signals_back()
+    if settings.adapter is not None and settings.kept < 1:
+        go_back(prepared.model, settings.adapter, settings.kept)
+    # A forward pass of spread weights needs every process, and so does putting them together.
+    found = _dev_score(settings, prepared) if settings.fsdp or trainer.is_world_process_zero() else None
+    weights = adapter_weights(prepared.model)
+    if not trainer.is_world_process_zero():
+        return
+    manifest = adapter_manifest(
+        settings.base,
+        prepared.segments,
+        name=settings.base_name or settings.base.name,
+        data_sha256=data_sha256(settings.data),
+        licences=_licences(settings, prepared),
+        recipe=_recipe(settings, prepared, trainer.state.global_step),
+        scores={} if found is None else {DEV: found},
+    )
+    save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
+    report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
+    with writing(folder.path):
+        plot_loss(folder)
+
+
+def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:
+    if not settings.fsdp:
+        take_threads()
+    with nullcontext() if settings.dev is None or settings.fsdp else merged(prepared.model):
+        return dev_score_of_modes(_scorers(settings, prepared), settings)
+
+
+def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
+    return {
+        mode: CausalScorer(
+            prepared.model,
+            prepared.segments,
+            passage_tokens=settings.passage_tokens,
+            trace_tokens=_budget(settings, mode),
+        )
+        for mode in settings.dev_modes
+    }
+
+
+def _budget(settings: Sft, mode: str) -> int:
+    """The tokens of a trace in that mode."""
+    return settings.dev_trace_tokens if mode == "reasoning" else 0
+
+
+def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:
+    return {"ids": list(sequence.ids), "weights": list(sequence.weights)}
+
+
+def _pad_id(model: Any) -> int:
+    """Any id does: what is padded is masked and has no weight."""
+    found = model.config.pad_token_id
+    return 0 if found is None else int(found)
+
+
+def _licences(settings: Sft, prepared: _Prepared) -> tuple[str, ...]:
+    """Of the base, then of all data: that of an adapter the run goes on from, too."""
+    known = {record.licence for record in prepared.records}
+    if prepared.earlier is not None:
+        known.update(prepared.earlier.licences)
+    return tuple(dict.fromkeys((settings.base_licence, *licences(known))))
+
+
+def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
+    examples, lora = len(prepared.sequence), lora_config(prepared.model)
+    before = "" if prepared.earlier is None else f"{prepared.earlier.recipe}; then "
+    return before + (
+        f"limrank-train sft: LoRA rank {lora.r}, alpha {lora.lora_alpha}, all linear layers; {examples} examples "
+        f"({settings.direct_share:.0%} of those with a trace without it), {step} steps of {settings.batch}, learning "
+        f"rate {settings.learning_rate} {settings.schedule}, weights {settings.verdict_weight} (verdict), "
+        f"{settings.conclusion_weight} (conclusion), {settings.trace_weight} (traced), "
+        f"{settings.max_tokens} tokens, {settings.precision}, seed {settings.seed}"
+        + ("" if settings.kept == 1 else f", {settings.kept:.0%} of the way from the weights before")
+    )
+
+
+def _plan(settings: Sft, prepared: _Prepared) -> Plan:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, bfloat16 = prepared.model.to(device), settings.precision == "bfloat16"
+    if settings.gradient_checkpointing:
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable()
+    model.train()
+    parameters = list(model.parameters())
+    lengths = [len(one.ids) for one in prepared.sequence]
+    sample = prepared.sequence[heaviest(lengths, settings.device_batch)]
+    logits = max(len(one.weights) for one in sample)
+    collate = SequenceCollator(_pad_id(model))
+
+    def step() -> int:
+        inputs = {name: one.to(device) for name, one in collate([_row(one) for one in sample]).items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            loss = completion_loss(model, inputs)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return sum(len(one.ids) for one in sample)
+
+    return make_plan(
+        lengths,
+        settings,
+        parameters=sum(one.numel() for one in parameters),
+        trained=sum(one.numel() for one in parameters if one.requires_grad),
+        shards=world() if settings.fsdp else 1,
+        step_bytes=lambda batch: kept_bytes(model, batch, causal=True, bfloat16=bfloat16, logits=logits * len(batch)),
+        steps_here=lambda: measure(step, settings.measure_seconds),
+    )
