@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.evaluation.answer_endpoint import endpoint
+from tests.evaluation.small_data import beir_folder, gpqa_folder, medquad_folder
 from tests.interface.folders import folder_pins
 from tests.interface.programs import Program
-from tests.trainer_eval.answer_endpoint import endpoint
-from tests.trainer_eval.small_data import beir_folder, gpqa_folder, medquad_folder
 
 
 def evaluation_pins(evaluate: Program, folder: Path) -> dict[str, set[str]]:

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.interface.keypaths import key_paths, schema_paths
 from tests.interface.programs import ROOT, clean_environment, server_command
 from tests.ports import free_port
-from tests.service.collector import Collector, attributes_of, collecting
+from tests.service.telemetry.collector import Collector, attributes_of, collecting
 
 SECRET = "a-secret-for-the-interface"
 KEYS = f"""

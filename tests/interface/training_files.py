@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.evaluation.small_data import beir_folder
 from tests.interface.folders import folder_pins
 from tests.interface.keypaths import key_paths
 from tests.interface.programs import PACKAGES, ROOT, Program
-from tests.trainer_eval.small_data import beir_folder
 
 # Files of the training library, which may name them as it likes.
 _OF_THE_LIBRARY = ("checkpoints/checkpoint-", "events.out.tfevents", "training_args")
