@@ -48,7 +48,9 @@ class NegativeType(StrEnum):
     PARTIAL = "partial"
     BM25 = "bm25"
     BI_ENCODER = "bi_encoder"
-    RIGHT_FOCUS_WRONG_TYPE = "right_focus_wrong_type"
+
+
+_FORMER = {"right_focus_wrong_type": NegativeType.SAME_TOPIC_OTHER_INTENT}  # names in older files of records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,8 @@ def join_licences(licences: Iterable[str]) -> str:
 def record_from_json(line: str) -> Record:
     """The record on one line of a file; raises `RecordError`."""
     row = _row(line, Record)
+    if isinstance(row.get("negative_type"), str):
+        row["negative_type"] = _FORMER.get(row["negative_type"], row["negative_type"])
     for name, kind in (("difficulty", Difficulty), ("intent", Intent), ("negative_type", NegativeType)):
         if row.get(name) is not None:
             row[name] = _member(name, row[name], kind)

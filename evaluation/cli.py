@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from evaluation.commands import benchmarks, calibrate, compare, injections, mini, rag, rank, report, traces
+from contract.moved import moved
+from evaluation.commands import benchmarks, calibrate, compare, injections, rag, rank, report
 from evaluation.errors import EvaluationError, Interrupted
 from evaluation.settings import Command, read_command
 
@@ -27,6 +28,9 @@ class Verb:
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 for failure, 2 for bad settings or data, 4 for data that cannot be had, 130 for a signal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sentence := moved("limrank-eval", arguments):
+        sys.stderr.write(f"limrank-eval: {sentence}\n")
+        return 2
     verb = next((verb for verb in VERBS if arguments and verb.name == arguments[0]), None)
     if verb is None:
         asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help", "help")
@@ -58,13 +62,11 @@ def _usage() -> str:
 VERBS = (
     Verb("run", rank.RankSettings, rank.act),
     Verb("calibrate", calibrate.CalibrateSettings, calibrate.act),
-    Verb("traces", traces.TracesSettings, traces.act),
     Verb("injections", injections.InjectionSettings, injections.act),
     Verb("rag", rag.RagSettings, rag.act),
     Verb("compare", compare.CompareSettings, compare.act),
     Verb("report", report.ReportSettings, report.act),
     Verb("benchmarks", benchmarks.BenchmarksSettings, benchmarks.act),
-    Verb("mini", mini.MiniSettings, mini.act),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from contract.moved import moved
 from synth.command_settings import Command, read_command
 from synth.commands import audit, distil, export, import_data, verify
 from synth.errors import SynthError
@@ -39,6 +40,9 @@ class Verb:
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 for failure, 2 for bad settings or input, 3 for a spent budget, 130 for a signal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sentence := moved("limrank-synth", arguments, import_data.KINDS):
+        sys.stderr.write(f"limrank-synth: {sentence}\n")
+        return 2
     verb = next((verb for verb in VERBS if arguments and verb.name == arguments[0]), None)
     if verb is None:
         asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help", "help")

@@ -55,7 +55,13 @@ class Command(BaseSettings):
 AnyCommand = TypeVar("AnyCommand", bound=Command)
 
 
-def read_command(kind: type[AnyCommand], name: str, argv: Sequence[str], known: Sequence[type[Command]]) -> AnyCommand:
+def read_command(
+    kind: type[AnyCommand],
+    name: str,
+    argv: Sequence[str],
+    known: Sequence[type[Command]],
+    program: str = "limrank-synth",
+) -> AnyCommand:
     """The settings of one command; `known` are the classes of all commands, whose environment names are allowed.
 
     Raises `BadSettings`, one sentence for each thing that is wrong; `--help` prints and raises SystemExit.
@@ -66,7 +72,7 @@ def read_command(kind: type[AnyCommand], name: str, argv: Sequence[str], known: 
     except ValidationError as error:
         raise BadSettings("\n".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
     except SettingsError as error:
-        raise BadSettings(f"{error}; `limrank-synth {name} --help` lists all.") from None
+        raise BadSettings(f"{error}; `{program} {name} --help` lists all.") from None
 
 
 class _File(PydanticBaseSettingsSource):

@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from contract.moved import moved
 from trainer.errors import BadSettings
 
 PREFIX = "LIMRANK_TRAIN_"
@@ -229,7 +230,7 @@ class Package(Command):
 class Calibration(Command):
     """`limrank-train calibrate`: fitted temperatures into the manifest of a model or of embedded weights."""
 
-    weights: Path = Field(description="folder with the manifest, such as service/weights/limrank-mini")
+    weights: Path = Field(description="folder with the manifest, such as service/weights/NAME")
     results: list[Path] = Field(min_length=1, description="calibration.json files of limrank-eval, one for each mode")
 
 
@@ -270,6 +271,8 @@ def _config(name: str | None) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if sentence := moved("limrank-train", ["--config", name]):
+            raise BadSettings(sentence) from None
         shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
         raise BadSettings(f"There is no config {name!r}: name one of {shipped}, or a YAML file.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

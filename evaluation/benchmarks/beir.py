@@ -1,4 +1,4 @@
-"""Any BEIR folder (Thakur et al. 2021), and two that are more than that: MedQuAD and TREC Deep Learning.
+"""Any BEIR folder (Thakur et al. 2021), one whose judgements have two readings, and TREC Deep Learning.
 
 A folder holds `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels/<split>.tsv`, and optionally TREC
 runs with candidates: `candidates.trec`, `candidates_<stage>.trec` or `candidates_<stage>_<split>.trec`.
@@ -50,18 +50,20 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     )
 
 
-def load_medquad(source: DataSource, task: str, variant: str | None = None) -> Task:
-    """MedQuAD (Ben Abacha and Demner-Fushman 2019) with both readings of its judgements, where the
-    folder has both (dev and test); means by question type."""
+def load_two_readings(
+    source: DataSource, task: str, variant: str | None = None, *, name: str, about: str, licence: str
+) -> Task:
+    """A folder with a second reading of some splits, `qrels/<split>_same_answer.tsv`: documents with the same answer
+    count too. `name` is the benchmark's, `about` and `licence` are what results state of its source."""
     loaded = load(source, task, variant)
     assert source.folder is not None
     path = source.folder / "qrels" / f"{task}_same_answer.tsv"
     reading = read_qrels(path) if path.exists() else None
     return replace(
         loaded,
-        name=f"medquad/{task}",
+        name=f"{name}/{task}",
         readings={} if reading is None else {"same answer": {query: reading.get(query, {}) for query in loaded.qrels}},
-        protocol=replace(loaded.protocol, source="MedQuAD, split without shared focus or answer", licence="CC-BY-4.0"),
+        protocol=replace(loaded.protocol, source=about, licence=licence),
     )
 
 

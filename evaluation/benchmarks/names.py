@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from evaluation.benchmarks import beir, bright, followir, litsearch
@@ -12,6 +13,7 @@ from evaluation.benchmarks.task import Task
 from evaluation.errors import BadSettings, NotAvailable
 
 Loader = Callable[[DataSource, str, str | None], Task]
+DEFAULT = "medquad"  # the benchmark whose folder is meant where none is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark(
             "medquad",
             dict.fromkeys(("test", "dev", "train"), ""),
-            beir.load_medquad,
+            partial(
+                beir.load_two_readings,
+                name="medquad",
+                about="MedQuAD, split without shared focus or answer",
+                licence="CC-BY-4.0",
+            ),
             "medical questions and their answers, a BEIR folder",
             published=(
                 Published(

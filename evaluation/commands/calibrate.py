@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from evaluation.benchmarks.names import named
+from evaluation.benchmarks.names import DEFAULT, named
 from evaluation.benchmarks.task import Task
 from evaluation.calibration import calibration, fit_temperature
 from evaluation.commands.rank import slug
@@ -25,9 +25,9 @@ from evaluation.settings import Scoring
 class CalibrateSettings(Scoring):
     """Measure the expected calibration error; fit one temperature on train."""
 
-    data: Path = Field(description="folder of MedQuAD, or of any benchmark read from a folder")
+    data: Path = Field(description="folder of the benchmark")
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
-    benchmark: str = Field(default="medquad", description="benchmark whose folder it is")
+    benchmark: str = Field(default=DEFAULT, description="benchmark whose folder it is")
     split: str = Field(default="dev", description="split that is measured")
     pairs: int = Field(default=2000, ge=5, description="pairs: one answer to four BM25 negatives")
     fit_split: str | None = Field(default=None, description="split the temperature is fitted on; unset: none is fitted")

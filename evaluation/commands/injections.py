@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from evaluation.benchmarks.names import named
+from evaluation.benchmarks.names import DEFAULT, named
 from evaluation.benchmarks.task import Task, sampled
 from evaluation.commands.rank import slug
 from evaluation.first_stage import candidates, data_candidates
@@ -28,7 +28,7 @@ class InjectionSettings(Scoring):
 
     data: Path = Field(description="folder of the benchmark")
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
-    benchmark: str = Field(default="medquad", description="benchmark whose folder it is")
+    benchmark: str = Field(default=DEFAULT, description="benchmark whose folder it is")
     split: str = Field(default="test", description="split whose queries are used")
     passages: int = Field(default=20, ge=1, description="queries, each with one irrelevant passage")
     depth: int = Field(default=30, ge=TOP, description="candidates among which the passage is ranked")

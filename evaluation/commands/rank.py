@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from evaluation.benchmarks.names import Benchmark, named
+from evaluation.benchmarks.names import BENCHMARKS, Benchmark, named
 from evaluation.benchmarks.task import Query, Task, sampled
 from evaluation.errors import BadData, BadSettings, NotAvailable
 from evaluation.first_stage import candidates, data_candidates
@@ -28,9 +28,7 @@ from evaluation.settings import Scoring
 class RankSettings(Scoring):
     """Rerank a benchmark's candidates and measure the order."""
 
-    benchmark: CliPositionalArg[str] = Field(
-        description="bright, followir, litsearch, medquad, trec-dl, beir, beir:NAME"
-    )
+    benchmark: CliPositionalArg[str] = Field(description=f"{', '.join(BENCHMARKS)}, beir:NAME")
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
     data: Path | None = Field(default=None, description="folder with the data in the hub's layout; default: the hub")
     tasks: list[str] = Field(default=[], description="tasks of the benchmark, by commas; default: all (beir: test)")

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def result_line(result: Mapping[str, Any]) -> str:
-    """`medquad/test (1,146 queries, bm25 top-100): limrank-mini (direct) nDCG@10 0.9520 [0.9440, 0.9600], ...`."""
+    """`trec-dl/dl19 (43 queries, bm25 top-100): BM25 nDCG@10 0.9520 [0.9440, 0.9600], ...`."""
     headline, figure = next(iter(result["measures"].items()))
     protocol, against = result["protocol"], result["against_first_stage"]
     compared = next(iter(result["first_stage"].items()))

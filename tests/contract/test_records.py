@@ -185,6 +185,14 @@ def test_a_line_that_is_no_record_is_refused(line: str, said: str) -> None:
         record_from_json(line)
 
 
+def test_a_negative_type_of_older_files_is_still_read() -> None:
+    """`right_focus_wrong_type` was written for negatives on the right subject that answer another question."""
+    line = to_json(replace(RECORD, relevant=False, negative_type=NegativeType.SAME_TOPIC_OTHER_INTENT))
+    former = line.replace('"same_topic_other_intent"', '"right_focus_wrong_type"')
+    assert former != line
+    assert to_json(record_from_json(former)) == line
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     write_records(path, [RECORD])

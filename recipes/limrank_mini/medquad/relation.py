@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from synth.medquad.aspects import Aspect
-from synth.medquad.questions import Answer, Question, words
+from recipes.limrank_mini.medquad.aspects import Aspect
+from recipes.limrank_mini.medquad.questions import Answer, Question, words
 
 AKIN = (  # aspects of which a passage on the one may be an answer on the other, whatever it is labelled with
     {"causes", "genetic changes"},

@@ -1,4 +1,4 @@
-"""`limrank-eval mini`: the full table of the embedded models, step by step; `make eval-mini` calls it.
+"""`python -m recipes.limrank_mini table`: the full table of both models, step by step; `make eval-mini` calls it.
 
 Three passes, each with its own service process: the cross-encoder, limrank-mini in direct mode, limrank-mini in
 reasoning mode. Every step keeps its scores as they come; the same command goes on where it was stopped.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from evaluation.benchmarks.names import named
 from evaluation.benchmarks.task import Task
@@ -21,14 +22,14 @@ from evaluation.commands.compare import compare, comparison_line
 from evaluation.commands.injections import injections_line, probe_injections
 from evaluation.commands.rank import forget_not_run, not_run, rank_task, slug
 from evaluation.commands.report import write_report
-from evaluation.commands.traces import check_traces, traces_line
 from evaluation.errors import NotAvailable, ScorerFailed
 from evaluation.reports.lines import result_line
 from evaluation.result import made, read_result, write_json
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 from evaluation.scorers.local_service import local_service
 from evaluation.settings import Command, Dtype, Engine
-from evaluation.targets import targets
+from recipes.limrank_mini.check_traces import check_traces, traces_line
+from recipes.limrank_mini.targets import targets
 
 Pass = Literal["cross-encoder", "direct", "reasoning"]
 _OF_A_MODE = ("mode", "temperature", "max_reasoning_tokens")
@@ -37,6 +38,8 @@ PASSES: tuple[Pass, ...] = ("cross-encoder", "direct", "reasoning")
 
 class MiniSettings(Command):
     """The full table of limrank-mini and limrank-mini-ce, and whether it meets the targets."""
+
+    model_config = SettingsConfigDict(cli_prog_name="python -m recipes.limrank_mini table")
 
     data: Path = Field(description="folder that holds medquad/ and dl19/, each a BEIR folder with candidates")
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
@@ -69,7 +72,7 @@ class MiniSettings(Command):
 
 
 def act(settings: MiniSettings) -> str:
-    """Run all passes; a line for each step goes out as it is done, the last says where the report is.
+    """Run all passes, print a line for each step when it is done, and return where the report is.
 
     A pass whose model cannot be served is reported as not run, the others go on, and then `ScorerFailed` is raised.
     """

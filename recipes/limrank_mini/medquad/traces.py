@@ -6,9 +6,9 @@ four beginnings and the wrong one a single one, however sure it is; here each se
 
 from __future__ import annotations
 
-from synth.medquad.aspects import Aspect
-from synth.medquad.questions import Answer, Question, display
-from synth.medquad.relation import same_focus
+from recipes.limrank_mini.medquad.aspects import Aspect
+from recipes.limrank_mini.medquad.questions import Answer, Question, display
+from recipes.limrank_mini.medquad.relation import same_focus
 
 LONG = 32  # characters: a longer name is not said a third time
 

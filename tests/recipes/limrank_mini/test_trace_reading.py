@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from evaluation.trace_reading import TYPES, Label, conclusion, read_trace
-from synth.medquad import traces as written
-from synth.medquad.aspects import ASPECTS
-from synth.medquad.instructions import INSTRUCTIONS
-from synth.medquad.questions import Answer, Question
+from recipes.limrank_mini.medquad import traces as written
+from recipes.limrank_mini.medquad.aspects import ASPECTS
+from recipes.limrank_mini.medquad.instructions import INSTRUCTIONS
+from recipes.limrank_mini.medquad.questions import Answer, Question
+from recipes.limrank_mini.trace_reading import TYPES, Label, conclusion, read_trace
 
 GOOD = (
     "The query asks how to treat paper cough. The passage describes the symptoms of paper cough. It does not say how "

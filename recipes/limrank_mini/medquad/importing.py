@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.records import Group, Record, write_groups, write_records
-from synth.medquad.candidates import Candidates, candidates
-from synth.medquad.groups import question_groups
-from synth.medquad.questions import Questions, read_questions
-from synth.medquad.records import question_records
-from synth.medquad.shares import GroupShares, RecordShares
+from recipes.limrank_mini.medquad.candidates import Candidates, candidates
+from recipes.limrank_mini.medquad.groups import GroupShares, question_groups
+from recipes.limrank_mini.medquad.questions import Questions, read_questions
+from recipes.limrank_mini.medquad.records import RecordShares, question_records
 from synth.output import write_whole
 from synth.sources.excluded import excluded_ids
 from synth.sources.first_stages import first_stages

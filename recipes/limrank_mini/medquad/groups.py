@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from contract.records import Group
-from synth.medquad.candidates import Candidate, Candidates
-from synth.medquad.instructions import ANY_ASPECT, OTHER_ASPECT
-from synth.medquad.records import DOMAIN, LICENCE, SOURCE
-from synth.medquad.relation import Relation
-from synth.medquad.shares import GroupShares
+from recipes.limrank_mini.medquad.candidates import Candidate, Candidates
+from recipes.limrank_mini.medquad.instructions import ANY_ASPECT, OTHER_ASPECT
+from recipes.limrank_mini.medquad.records import DOMAIN, LICENCE, SOURCE
+from recipes.limrank_mini.medquad.relation import Relation
 from synth.run.draws import choose, draw
 
 SHARES = (
@@ -19,6 +20,17 @@ SHARES = (
     (Relation.WRONG_FOCUS_RIGHT_TYPE, 2),
 )
 OTHERS = (Relation.WRONG_FOCUS_RIGHT_TYPE, Relation.WRONG_BOTH)
+
+
+class GroupShares(BaseModel):
+    """groups of each question (medquad)"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    negatives: int = Field(default=7, ge=1, description="negatives in each group; a question with fewer gives none")
+    instruction_share: float = Field(
+        default=0.2, ge=0, le=1, description="share of the questions that give one more group, under an instruction"
+    )
 
 
 def question_groups(found: Candidates, shares: GroupShares) -> Iterator[Group]:

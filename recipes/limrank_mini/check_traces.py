@@ -1,4 +1,4 @@
-"""`limrank-eval traces`: whether the traces say something true, and the same as the verdict."""
+"""`python -m recipes.limrank_mini traces`: whether the traces say something true, and the same as the verdict."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from evaluation.benchmarks.beir import rows
 from evaluation.benchmarks.names import named
@@ -23,7 +24,7 @@ from evaluation.scorers.open import open_scorer
 from evaluation.scorers.scorer import Scored, Scorer
 from evaluation.scoring import score_all
 from evaluation.settings import Scoring
-from evaluation.trace_reading import Label, Reading, read_trace
+from recipes.limrank_mini.trace_reading import Label, Reading, read_trace
 
 PARTS = ("query_focus", "query_type", "passage_focus", "passage_type")
 
@@ -46,16 +47,18 @@ class Examined:
 class TracesSettings(Scoring):
     """Check traces on MedQuAD pairs: what they name, and whether they agree with the verdict."""
 
+    model_config = SettingsConfigDict(cli_prog_name="python -m recipes.limrank_mini traces")
+
     data: Path = Field(description="folder of MedQuAD, whose rows have focus and qtype in their metadata")
     out: Path = Field(
-        description="folder for results, shared with `calibrate`: pairs scored there are not scored again"
+        description="folder for results, shared with `limrank-eval calibrate`: pairs scored there are not scored again"
     )
     split: str = Field(default="dev", description="split that is measured")
     pairs: int = Field(default=200, ge=5, description="pairs: one answer to four BM25 negatives")
 
 
 def act(settings: TracesSettings) -> str:
-    """Check; what came out, as lines for a person."""
+    """Run the check and return a summary. Raises `EvaluationError`."""
     if settings.mode != "reasoning" and (settings.model or settings.url):
         raise BadSettings("Traces are written in reasoning mode only; say --mode reasoning.")
     task = named("medquad").open(settings.split, settings.data, None)

@@ -5,19 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from contract.records import Difficulty, Intent, NegativeType, Record
-from synth.medquad.aspects import Aspect
-from synth.medquad.candidates import Candidate, Candidates
-from synth.medquad.instructions import INSTRUCTIONS, OTHER_ASPECT, Instruction
-from synth.medquad.questions import Answer
-from synth.medquad.relation import Relation, same_focus
-from synth.medquad.shares import RecordShares
-from synth.medquad.traces import answering, other_type, passing, wrong_focus
+from recipes.limrank_mini.medquad.aspects import Aspect
+from recipes.limrank_mini.medquad.candidates import Candidate, Candidates
+from recipes.limrank_mini.medquad.instructions import INSTRUCTIONS, OTHER_ASPECT, Instruction
+from recipes.limrank_mini.medquad.questions import Answer
+from recipes.limrank_mini.medquad.relation import Relation, same_focus
+from recipes.limrank_mini.medquad.traces import answering, other_type, passing, wrong_focus
 from synth.run.draws import choose, draw
 
 SOURCE = "medquad"
 LICENCE = "CC-BY-4.0"
 DOMAIN = "healthcare"
+
+
+class RecordShares(BaseModel):
+    """records of each question (medquad)"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wrong_type: int = Field(default=2, ge=0, description="most passages on the right focus, silent on what is asked")
+    passing: int = Field(default=1, ge=0, description="most passages on the right focus that only touch on it")
+    other_type: int = Field(
+        default=1, ge=0, description="most passages labelled with another question type that may say much of it"
+    )
+    wrong_focus: int = Field(default=1, ge=0, description="most passages on another focus")
+    instruction_share: float = Field(
+        default=0.4, ge=0, le=1, description="share of the questions that also give a pair under an instruction"
+    )
+    direct_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of the records without a trace, which train direct mode"
+    )
 
 
 def question_records(found: Candidates, shares: RecordShares) -> Iterator[Record]:
@@ -45,7 +65,7 @@ def _plain(found: Candidates, shares: RecordShares) -> Iterator[Record]:
     yield replace(_record(found, answer, "plain", answering(question, answer)), intent=intent)
     for candidate in found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)[: shares.wrong_type]:
         trace = other_type(question, candidate.answer)
-        yield _negative(found, candidate, trace, NegativeType.RIGHT_FOCUS_WRONG_TYPE)
+        yield _negative(found, candidate, trace, NegativeType.SAME_TOPIC_OTHER_INTENT)
     for candidate in found.of(Relation.RIGHT_FOCUS_PASSING)[: shares.passing]:
         trace = passing(question, candidate.answer)
         yield _negative(found, candidate, trace, NegativeType.PARTIAL)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contract.records import Intent
-from synth.medquad.aspects import Aspect
-from synth.medquad.questions import Answer, Question, display
-from synth.medquad.relation import Standing, other_focus, same_focus, standing
-from synth.medquad.traces import asked, said_of, short, told
+from recipes.limrank_mini.medquad.aspects import Aspect
+from recipes.limrank_mini.medquad.questions import Answer, Question, display
+from recipes.limrank_mini.medquad.relation import Standing, other_focus, same_focus, standing
+from recipes.limrank_mini.medquad.traces import asked, said_of, short, told
 from synth.run.draws import choose
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recipes.limrank_mini.medquad.aspects import ASPECTS, Aspect
 from synth.errors import BadInput
-from synth.medquad.aspects import ASPECTS, Aspect
 from synth.sources.beir import BeirFolder, Document, Query
 from synth.sources.rejects import Rejects
 

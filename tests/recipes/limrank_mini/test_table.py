@@ -1,4 +1,4 @@
-"""The passes of `limrank-eval mini` behind the real service, with the embedded models, on two questions."""
+"""The passes of `table` behind the real service, with the embedded models, on two questions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from evaluation.benchmarks.names import named
-from evaluation.cli import main
-from evaluation.commands.mini import MiniSettings
 from evaluation.result import write_json, write_per_query
+from evaluation.scorers.local_service import weights_hash
 from evaluation.settings import read_command
+from recipes.limrank_mini.__main__ import main
+from recipes.limrank_mini.table import MiniSettings
+from service.models.store import Checkpoint
 from tests.evaluation import small_data
 
 pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work
@@ -47,7 +49,7 @@ def test_the_reasoning_pass_checks_its_traces_and_is_compared_with_direct_mode(
     out = tmp_path / "out"
     folder = out / "medquad-test" / "bm25-30"
     earlier = folder / "limrank-mini-direct"
-    words = ["mini", "--data", str(data), "--out", str(out), "--only", "reasoning", "--reasoning-queries", "2", *SMALL]
+    words = ["table", "--data", str(data), "--out", str(out), "--only", "reasoning", "--reasoning-queries", "2", *SMALL]
     words += ["--max-reasoning-tokens", "48"]
     assert main(words) == 0
     ranked, traces = read(folder / "limrank-mini-reasoning", "result.json"), read(out, "traces.json")
@@ -102,7 +104,7 @@ def test_the_cross_encoder_pass_ranks_both_collections(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    words = ["mini", "--data", str(data), "--out", str(out), "--only", "cross-encoder", *SMALL]
+    words = ["table", "--data", str(data), "--out", str(out), "--only", "cross-encoder", *SMALL]
     assert main([*words, "--cross-encoder-queries", "2", "--dl19-queries", "1"]) == 0
     ranked = read(out / "medquad-test" / "minilm-100", "result.json")
     assert (ranked["queries"], ranked["scorer"]) == (2, "limrank-mini-ce (direct)")
@@ -120,8 +122,45 @@ def test_the_cross_encoder_pass_ranks_both_collections(
 
 def test_the_cuts_can_be_left_to_the_model() -> None:
     given = ["--data", "d", "--out", "o"]
-    plain = read_command(MiniSettings, "mini", given, [MiniSettings])
+    plain = read_command(MiniSettings, "table", given, [MiniSettings])
     assert (plain.max_tokens_per_doc, plain.cross_encoder_max_tokens_per_doc, plain.concurrency) == (112, 128, 10)
     uncut = [*given, "--max-tokens-per-doc", "None", "--cross-encoder-max-tokens-per-doc", "None"]
-    settings = read_command(MiniSettings, "mini", uncut, [MiniSettings])
+    settings = read_command(MiniSettings, "table", uncut, [MiniSettings])
     assert (settings.max_tokens_per_doc, settings.cross_encoder_max_tokens_per_doc) == (None, None)
+
+
+def test_the_table_of_the_embedded_models_goes_through_the_service(
+    embedded_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Direct mode on small data: every step writes its result, what is missing is said, the report holds all."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    small_data.medquad_folder(data / "medquad")
+    words = ["table", "--data", str(data), "--out", str(out), "--model", str(embedded_checkpoint.folder)]
+    words += ["--only", "direct", "--direct-queries", "2", "--pairs", "5", "--injections", "1", "--threads", "2"]
+    assert main([*words, "--max-tokens-per-doc", "24"]) == 0
+    (path,) = (out / "medquad-test").rglob("result.json")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["queries"] == 2
+    assert found["identity"]["fingerprint"] == embedded_checkpoint.manifest.fingerprint
+    assert found["identity"]["weights"] == weights_hash(str(embedded_checkpoint.folder))
+    assert found["identity"]["max_tokens_per_doc"] == 24
+    assert found["seconds"] > 0
+    said = capsys.readouterr().out
+    assert "trec-dl/dl19: not run:" in said
+    assert "not measured: limrank-mini, direct, MedQuAD test" in said  # two queries are no 600
+    checked = json.loads((out / "targets.json").read_text(encoding="utf-8"))
+    assert {one["met"] for one in checked["targets"]} == {None, True}  # the count of injections is only reported
+    assert "limrank-serve" not in (out / "service.log").read_text(encoding="utf-8")
+    assert (out / "report.html").exists()
+
+
+def test_a_pass_whose_model_cannot_be_served_is_reported_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_data.medquad_folder(tmp_path / "medquad")
+    words = ["table", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--only", "reasoning"]
+    assert main([*words, "--model", "no-such-model"]) == 1
+    said = capsys.readouterr()
+    assert "reasoning pass with no-such-model: not run: limrank-serve exited with 2" in said.out
+    assert "but not run: reasoning" in said.err
+    assert "no-such-model" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 from contract.records import Group, Intent, NegativeType, Record, licence_parts, read_groups, read_records
-from synth.cli import main
+from recipes.limrank_mini.__main__ import main
+from recipes.limrank_mini.medquad.aspects import ASPECTS
+from recipes.limrank_mini.medquad.groups import GroupShares
+from recipes.limrank_mini.medquad.importing import MedquadReport, import_medquad
+from recipes.limrank_mini.medquad.instructions import INSTRUCTIONS
+from recipes.limrank_mini.medquad.questions import Answer, Question, display, read_questions
+from recipes.limrank_mini.medquad.records import RecordShares
+from recipes.limrank_mini.medquad.relation import Relation, Standing, relation, standing
 from synth.errors import BadInput
 from synth.filters.coherence import conclusion
-from synth.medquad.aspects import ASPECTS
-from synth.medquad.importing import MedquadReport, import_medquad
-from synth.medquad.instructions import INSTRUCTIONS
-from synth.medquad.questions import Answer, Question, display, read_questions
-from synth.medquad.relation import Relation, Standing, relation, standing
-from synth.medquad.shares import GroupShares, RecordShares
 from tests.synth.examples import beir_folder
 
 DISEASES = [
@@ -170,13 +171,13 @@ def test_plain_records_are_the_answer_and_what_bm25_falls_for(
         for one in ones:
             document = one.id.split("/")[2]
             same_focus = document.startswith(f"{number}-")
-            if one.negative_type is NegativeType.RIGHT_FOCUS_WRONG_TYPE:
+            if one.negative_type is NegativeType.SAME_TOPIC_OTHER_INTENT:
                 assert same_focus
                 assert document != name.removeprefix("q-")
             elif one.negative_type in (NegativeType.WRONG_ENTITY, NegativeType.BM25):
                 assert not same_focus
     kinds = Counter(one.negative_type for one in plain)
-    assert kinds[NegativeType.RIGHT_FOCUS_WRONG_TYPE] >= 45
+    assert kinds[NegativeType.SAME_TOPIC_OTHER_INTENT] >= 45
     assert kinds[NegativeType.WRONG_ENTITY] >= 30
 
 
@@ -196,7 +197,7 @@ def test_a_silent_passage_has_no_word_of_what_is_asked(made: tuple[MedquadReport
     _, records, _ = made
     seen = 0
     for one in records:
-        if one.negative_type is NegativeType.RIGHT_FOCUS_WRONG_TYPE:
+        if one.instruction is None and one.negative_type is NegativeType.SAME_TOPIC_OTHER_INTENT:
             kind = one.id.split("/")[1].rsplit("-", 1)[1]
             focus = next(disease for disease in DISEASES if disease in one.query)
             assert not ASPECTS[kind].hint.search(one.passage.replace(focus, ""))
@@ -390,12 +391,12 @@ def test_a_folder_without_labels_is_a_sentence(tmp_path: Path) -> None:
 def test_the_command_writes_both_files_and_says_what_is_in_them(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["import", "medquad", str(folder), str(tmp_path / "r.jsonl")]
+    arguments = ["import", str(folder), str(tmp_path / "r.jsonl")]
     assert main(arguments) == 2
     assert "needs --groups-out" in capsys.readouterr().err
     assert main([*arguments, "--groups-out", str(tmp_path / "g.jsonl")]) == 0
     said = capsys.readouterr().out
     assert "records written to" in said
-    assert "negatives, right_focus_wrong_type:" in said
+    assert "negatives, same_topic_other_intent:" in said
     header = json.loads((tmp_path / "r.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert header["format"] == "limrank.records"
