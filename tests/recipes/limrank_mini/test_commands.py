@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,11 @@ def test_the_package_is_a_program() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: python -m recipes.limrank_mini COMMAND")
     assert all(f"\n  {name} " in done.stdout for name in ("import", "traces", "table", "minilm"))
+
+
+def test_the_wheel_holds_no_recipe() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "recipes" not in settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
