@@ -18,15 +18,50 @@ from tests.interface.programs import Program
 PINNED: dict[str, list[str]] = json.loads((Path(__file__).parent / "data" / "interface.json").read_text("utf-8"))
 
 # Commands that have moved: the old one -> the further words of a usual call, and the new one, which the old one names
-# in one sentence (exit code 2). Commands and flags that begin with the old one may be gone. For example:
-#   "limrank-eval mini": ("--data DATA --out OUT", "python -m recipes.limrank_mini"),
-#   "limrank-synth import medquad": ("DATA RECORDS --groups-out GROUPS", "python -m recipes.limrank_mini"),
-#   "limrank-train sft --config limrank-mini-near": ("--folder RUN", "python -m recipes.limrank_mini"),
-RENAMED: dict[str, tuple[str, str]] = {}
+# in one sentence (exit code 2). Commands and flags that begin with the old one may be gone.
+RENAMED: dict[str, tuple[str, str]] = {
+    "limrank-eval mini": ("--data DATA --out OUT", "python -m recipes.limrank_mini table"),
+    "limrank-eval traces": ("--data DATA --out OUT --mode reasoning", "python -m recipes.limrank_mini traces"),
+    "limrank-synth import medquad": ("DATA RECORDS --groups-out GROUPS", "python -m recipes.limrank_mini import"),
+    **{
+        f"limrank-train {command} --config limrank-mini-{run}": (
+            "--folder RUN",
+            f"recipes/limrank_mini/configs/limrank-mini-{run}.yaml",
+        )
+        for command, run in [("sft", run) for run in ("traces", "both", "more", "own", "near")]
+        + [("cross-encoder", "ce")]
+    },
+}
 
-# Names that may be gone, by kind: how they begin -> why. For example:
-#   "training configs": {"limrank-mini-": "belong to the recipe, see RENAMED"},
-ALLOWED: dict[str, dict[str, str]] = {}
+# Names that may be gone, by kind: how they begin -> why.
+_TABLE = "of `python -m recipes.limrank_mini table`, which still reads it"
+_IMPORT = "of `python -m recipes.limrank_mini import`, which still reads it"
+ALLOWED: dict[str, dict[str, str]] = {
+    "training configs": {"limrank-mini-": "belong to the recipe, see RENAMED"},
+    "flags": {
+        "limrank-synth import --excluded": _IMPORT,
+        "limrank-synth import --groups-out": _IMPORT,
+        "limrank-synth import --medquad-": _IMPORT,
+    },
+    "environment": {
+        "limrank-synth LIMRANK_SYNTH_GROUPS_OUT": _IMPORT,
+        "limrank-synth LIMRANK_SYNTH_MEDQUAD_": _IMPORT,
+        **{
+            f"limrank-eval LIMRANK_TRAIN_EVAL_{name}": _TABLE
+            for name in (
+                "CROSS_ENCODER_MAX_TOKENS_PER_DOC",
+                "CROSS_ENCODER_MODEL",
+                "CROSS_ENCODER_QUERIES",
+                "DIRECT_QUERIES",
+                "DL19_QUERIES",
+                "INJECTIONS",
+                "ONLY",
+                "REASONING_QUERIES",
+                "TRACE_PAIRS",
+            )
+        },
+    },
+}
 
 pytestmark = pytest.mark.timeout(600)  # four programs are asked at once, on machines that may be busy
 
