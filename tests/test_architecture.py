@@ -19,7 +19,7 @@ IMPORTERS = {
     "openai": {"synth.llm.openai"},
     "peft": {"service.models.adapter", "trainer.sft.lora"},
     "gguf": {"service.models.gguf"},
-    "opentelemetry": {"service.telemetry.otel_spans"},
+    "opentelemetry": {"service.telemetry.tracing"},
 }
 
 

@@ -13,12 +13,13 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api.access_log import ObserveMiddleware
+from service.api.access_log import AccessLogMiddleware
 from service.api.app import Composition
+from service.api.context import request_context
 from service.errors import Unavailable
 from service.lifecycle import Phase
 from service.telemetry.metrics import Metrics
-from service.telemetry.tracing import Tracer
+from service.telemetry.tracing import RequestTracer
 from tests.fakes import ScriptedEngine
 from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving, wait_until
 
@@ -99,7 +100,7 @@ def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reason", ["queue_full", "deadline", "draining", "cut", "not_ready"])
 def test_what_is_unavailable_is_counted_by_its_reason(reason: str) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["error"] = Unavailable("Not now.", reason=reason)
+        request_context(scope).error = Unavailable("Not now.", reason=reason)
         await send({"type": "http.response.start", "status": 503, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -172,5 +173,5 @@ def _call(app: Any, metrics: Metrics) -> list[Message]:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/rerank", "headers": []}
-    asyncio.run(ObserveMiddleware(app, metrics, Tracer())(scope, receive, send))
+    asyncio.run(AccessLogMiddleware(app, metrics, RequestTracer())(scope, receive, send))
     return sent

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from service.api.held_bodies import HeldBodies
+from service.api.body import BodyBudget
 from service.engine import Mode, Status, Verdict
 from service.lifecycle import Lifecycle, Phase
 from service.ranking import Timings
@@ -172,15 +172,15 @@ class Counts:
 
 def test_state_is_read_when_asked_for() -> None:
     metrics, lifecycle = Metrics(), Lifecycle()
-    bodies = HeldBodies(1000)
+    bodies = BodyBudget(1000)
     metrics.follow(lifecycle, Counts(), bodies)
     assert sample(metrics, "limrank_ready") == 0
     lifecycle.phase = Phase.READY
     assert sample(metrics, "limrank_ready") == 1
     assert sample(metrics, "limrank_queued_documents") == 12
     assert sample(metrics, "limrank_running_documents") == 5
-    with bodies.hold() as take:
-        take(700)
+    with bodies.hold() as reserve:
+        reserve(700)
         assert sample(metrics, "limrank_held_bytes") == 700
     assert sample(metrics, "limrank_held_bytes") == 0
 
