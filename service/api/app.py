@@ -92,6 +92,15 @@ def create_app(
         bodies=bodies,
         device=capabilities.device,
     )
+    app = _framework(version, settings.root_path, _lifespan(lifecycle, watch, engine, tracer, throughput))
+    app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
+    app.include_router(router)
+    _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
+    _describe(metrics, version, name, engine, checkpoint)
+    return Composition(app, lifecycle, admission, watch, metrics)
+
+
+def _framework(version: str, root_path: str, lifespan: Any) -> FastAPI:
     app = FastAPI(
         title="limrank",
         version=version,
@@ -99,16 +108,24 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would name the inner host, and lose the body of a POST
-        root_path=settings.root_path,
-        lifespan=_lifespan(lifecycle, watch, engine, tracer, throughput),
+        root_path=root_path,
+        lifespan=lifespan,
     )
-    app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
-    app.include_router(router)
     error_responses.install(app)
-    keys = keys or open_keys(settings)
+    return app
+
+
+def _add_middlewares(
+    app: FastAPI,
+    settings: Settings,
+    keys: KeyFile | None,
+    metrics: Metrics,
+    tracer: RequestTracer,
+    lifecycle: Lifecycle,
+) -> None:
+    """Adds them from the inside out, so that every request is logged, every error answered and every path guarded."""
     if keys is not None:
         keys.report_to(metrics.key_file_read)
-    # The last one added is the outermost: every request is logged, every error answered, every path guarded.
     # Without keys all callers share the limit: behind a proxy their addresses do not distinguish them.
     anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
     app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous)
@@ -116,8 +133,6 @@ def create_app(
     app.add_middleware(
         AccessLogMiddleware, metrics=metrics, tracer=tracer, lifecycle=lifecycle, log_texts=settings.log_texts
     )
-    _describe(metrics, version, name, engine, checkpoint)
-    return Composition(app, lifecycle, admission, watch, metrics)
 
 
 def _lifespan(

@@ -12,10 +12,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from service.api.body import BodyBudget
+from service.api.paths import RERANK_PATHS
 from service.engine import Mode, Status, Verdict
 from service.lifecycle import Lifecycle, Phase
 from service.ranking import Timings
-from service.telemetry.metrics import CALL_SECONDS, Metrics, size_class
+from service.telemetry.metrics import CALL_SECONDS, RERANK_ROUTES, Metrics, size_class
+from service.telemetry.metrics import SHAPES as SHAPE_LABELS
+from service.wire.shape import SHAPES
 from tests.fakes import ScriptedEngine
 from tests.requirements_check import require
 from tests.service.serving import WITH_KEY, guarded_service, serving
@@ -155,6 +158,11 @@ def test_edges_are_on_the_timeouts_of_clients() -> None:
 )
 def test_size_classes(documents: int, label: str) -> None:
     assert size_class(documents) == label
+
+
+def test_the_labels_are_those_of_the_routes_and_the_shapes() -> None:
+    assert set(RERANK_ROUTES) == set(RERANK_PATHS)
+    assert set(SHAPE_LABELS) == {shape.label for shape in SHAPES} | {"voyage", "none"}
 
 
 def test_labels_stay_bounded_whatever_a_request_says() -> None:
