@@ -133,7 +133,7 @@ class _Response:
 
 
 class _Outcome:
-    """What is reported about a request: templates, names and numbers; never its path, its query string or its body."""
+    """The facts reported about a request: templates, names and numbers; never its path, query string or body."""
 
     def __init__(self, scope: Scope, context: RequestContext, response: _Response, seconds: float) -> None:
         self.context = context

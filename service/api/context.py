@@ -1,4 +1,4 @@
-"""What the service knows about one request: filled in by the layers it passes, read by access log, metrics and span."""
+"""The facts known about one request: filled in by the layers it passes, read by access log, metrics and span."""
 
 from __future__ import annotations
 

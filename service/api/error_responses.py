@@ -25,7 +25,7 @@ class ErrorBoundary:
     """ASGI middleware that answers every error raised by the app it wraps, other middlewares included.
 
     Place it inside the middleware that makes the request context, and outside the one that checks keys.
-    An error raised after the response has begun passes through: only the server can close the connection then.
+    An error raised after the response has started passes through: only the server can close the connection then.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,17 +35,17 @@ class ErrorBoundary:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        started = False
 
         async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal started
+            started = True
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            if begun:
+            if started:
                 raise
             await error_response(error, scope)(scope, receive, send)
 
