@@ -70,7 +70,7 @@ def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> HeldFol
     folder = cache_dir / _content_key(gguf, adapter)
 
     def build(partial: Path) -> None:
-        _log.info("model_conversion", extra={"folder": str(folder)})
+        _log.info("converting_model", extra={"folder": str(folder)})
         _convert(gguf, partial, adapter)
 
     held = build_once(folder, build)

@@ -58,7 +58,7 @@ def prepare(base: Path, cache_dir: Path, trained: Path) -> HeldFolder:
     folder = cache_dir / _content_key(base, trained)
 
     def build(partial: Path) -> None:
-        _log.info("model_assembly", extra={"base": str(base), "trained": str(trained), "folder": str(folder)})
+        _log.info("assembling_model", extra={"base": str(base), "trained": str(trained), "folder": str(folder)})
         _build(base, trained, partial)
 
     return build_once(folder, build)

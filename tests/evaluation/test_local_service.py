@@ -16,7 +16,7 @@ import pytest
 from evaluation.cli import main
 from evaluation.scorers.http import ServiceOptions
 from evaluation.scorers.local_service import local_service, weights_hash
-from service.models.store import Checkpoint
+from service.models.checkpoint import Checkpoint
 from tests.evaluation import small_data
 from tests.processes import ROOT, clean_environment
 from trainer.run.manifests import read_packaged
