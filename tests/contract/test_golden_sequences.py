@@ -10,7 +10,7 @@ import pytest
 
 from contract.prompt import LIMRANK
 from contract.segments import Segments
-from service.models.store import Checkpoint
+from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 
 QUERY, PASSAGE, INSTRUCTION = "What is it?", "It is red.\n", "Colours count."

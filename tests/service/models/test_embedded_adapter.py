@@ -13,8 +13,10 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from contract.manifest import FILE_NAME, read_manifest
+from service.errors import ModelStoreError
+from service.models.checkpoint import Checkpoint
 from service.models.embedded import default_name
-from service.models.store import Checkpoint, ModelStoreError, resolve
+from service.models.store import resolve
 
 RANK, ALPHA = 4, 8
 

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from contract.manifest import manifest_from_json, read_manifest
-from service.models.checkpoint import ModelStoreError, open_checkpoint
+from service.errors import ModelStoreError
+from service.models.checkpoint import open_checkpoint
 from tests.evaluation.small_data import DOCUMENTS, FOUND, QUERIES, beir_folder
 from tests.trainer.running import sft_flags, train, weights
 from trainer.cli import run

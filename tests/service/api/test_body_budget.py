@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from service.api.held_bodies import HeldBodies
+from service.api.body import BodyBudget
 from service.errors import Unavailable
 from tests.fakes import ScriptedEngine
 from tests.service.serving import wait_until
@@ -23,7 +23,7 @@ LARGE = json.dumps({"query": "q", "documents": ["a" * 99 * KIB]}).encode()
 
 
 def test_pieces_are_counted_up_to_the_limit_and_given_back() -> None:
-    bodies = HeldBodies(100)
+    bodies = BodyBudget(100)
     with bodies.hold() as first, bodies.hold() as second:
         first(60)
         second(40)
@@ -35,9 +35,9 @@ def test_pieces_are_counted_up_to_the_limit_and_given_back() -> None:
 
 
 def test_a_call_that_fails_gives_back_too() -> None:
-    bodies = HeldBodies(100)
-    with suppress(RuntimeError), bodies.hold() as take:
-        take(70)
+    bodies = BodyBudget(100)
+    with suppress(RuntimeError), bodies.hold() as reserve:
+        reserve(70)
         raise RuntimeError
     assert bodies.bytes == 0
 
