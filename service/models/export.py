@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.models.store import ModelStoreError, resolve
+from service.errors import ModelStoreError
+from service.models.store import resolve
 
 
 def main(argv: Sequence[str] | None = None) -> int:

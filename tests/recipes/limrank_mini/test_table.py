@@ -14,7 +14,7 @@ from evaluation.scorers.local_service import weights_hash
 from evaluation.settings import read_command
 from recipes.limrank_mini.__main__ import main
 from recipes.limrank_mini.table import MiniSettings
-from service.models.store import Checkpoint
+from service.models.checkpoint import Checkpoint
 from tests.evaluation import small_data
 
 pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from service.models.checkpoint import Checkpoint
 from service.models.export import main
-from service.models.store import Checkpoint, resolve
+from service.models.store import resolve
 from tests.processes import ROOT, clean_environment
 
 
