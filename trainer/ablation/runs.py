@@ -11,10 +11,10 @@ from typing import Any
 from contract.records import RecordError, read_groups
 from trainer.ablation.scorers import base_scorer, pair_scorer
 from trainer.ablation.table import Outcome, write_table
-from trainer.cross_encoder.groups import data_cost
 from trainer.cross_encoder.model import PairRoom, load_pair_encoder
 from trainer.cross_encoder.train import train_cross_encoder
 from trainer.errors import BadData, BadSettings
+from trainer.run.data import data_cost
 from trainer.run.dev_score import PassageScorer, check_dev, dev_score
 from trainer.run.folder import RunFolder, content_sha256
 from trainer.run.loop import world

@@ -18,7 +18,7 @@ from contract.pairs import PairEncoder
 from contract.records import Group
 from trainer.cross_encoder import platt_scaling
 from trainer.cross_encoder.checkpoint import cross_encoder_manifest, write_checkpoint
-from trainer.cross_encoder.groups import GroupChoice, Row, licences, load_groups, read_ids, rows
+from trainer.cross_encoder.groups import GroupChoice, Row, load_groups, rows
 from trainer.cross_encoder.loss import GroupLoss
 from trainer.cross_encoder.model import (
     GroupCollator,
@@ -32,14 +32,13 @@ from trainer.cross_encoder.model import (
 )
 from trainer.errors import BadData
 from trainer.run.attention import set_attention
+from trainer.run.data import licences, read_ids
 from trainer.run.dev_score import DEV, check_dev, dev_score
 from trainer.run.folder import RunFolder, content_sha256, data_sha256, save_whole, writing
 from trainer.run.loop import Leg, arguments, take_threads
-from trainer.run.loss_plot import plot_loss
 from trainer.run.order import order
-from trainer.run.plan import Plan, heaviest, make_plan, measure, say_plan
-from trainer.run.report import report_leg
-from trainer.run.step_memory import kept_bytes
+from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure, say_plan
+from trainer.run.report import plot_loss, report_leg
 from trainer.settings import CrossEncoding
 
 _CALIBRATION_NEGATIVES = 4

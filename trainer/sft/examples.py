@@ -11,11 +11,11 @@ from tokenizers import Tokenizer
 
 from contract.manifest import ManifestError, read_manifest
 from contract.prompt import LIMRANK, ContractError
-from contract.records import Record, RecordError, read_records
+from contract.records import Record, read_records
 from contract.segments import Segments
 from contract.truncation import PassageFitter
-from trainer.cross_encoder.groups import draw, kept, read_ids
 from trainer.errors import BadBase, BadData
+from trainer.run.data import choose, draw, read_ids
 from trainer.settings import Choosing
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
@@ -89,18 +89,15 @@ def load_records(path: Path, choice: RecordChoice) -> list[Record]:
 
     Raise BadData for a file that cannot be read or of which nothing is left.
     """
-    try:
-        records = kept(read_records(path), path, choice.leave_out, choice.excluded)
-    except RecordError as error:
-        raise BadData(str(error)) from None
-    except OSError as error:
-        raise BadData(f"{path} cannot be read: {error.strerror or error}.") from None
-    records.sort(key=lambda record: draw(record.id, choice.seed))
-    chosen = records[: choice.sample]
-    if not chosen:
-        raise BadData(f"{path} has no record left to train on; check the sample, the exclusions and the file.")
-    if choice.sample is not None and len(chosen) < choice.sample:
-        raise BadData(f"{path} has {len(chosen)} usable records, fewer than the {choice.sample} of --sample.")
+    chosen = choose(
+        path,
+        read_records,
+        unit="record",
+        sample=choice.sample,
+        leave_out=choice.leave_out,
+        excluded=choice.excluded,
+        seed=choice.seed,
+    )
     return [_direct(record) if _drawn_direct(record, choice) else record for record in chosen]
 
 

@@ -22,8 +22,8 @@ from evaluation.scorers.http import ServiceOptions
 from evaluation.scorers.local_service import local_service
 from evaluation.scorers.scorer import Scored
 from evaluation.scoring import score_all
-from trainer.cross_encoder.groups import data_cost
 from trainer.errors import BadBase
+from trainer.run.data import data_cost
 from trainer.run.folder import writing
 from trainer.run.manifests import read_packaged
 from trainer.settings import UNKNOWN, OwnTraces

@@ -15,17 +15,15 @@ from transformers import Trainer, TrainingArguments
 from contract.manifest import Manifest
 from contract.records import Record
 from contract.segments import Segments
-from trainer.cross_encoder.groups import licences
 from trainer.run.attention import set_attention
+from trainer.run.data import licences
 from trainer.run.dev_score import DEV, check_dev, dev_score_of_modes
 from trainer.run.folder import RunFolder, content_sha256, data_sha256, save_whole, writing
 from trainer.run.loop import Leg, arguments, take_threads, world
-from trainer.run.loss_plot import plot_loss
 from trainer.run.manifests import read_adapter
 from trainer.run.order import order
-from trainer.run.plan import Plan, heaviest, make_plan, measure, say_plan
-from trainer.run.report import report_leg
-from trainer.run.step_memory import kept_bytes
+from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure, say_plan
+from trainer.run.report import plot_loss, report_leg
 from trainer.settings import Sft
 from trainer.sft.checkpoint import adapter_manifest, write_adapter
 from trainer.sft.examples import (

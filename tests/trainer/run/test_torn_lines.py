@@ -20,7 +20,7 @@ from hypothesis import strategies as some
 from tests.trainer.running import sft_flags, train, weights
 from trainer.errors import BadRunFolder
 from trainer.run.folder import RunFolder
-from trainer.run.loss_plot import plot_loss
+from trainer.run.report import plot_loss
 
 LINES = some.lists(some.dictionaries(some.text(max_size=5), some.text(max_size=9) | some.integers()), min_size=1)
 
