@@ -15,7 +15,7 @@ from trainer.cross_encoder.model import PairRoom, load_pair_encoder
 from trainer.cross_encoder.train import train_cross_encoder
 from trainer.errors import BadData, BadSettings
 from trainer.run.data import data_cost
-from trainer.run.dev_score import PassageScorer, check_dev, dev_score
+from trainer.run.dev_score import DevSet, PassageScorer, check_dev, dev_score
 from trainer.run.folder import RunFolder, content_sha256
 from trainer.run.loop import world
 from trainer.settings import Ablation, CrossEncoding, Sft, SftAblation, Training
@@ -49,8 +49,7 @@ def ablate(settings: Ablation | SftAblation) -> None:
     if isinstance(settings, SftAblation):  # before training and on the other domain there is direct mode alone
         settings = settings.model_copy(update={"dev_modes": ["direct"]})
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
-    if settings.out_of_domain is not None:
-        check_dev(settings.model_copy(update=_other_domain(settings.out_of_domain)), kind.room(settings))
+    check_dev(_other_domain(settings), kind.room(settings))
     changes = variants(settings)
     if settings.data_cost is None:
         settings = settings.model_copy(update={"data_cost": data_cost(settings.data)})
@@ -99,15 +98,8 @@ def _untrained(kind: _Kind, settings: Ablation | SftAblation) -> Outcome:
     """The base as it is, so that what training taught and what it made the model forget are seen."""
     print("--- before training", flush=True)  # noqa: T201
     scorer = kind.untrained(settings)
-    other = _other_score(lambda: scorer, settings)
-    return Outcome("before training", 0, 0.0, dev_score(scorer, settings), other, 0.0)
-
-
-def _other_score(load: Callable[[], PassageScorer], settings: Ablation | SftAblation) -> dict[str, float] | None:
-    """On the out-of-domain folder, or None where none is given; nothing is loaded then."""
-    if settings.out_of_domain is None:
-        return None
-    return dev_score(load(), settings.model_copy(update=_other_domain(settings.out_of_domain)))
+    dev, other = (dev_score(scorer, measured_on) for measured_on in (DevSet.of(settings), _other_domain(settings)))
+    return Outcome("before training", 0, 0.0, dev, other, 0.0)
 
 
 def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: Mapping[str, Any]) -> Outcome:
@@ -116,19 +108,20 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
     wanted = kind.settings.model_validate(known | {"folder": folder} | dict(change))
     stated = wanted.model_dump(mode="json")
     RunFolder(folder).check_settings(stated, content_sha256(stated))
-    legs = RunFolder(folder).ended_legs()
-    while not legs or legs[-1]["ended"] != "finished":
+    sessions = RunFolder(folder).ended_sessions()
+    while not sessions or sessions[-1]["ended"] != "finished":
         kind.train(wanted)
-        legs = RunFolder(folder).ended_legs()
+        sessions = RunFolder(folder).ended_sessions()
         if wanted.dry_run:
             return Outcome(name, 0, 0.0, None, None, 0.0)
-        if legs[-1]["ended"] == "signal":
+        if sessions[-1]["ended"] == "signal":
             raise BadSettings(f"{folder} was stopped by a signal; the same command goes on.")
-    other = _other_score(functools.partial(kind.scorer, wanted), settings)
-    examples = _different(legs[-1]["steps"] * wanted.batch, wanted)
+    other_domain = _other_domain(settings)
+    other = None if other_domain is None else dev_score(kind.scorer(wanted), other_domain)
+    examples = _different(sessions[-1]["steps"] * wanted.batch, wanted)
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
-    seconds = sum(leg["seconds"] * leg.get("devices", 1) for leg in legs)
-    return Outcome(name, examples, seconds, legs[-1]["dev"], other, (settings.data_cost or 0.0) * share)
+    seconds = sum(session["seconds"] * session.get("devices", 1) for session in sessions)
+    return Outcome(name, examples, seconds, sessions[-1]["dev"], other, (settings.data_cost or 0.0) * share)
 
 
 def _different(trained: int, settings: Training) -> int:
@@ -148,13 +141,17 @@ def _causal_scorer(settings: Sft, adapter: Path | None) -> CausalScorer:
     return CausalScorer(where_it_is_fast(model), load_segments(settings.base), passage_tokens=settings.passage_tokens)
 
 
-def _other_domain(folder: Path) -> dict[str, Any]:
-    """Settings that score on the only split of another folder, with the candidates that come with it."""
+def _other_domain(settings: Ablation | SftAblation) -> DevSet | None:
+    """The test split of the out-of-domain folder, or its only one, with the candidates in that folder; None where the
+    settings name no such folder. Raise BadData where it has no split."""
+    folder = settings.out_of_domain
+    if folder is None:
+        return None
     splits = sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
     if not splits:
         raise BadData(f"{folder} has no qrels/*.tsv; --out-of-domain takes a BEIR folder.")
     split = "test" if "test" in splits else splits[0]
-    return {"dev": folder, "dev_split": split, "dev_candidates": None}
+    return DevSet(folder, split, None, settings.dev_queries, settings.dev_depth)
 
 
 @functools.cache
@@ -168,8 +165,8 @@ _PAIRS = _Kind(
     CrossEncoding,
     "groups",
     train_cross_encoder,
-    untrained=base_scorer,
-    scorer=lambda settings: pair_scorer(settings, settings.folder / "model"),
+    untrained=lambda settings: base_scorer(settings.base, max_tokens=settings.max_tokens),
+    scorer=lambda settings: pair_scorer(settings.folder / "model", max_tokens=settings.max_tokens),
     room=lambda settings: PairRoom(load_pair_encoder(settings.base, settings.max_tokens)),
 )
 _CAUSAL = _Kind(

@@ -15,7 +15,7 @@ from contract.manifest import Manifest
 from contract.segments import Segments
 from trainer.errors import BadBase
 from trainer.publish.model_card import Rounding, model_card, read_results
-from trainer.run.dev_score import DEV, dev_score
+from trainer.run.dev_score import DEV, DevSet, dev_score
 from trainer.run.folder import save_whole
 from trainer.run.manifests import read_adapter
 from trainer.settings import Merge
@@ -59,7 +59,7 @@ def merge(settings: Merge) -> None:
             f"Merging {settings.adapter} changes log-odds by {change:.1e}, more than {TOLERANCE:.0e}; the adapter "
             "cannot be merged into this base."
         )
-    rounding = _round(model, segments, settings, before)
+    rounding = _round(model, segments, settings.dtype, DevSet.of(settings), before)
     scores = {**manifest.scores, **{name: value["scores"] for name, value in results.items()}}
     stated = replace(manifest, scores=scores)
     card = model_card(stated, rounding, results, change)
@@ -90,23 +90,23 @@ class _Noting:
         return found
 
 
-def _round(model: Any, segments: Segments, settings: Merge, before: Sequence[float]) -> Rounding:
+def _round(model: Any, segments: Segments, dtype: str, dev: DevSet | None, before: Sequence[float]) -> Rounding:
     """Bring the weights to the number format that is stored, and measure what that changes: of the log-odds of the
     probes and of the dev pairs, and of the dev score."""
     model = where_it_is_fast(model)
     exact = _Noting(CausalScorer(model, segments))
-    score = dev_score(exact, settings)
+    score = dev_score(exact, dev)
     pairs = len(before) + len(exact.odds)
-    if settings.dtype == "float32":
-        return Rounding(settings.dtype, 0.0, pairs, score, score)
+    if dtype == "float32":
+        return Rounding(dtype, 0.0, pairs, score, score)
     for weight in model.parameters():  # of buffers none is stored, and whoever loads the weights has them in float32
-        weight.data = weight.data.to(_DTYPES[settings.dtype])
+        weight.data = weight.data.to(_DTYPES[dtype])
     rounded = _Noting(CausalScorer(model, segments))
-    rounded_score = dev_score(rounded, settings)
+    rounded_score = dev_score(rounded, dev)
     change = _largest([*before, *exact.odds], [*_probe(model, segments), *rounded.odds])
     if math.isinf(change):
-        raise BadBase(f"In {settings.dtype} the model's log-odds are not all numbers; store it in another --dtype.")
-    return Rounding(settings.dtype, change, pairs, score, rounded_score)
+        raise BadBase(f"In {dtype} the model's log-odds are not all numbers; store it in another --dtype.")
+    return Rounding(dtype, change, pairs, score, rounded_score)
 
 
 def _largest(before: Sequence[float], after: Sequence[float]) -> float:

@@ -43,7 +43,8 @@ def package(settings: Package) -> None:
         return
     if not manifest.licences or UNKNOWN in manifest.licences:
         raise BadRunFolder(f"{source} does not say what it is under; train with --base-licence, on records that do.")
-    _check_better(manifest, target, settings)
+    if not settings.even_if_worse:
+        _check_better(manifest, target, settings.folder)
     save_whole(target, lambda part: _fill(part, source, manifest))
     print(f"{target} now holds the result of {settings.folder}, {DEV} {_score(manifest)}.")  # noqa: T201
 
@@ -72,18 +73,19 @@ def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
         )
 
 
-def _check_better(manifest: Manifest, target: Path, settings: Package) -> None:
-    if settings.even_if_worse or not (target / FILE_NAME).exists():
+def _check_better(manifest: Manifest, target: Path, run: Path) -> None:
+    """Raise BadRunFolder unless the result of `run` has a better dev score than the one in `target`, if any."""
+    if not (target / FILE_NAME).exists():
         return
     now, before = _score(manifest), _score(read_packaged(target))
     if now is None:
         raise BadRunFolder(
-            f"{settings.folder} has no {DEV}, so nobody knows whether it is better than what stands in {target}; train "
+            f"{run} has no {DEV}, so nobody knows whether it is better than what stands in {target}; train "
             "with --dev, or say --even-if-worse."
         )
     if before is not None and now <= before:
         raise BadRunFolder(
-            f"{settings.folder} has {DEV} {now}, and what stands in {target} has {before}; it stays. "
+            f"{run} has {DEV} {now}, and what stands in {target} has {before}; it stays. "
             "--even-if-worse replaces it, as after a change of the dev sample."
         )
 

@@ -58,18 +58,20 @@ class RunFolder:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.log = path / "log.jsonl"
-        self.legs = path / "legs.jsonl"
+        self.sessions = path / "legs.jsonl"
 
-    def check(self, settings: Mapping[str, Any], leg: int | None, data_sha256: Mapping[str, str] | None = None) -> None:
-        """Raise BadRunFolder when what stands here was begun with other `settings` or data, is complete, or when `leg`
-        is not the one that comes next. `data_sha256` is what `content_sha256` gives."""
+    def check(
+        self, settings: Mapping[str, Any], session: int | None, data_sha256: Mapping[str, str] | None = None
+    ) -> None:
+        """Raise BadRunFolder where the run in this folder was begun with other `settings` or data, is complete, or
+        where `session` is not the next one. `data_sha256` is the result of `content_sha256`."""
         self.check_settings(settings, data_sha256)
-        legs = self.ended_legs()
-        if legs and legs[-1]["ended"] == "finished":
-            raise BadRunFolder(f"{self.path} is complete after {len(legs)} legs; name another run folder.")
-        if leg is not None and leg != len(legs) + 1:
+        sessions = self.ended_sessions()
+        if sessions and sessions[-1]["ended"] == "finished":
+            raise BadRunFolder(f"{self.path} is complete after {len(sessions)} legs; name another run folder.")
+        if session is not None and session != len(sessions) + 1:
             raise BadRunFolder(
-                f"{self.path} has {len(legs)} finished legs, so leg {len(legs) + 1} comes next, not {leg}."
+                f"{self.path} has {len(sessions)} finished legs, so leg {len(sessions) + 1} comes next, not {session}."
             )
 
     def check_settings(self, settings: Mapping[str, Any], data_sha256: Mapping[str, str] | None = None) -> None:
@@ -105,9 +107,9 @@ class RunFolder:
         found = self.checkpoints.glob("checkpoint-*")
         return [folder for folder in found if (folder / COMPLETE).is_file() is complete]
 
-    def ended_legs(self) -> list[dict[str, Any]]:
+    def ended_sessions(self) -> list[dict[str, Any]]:
         """What each leg so far has left behind."""
-        return self.lines(self.legs)
+        return self.lines(self.sessions)
 
     def lines(self, path: Path) -> list[dict[str, Any]]:
         """What stands whole in the log or in the list of legs."""

@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from trainer.run.loop import world
-from trainer.settings import Training
+from trainer.run.loop import Batching, world
 
 _GIB = 1024**3
 _ADAM_BYTES = 16  # of a trained parameter: weight, gradient and two moments, in float32
@@ -58,7 +57,7 @@ class Plan:
 
 def make_plan(
     lengths: Sequence[int],
-    settings: Training,
+    batching: Batching,
     *,
     parameters: int,
     trained: int,
@@ -68,9 +67,9 @@ def make_plan(
 ) -> Plan:
     """A plan for the examples of `lengths` (in tokens, in the order they are trained). `step_bytes`: what a batch of
     such lengths keeps on one device; `shards`: over so many devices the weights are spread; `steps_here` measures."""
-    steps = -(-len(lengths) // settings.batch)
+    steps = -(-len(lengths) // batching.batch)
     weights = ((parameters - trained) * 4 + trained * _ADAM_BYTES) // shards
-    memory = weights + step_bytes(lengths[heaviest(lengths, settings.device_batch)])
+    memory = weights + step_bytes(lengths[heaviest(lengths, batching.device_batch)])
     measured = steps_here() if steps_here else None
     return Plan(len(lengths), sum(lengths), max(lengths), steps, parameters, trained, memory, measured)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from tokenizers import Tokenizer
 
@@ -34,11 +35,10 @@ class RecordChoice:
     excluded: frozenset[str] = frozenset()
     seed: int = 0
 
-
-def record_choice(settings: Choosing, direct_share: float) -> RecordChoice:
-    """What a command's settings take of their file. Raise BadData where the file of excluded ids cannot be read."""
-    excluded = read_ids(settings.exclude)
-    return RecordChoice(settings.sample, direct_share, settings.leave_out, excluded, settings.seed)
+    @classmethod
+    def of(cls, settings: Choosing, direct_share: float) -> Self:
+        """Raise BadData where the file of excluded ids cannot be read."""
+        return cls(settings.sample, direct_share, settings.leave_out, read_ids(settings.exclude), settings.seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from trainer.run.data import data_cost
 from trainer.run.folder import writing
 from trainer.run.manifests import read_packaged
 from trainer.settings import UNKNOWN, OwnTraces
-from trainer.sft.examples import load_records, record_choice
+from trainer.sft.examples import RecordChoice, load_records
 
 COMPLETE = "complete"
 
@@ -36,7 +36,7 @@ def own_traces(settings: OwnTraces) -> None:
     """Write the chosen records anew; those drawn for direct mode, and those that had no trace, without one. One whose
     trace does not end within its budget is left out. The traces are kept in a folder beside the file until it is
     written, so that after a kill the same command asks only for the others. Raises TrainError."""
-    records = load_records(settings.data, record_choice(settings, settings.direct_share))
+    records = load_records(settings.data, RecordChoice.of(settings, settings.direct_share))
     cost = data_cost(settings.data)
     direct = [record for record in records if record.trace is None]
     told = [record for record in records if record.trace is not None]
