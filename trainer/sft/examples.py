@@ -104,10 +104,10 @@ def load_records(path: Path, choice: RecordChoice) -> list[Record]:
 def sequences(
     records: Sequence[Record], segments: Segments, lengths: Lengths, weights: LossWeights
 ) -> Iterator[TrainingSequence]:
-    """The training sequence of each record. The passage alone is cut to `lengths`.
+    """The training sequence of each record. Only the passage is cut to fit `lengths`.
 
-    With a trace, the loss is on trace, close and verdict. Without one (direct mode, where the close is put and not
-    written) it is on the verdict only. Raise BadData for a record whose other parts do not fit, or whose trace holds a
+    With a trace, the loss is on trace, close and verdict. Without one it is on the verdict alone: direct mode puts the
+    close, so the model never writes it. Raise BadData for a record whose other parts do not fit, or whose trace holds a
     delimiter.
     """
     fitter = PassageFitter(segments.prompt)
@@ -130,15 +130,14 @@ def _sequence(
             f"Record {record.id!r}: query, instruction and trace alone do not fit into {lengths.tokens} tokens; "
             "raise --max-tokens or leave the record out."
         ) from None
-    word = segments.verdict.true if record.relevant else segments.verdict.false
-    ids = (*segments.context([*prefix, *rest.ids], trace), word)
+    ids = segments.example([*prefix, *rest.ids], trace, record.relevant).ids
     if not trace:
         return TrainingSequence(ids, (1.0,), rest.truncated)
     before = len(segments.trace_ids(_before_conclusion(record.trace or "")))
-    told = [1.0] * before + [weights.conclusion] * (len(trace) - before)
-    told += [1.0] * len(segments.close) + [weights.verdict]
-    share = weights.traced / sum(told)
-    return TrainingSequence(ids, tuple(share * one for one in told), rest.truncated)
+    token_weights = [1.0] * before + [weights.conclusion] * (len(trace) - before)
+    token_weights += [1.0] * len(segments.close) + [weights.verdict]
+    share = weights.traced / sum(token_weights)
+    return TrainingSequence(ids, tuple(share * weight for weight in token_weights), rest.truncated)
 
 
 def _before_conclusion(trace: str) -> str:
