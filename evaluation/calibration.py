@@ -1,4 +1,4 @@
-"""Whether a score of 0.8 is right 8 times in 10: the expected calibration error, and the temperature that corrects it."""
+"""Whether a score of 0.8 is right 8 times in 10: expected calibration error, and the temperature that corrects it."""
 
 from __future__ import annotations
 
