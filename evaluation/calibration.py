@@ -30,7 +30,7 @@ class Calibration:
     error: float
     brier: float
     log_loss: float
-    bins: tuple[Bin, ...]
+    curve: tuple[Bin, ...]
 
 
 def calibration(log_odds: Sequence[float], relevant: Sequence[bool], *, bins: int = BINS) -> Calibration:
@@ -51,13 +51,13 @@ def fit_temperature(log_odds: Sequence[float], relevant: Sequence[bool]) -> floa
     The search is over 1 / temperature, in which the loss is convex.
     """
     odds, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
-    found = minimize_scalar(
-        lambda scale: log_loss(odds * scale, labels),
-        bounds=(1.0 / HOTTEST, 1.0 / COLDEST),
-        method="bounded",
-        options={"xatol": 1e-9},
-    )
-    return float(1.0 / found.x)
+    bounds = (1.0 / HOTTEST, 1.0 / COLDEST)
+
+    def loss(scale: float) -> float:
+        return log_loss(odds * scale, labels)
+
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    return float(1.0 / min((*bounds, found.x), key=loss))  # the search comes close to a bound and never reaches it
 
 
 def log_loss(odds: NDArray[np.float64], labels: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""The benchmarks by name: where their data comes from, their tasks, and what has been published on them."""
+"""The benchmarks by name: the source of their data, their tasks, and published figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Published:
 class Benchmark:
     """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is how
     many candidates of a query are reranked unless told otherwise. `searches`: a first stage may search with queries of
-    another of its configurations, and `variant` names that one, elsewhere the candidates among the data."""
+    another of its configurations, and `variant` names that one, elsewhere the candidates among the data. `topic` gives
+    the topic of a query's id, which several queries may share."""
 
     name: str
     hub: Mapping[str, str]
@@ -41,6 +42,7 @@ class Benchmark:
     published: tuple[Published, ...] = ()
     depth: int = 100
     searches: bool = False
+    topic: Callable[[str], str] = str
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -60,8 +62,8 @@ class Benchmark:
 
 _LIMRANK = "LimRank 7B (arXiv 2510.23544)"
 BENCHMARKS: Mapping[str, Benchmark] = {
-    one.name: one
-    for one in (
+    benchmark.name: benchmark
+    for benchmark in (
         Benchmark(
             "bright",
             dict.fromkeys(bright.TASKS, bright.HUB),
@@ -84,6 +86,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
                 ),
             ),
             depth=1000,  # all that come with the data
+            topic=followir.topic,
         ),
         Benchmark(
             "litsearch",
@@ -112,6 +115,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark("beir", dict.fromkeys(("test", "dev", "train"), ""), beir.load, "any BEIR folder"),
     )
 }
+
+
+def topic_of(name: str) -> Callable[[str], str]:
+    """The rule of a benchmark that gives the topic of a query's id."""
+    return BENCHMARKS[name].topic if name in BENCHMARKS else str
 
 
 def named(name: str) -> Benchmark:

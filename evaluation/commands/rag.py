@@ -22,7 +22,7 @@ from evaluation.commands.rank import forget_not_run, not_run, slug
 from evaluation.errors import BadSettings, NotAvailable
 from evaluation.first_stage import candidates
 from evaluation.rank_files import Run
-from evaluation.result import made, write_json
+from evaluation.results.files import made, write_json
 from evaluation.scorers.open import open_scorer
 from evaluation.scoring import ranking, score_all
 from evaluation.settings import Scoring
@@ -47,7 +47,7 @@ class RagSettings(Scoring):
     answer_key_variable: str | None = Field(default=None, description="environment variable that holds its key")
 
 
-def act(settings: RagSettings) -> str:
+def run(settings: RagSettings) -> str:
     """Evaluate; what came out, as lines for a person."""
     name = f"gpqa/{settings.config}"
     try:
@@ -83,7 +83,7 @@ def act(settings: RagSettings) -> str:
             "query": "the question without its choices, no instruction",
         },
         **_figures(answers, {one.id: one.answer for one in asked}),
-        "made": made(),
+        "made": asdict(made()),
     }
     write_json(folder / "rag.json", result)
     return rag_line(result)

@@ -11,7 +11,7 @@ import pytest
 from evaluation.benchmarks.names import named
 from evaluation.cli import main
 from evaluation.commands.mini import MiniSettings
-from evaluation.result import write_json, write_per_query
+from evaluation.results.files import write_json, write_per_query
 from evaluation.settings import read_command
 from tests.evaluation import small_data
 
