@@ -32,7 +32,7 @@ def test_bins_hold_equally_many_pairs() -> None:
     found = calibration(list(draw.normal(size=2000)), list(draw.random(2000) < 0.5))
     assert len(found.curve) == 15
     assert {one.count for one in found.curve} == {133, 134}
-    assert [one.confidence for one in found.curve] == sorted(one.confidence for one in found.bins)
+    assert [one.confidence for one in found.curve] == sorted(one.confidence for one in found.curve)
 
 
 def test_extreme_scores_do_not_overflow() -> None:
