@@ -19,7 +19,7 @@ DEPTH = 100  # candidates among which they are found
 
 def data_candidates(first_stage: str | None) -> str | None:
     """The name by which a loader finds candidates among the data; None where they come from elsewhere. Raise
-    BadSettings for a file that is not there."""
+    BadSettings for a file that does not exist."""
     if first_stage is None or first_stage.startswith(SEARCH) or Path(first_stage).is_file():
         return None
     if len(Path(first_stage).parts) > 1 or first_stage.endswith(".trec"):
@@ -28,10 +28,10 @@ def data_candidates(first_stage: str | None) -> str | None:
 
 
 def candidates(task: Task, queries: Sequence[Query], first_stage: str | None, depth: int) -> tuple[Run, str]:
-    """The first `depth` candidates of each query without its excluded documents, and what the first stage is called.
+    """The first `depth` candidates of each query without its excluded documents, and the name of the first stage.
 
     `first_stage`: None (the data's own, else BM25 made here), `search:bm25`, `search:MODEL` (a bi-encoder), a TREC run
-    file, or a name that the task's loader has already followed. A query without candidates is an error.
+    file, or a name that the task's loader has resolved. A query without candidates has an empty entry.
     """
     run, name = _run(task, queries, first_stage, depth)
     cut: Run = {}
@@ -46,8 +46,8 @@ def candidates(task: Task, queries: Sequence[Query], first_stage: str | None, de
 def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tuple[list[Query], Run]:
     """Queries and, for each, its first judged answer and the first BM25 candidates that no reading counts as relevant.
 
-    Queries are drawn by the hash of their ids until there are `pairs` pairs (whole queries, so rounded down); those
-    without an answer or with too few candidates are passed over. Raise BadData where that is all of them.
+    Queries are drawn by the hash of their ids until there are `pairs` pairs (whole queries, so rounded down); queries
+    without an answer or with too few candidates are skipped. Raise BadData where all are.
     """
     search = _search(task)
     drawn: list[Query] = []
@@ -55,8 +55,10 @@ def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tup
     for query in sampled(task.queries, None):
         if len(drawn) == pairs // (1 + negatives):
             break
-        answers = [one for one, grade in task.qrels.get(query.id, {}).items() if grade > 0 and one in task.documents]
-        hard = [one for one in search(query) if not _relevant(task, query, one)][:negatives] if answers else []
+        judged = task.qrels.get(query.id, {})
+        answers = [document for document, grade in judged.items() if grade > 0 and document in task.documents]
+        found_first = search(query) if answers else []
+        hard = [document for document in found_first if not _relevant(task, query, document)][:negatives]
         if len(hard) == negatives:
             found[query.id] = {document: -float(rank) for rank, document in enumerate([answers[0], *hard])}
             drawn.append(query)
@@ -69,7 +71,7 @@ def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tup
 
 
 def pairs_protocol(task: Task) -> str:
-    """In words, for a result."""
+    """How labelled pairs are chosen, in words for a result."""
     stage = "BM25" if task.candidates is None or task.candidates_name == "bm25" else task.candidates_name
     return f"one judged answer to the {NEGATIVES} first {stage} candidates that no reading counts as relevant"
 
@@ -105,7 +107,7 @@ def _bm25(task: Task, queries: Sequence[Query], depth: int) -> Run:
 
 
 def _search(task: Task) -> Callable[[Query], list[str]]:
-    """The BM25 candidates of a query: those with the data, else searched here."""
+    """A function that gives a query's BM25 candidates: those with the data, or else found by a search here."""
     if task.candidates is not None:
         return lambda query: list(candidates(task, [query], None, DEPTH)[0][query.id])
     from evaluation.scorers.bm25 import Bm25

@@ -16,8 +16,8 @@ Loader = Callable[[DataSource, str, str | None], Task]
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A figure that others report, in the unit of their table: `scale` times ours. It is the mean of `tasks`; none: of
-    all that the benchmark has."""
+    """A figure that others report, in their unit: `scale` times ours. It is the mean over `tasks`; empty: all tasks of
+    the benchmark."""
 
     system: str
     measure: str
@@ -29,10 +29,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is how
-    many candidates of a query are reranked unless told otherwise. `searches`: a first stage may search with queries of
-    another of its configurations, and `variant` names that one, elsewhere the candidates among the data. `topic` gives
-    the topic of a query's id, which several queries may share."""
+    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is the
+    default number of candidates of a query. `searches`: `variant` names the configuration whose queries a first stage
+    searches with; otherwise it names candidates among the data. `topic` gives the topic of a query's id, which several
+    queries may share."""
 
     name: str
     hub: Mapping[str, str]
@@ -49,7 +49,7 @@ class Benchmark:
         return tuple(self.hub)
 
     def open(self, task: str, data: Path | None, variant: str | None) -> Task:
-        """One task, from the folder `data` or else from the hub. Raises `NotAvailable` where it cannot be had."""
+        """One task, from the folder `data` or else from the hub. Raises `NotAvailable` where the data is missing."""
         if task not in self.hub:
             raise BadSettings(f"'{task}' is no task of {self.name}; its tasks are {', '.join(self.tasks)}.")
         if data is None and not self.hub[task]:

@@ -45,7 +45,7 @@ def write_report(folder: Path, title: str) -> str:
 
 
 def _plots(collected: Collected) -> dict[str, str]:
-    """What a plot shows, in words -> its SVG."""
+    """Description of a plot -> its SVG."""
     drawn = {}
     if collected.by_folder:
         drawn["measures with intervals"] = plots.intervals(collected.rankings)

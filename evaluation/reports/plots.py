@@ -1,4 +1,4 @@
-"""The report's plots, as SVG texts. The same figures give the same bytes."""
+"""The report's plots as SVG. The same figures give the same bytes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def intervals(results: Sequence[RankingResult]) -> str:
 
 
 def reliability(result: CalibrationResult) -> str:
-    """Confidence against accuracy, bin by bin, as served and with the fitted temperature."""
+    """Confidence against accuracy by bin, as served and with the fitted temperature."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.6, 3.5), layout="constrained")
         axes = figure.add_subplot()

@@ -1,1 +1,1 @@
-"""What each command measures, as one dataclass for each kind of result file. JSON is made and read here only."""
+"""Results as dataclasses, one for each kind of result file. Only this package writes and reads their JSON."""

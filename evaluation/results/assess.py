@@ -1,4 +1,4 @@
-"""What a scorer's scores of a task come to: measures with intervals, beside its first stage and the best order."""
+"""Measures of a scorer's ranking of a task, with intervals, beside its first stage and the best order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`comparison.json`: two results on the same queries, and what their difference can bear."""
+"""`comparison.json`: the difference of two results on the same queries, with its interval and tests."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ _MOST_VARIANTS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one kind of model is trained, and scored before and after. `unit`: what its training file is counted in;
-    `room` gives what refuses a query that is too long to be scored."""
+    """How a kind of model is trained, and scored before and after. `unit`: the name of its examples; `room` makes the
+    check that refuses a query too long to be scored."""
 
     settings: type[Training]
     unit: str
@@ -41,12 +41,13 @@ class _Kind:
 
 
 def ablate(settings: Ablation | SftAblation) -> None:
-    """Train what is not trained yet, measure, write ablation.json, .md and .png into the folder. Raises TrainError."""
+    """Train the variants that are not trained yet, measure all, and write a table and a plot into the folder. Raises
+    TrainError."""
     if settings.dev is None:
         raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
     if world() > 1:
         raise BadSettings("An ablation is one process; train its variants with torchrun first, then it reads them.")
-    if isinstance(settings, SftAblation):  # before training and on the other domain there is direct mode alone
+    if isinstance(settings, SftAblation):  # the base and the other domain are scored in direct mode alone
         settings = settings.model_copy(update={"dev_modes": ["direct"]})
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
     check_dev(_other_domain(settings), kind.room(settings))
@@ -62,7 +63,7 @@ def ablate(settings: Ablation | SftAblation) -> None:
 
 
 def variants(settings: Ablation | SftAblation) -> dict[str, dict[str, Any]]:
-    """Name of each variant and what it changes. Raise BadData where the file has too few groups or too many names."""
+    """variant -> the settings it changes. Raise BadData where the file has too few or too many names to leave out."""
     if isinstance(settings, SftAblation):
         if settings.kind == "volume":
             return {f"{count} records": {"sample": count} for count in settings.volumes}
@@ -95,7 +96,7 @@ def _names(path: Path, field: str) -> list[str]:
 
 
 def _untrained(kind: _Kind, settings: Ablation | SftAblation) -> Outcome:
-    """The base as it is, so that what training taught and what it made the model forget are seen."""
+    """The base without training, to show what training taught and what it made the model forget."""
     print("--- before training", flush=True)  # noqa: T201
     scorer = kind.untrained(settings)
     dev, other = (dev_score(scorer, measured_on) for measured_on in (DevSet.of(settings), _other_domain(settings)))
@@ -125,12 +126,13 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
 
 
 def _different(trained: int, settings: Training) -> int:
-    """How many examples there were, of all that were `trained`, over and again in several passes."""
+    """How many different examples were `trained`, each of them once in every pass."""
     return trained if settings.max_steps is not None else round(trained / max(1.0, settings.epochs))
 
 
 def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any]) -> str:
-    """One name for what several kinds compare with, the training as its settings say, so that it is trained once."""
+    """The variant's folder. Several kinds compare with the unchanged settings, which have one name for all of them, so
+    that they are trained once."""
     changed = any(known[field] != value for field, value in change.items())
     return name.replace(" ", "-").replace("/", "-") if changed else "as-the-settings-say"
 
@@ -156,7 +158,7 @@ def _other_domain(settings: Ablation | SftAblation) -> DevSet | None:
 
 @functools.cache
 def _count(path: Path) -> int:
-    """Groups or records in a file, which every variant draws from: read once."""
+    """Groups or records in a file that every variant draws from, read once."""
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1
 

@@ -1,4 +1,4 @@
-"""An encoder as a scorer of passages, before it is trained and after: for ablations."""
+"""An encoder as a scorer of passages, before and after training, for ablations."""
 
 from __future__ import annotations
 

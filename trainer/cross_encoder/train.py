@@ -1,4 +1,4 @@
-"""`limrank-train cross-encoder`: contrastive training of a cross-encoder, by sentence-transformers' trainer."""
+"""`limrank-train cross-encoder`: contrastive training of a cross-encoder, with sentence-transformers' trainer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _CALIBRATION_NEGATIVES = 4
 
 
 class _Trainer(CrossEncoderTrainer):
-    """Reads the data from front to back, as `training_order` laid it; writes no model card into checkpoints."""
+    """Reads the data in the order that `trainer.run.order` laid out; writes no model card into checkpoints."""
 
     def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any) -> Any:
         return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)

@@ -1,4 +1,4 @@
-"""`limrank-train package`: a trained model goes into the distribution, if it may and if it is the best so far."""
+"""`limrank-train package`: copies a trained model into the distribution, if it may and if it is the best so far."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_BYTES = {"causal": 20_000_000, "cross-encoder": 22_500_000}
 
 def package(settings: Package) -> None:
     """Copy the result of a run into `settings.weights`/`settings.name`. Raise BadRunFolder where it must not go there:
-    data under a non-commercial licence, too large, or not better on dev than what stands there."""
+    its data is non-commercial, it is too large, or it has no better dev score than the model that is there."""
     source = next((settings.folder / name for name in ("adapter", "model") if (settings.folder / name).is_dir()), None)
     if source is None:
         raise BadRunFolder(f"{settings.folder} has neither adapter nor model; finish a leg first.")
@@ -50,8 +50,8 @@ def package(settings: Package) -> None:
 
 
 def _same_result(target: Path, manifest: Manifest) -> Manifest | None:
-    """What stands there, where it is the same result: the same in all but the temperatures, which may have been fitted
-    since, there or in the run."""
+    """The manifest in `target` where it is of the same result: equal but for the temperatures, which may have been
+    fitted since, there or in the run."""
     if not (target / FILE_NAME).exists():
         return None
     stood = read_packaged(target)

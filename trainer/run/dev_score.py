@@ -22,8 +22,8 @@ DEV = f"dev {MEASURE}"  # the name of these scores in a manifest and in tables
 
 @dataclass(frozen=True, slots=True)
 class DevSet:
-    """What a dev score is measured on: so many `queries` of a split of a BEIR folder, drawn by the hash of their ids,
-    and the first `depth` of their candidates. `candidates` is a TREC run; None: the one in the folder."""
+    """The queries of a dev score: this number of `queries` of a split of a BEIR folder, drawn by the hash of their ids,
+    with the first `depth` candidates of each. `candidates` is a TREC run; None: the one in the folder."""
 
     folder: Path
     split: str
@@ -78,7 +78,7 @@ def say(dev: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Queries, the text of their candidates, the candidates (first stage's scores) and their grades."""
+    """Queries, the texts of their candidates, the candidates with the first stage's scores, and the grades."""
 
     queries: Sequence[Query]
     passages: Mapping[str, str]

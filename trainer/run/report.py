@@ -1,4 +1,4 @@
-"""What a session reports when it ends: how far the run is, its dev score, what comes next, and a plot of the loss."""
+"""The report at the end of a session: progress, dev score, the next command, and a plot of the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records become training sequences: ids from `contract`, and the weight of each completion token in the loss."""
+"""Training sequences from records: ids joined by `contract`, and the loss weight of each completion token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 @dataclass(frozen=True, slots=True)
 class RecordChoice:
-    """What is taken of a file of records. `direct_share`: how many of the records with a trace are trained without.
+    """Which records of a file are used. `direct_share`: the share of those with a trace that is trained without it.
 
     `sample` None: all. `leave_out`: a domain, a source, or the beginning of ids.
     """
@@ -51,8 +51,8 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """`verdict` and `conclusion` (the last sentence of the trace) count so many times any other token of the trace.
-    `traced`: a whole example with a trace counts so many times one without."""
+    """Weights relative to 1: `verdict` and `conclusion` (each token of the trace's last sentence) to any other token of
+    the trace, `traced` (a whole example with a trace) to an example without one."""
 
     verdict: float = 1.0
     conclusion: float = 1.0
@@ -61,7 +61,7 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """`weights` belong to the last ids, one each; what stands before has no loss. They sum to the example's own."""
+    """`weights` belong to the last ids, one each; ids before them have no loss. They sum to the example's weight."""
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
@@ -73,7 +73,7 @@ class TrainingSequence:
 
 
 def load_segments(base: Path) -> Segments:
-    """The segments for the tokenizer in `base`: those of its manifest's format, else LimRank's. Raise BadBase."""
+    """The segments for the tokenizer in `base`, in its manifest's format or else LimRank's. Raise BadBase."""
     try:
         manifest = read_manifest(base)
         form = LIMRANK if manifest is None or manifest.format is None else manifest.format

@@ -1,4 +1,4 @@
-"""`limrank-train sft`: LoRA on a causal model, from records with traces, by transformers' trainer."""
+"""`limrank-train sft`: LoRA on a causal model, from records with traces, with transformers' trainer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from trainer.sft.scorer import CausalScorer, QueryRoom
 
 
 class _Trainer(Trainer):
-    """Reads the data from front to back, as `training_order` laid it, with the loss of `completion_loss`."""
+    """Reads the data in the order that `trainer.run.order` laid out, with the loss of `completion_loss`."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
@@ -56,8 +56,8 @@ class _Trainer(Trainer):
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """All that a run needs, read and encoded once. `sequence` is what is trained, in its order; `earlier` is what the
-    adapter says of itself that the run goes on from."""
+    """The inputs of a run, read and encoded once. `sequence`: the training sequences in their order; `earlier`: the
+    manifest of the adapter that the run trains further."""
 
     records: list[Record]
     sequence: list[TrainingSequence]
@@ -92,7 +92,7 @@ def _prepare(settings: Sft) -> _Prepared:
 
 
 def _model(settings: Sft) -> Any:
-    """The base with the adapter to train: a new one, or that of `--adapter`."""
+    """The base with the adapter to train: a new one or that of `--adapter`."""
     base = load_base(settings.base)
     set_attention(base, settings.precision, padded_in_front=True)
     if settings.adapter is not None:
@@ -114,7 +114,7 @@ def _train(settings: Sft, session: Session, prepared: _Prepared, loop: dict[str,
     session.run(trainer)
     if settings.adapter is not None and settings.kept < 1:
         go_back(prepared.model, settings.adapter, settings.kept)
-    # A forward pass of spread weights needs every process, and so does putting them together.
+    # Sharded weights need every process for a forward pass and for being put together.
     dev = _dev_score(settings, prepared) if settings.fsdp or trainer.is_world_process_zero() else None
     weights = adapter_weights(prepared.model)
     if not trainer.is_world_process_zero():
@@ -159,7 +159,7 @@ def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:
 
 
 def _pad_id(model: Any) -> int:
-    """Any id does: what is padded is masked and has no weight."""
+    """Any id does, as padding is masked and has no weight."""
     found = model.config.pad_token_id
     return 0 if found is None else int(found)
 
