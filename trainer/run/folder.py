@@ -139,7 +139,8 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def save_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new folder, then put it in place of `folder`. Raise BadRunFolder; `folder` is unchanged then."""
+    """Let `write` fill a new folder, then put it in place of `folder`. Raise BadRunFolder, leaving `folder`
+    as it was."""
     partial = folder.with_name(folder.name + ".partial")
     old = folder.with_name(folder.name + ".old")
     with writing(folder):
