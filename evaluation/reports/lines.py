@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evaluation.results.answers import AnswersResult
 from evaluation.results.calibration import CalibrationResult
 from evaluation.results.comparison import Comparison
 from evaluation.results.injections import InjectionsResult
@@ -52,6 +53,15 @@ def injections_line(result: InjectionsResult) -> str:
         f"{result.task}: {result.scorer}: {result.in_top} of {result.probes} injected passages reach the top "
         f"{result.protocol.top} among {result.protocol.depth} candidates ({result.clean_in_top} without the sentence); "
         f"mean change of the log-odds {result.mean_shift:+.2f}"
+    )
+
+
+def answers_line(result: AnswersResult) -> str:
+    """The accuracy of each arm."""
+    arms = ", ".join(f"{arm} {figure.mean:.1%}" for arm, figure in result.accuracy.items())
+    return (
+        f"{result.task} ({result.questions} questions, {result.scorer}): accuracy {arms}; reranked against "
+        f"first stage p = {result.reranked_against_first_stage.p_randomization:.4f}"
     )
 
 

@@ -208,8 +208,8 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
     return make_plan(
         prepared.lengths,
         Batching.of(settings),
-        parameters=sum(one.numel() for one in parameters),
-        trained=sum(one.numel() for one in parameters if one.requires_grad),
+        parameters=sum(weight.numel() for weight in parameters),
+        trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
         step_bytes=lambda lengths: _kept(settings, prepared, lengths),
         steps_here=lambda: measure(step, settings.measure_seconds),
     )
