@@ -1,9 +1,9 @@
-"""What stops an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
+"""The errors of an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
 
 EvaluationError
-|-- BadSettings    a flag or setting that cannot be
-|-- BadData        a file of a benchmark that is not as its format says
-|-- NotAvailable   data that cannot be had here; the benchmark is reported as not run
+|-- BadSettings    an invalid flag or setting
+|-- BadData        a file of a benchmark that breaks its format
+|-- NotAvailable   data that is not available here; the benchmark is reported as not run
 |-- ScorerFailed   a scorer that cannot be started, or that stopped answering
 `-- Interrupted    a signal asked the run to stop; the scores so far are kept
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 
 class EvaluationError(Exception):
-    """Base of the tree; the command line prints the message and exits with `exit_code`."""
+    """Base of the tree: the command line prints the message and exits with `exit_code`."""
 
     exit_code = 1
 

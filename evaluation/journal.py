@@ -1,8 +1,8 @@
-"""Scores on disk as they come, so that a run that was stopped goes on where it was.
+"""Scores on disk as they come, so that a stopped run resumes where it was.
 
-UTF-8 JSONL, only ever added to. The header names what the scores belong to (task texts, scorer); every other line holds
-the scores of one call: {"query", "documents", "scores", "traces"?, "statuses"?, "wall"}. `wall` is the time in seconds
-since the line before it, so that the sum is the time a run took, whatever stopped it in between.
+Append-only UTF-8 JSONL. The header states what the scores belong to (task texts, scorer); every other line holds the
+scores of one call: {"query", "documents", "scores", "traces"?, "statuses"?, "wall"}. `wall` is the time in seconds
+since the line before, so that the sum is the time a run took, stops left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ScoreJournal:
     """The scores of one scorer on one task. Not for several processes at once."""
 
     def __init__(self, path: Path, belongs_to: Mapping[str, Any]) -> None:
-        """Open the journal at `path`, or begin it. Raises `BadSettings` where it belongs to something else."""
+        """Open the journal at `path`, or start it. Raises `BadSettings` where it belongs to something else."""
         self.scores: dict[tuple[str, str], Scored] = {}
         self.wall = 0.0
         header = {"format": FORMAT, "version": VERSION, "belongs_to": dict(belongs_to)}
@@ -45,11 +45,15 @@ class ScoreJournal:
         self._file.close()
 
     def add(self, query: str, documents: Sequence[str], scored: Sequence[Scored]) -> None:
-        """Keep the scores of one call."""
+        """Append the scores of one call."""
         now = time.monotonic()
-        row: dict[str, Any] = {"query": query, "documents": list(documents), "scores": [one.score for one in scored]}
-        if any(one.trace is not None for one in scored):
-            row |= {"traces": [one.trace for one in scored], "statuses": [one.status for one in scored]}
+        row: dict[str, Any] = {
+            "query": query,
+            "documents": list(documents),
+            "scores": [answer.score for answer in scored],
+        }
+        if any(answer.trace is not None for answer in scored):
+            row |= {"traces": [answer.trace for answer in scored], "statuses": [answer.status for answer in scored]}
         row["wall"] = round(now - self._last, 3)
         self._last = now
         self._write(row)

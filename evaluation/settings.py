@@ -1,7 +1,7 @@
-"""The knobs of `limrank-eval`, each written once: flag, environment name and help come from the field.
+"""The settings of `limrank-eval`, each defined once: flag, environment name and help come from the field.
 
-`--max-tokens-per-doc` and `LIMRANK_TRAIN_EVAL_MAX_TOKENS_PER_DOC` are one knob; a flag wins. Objects of these classes
-stop at the entry point of a command.
+`--max-tokens-per-doc` and `LIMRANK_TRAIN_EVAL_MAX_TOKENS_PER_DOC` are one setting; the flag takes precedence. Objects
+of these classes stop at the entry point of a command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Engine = Literal["auto", "transformers", "vllm", "cross-encoder"]
 
 
 class Command(BaseSettings):
-    """Base of every command's knobs."""
+    """Base of every command's settings."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -39,7 +39,7 @@ class Command(BaseSettings):
 
 
 class Scoring(Command):
-    """What scores, and how it is asked. Exactly one of the first six says what."""
+    """The scorer and how it is asked. Exactly one of the first six fields names it."""
 
     model: str | None = Field(default=None, description="folder, embedded model or hub id, served in a child process")
     url: str | None = Field(default=None, description="a service that runs already, such as http://127.0.0.1:8080")
@@ -62,7 +62,7 @@ class Scoring(Command):
     @model_validator(mode="after")
     def _one_scorer(self) -> Self:
         given = [self.model, self.url, self.run_file, self.bm25 or None, self.bi_encoder, self.cross_encoder]
-        if sum(one is not None for one in given) != 1:
+        if sum(scorer is not None for scorer in given) != 1:
             raise ValueError(
                 "name one scorer: --model, --url, --run-file, --bm25, --bi-encoder or --cross-encoder, and only one"
             )

@@ -1,4 +1,4 @@
-"""Entry point of `limrank-train`: one command, its settings, its work."""
+"""Entry point of `limrank-train`: reads the settings of a command and runs it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.settings import (
 )
 
 _EXIT_ERROR = 2
-# Each command's settings, and what does its work: its libraries are imported only when it runs.
+# Each command's settings and function, whose libraries are imported only when it runs.
 _COMMANDS: dict[str, tuple[type[Command], str]] = {
     "sft": (Sft, "trainer.sft.train:train_sft"),
     "own-traces": (OwnTraces, "trainer.sft.self_traces:own_traces"),
@@ -51,16 +51,16 @@ LIMRANK_TRAIN_SOME_FLAG. --config NAME takes a file of trainer/configs. Flags wi
 
 
 def main() -> NoReturn:
-    """Run the command that the arguments name; exit 0, or 2 with a sentence."""
-    # Threads that spin while they wait make a step ten times slower on cores that others use too. OpenMP reads this
-    # once, when torch is imported.
+    """Run the command that the arguments name; exit with 0, or with 2 and a sentence."""
+    # Threads that spin while they wait make a step ten times slower on cores that other processes use too. OpenMP reads
+    # this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(argv: Sequence[str]) -> int:
-    """The same with arguments given."""
+    """Run the command that `argv` names and return the exit code."""
     if not argv or argv[0] in ("-h", "--help"):
         print(_HELP, end="")  # noqa: T201
         return 0

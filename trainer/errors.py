@@ -1,22 +1,23 @@
-"""What can go wrong in the trainer.
+"""The trainer's errors.
 
-TrainError                one sentence for the person at the terminal, exit status 2
-├── BadSettings           a flag, environment value or config that cannot be
+TrainError                one sentence for the terminal, exit status 2
+├── BadSettings           an invalid flag, environment value or config
 ├── BadData               a file of records or groups that cannot be trained on
 ├── BadBase               a base model that cannot be trained, or that does not fit what was made from it
 ├── BadRunFolder          a run folder that belongs to other settings, or cannot be written
-└── Diverged              a training whose loss or weights are no longer numbers
+├── ServiceFailed         a service that did not start, or stopped answering
+└── Diverged              a training whose loss or weights are NaN or infinite
 """
 
 from __future__ import annotations
 
 
 class TrainError(Exception):
-    """The message is one sentence or two: what is wrong, and the remedy."""
+    """The message is one or two sentences: the problem and the remedy."""
 
 
 class BadSettings(TrainError):
-    """A flag, an environment value or a line of a config that cannot be."""
+    """An invalid flag, environment value or line of a config."""
 
 
 class BadData(TrainError):
@@ -28,8 +29,12 @@ class BadBase(TrainError):
 
 
 class BadRunFolder(TrainError):
-    """A run folder that cannot be gone on with or written."""
+    """A run folder that cannot be resumed or written."""
+
+
+class ServiceFailed(TrainError):
+    """A service that did not start, or stopped answering."""
 
 
 class Diverged(TrainError):
-    """A training that cannot be gone on with, as NaN or infinity came into its loss or its weights."""
+    """A training that cannot continue, as its loss or its weights became NaN or infinite."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
@@ -22,13 +20,13 @@ from evaluation.commands.rank import forget_not_run, not_run, slug
 from evaluation.errors import BadSettings, NotAvailable
 from evaluation.first_stage import candidates
 from evaluation.rank_files import Run
-from evaluation.result import made, write_json
+from evaluation.reports.lines import answers_line
+from evaluation.results.answers import AnswersProtocol, AnswersResult
+from evaluation.results.files import made, write_json
 from evaluation.scorers.open import open_scorer
 from evaluation.scoring import ranking, score_all
 from evaluation.settings import Scoring
 from evaluation.significance import interval, paired
-
-ARMS = ("no passages", "first stage", "reranked")
 
 
 class RagSettings(Scoring):
@@ -47,8 +45,8 @@ class RagSettings(Scoring):
     answer_key_variable: str | None = Field(default=None, description="environment variable that holds its key")
 
 
-def act(settings: RagSettings) -> str:
-    """Evaluate; what came out, as lines for a person."""
+def run(settings: RagSettings) -> str:
+    """Run the command and return a summary."""
     name = f"gpqa/{settings.config}"
     try:
         asked = gpqa.load(DataSource(gpqa.HUB, settings.data), settings.config)
@@ -65,44 +63,39 @@ def act(settings: RagSettings) -> str:
         )
         identity = dict(scorer.identity())
     shown = _shown(task, queries, found, ranking(scored), settings.shown)
-    answers = _answers(settings, folder, {one.id: one for one in asked}, shown)
-    result = {
-        "kind": "rag",
-        "benchmark": "gpqa",
-        "task": name,
-        "scorer": scorer.name,
-        "identity": identity,
-        "protocol": {
-            "source": DataSource(gpqa.HUB, settings.data).name,
-            "first_stage": stage,
-            "depth": settings.depth,
-            "shown": settings.shown,
-            "passages": settings.passages.name,
-            "answered_by": settings.answer_model,
-            "answered_at": settings.answer_url,
-            "query": "the question without its choices, no instruction",
-        },
-        **_figures(answers, {one.id: one.answer for one in asked}),
-        "made": made(),
-    }
-    write_json(folder / "rag.json", result)
-    return rag_line(result)
-
-
-def rag_line(result: Mapping[str, Any]) -> str:
-    """One line for the terminal."""
-    arms = ", ".join(f"{arm} {figure['mean']:.1%}" for arm, figure in result["accuracy"].items())
-    return (
-        f"{result['task']} ({result['questions']} questions, {result['scorer']}): accuracy {arms}; reranked against "
-        f"first stage p = {result['reranked_against_first_stage']['p_randomization']:.4f}"
+    answers = _answers(settings, folder, {question.id: question for question in asked}, shown)
+    correct = _correct(answers, {question.id: question.answer for question in asked})
+    result = AnswersResult(
+        benchmark="gpqa",
+        task=name,
+        scorer=scorer.name,
+        identity=identity,
+        protocol=AnswersProtocol(
+            source=DataSource(gpqa.HUB, settings.data).name,
+            first_stage=stage,
+            depth=settings.depth,
+            shown=settings.shown,
+            passages=settings.passages.name,
+            answered_by=settings.answer_model,
+            answered_at=settings.answer_url,
+            query="the question without its choices, no instruction",
+        ),
+        questions=len(queries),
+        accuracy={arm: interval(list(found.values())) for arm, found in correct.items()},
+        unreadable={arm: sum(letter is None for letter in found.values()) for arm, found in answers.items()},
+        reranked_against_first_stage=paired(correct["reranked"], correct["first stage"]),
+        reranked_against_none=paired(correct["reranked"], correct["no passages"]),
+        made=made(),
     )
+    write_json(folder / "rag.json", result.to_json())
+    return answers_line(result)
 
 
 def _task(name: str, questions: Sequence[Question], passages: Path) -> Task:
     path = passages / "corpus.jsonl" if passages.is_dir() else passages
     return Task(
         name=name,
-        queries=tuple(Query(id=one.id, text=one.text) for one in questions),
+        queries=tuple(Query(id=question.id, text=question.text) for question in questions),
         documents={str(row["_id"]): passage(row.get("title"), row.get("text")) for row in rows(path)},
         qrels={},
         protocol=Protocol(source=gpqa.HUB, licence="CC-BY-4.0", split="train", query="", passage=""),
@@ -116,8 +109,8 @@ def _shown(
     texts = task.documents
     return {
         "no passages": {query.id: [] for query in queries},
-        "first stage": {query.id: [texts[one] for one in list(found[query.id])[:count]] for query in queries},
-        "reranked": {query.id: [texts[one] for one in order[query.id][:count]] for query in queries},
+        "first stage": {query.id: [texts[document] for document in list(found[query.id])[:count]] for query in queries},
+        "reranked": {query.id: [texts[document] for document in order[query.id][:count]] for query in queries},
     }
 
 
@@ -144,17 +137,11 @@ def _answers(
         answerer.close()
 
 
-def _figures(answers: Mapping[str, Mapping[str, str | None]], right: Mapping[str, str]) -> dict[str, Any]:
-    correct = {
+def _correct(answers: Mapping[str, Mapping[str, str | None]], right: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """arm -> question -> 1 for the right letter, else 0."""
+    return {
         arm: {question: float(letter == right[question]) for question, letter in found.items()}
         for arm, found in answers.items()
-    }
-    return {
-        "questions": len(answers[ARMS[0]]),
-        "accuracy": {arm: asdict(interval(list(found.values()))) for arm, found in correct.items()},
-        "unreadable": {arm: sum(letter is None for letter in found.values()) for arm, found in answers.items()},
-        "reranked_against_first_stage": asdict(paired(correct["reranked"], correct["first stage"])),
-        "reranked_against_none": asdict(paired(correct["reranked"], correct["no passages"])),
     }
 
 

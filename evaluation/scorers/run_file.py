@@ -1,4 +1,4 @@
-"""A ranking that somebody else made, as a TREC run file."""
+"""A ranking made elsewhere, as a TREC run file."""
 
 from __future__ import annotations
 

@@ -51,16 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _import(arguments: Sequence[str]) -> str:
     kind = import_medquad.ImportSettings
-    known: list[type[synth.command_settings.Command]] = [kind, *(verb.settings for verb in synth.cli.VERBS)]
-    return import_medquad.act(synth.command_settings.read_command(kind, "import", arguments, known, PROGRAM))
+    known: list[type[synth.command_settings.Command]] = [kind, *(verb.settings for verb in synth.cli.SUBCOMMANDS)]
+    return import_medquad.run(synth.command_settings.read_command(kind, "import", arguments, known, PROGRAM))
 
 
 def _traces(arguments: Sequence[str]) -> str:
-    return check_traces.act(_evaluation_settings(check_traces.TracesSettings, "traces", arguments))
+    return check_traces.run(_evaluation_settings(check_traces.TracesSettings, "traces", arguments))
 
 
 def _table(arguments: Sequence[str]) -> str:
-    return table.act(_evaluation_settings(table.MiniSettings, "table", arguments))
+    return table.run(_evaluation_settings(table.MiniSettings, "table", arguments))
 
 
 def _minilm(arguments: Sequence[str]) -> str:
@@ -81,7 +81,7 @@ def _evaluation_settings(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down those of the service
     signal.signal(signal.SIGTERM, _stop)
     known: list[type[evaluation.settings.Command]] = [check_traces.TracesSettings, table.MiniSettings]
-    known += [verb.settings for verb in evaluation.cli.VERBS]
+    known += [verb.settings for verb in evaluation.cli.SUBCOMMANDS]
     return evaluation.settings.read_command(kind, name, arguments, known, PROGRAM)
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from evaluation.benchmarks.names import named
 from evaluation.benchmarks.task import Task
 from evaluation.commands.rank import slug
 from evaluation.errors import BadData, BadSettings
-from evaluation.pairs import labelled_pairs
-from evaluation.result import made, write_json
+from evaluation.first_stage import labelled_pairs
+from evaluation.results.files import made, write_json
 from evaluation.scorers.open import open_scorer
 from evaluation.scorers.scorer import Scored, Scorer
 from evaluation.scoring import score_all
@@ -57,7 +57,7 @@ class TracesSettings(Scoring):
     pairs: int = Field(default=200, ge=5, description="pairs: one answer to four BM25 negatives")
 
 
-def act(settings: TracesSettings) -> str:
+def run(settings: TracesSettings) -> str:
     """Run the check and return a summary. Raises `EvaluationError`."""
     if settings.mode != "reasoning" and (settings.model or settings.url):
         raise BadSettings("Traces are written in reasoning mode only; say --mode reasoning.")
@@ -133,7 +133,7 @@ def _summary(task: Task, scorer: Scorer, read: Sequence[Examined]) -> dict[str, 
         "agrees": share(lambda one: one.reading.relevant == (one.scored.score > 0)),
         "verdict_right": share(lambda one: one.answer == (one.scored.score > 0)),
         "endings": dict(Counter(one.status for one in read)),
-        "made": made(),
+        "made": asdict(made()),
     }
 
 

@@ -38,7 +38,7 @@ class ImportSettings(Command):
         return self
 
 
-def act(settings: ImportSettings) -> str:
+def run(settings: ImportSettings) -> str:
     """Run the import and return a summary. Raises `SynthError`."""
     if settings.groups_out is None:
         raise AssertionError("the settings were checked before")

@@ -9,22 +9,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from evaluation.benchmarks.names import named
 from evaluation.benchmarks.task import Task
-from evaluation.commands.calibrate import calibrate, calibration_line
-from evaluation.commands.compare import compare, comparison_line
-from evaluation.commands.injections import injections_line, probe_injections
+from evaluation.commands.calibrate import calibrate
+from evaluation.commands.compare import compare
+from evaluation.commands.injections import probe_injections
 from evaluation.commands.rank import forget_not_run, not_run, rank_task, slug
 from evaluation.commands.report import write_report
 from evaluation.errors import NotAvailable, ScorerFailed
-from evaluation.reports.lines import result_line
-from evaluation.result import made, read_result, write_json
+from evaluation.reports.lines import calibration_line, comparison_line, injections_line, result_line
+from evaluation.results.files import made, write_json
+from evaluation.results.ranking import RankingResult, read_result
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 from evaluation.scorers.local_service import local_service
 from evaluation.settings import Command, Dtype, Engine
@@ -34,6 +36,13 @@ from recipes.limrank_mini.targets import targets
 Pass = Literal["cross-encoder", "direct", "reasoning"]
 _OF_A_MODE = ("mode", "temperature", "max_reasoning_tokens")
 PASSES: tuple[Pass, ...] = ("cross-encoder", "direct", "reasoning")
+
+
+class _Result(Protocol):
+    def to_json(self) -> dict[str, Any]: ...
+
+
+Kind = TypeVar("Kind", bound=_Result)
 
 
 class MiniSettings(Command):
@@ -71,7 +80,7 @@ class MiniSettings(Command):
     timeout_seconds: float = Field(default=1800.0, gt=0, description="longest time for one call")
 
 
-def act(settings: MiniSettings) -> str:
+def run(settings: MiniSettings) -> str:
     """Run all passes, print a line for each step when it is done, and return where the report is.
 
     A pass whose model cannot be served is reported as not run, the others go on, and then `ScorerFailed` is raised.
@@ -176,7 +185,7 @@ class _Steps:
         depth = 100 if self._one == "cross-encoder" else 30
         self._keep("medquad", self._rank(test, "medquad", count, depth, self._stage), result_line)
 
-    def _rank(self, task: Task, benchmark: str, queries: int | None, depth: int, stage: str | None) -> dict[str, Any]:
+    def _rank(self, task: Task, benchmark: str, queries: int | None, depth: int, stage: str | None) -> RankingResult:
         return rank_task(
             task,
             self._scorer,
@@ -188,9 +197,9 @@ class _Steps:
             documents_per_call=self._settings.documents_per_call,
         )
 
-    def _keep(self, step: str, found: dict[str, Any], line: Callable[[dict[str, Any]], str]) -> None:
-        self._found[f"{self._one} {step}"] = found
-        _say(line(found))
+    def _keep(self, step: str, result: Kind, line: Callable[[Kind], str]) -> None:
+        self._found[f"{self._one} {step}"] = result.to_json()
+        _say(line(result))
 
 
 def _compare(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
@@ -199,14 +208,15 @@ def _compare(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
     names = [slug(f"{Path(settings.model).name} ({mode})") for mode in ("reasoning", "direct")]
     if not all((folder / name / "result.json").is_file() for name in names):
         return
-    one, two = (read_result(folder / name)["identity"] for name in names)
+    one, two = (read_result(folder / name).identity for name in names)
     if _apart_from_mode(one) != _apart_from_mode(two):
         _say("Reasoning is not compared with direct mode: they were measured with different models or settings.")
         return
-    found["comparison"] = compare(folder / names[0], folder / names[1], "nDCG@10") | {"identity": one}
+    comparison = compare(folder / names[0], folder / names[1], "nDCG@10")
+    found["comparison"] = comparison.to_json() | {"identity": one}
     (settings.out / "comparison").mkdir(exist_ok=True)
     write_json(settings.out / "comparison" / "comparison.json", found["comparison"])
-    _say(comparison_line(found["comparison"]))
+    _say(comparison_line(comparison))
 
 
 def _check(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
@@ -217,7 +227,7 @@ def _check(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
     known = {step: one for step, one in known.items() if _belongs(step, one, found)} | found
     write_json(path, known)
     checked = targets(known)
-    write_json(settings.out / "targets.json", {"kind": "targets", "targets": checked, "made": made()})
+    write_json(settings.out / "targets.json", {"kind": "targets", "targets": checked, "made": asdict(made())})
     marks = {True: "met", False: "MISSED", None: "not measured"}
     for one in checked:
         _say(f"{marks[one['met']]}: {one['target']}: {one['measured'] or '-'} ({one['bound']})")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evaluation.benchmarks.names import named
-from evaluation.result import write_json, write_per_query
+from evaluation.results.files import write_json, write_per_query
 from evaluation.scorers.local_service import weights_hash
 from evaluation.settings import read_command
 from recipes.limrank_mini.__main__ import main

@@ -17,22 +17,10 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from trainer.errors import Diverged
 from trainer.run.folder import COMPLETE, RunFolder
-from trainer.run.loop import Leg, in_any_process, take_threads
-from trainer.settings import Sft
+from trainer.run.loop import Timing, take_threads
+from trainer.run.session import Session, in_any_process
 
 CHECKPOINT = "checkpoint-3"
-
-
-def settings(**given: Any) -> Sft:
-    return Sft(
-        base=Path("base"),
-        data=Path("data"),
-        folder=Path("run"),
-        learning_rate=1,
-        batch=1,
-        device_batch=1,
-        max_tokens=16,
-    ).model_copy(update=given)
 
 
 def one_of_two(rank: int, work: Callable[[int, Path], Any], folder: Path) -> Any:
@@ -52,38 +40,42 @@ def in_two(work: Callable[[int, Path], Any], folder: Path) -> list[Any]:
 MODEL = torch.nn.Linear(2, 1)
 
 
-def leg_of(rank: int, folder: Path, **given: Any) -> tuple[Leg, tuple[TrainingArguments, TrainerState, TrainerControl]]:
-    """A leg in its third step of nine."""
-    leg = Leg(RunFolder(folder), settings(**given))
+def session_of(
+    rank: int, folder: Path, *, session_minutes: float = 120.0, checkpoint_minutes: float = 10.0
+) -> tuple[Session, tuple[TrainingArguments, TrainerState, TrainerControl]]:
+    """A session in its third step of nine."""
+    session = Session(
+        RunFolder(folder), Timing(session_minutes, checkpoint_minutes, checkpoint_steps=None, log_steps=10)
+    )
     state = TrainerState(global_step=3, max_steps=9, is_world_process_zero=rank == 0)
     handed = TrainingArguments(str(folder), use_cpu=True), state, TrainerControl()
-    leg.on_train_begin(*handed)
-    return leg, handed
+    session.on_train_begin(*handed)
+    return session, handed
 
 
-def decided(leg: Leg, handed: tuple[TrainingArguments, TrainerState, TrainerControl]) -> tuple[str, bool, bool]:
-    leg.on_step_end(*handed)
-    leg.on_train_end(*handed, model=MODEL)
-    return leg.ended, handed[2].should_training_stop, handed[2].should_save
+def decided(session: Session, handed: tuple[TrainingArguments, TrainerState, TrainerControl]) -> tuple[str, bool, bool]:
+    session.on_step_end(*handed)
+    session.on_train_end(*handed, model=MODEL)
+    return session.ended, handed[2].should_training_stop, handed[2].should_save
 
 
 def told(rank: int, folder: Path) -> tuple[str, bool, bool]:
-    leg, handed = leg_of(rank, folder)
+    session, handed = session_of(rank, folder)
     if rank == 1:
         signal.raise_signal(signal.SIGTERM)
-    return decided(leg, handed)
+    return decided(session, handed)
 
 
 def over(rank: int, folder: Path) -> tuple[str, bool, bool]:
-    return decided(*leg_of(rank, folder, leg_minutes=1e-9 if rank == 1 else 60))
+    return decided(*session_of(rank, folder, session_minutes=1e-9 if rank == 1 else 60))
 
 
 def due(rank: int, folder: Path) -> tuple[str, bool, bool]:
-    return decided(*leg_of(rank, folder, checkpoint_minutes=1e-9 if rank == 1 else 60))
+    return decided(*session_of(rank, folder, checkpoint_minutes=1e-9 if rank == 1 else 60))
 
 
 def undisturbed(rank: int, folder: Path) -> tuple[str, bool, bool]:
-    return decided(*leg_of(rank, folder))
+    return decided(*session_of(rank, folder))
 
 
 @pytest.mark.parametrize(
@@ -103,23 +95,23 @@ def test_what_one_process_has_cause_to_do_both_do(
 
 def saved(rank: int, folder: Path) -> bool:
     """Whether the other's random state was there when the checkpoint was marked complete; the other is slow."""
-    leg, handed = leg_of(rank, folder)
+    session, handed = session_of(rank, folder)
     checkpoint = folder / "checkpoints" / CHECKPOINT
     if rank == 1:
         time.sleep(1)
         (checkpoint / "rng_state_1.pth").touch()
-    leg.on_save(*handed, model=MODEL)
-    leg.on_train_end(*handed, model=MODEL)
+    session.on_save(*handed, model=MODEL)
+    session.on_train_end(*handed, model=MODEL)
     return rank == 1 or ((checkpoint / COMPLETE).exists() and (checkpoint / "rng_state_1.pth").exists())
 
 
 def diverged(rank: int, folder: Path) -> str:
-    leg, handed = leg_of(rank, folder)
+    session, handed = session_of(rank, folder)
     model = torch.nn.Linear(2, 1)
     if rank == 1:
         torch.nn.init.constant_(model.weight, torch.nan)
     try:
-        leg.on_save(*handed, model=model)
+        session.on_save(*handed, model=model)
     except Diverged as error:
         return str(error)
     return "went on"
