@@ -67,7 +67,7 @@ def figures(packages: Iterable[str]) -> dict[str, Any]:
 def _program(name: str) -> dict[str, Any]:
     imports = _imports(name)
     chain = longest_chain(imports)
-    named = {module: imports[module] | _named_in_strings(module, imports) for module in imports}
+    named = {module: imports[module] | named_in_strings(module, imports) for module in imports}
     return {
         "longest_chain": len(chain),
         "chain": chain,
@@ -81,7 +81,7 @@ def _imports(package: str) -> dict[str, set[str]]:
     return {module: set(graph.find_modules_directly_imported_by(module)) for module in sorted(graph.modules)}
 
 
-def _named_in_strings(module: str, known: Iterable[str]) -> set[str]:
+def named_in_strings(module: str, known: Iterable[str]) -> set[str]:
     """Modules of the same program that a string of this module names by their whole path, docstrings apart."""
     path = ROOT / Path(*module.split("."))
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _import(arguments: Sequence[str]) -> str:
     kind = import_medquad.ImportSettings
-    known: list[type[synth.command_settings.Command]] = [kind, *(verb.settings for verb in synth.cli.SUBCOMMANDS)]
+    known: list[type[synth.command_settings.Command]] = [kind, *(verb.settings for verb in synth.cli.VERBS)]
     return import_medquad.run(synth.command_settings.read_command(kind, "import", arguments, known, PROGRAM))
 
 
