@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from contract.files import write_text
 from evaluation.benchmarks.task import ALTERED, ORIGINAL, Query, Task, topic
 from evaluation.errors import BadData
 from evaluation.metrics import by_order, mean, oracle, per_query
@@ -112,9 +113,7 @@ def made() -> dict[str, Any]:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> None:
@@ -124,9 +123,7 @@ def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> No
     for query in queries:
         cells = [f"{found[query]:.6f}" if query in found else "" for found in values.values()]
         lines.append("\t".join([query, *cells]))
-    part = path.with_name(path.name + ".part")
-    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def read_per_query(path: Path) -> dict[str, dict[str, float]]:

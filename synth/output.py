@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from contract import files
 from contract.records import RecordError
 from synth.errors import BadInput, DiskFull
 
 T = TypeVar("T")
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, write: Callable[[Path, Iterable[T]], int], rows: Iterable[T]) -> int:
@@ -32,22 +28,14 @@ def write_whole(path: Path, write: Callable[[Path, Iterable[T]], int], rows: Ite
 
 def write_json_lines(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int:
     """A header line and one JSON object per line, atomically; the number of rows."""
-    return write_whole(path, lambda target, items: _write_lines(target, header, items), rows)
+    return write_whole(path, lambda target, items: files.write_json_lines(target, header, items), rows)
 
 
 def write_text(path: Path, text: str) -> None:
     """One text, atomically, UTF-8."""
     with full_disk_is_a_sentence(path, None):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        files.write_text(path, text)
 
 
 @contextmanager
@@ -56,7 +44,7 @@ def full_disk_is_a_sentence(path: Path, counter: _Counter[Any] | None) -> Iterat
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if not files.disk_is_full(error):
             raise
         at = f" at row {counter.count}" if counter is not None else ""
         raise DiskFull(
@@ -85,20 +73,3 @@ class _Counter(Iterable[T]):
         for row in self._rows:
             self.count += 1
             yield row
-
-
-def _write_lines(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int:
-    part = path.with_name(f"{path.name}.part")
-    count = 0
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(header, ensure_ascii=False) + "\n")
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return count

@@ -19,6 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from contract.files import sync
 from service.models.checkpoint import ModelStoreError
 from service.models.held_folder import HeldFolder, remove_unheld
 
@@ -127,7 +128,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
         if folder.exists():
             folder.rename(discarded)
         partial.rename(folder)
-        _fsync(folder.parent)
+        sync(folder.parent)
     finally:
         _remove_leftovers(folder)
 
@@ -146,13 +147,5 @@ def _facts(path: Path) -> dict[str, Any]:
 def _flush(folder: Path) -> None:
     for path in folder.iterdir():
         path.chmod(0o644)  # safetensors makes files that only their owner reads
-        _fsync(path)
-    _fsync(folder)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)
+    sync(folder)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tests.trainer.running import sft_flags, train, weights
@@ -38,6 +38,7 @@ def room_for(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
+@settings(deadline=None)
 @given(before=LINES, after=LINES, data=some.data())
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_takes_more(
     before: list[dict[str, Any]], after: list[dict[str, Any]], data: some.DataObject
