@@ -12,7 +12,6 @@ from typing import Any, TextIO
 
 from contract.records import Record
 from synth.errors import Interrupted
-from synth.filters.vote_agreement import by_majority
 from synth.llm.base import LLM
 from synth.llm.cost import Budget
 from synth.llm.endpoint import Endpoint
@@ -65,8 +64,7 @@ def run(settings: RunSettings, out: TextIO) -> int:
 def examples(run_folder: Path) -> Iterator[Record]:
     """Every judged pair of a run folder, from its files alone, in the order of its inputs.
 
-    Records of one query stand together, the relevant ones first. They are not filtered: see
-    `synth.filters.vote_agreement`.
+    Records of one query stand together, the relevant ones first. They are not filtered: see `Record.accepted`.
     Raises `BadInput` where the folder is no run's, `RunBusy` while another process works in it.
     """
     knobs, templates = read_snapshot(run_folder)
@@ -150,7 +148,7 @@ class _Worker:
         except Stopped:
             return
         self.judged += len(records)
-        self.accepted += sum(map(by_majority, records))
+        self.accepted += sum(record.accepted for record in records)
         self._progress.step(self._counts())
 
     async def _beat(self) -> None:
