@@ -13,11 +13,11 @@ from typing import NoReturn
 import uvloop
 from starlette.types import ASGIApp
 
+from cli.errors import BadSettings
 from service.api.app import Composition, create_app
 from service.api.keys import KeyFile, KeyFileError
 from service.api.probes import metrics_app
 from service.api.server import Drain, Listener, bind, serve
-from service.command_line import SettingsError
 from service.engines.loading import build_engine, engine_series
 from service.errors import ServiceError
 from service.models import store
@@ -51,7 +51,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         composition = create_app(settings, engine, checkpoint)
         for registry, prefix in engine_series(engine):
             composition.metrics.include_engine(registry, prefix)
-    except (SettingsError, ModelStoreError, KeyFileError, _CannotListenError) as error:
+    except (BadSettings, ModelStoreError, KeyFileError, _CannotListenError) as error:
         return _cannot_start(str(error))
     try:
         return uvloop.run(_serve(settings, composition, sockets))

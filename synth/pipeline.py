@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from cli.output import write_text
 from contract.records import Record
 from synth.errors import Interrupted
 from synth.llm.base import LLM
@@ -21,7 +22,6 @@ from synth.llm.processes import LLMProcesses
 from synth.llm.stage import Role
 from synth.methods.corpus.method import CorpusRun
 from synth.methods.persona.method import LimrankRun
-from synth.output import write_text
 from synth.run.calls import Calls, Journalled, Stopped
 from synth.run.folder import RunFolder
 from synth.run.method import Phase, Synthesis
@@ -36,7 +36,7 @@ UNITS_AT_ONCE = 64  # while reading from the journal alone
 def run(settings: RunSettings, out: TextIO) -> int:
     """Work the whole run through, or what is left of it; the number of examples accepted by majority.
 
-    Raises a `SynthError` where it must stop before the end; what was paid for is in the journal then.
+    Raises a `CommandError` where it must stop before the end; what was paid for is in the journal then.
     """
     with RunFolder(settings.run, writing=True) as folder:
         synthesis = method_in(settings.run, settings, settings.templates)

@@ -11,7 +11,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("contract", "service", "synth", "trainer", "evaluation")
+PACKAGES = ("contract", "cli", "service", "synth", "trainer", "evaluation")
 
 # A heavy or risky library has one importing module (two where two programs need it).
 IMPORTERS = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from cli.version import installed_version
 from service.api import error_responses
 from service.api.access_log import ObserveMiddleware
 from service.api.auth import AuthMiddleware
@@ -21,7 +22,6 @@ from service.api.info import ServedModel
 from service.api.keys import KeyFile
 from service.api.probes import probe_router
 from service.api.routes import build_router
-from service.command_line import installed_version
 from service.engine import Engine, Mode
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from contract.records import Difficulty, Intent
-from synth.command_settings import Command
 from synth.medquad.shares import GroupShares, RecordShares
+from synth.settings import Command
 from synth.sources.labels import Labels
 
 

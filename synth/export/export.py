@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cli.output import translate_disk_errors, write_json_lines, write_whole
 from contract.about import About, beside, write_about
 from contract.records import write_groups, write_records
 from synth.errors import BadSettings
@@ -15,7 +16,6 @@ from synth.export.formats import Format
 from synth.export.mix import drawn, in_turn
 from synth.export.reader import ExportKnobs, Reader
 from synth.export.sources import Source
-from synth.output import full_disk_is_a_sentence, write_json_lines, write_whole
 from synth.scratch import SeenKeys, scratch
 
 VERSION = 1
@@ -38,7 +38,7 @@ def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About
         readers = [Reader(source, settings, about, seen) for source in sources]
         parts = [reader.rows(out.parent, stack) for reader in readers]
         _write(out, settings.format, _counted(_mixed(sources, parts, settings), about))
-    with full_disk_is_a_sentence(beside(out), None):
+    with translate_disk_errors(beside(out)):
         write_about(about, out, _said(sources, settings))
     return about
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from cli.output import translate_disk_errors, translate_record_errors, write_whole
 from contract.about import About, beside, write_about
 from contract.files import whole_file
 from contract.records import Record, read_records, write_records
@@ -18,7 +19,6 @@ from synth.filters.chain import FilterSettings, build_filters
 from synth.filters.coherence import Coherence
 from synth.filters.filter import Filter
 from synth.filters.report import FilterCount, Score, VerifyReport
-from synth.output import bad_record_is_a_sentence, full_disk_is_a_sentence, write_whole
 from synth.scratch import SeenKeys, digest, scratch
 
 REPEATED = "repeated-id"
@@ -51,13 +51,13 @@ def verify(
         filters = stack.enter_context(build_filters(settings, out.parent))
         connection = stack.enter_context(scratch(out.parent))
         known = _known_labels(against, connection)
-        with full_disk_is_a_sentence(dropped_out, None), whole_file(dropped_out) as file:
+        with translate_disk_errors(dropped_out), whole_file(dropped_out) as file:
             run = _Verification(filters, SeenKeys(connection), known, _Dropped(dropped_out, file), cost)
             run.report.kept = write_whole(out, write_records, run.kept(records))
         report = run.done()
         run.about.left_out = +Counter({one.name: one.dropped.total() for one in report.filters})
         apart_from = [one.name for one in settings.evaluation]
-        with full_disk_is_a_sentence(beside(out), None):
+        with translate_disk_errors(beside(out)):
             write_about(run.about, out, {"filters": list(settings.only), "evaluation": apart_from})
         return report
 
@@ -70,7 +70,7 @@ class _Dropped:
     file: IO[str]
 
     def add(self, record: Record, name: str, reason: str) -> None:
-        with full_disk_is_a_sentence(self.path, None):
+        with translate_disk_errors(self.path):
             row = {"filter": name, "reason": reason, "record": asdict(record)}
             self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -152,7 +152,7 @@ def _known_labels(path: Path | None, connection: sqlite3.Connection) -> sqlite3.
     if path is None:
         return None
     connection.execute("CREATE TABLE known (key BLOB PRIMARY KEY, relevant INTEGER) WITHOUT ROWID")
-    with bad_record_is_a_sentence():
+    with translate_record_errors():
         rows = ((_pair(record), record.relevant) for record in read_records(path))
         connection.executemany("INSERT OR IGNORE INTO known VALUES (?, ?)", rows)
     return connection

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli.output import write_whole
 from contract.records import Group, Record, write_groups, write_records
 from synth.medquad.candidates import Candidates, candidates
 from synth.medquad.groups import question_groups
 from synth.medquad.questions import Questions, read_questions
 from synth.medquad.records import question_records
 from synth.medquad.shares import GroupShares, RecordShares
-from synth.output import write_whole
 from synth.sources.excluded import excluded_ids
 from synth.sources.first_stages import first_stages
 from synth.sources.rejects import rejects_beside

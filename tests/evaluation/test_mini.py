@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from cli.settings import read_command
 from evaluation.benchmarks.names import named
 from evaluation.cli import main
 from evaluation.commands.mini import MiniSettings
 from evaluation.result import write_json, write_per_query
-from evaluation.settings import read_command
+from evaluation.settings import PROGRAM
 from tests.evaluation import small_data
 
 pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work
@@ -120,8 +121,8 @@ def test_the_cross_encoder_pass_ranks_both_collections(
 
 def test_the_cuts_can_be_left_to_the_model() -> None:
     given = ["--data", "d", "--out", "o"]
-    plain = read_command(MiniSettings, "mini", given, [MiniSettings])
+    plain = read_command(MiniSettings, PROGRAM, "mini", given, [MiniSettings])
     assert (plain.max_tokens_per_doc, plain.cross_encoder_max_tokens_per_doc, plain.concurrency) == (112, 128, 10)
     uncut = [*given, "--max-tokens-per-doc", "None", "--cross-encoder-max-tokens-per-doc", "None"]
-    settings = read_command(MiniSettings, "mini", uncut, [MiniSettings])
+    settings = read_command(MiniSettings, PROGRAM, "mini", uncut, [MiniSettings])
     assert (settings.max_tokens_per_doc, settings.cross_encoder_max_tokens_per_doc) == (None, None)

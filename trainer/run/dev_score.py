@@ -10,10 +10,9 @@ from typing import Protocol
 from evaluation.benchmarks import beir
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import Query, sampled
-from evaluation.errors import EvaluationError
 from evaluation.metrics import by_order, mean, oracle, per_query
 from evaluation.rank_files import Qrels, Run, read_run
-from trainer.errors import BadData
+from trainer.errors import BadData, CommandError
 from trainer.settings import DevScoring
 
 MEASURE = "nDCG@10"
@@ -73,7 +72,7 @@ def _load(settings: DevScoring, folder: Path) -> _Dev:
     try:
         task = beir.load(DataSource(folder.name, folder), settings.dev_split)
         run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
-    except EvaluationError as error:
+    except CommandError as error:
         raise BadData(str(error)) from error
     if not run:
         raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")

@@ -17,13 +17,12 @@ from contract.about import state_cost
 from contract.manifest import FILE_NAME
 from contract.records import Record, join_licences, write_records
 from evaluation.benchmarks.task import Protocol, Query, Task
-from evaluation.errors import EvaluationError
 from evaluation.scorers.http import ServiceOptions
 from evaluation.scorers.local_service import local_service
 from evaluation.scorers.scorer import Scored
 from evaluation.scoring import score_all
 from trainer.cross_encoder.groups import data_cost
-from trainer.errors import BadBase
+from trainer.errors import BadBase, CommandError, TrainError
 from trainer.run.folder import writing
 from trainer.run.manifests import read_packaged
 from trainer.settings import UNKNOWN, OwnTraces
@@ -81,7 +80,9 @@ def _ask(records: Sequence[Record], settings: OwnTraces, kept: Path) -> list[Sco
     try:
         with local_service(settings.model, options, log, dtype=settings.dtype) as scorer, writing(settings.out):
             found, _ = score_all(task, task.queries, pairs, scorer, kept, documents_per_call=1, out=sys.stderr)
-    except EvaluationError as error:
+    except TrainError:
+        raise
+    except CommandError as error:
         raise BadBase(str(error)) from error
     return [found[query.id][query.id] for query in task.queries]
 
