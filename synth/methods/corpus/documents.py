@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from cli.output import translate_disk_errors
 from contract.files import replacing
 from synth.errors import BadInput
 from synth.methods.corpus.inputs import Numbered
@@ -59,7 +60,13 @@ def build_documents(path: Path, corpus: Path, documents: Iterable[Numbered]) -> 
     Raises `BadInput` with the row's number for a repeated id.
     """
     full = full_database_is_a_sentence(f"{path}: the disk takes no more documents", "the run")
-    with replacing(path) as part, full, closing(sqlite3.connect(part)) as database, database:
+    with (
+        translate_disk_errors(path),
+        replacing(path) as part,
+        full,
+        closing(sqlite3.connect(part)) as database,
+        database,
+    ):
         for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # until it is whole it has another name
             database.execute(f"PRAGMA {pragma}")
         database.execute(SCHEMA)
