@@ -15,6 +15,7 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.files import LineLog, json_line, whole_lines
 from evaluation.benchmarks.gpqa import LETTERS, Question
 from evaluation.errors import BadData, ScorerFailed
 
@@ -39,7 +40,7 @@ class Answerer:
         self._client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout_seconds)
         self._model = model
         self._replies = _read(journal)
-        self._file = journal.open("a", encoding="utf-8")
+        self._log = LineLog(journal)
 
     def answer(self, question: Question, passages: Sequence[str]) -> str | None:
         """The letter that the model chose; None for a reply that is no such object. Raises `ScorerFailed`."""
@@ -57,13 +58,12 @@ class Answerer:
         if key not in self._replies:
             reply = self._ask(body)
             self._replies[key] = reply
-            self._file.write(json.dumps({"key": key, "question": question.id, "reply": reply}) + "\n")
-            self._file.flush()
+            self._log.append(json_line({"key": key, "question": question.id, "reply": reply}, compact=False))
         return read_choice(self._replies[key])
 
     def close(self) -> None:
         self._client.close()
-        self._file.close()
+        self._log.close()
 
     def _ask(self, body: Mapping[str, Any]) -> str:
         try:
@@ -100,12 +100,8 @@ def read_choice(reply: str) -> str | None:
 def _read(journal: Path) -> dict[str, str]:
     if not journal.exists():
         return {}
-    text = journal.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]  # a line torn by a kill is cut off
-    if whole != text:
-        journal.write_text(whole, encoding="utf-8")
     try:
-        rows = [json.loads(line) for line in whole.splitlines()]
+        rows = [json.loads(line) for _, line in whole_lines(journal)]
         return {row["key"]: row["reply"] for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{journal} holds a line that is no reply ({error}); delete the file.") from None

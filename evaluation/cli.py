@@ -5,24 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import FrameType
-from typing import Any
 
+from cli import commands
+from cli.commands import Subcommand
 from contract.moved import moved
 from evaluation.commands import benchmarks, calibrate, compare, injections, rag, rank, report
-from evaluation.errors import EvaluationError, Interrupted
-from evaluation.settings import Command, read_command
-
-
-@dataclass(frozen=True, slots=True)
-class Subcommand:
-    """One command: its settings, and the function that runs it and returns its standard output."""
-
-    name: str
-    settings: type[Command]
-    run: Callable[[Any], str]
+from evaluation.errors import Interrupted
+from evaluation.settings import PROGRAM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,39 +23,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sentence := moved("limrank-eval", arguments):
         sys.stderr.write(f"limrank-eval: {sentence}\n")
         return 2
-    by_name = {subcommand.name: subcommand for subcommand in SUBCOMMANDS}
-    subcommand = by_name.get(arguments[0]) if arguments else None
-    if subcommand is None:
-        asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help", "help")
-        (sys.stdout if asked_for_help else sys.stderr).write(_usage() + "\n")
-        return 0 if asked_for_help else 2
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down the service's
     signal.signal(signal.SIGTERM, _stop)
     try:
-        known = [known.settings for known in SUBCOMMANDS]
-        settings = read_command(subcommand.settings, subcommand.name, arguments[1:], known)
-        sys.stdout.write(subcommand.run(settings) + "\n")
-    except EvaluationError as error:
-        sys.stderr.write(f"limrank-eval {subcommand.name}: {error}\n")
-        return error.exit_code
+        return commands.main(PROGRAM, COMMANDS, arguments)
     except KeyboardInterrupt:
-        sys.stderr.write(f"limrank-eval {subcommand.name}: stopped; the same command goes on from here.\n")
+        sys.stderr.write(f"limrank-eval {' '.join(arguments[:1])}: stopped; the same command goes on from here.\n")
         return Interrupted.exit_code
-    return 0
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise Interrupted("stopped by a signal; the same command goes on from here.")
 
 
-def _usage() -> str:
-    lines = [
-        f"  {subcommand.name:11} {(subcommand.settings.__doc__ or '').splitlines()[0]}" for subcommand in SUBCOMMANDS
-    ]
-    return "\n".join(["usage: limrank-eval COMMAND ... (COMMAND --help lists its settings)", "", *lines])
-
-
-SUBCOMMANDS = (
+COMMANDS = (
     Subcommand("run", rank.RankSettings, rank.run),
     Subcommand("calibrate", calibrate.CalibrateSettings, calibrate.run),
     Subcommand("injections", injections.InjectionSettings, injections.run),

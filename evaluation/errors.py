@@ -1,28 +1,24 @@
 """The errors of an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
 
-EvaluationError
-|-- BadSettings    an invalid flag or setting
-|-- BadData        a file of a benchmark that breaks its format
-|-- NotAvailable   data that is not available here; the benchmark is reported as not run
-|-- ScorerFailed   a scorer that cannot be started, or that stopped answering
-`-- Interrupted    a signal asked the run to stop; the scores so far are kept
+CommandError             (cli.errors)
+|-- BadSettings          a flag or setting that cannot be
+|-- BadData              a file of a benchmark that is not as its format says (BadInput of cli.errors)
+|-- Interrupted          a signal asked the run to stop; the scores so far are kept
+`-- EvaluationError
+    |-- NotAvailable     data that cannot be had here; the benchmark is reported as not run
+    `-- ScorerFailed     a scorer that cannot be started, or that stopped answering
 """
 
 from __future__ import annotations
 
+from cli.errors import BadInput as BadData
+from cli.errors import BadSettings, CommandError, Interrupted
 
-class EvaluationError(Exception):
-    """Base of the tree: the command line prints the message and exits with `exit_code`."""
-
-    exit_code = 1
-
-
-class BadSettings(EvaluationError):
-    exit_code = 2
+__all__ = ["BadData", "BadSettings", "CommandError", "EvaluationError", "Interrupted", "NotAvailable", "ScorerFailed"]
 
 
-class BadData(EvaluationError):
-    exit_code = 2
+class EvaluationError(CommandError):
+    """Base of the errors that only an evaluation raises."""
 
 
 class NotAvailable(EvaluationError):
@@ -31,7 +27,3 @@ class NotAvailable(EvaluationError):
 
 class ScorerFailed(EvaluationError):
     pass
-
-
-class Interrupted(EvaluationError):
-    exit_code = 130

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from contract.files import LineLog, json_line, whole_lines
 from evaluation.errors import BadData, BadSettings
 from evaluation.scorers.scorer import Scored
 
@@ -29,11 +30,11 @@ class ScoreJournal:
         self.scores: dict[tuple[str, str], Scored] = {}
         self.wall = 0.0
         header = {"format": FORMAT, "version": VERSION, "belongs_to": dict(belongs_to)}
-        if path.exists() and path.stat().st_size:
+        if path.exists():
             self._read(path, json.loads(json.dumps(header)))
-        self._file = path.open("ab")
-        if not self._file.tell():
-            self._write(header)
+        self._log = LineLog(path)
+        if not self._log.size:
+            self._log.append(json_line(header))
         self._last = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -42,7 +43,7 @@ class ScoreJournal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._log.close()
 
     def add(self, query: str, documents: Sequence[str], scored: Sequence[Scored]) -> None:
         """Append the scores of one call."""
@@ -56,7 +57,7 @@ class ScoreJournal:
             row |= {"traces": [answer.trace for answer in scored], "statuses": [answer.status for answer in scored]}
         row["wall"] = round(now - self._last, 3)
         self._last = now
-        self._write(row)
+        self._log.append(json_line(row))
         self._take(row)
 
     def _take(self, row: Mapping[str, Any]) -> None:
@@ -68,27 +69,16 @@ class ScoreJournal:
             self.scores[row["query"], document] = Scored(score, trace, status)
         self.wall += row["wall"]
 
-    def _write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-
     def _read(self, path: Path, header: Mapping[str, Any]) -> None:
-        whole = 0
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break  # torn by a kill; cut off below
-                try:
-                    row = json.loads(line)
-                    if number == 1:
-                        _check(path, row, header)
-                    else:
-                        self._take(row)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise BadData(f"{path}, line {number}: no line of scores ({error}); delete the file.") from None
-                whole += len(line)
-        with path.open("rb+") as file:
-            file.truncate(whole)
+        for number, (_, line) in enumerate(whole_lines(path), start=1):
+            try:
+                row = json.loads(line)
+                if number == 1:
+                    _check(path, row, header)
+                else:
+                    self._take(row)
+            except (ValueError, KeyError, TypeError) as error:
+                raise BadData(f"{path}, line {number}: no line of scores ({error}); delete the file.") from None
 
 
 def _check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

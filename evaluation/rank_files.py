@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from contract.files import whole_file
 from evaluation.errors import BadData, NotAvailable
 
 Run = dict[str, dict[str, float]]
@@ -37,12 +38,10 @@ def read_run(path: Path) -> Run:
 
 def write_run(path: Path, run: Mapping[str, Mapping[str, float]], tag: str) -> None:
     """Write a TREC run, whole or not at all; ranks follow the order of the documents."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", newline="\n") as file:
+    with whole_file(path) as file:
         for query, documents in run.items():
             for rank, (document, score) in enumerate(documents.items(), start=1):
                 file.write(f"{query} Q0 {document} {rank} {score!r} {tag}\n")
-    part.replace(path)
 
 
 def read_qrels(path: Path) -> Qrels:

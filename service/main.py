@@ -13,10 +13,10 @@ from typing import NoReturn
 import uvloop
 from starlette.types import ASGIApp
 
+from cli.errors import BadSettings
 from service.api.app import Composition, create_app, open_keys
 from service.api.probes import metrics_app
 from service.api.server import Drain, Listener, bind, serve
-from service.command_line import SettingsError
 from service.engines.loading import build_engine, engine_series
 from service.errors import CannotListenError, ServiceError, StartupError
 from service.models import store
@@ -48,7 +48,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         composition = create_app(settings, engine, checkpoint, keys)
         for registry, prefix in engine_series(engine):
             composition.metrics.include_engine(registry, prefix)
-    except (SettingsError, StartupError) as error:
+    except (BadSettings, StartupError) as error:
         return _cannot_start(str(error))
     try:
         return uvloop.run(_serve(settings, composition, sockets))

@@ -1,27 +1,36 @@
-"""The trainer's errors.
+"""What stops a command of the trainer, as one tree. Each message is a sentence or two, with the remedy; exit status 2.
 
-TrainError                one sentence for the terminal, exit status 2
-├── BadSettings           an invalid flag, environment value or config
-├── BadData               a file of records or groups that cannot be trained on
-├── BadBase               a base model that cannot be trained, or that does not fit what was made from it
-├── BadRunFolder          a run folder that belongs to other settings, or cannot be written
-├── ServiceFailed         a service that did not start, or stopped answering
-└── Diverged              a training whose loss or weights are NaN or infinite
+CommandError             (cli.errors)
+|-- BadSettings          a flag, environment value or config that cannot be
+|-- BadData              a file of records or groups that cannot be trained on (BadInput of cli.errors)
+`-- TrainError
+    |-- BadBase          a base model that cannot be trained, or that does not fit what was made from it
+    |-- BadRunFolder     a run folder that belongs to other settings, or cannot be written
+    |-- ServiceFailed    a service that did not start, or stopped answering
+    `-- Diverged         a training whose loss or weights are no longer numbers
 """
 
 from __future__ import annotations
 
+from cli.errors import BadInput as BadData
+from cli.errors import BadSettings, CommandError
 
-class TrainError(Exception):
-    """The message is one or two sentences: the problem and the remedy."""
+__all__ = [
+    "BadBase",
+    "BadData",
+    "BadRunFolder",
+    "BadSettings",
+    "CommandError",
+    "Diverged",
+    "ServiceFailed",
+    "TrainError",
+]
 
 
-class BadSettings(TrainError):
-    """An invalid flag, environment value or line of a config."""
+class TrainError(CommandError):
+    """Base of the errors that only training raises."""
 
-
-class BadData(TrainError):
-    """Training data that cannot be used."""
+    exit_code = 2
 
 
 class BadBase(TrainError):
@@ -37,4 +46,4 @@ class ServiceFailed(TrainError):
 
 
 class Diverged(TrainError):
-    """A training that cannot continue, as its loss or its weights became NaN or infinite."""
+    """A training that cannot be continued, as NaN or infinity came into its loss or its weights."""

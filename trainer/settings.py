@@ -1,63 +1,57 @@
-"""The settings of `limrank-train`, each defined once: flag, environment name, line of a config file and help.
+"""The settings of `limrank-train`.
 
-`--learning-rate`, `LIMRANK_TRAIN_LEARNING_RATE` and `learning_rate:` in a config are one setting; a flag takes
-precedence over the environment, and that over the config. Objects of these classes stop at the entry point of a
-command.
+`--learning-rate`, `LIMRANK_TRAIN_LEARNING_RATE` and `learning_rate:` in a config are one setting. Objects of these
+classes stop at the entry point of a command.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    CliApp,
-    CliPositionalArg,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import Field, model_validator
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from cli import settings as base
+from cli.environment import Program
 from contract.moved import moved
 from trainer.errors import BadSettings
 
-PREFIX = "LIMRANK_TRAIN_"
-FOREIGN = "LIMRANK_TRAIN_EVAL_"  # those of limrank-eval
 UNKNOWN = "unknown"  # the licence of what states none; nothing under it ships
 CONFIGS = Path(__file__).parent / "configs"
 
 
-class Command(BaseSettings):
+def config_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in the config that a flag or the environment named, by its name or as a YAML file. Raises
+    `BadSettings`."""
+    name = given.get("config")
+    if not name:
+        return {}
+    path = CONFIGS / f"{name}.yaml"
+    path = path if path.is_file() else Path(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if sentence := moved("limrank-train", ["--config", str(name)]):
+            raise BadSettings(sentence) from None
+        shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+        raise BadSettings(f"There is no config {name!r}: name one of {shipped}, or a YAML file.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadSettings(f"{path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise BadSettings(f"{path} must hold lines of 'setting: value'.")
+    return {str(key): value for key, value in values.items()}
+
+
+PROGRAM = Program("limrank-train", "LIMRANK_TRAIN_", foreign=("LIMRANK_TRAIN_EVAL_",), file=config_file)
+
+
+class Command(base.Command):
     """Base of every command's settings."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        extra="forbid",
-        frozen=True,
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        cli_enforce_required=False,
-        protected_namespaces=(),
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment takes precedence over a config; flags over both."""
-        return env_settings, init_settings
+    model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, cli_avoid_json=True)
 
 
 class DevScoring(Command):
@@ -233,68 +227,3 @@ class Calibration(Command):
 
     weights: Path = Field(description="folder with the manifest, such as service/weights/NAME")
     results: list[Path] = Field(min_length=1, description="calibration.json files of limrank-eval, one for each mode")
-
-
-AnyCommand = TypeVar("AnyCommand", bound=Command)
-
-
-def read_command(kind: type[AnyCommand], name: str, argv: Sequence[str], known: Sequence[type[Command]]) -> AnyCommand:
-    """The settings of one command; `known` are the classes of all, whose environment names are allowed.
-
-    Raise BadSettings, one sentence for each thing that is wrong; `--help` prints and raises SystemExit.
-    """
-    _refuse_unknown(os.environ, known)
-    try:
-        return CliApp.run(
-            kind, cli_args=list(argv), cli_settings_source=None, cli_exit_on_error=False, **_config(_config_name(argv))
-        )
-    except ValidationError as error:
-        raise BadSettings("\n".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
-    except SettingsError as error:
-        raise BadSettings(f"{error}; `limrank-train {name} --help` lists all.") from None
-
-
-def _config_name(argv: Sequence[str]) -> str | None:
-    """The value of `--config`, before anything else is read."""
-    for at, word in enumerate(argv):
-        if word.startswith("--config="):
-            return word.partition("=")[2]
-        if word == "--config" and at + 1 < len(argv):
-            return argv[at + 1]
-    return os.environ.get(f"{PREFIX}CONFIG") or None
-
-
-def _config(name: str | None) -> dict[str, Any]:
-    if name is None:
-        return {}
-    path = CONFIGS / f"{name}.yaml"
-    path = path if path.is_file() else Path(name)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if sentence := moved("limrank-train", ["--config", name]):
-            raise BadSettings(sentence) from None
-        shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
-        raise BadSettings(f"There is no config {name!r}: name one of {shipped}, or a YAML file.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadSettings(f"{path} cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise BadSettings(f"{path} must hold lines of 'setting: value'.")
-    return {str(key): value for key, value in values.items()}
-
-
-def _refuse_unknown(environ: Mapping[str, str], known: Sequence[type[Command]]) -> None:
-    names = {PREFIX + field.upper() for kind in known for field in kind.model_fields}
-    for name in environ:
-        if name.startswith(PREFIX) and not name.startswith(FOREIGN) and name not in names:
-            raise BadSettings(f"{name} is no setting of limrank-train; unset it, or look its name up with --help.")
-
-
-def _sentence(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"'{place}' is not given, and it has no default."
-    if problem["type"] == "extra_forbidden":
-        return f"'{place}' is no setting of this command."
-    return f"'{place}' is {problem['input']!r}: {message}." if place else f"{message}."

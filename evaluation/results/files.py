@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from contract.files import write_text
 from evaluation.errors import BadData
 
 FORMAT = "limrank.evaluation"
@@ -47,9 +48,7 @@ def parsed(kind: type[Kind], value: Mapping[str, Any], name: str) -> Kind:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> None:
@@ -59,9 +58,7 @@ def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> No
     for query in queries:
         cells = [f"{found[query]:.6f}" if query in found else "" for found in values.values()]
         lines.append("\t".join([query, *cells]))
-    part = path.with_name(path.name + ".part")
-    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def read_per_query(path: Path) -> dict[str, dict[str, float]]:

@@ -10,16 +10,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import FrameType
 
 import evaluation.cli
 import evaluation.settings
 import synth.cli
-import synth.command_settings
+import synth.settings
+from cli.environment import Program
+from cli.errors import CommandError
+from cli.settings import AnyCommand, Command, read_command
 from contract.packaged import MINILM_PACKAGE, minilm
-from evaluation.errors import BadSettings, EvaluationError, Interrupted, NotAvailable
+from evaluation.errors import BadSettings, Interrupted, NotAvailable
 from recipes.limrank_mini import check_traces, import_medquad, table
-from synth.errors import SynthError
 
 PROGRAM = "python -m recipes.limrank_mini"
 
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _, run = COMMANDS[name]
         sys.stdout.write(run(arguments[1:]) + "\n")
-    except (SynthError, EvaluationError) as error:
+    except CommandError as error:
         sys.stderr.write(f"{PROGRAM} {name}: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
@@ -51,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _import(arguments: Sequence[str]) -> str:
     kind = import_medquad.ImportSettings
-    known: list[type[synth.command_settings.Command]] = [kind, *(verb.settings for verb in synth.cli.VERBS)]
-    return import_medquad.run(synth.command_settings.read_command(kind, "import", arguments, known, PROGRAM))
+    known: list[type[Command]] = [kind, *(command.settings for command in synth.cli.COMMANDS)]
+    return import_medquad.run(read_command(kind, _program(synth.settings.PROGRAM), "import", arguments, known))
 
 
 def _traces(arguments: Sequence[str]) -> str:
@@ -75,14 +78,17 @@ def _minilm(arguments: Sequence[str]) -> str:
     return str(folder)
 
 
-def _evaluation_settings(
-    kind: type[evaluation.settings.AnyCommand], name: str, arguments: Sequence[str]
-) -> evaluation.settings.AnyCommand:
+def _evaluation_settings(kind: type[AnyCommand], name: str, arguments: Sequence[str]) -> AnyCommand:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down those of the service
     signal.signal(signal.SIGTERM, _stop)
-    known: list[type[evaluation.settings.Command]] = [check_traces.TracesSettings, table.MiniSettings]
-    known += [verb.settings for verb in evaluation.cli.SUBCOMMANDS]
-    return evaluation.settings.read_command(kind, name, arguments, known, PROGRAM)
+    known: list[type[Command]] = [check_traces.TracesSettings, table.MiniSettings]
+    known += [command.settings for command in evaluation.cli.COMMANDS]
+    return read_command(kind, _program(evaluation.settings.PROGRAM), name, arguments, known)
+
+
+def _program(part: Program) -> Program:
+    """The program whose part a command is, called as the recipe is called."""
+    return replace(part, name=PROGRAM)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -11,7 +11,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from recipes.limrank_mini.medquad.groups import GroupShares
 from recipes.limrank_mini.medquad.importing import MedquadReport, import_medquad
 from recipes.limrank_mini.medquad.records import RecordShares
-from synth.command_settings import Command
+from synth.settings import Command
 
 
 class ImportSettings(Command):

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from cli.version import installed_version
 from service.api import error_responses
 from service.api.access_log import AccessLogMiddleware
 from service.api.auth import AuthMiddleware
@@ -20,7 +21,6 @@ from service.api.info import served_models, service_info
 from service.api.keys import KeyFile
 from service.api.probes import probe_router
 from service.api.routes import build_router
-from service.command_line import installed_version
 from service.engine import Engine, Mode
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
+from contract.files import replacing
 from service.errors import ModelStoreError
 
 
@@ -50,9 +51,8 @@ def _first_line(error: Exception) -> str:
 
 def _replace(path: Path, weights: dict[str, torch.Tensor]) -> None:
     """Writes a new file and renames it: the tensors may still be mapped from the file that is replaced."""
-    merged = path.with_suffix(".merged")
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, merged, metadata={"format": "pt"})
-    except SafetensorError as error:  # how the library reports a full disk
-        raise OSError(str(error)) from error
-    merged.replace(path)
+    with replacing(path) as part:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part, metadata={"format": "pt"})
+        except SafetensorError as error:  # how the library reports a full disk
+            raise OSError(str(error)) from error

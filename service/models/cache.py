@@ -22,6 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from contract.files import sync
 from service.errors import ModelStoreError
 
 CONTENTS = "contents.json"
@@ -176,7 +177,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
         if folder.exists():
             folder.rename(discarded)
         partial.rename(folder)
-        _fsync(folder.parent)
+        sync(folder.parent)
     finally:
         _remove_leftovers(folder)
 
@@ -195,13 +196,5 @@ def _facts(path: Path) -> dict[str, Any]:
 def _flush(folder: Path) -> None:
     for path in folder.iterdir():
         path.chmod(0o644)  # safetensors creates files that only their owner can read
-        _fsync(path)
-    _fsync(folder)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)
+    sync(folder)

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from contract.records import Record, licence_parts
-from synth.filters.vote_agreement import agreement
 from synth.scratch import digest
 
 TEXTS = ("query", "passage", "trace")
@@ -59,7 +58,7 @@ class Tallies:
         """Count the votes on a pair, whether or not it is accepted."""
         self.judged += 1
         if record.votes is not None:
-            self.agreements[round(10 * agreement(record))] += 1
+            self.agreements[round(10 * record.agreement)] += 1
 
     def add(self, record: Record) -> None:
         """Count an accepted record."""

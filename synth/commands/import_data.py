@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from contract.records import Difficulty, Intent
-from synth.command_settings import Command
+from synth.settings import Command
 from synth.sources.labels import Labels
 
 KINDS = ("rank1", "beir")

@@ -12,8 +12,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+from cli.output import write_json_lines
 from synth.errors import BadInput, BadSettings
-from synth.output import write_json_lines
 from synth.scratch import SeenKeys, digest, scratch
 from synth.sources.json_rows import read_rows
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli.output import write_whole
 from contract.records import NegativeType, Record, write_records
-from synth.output import write_whole
 from synth.sources.beir import BeirFolder, Document, Query
 from synth.sources.first_stages import first_stages
 from synth.sources.hard_negatives import mine_negatives

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.output import write_whole
 from contract.records import Record, RecordError, write_records
 from synth.errors import BadInput
 from synth.llm.traces import delimiter_in
-from synth.output import write_whole
 from synth.scratch import SeenKeys, digest, scratch
 from synth.sources.json_rows import read_rows
 from synth.sources.labels import Labels

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from cli.output import translate_disk_errors
 from synth.errors import BadInput
-from synth.output import full_disk_is_a_sentence
 
 SHOWN = 5
 
@@ -41,7 +41,7 @@ class Rejects:
         sentence = f"{file}, row {row}: {reason}"
         if len(self.sentences) < SHOWN:
             self.sentences.append(sentence)
-        with full_disk_is_a_sentence(self.path, None):
+        with translate_disk_errors(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
@@ -49,7 +49,7 @@ class Rejects:
             self._file.write(json.dumps(row_text, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
-        with full_disk_is_a_sentence(self.path, None):
+        with translate_disk_errors(self.path):
             if self._file is not None:
                 self._file.close()
 

@@ -10,10 +10,9 @@ from typing import Protocol, Self
 from evaluation.benchmarks import beir
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import Query, sampled
-from evaluation.errors import EvaluationError
 from evaluation.metrics import by_order, mean, oracle, per_query
 from evaluation.rank_files import Qrels, Run, read_run
-from trainer.errors import BadData
+from trainer.errors import BadData, CommandError
 from trainer.settings import DevScoring
 
 MEASURE = "nDCG@10"
@@ -91,7 +90,7 @@ def _load(dev: DevSet) -> _Loaded:
     try:
         task = beir.load(DataSource(folder.name, folder), dev.split)
         run = task.candidates if dev.candidates is None else read_run(dev.candidates)
-    except EvaluationError as error:
+    except CommandError as error:
         raise BadData(str(error)) from error
     if not run:
         raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
+from contract.files import LineLog, json_line, whole_lines, write_text
 from trainer.errors import BadData, BadRunFolder
 
 COMPLETE = "complete.json"
@@ -116,21 +115,15 @@ class RunFolder:
         if not path.exists():
             return []
         found = []
-        for line in path.read_bytes().split(b"\n")[:-1]:
+        for _, line in whole_lines(path):
             with suppress(ValueError):  # cut short, and something else written behind it
                 found.append(json.loads(line))
         return found
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
-        """Add a line, whole or not at all, in place of one that was cut short. Raise BadRunFolder."""
-        with writing(path), path.open("ab", buffering=0) as file:
-            end = path.read_bytes().rfind(b"\n") + 1
-            file.truncate(end)
-            try:
-                _write_all(file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
-            except OSError:
-                file.truncate(end)
-                raise
+        """Add one line, whole or not at all, in the place of one that was cut short. Raise BadRunFolder."""
+        with writing(path), LineLog(path) as log:
+            log.append(json_line(line, compact=False))
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -220,13 +213,6 @@ def _check_same_data(path: Path, before: Mapping[str, str], now: Mapping[str, st
             )
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
-    while data:
-        data = data[file.write(data) :]
-
-
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    # A name of its own: each process of a distributed run opens the folder.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    # Each process of a distributed run opens the folder.
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n", several_writers=True)

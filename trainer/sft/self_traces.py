@@ -28,7 +28,7 @@ from evaluation.journal import ScoreJournal
 from evaluation.scorers.http import ServiceOptions
 from evaluation.scorers.local_service import local_service
 from evaluation.scorers.scorer import Scored, Scorer
-from trainer.errors import BadData, BadSettings, ServiceFailed
+from trainer.errors import ServiceFailed
 from trainer.run.data import data_cost
 from trainer.run.folder import writing
 from trainer.run.manifests import read_packaged
@@ -145,9 +145,5 @@ def _evaluation_errors() -> Iterator[None]:
     """Turn the errors of evaluation into the trainer's."""
     try:
         yield
-    except evaluation_errors.BadSettings as error:
-        raise BadSettings(str(error)) from error
-    except evaluation_errors.BadData as error:
-        raise BadData(str(error)) from error
     except evaluation_errors.ScorerFailed as error:
         raise ServiceFailed(str(error)) from error

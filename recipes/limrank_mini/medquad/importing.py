@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli.output import write_whole
 from contract.records import Group, Record, write_groups, write_records
 from recipes.limrank_mini.medquad.candidates import Candidates, candidates
 from recipes.limrank_mini.medquad.groups import GroupShares, question_groups
 from recipes.limrank_mini.medquad.questions import Questions, read_questions
 from recipes.limrank_mini.medquad.records import RecordShares, question_records
-from synth.output import write_whole
 from synth.sources.excluded import excluded_ids
 from synth.sources.first_stages import first_stages
 from synth.sources.rejects import rejects_beside

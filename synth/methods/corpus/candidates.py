@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cli.output import write_json_lines
 from contract.records import Difficulty, NegativeType
 from synth.methods.corpus.documents import DocumentStore
 from synth.methods.corpus.settings import CorpusSettings
-from synth.output import write_json_lines
 from synth.sources.retriever import Retriever
 
 FORMAT = "limrank.candidates"

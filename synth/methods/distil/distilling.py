@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.output import write_whole
 from contract.records import Record, write_records
 from synth.errors import BadInput
 from synth.methods.distil.chunks import chunks
 from synth.methods.distil.pairing import DEPTH, pairing
 from synth.methods.distil.queries import query_from
-from synth.output import write_whole
 from synth.run.draws import draw
 from synth.sources.bi_encoder import BiEncoder
 from synth.sources.bm25 import Bm25

@@ -17,10 +17,11 @@ import yaml
 import evaluation.cli
 import synth.cli
 import trainer.cli
+from cli.settings import read_command
 from contract.moved import MOVED, moved
 from recipes.limrank_mini.__main__ import COMMANDS, main
 from tests.processes import ROOT, clean_environment
-from trainer.settings import CrossEncoding, Sft, read_command
+from trainer.settings import PROGRAM, CrossEncoding, Sft
 
 CONFIGS = ROOT / "recipes" / "limrank_mini" / "configs"
 
@@ -129,7 +130,7 @@ def test_what_a_moved_name_is_answered_with_exists() -> None:
 def test_every_config_is_read_by_its_path(config: str) -> None:
     kind = CrossEncoding if config == "limrank-mini-ce.yaml" else Sft
     words = ["--config", str(CONFIGS / config), "--data", "d", "--base", "b", "--folder", "f", "--adapter", "a"]
-    settings = read_command(kind, "", words[: 8 if kind is CrossEncoding else 10], [kind])
+    settings = read_command(kind, PROGRAM, "", words[: 8 if kind is CrossEncoding else 10], [kind])
     written = yaml.safe_load((CONFIGS / config).read_text(encoding="utf-8"))
     assert {name: getattr(settings, name) for name in written} == written
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from cli.settings import read_command
 from evaluation.benchmarks.names import named
 from evaluation.results.files import write_json, write_per_query
 from evaluation.scorers.local_service import weights_hash
-from evaluation.settings import read_command
+from evaluation.settings import PROGRAM
 from recipes.limrank_mini.__main__ import main
 from recipes.limrank_mini.table import MiniSettings
 from service.models.checkpoint import Checkpoint
@@ -122,10 +123,10 @@ def test_the_cross_encoder_pass_ranks_both_collections(
 
 def test_the_cuts_can_be_left_to_the_model() -> None:
     given = ["--data", "d", "--out", "o"]
-    plain = read_command(MiniSettings, "table", given, [MiniSettings])
+    plain = read_command(MiniSettings, PROGRAM, "table", given, [MiniSettings])
     assert (plain.max_tokens_per_doc, plain.cross_encoder_max_tokens_per_doc, plain.concurrency) == (112, 128, 10)
     uncut = [*given, "--max-tokens-per-doc", "None", "--cross-encoder-max-tokens-per-doc", "None"]
-    settings = read_command(MiniSettings, "table", uncut, [MiniSettings])
+    settings = read_command(MiniSettings, PROGRAM, "table", uncut, [MiniSettings])
     assert (settings.max_tokens_per_doc, settings.cross_encoder_max_tokens_per_doc) == (None, None)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.records import NegativeType
-from synth.errors import BadInput, BadSettings, SynthError
+from synth.errors import BadInput, BadSettings, CommandError
 from synth.methods.persona.planning import SeedPlan, plan_seeds
 from synth.pipeline import run
 from synth.run.quotas import Rounds, counts, deal
@@ -153,6 +153,6 @@ def test_a_bad_corpus_is_named_and_no_call_is_made(tmp_path: Path, name: str, co
 def test_a_plan_that_cannot_be_made_is_a_sentence(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     knobs = limrank_knobs(tmp_path, URL)
     knobs["limrank"] |= change
-    with pytest.raises(SynthError, match=said) as caught:
+    with pytest.raises(CommandError, match=said) as caught:
         run(RunSettings(**knobs), StringIO())
     assert isinstance(caught.value, BadInput | BadSettings)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from tests.full_disk import room_for
 from tests.trainer.running import sft_flags, train, weights
 from trainer.errors import BadRunFolder
 from trainer.run.folder import RunFolder
@@ -25,19 +22,7 @@ from trainer.run.report import plot_loss
 LINES = some.lists(some.dictionaries(some.text(max_size=5), some.text(max_size=9) | some.integers()), min_size=1)
 
 
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file grows beyond `size` bytes, as on a disk with no room for more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
+@settings(deadline=None)
 @given(before=LINES, after=LINES, data=some.data())
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_takes_more(
     before: list[dict[str, Any]], after: list[dict[str, Any]], data: some.DataObject
