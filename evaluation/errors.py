@@ -1,28 +1,33 @@
 """What stops an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
 
-EvaluationError
-|-- BadSettings    a flag or setting that cannot be
-|-- BadData        a file of a benchmark that is not as its format says
-|-- NotAvailable   data that cannot be had here; the benchmark is reported as not run
-|-- ScorerFailed   a scorer that cannot be started, or that stopped answering
-`-- Interrupted    a signal asked the run to stop; the scores so far are kept
+EvaluationError     the base that all programs share (`cli.errors.ProgramError`)
+|-- BadSettings     a flag or setting that cannot be
+|-- BadData         a file of a benchmark that is not as its format says
+|-- NotAvailable    data that cannot be had here; the benchmark is reported as not run
+|-- ScorerFailed    a scorer that cannot be started, or that stopped answering
+|-- EndpointFailed  an answering model that cannot be reached or used
+`-- Interrupted     a signal asked the run to stop; the scores so far are kept
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-class EvaluationError(Exception):
-    """Base of the tree; the command line prints the message and exits with `exit_code`."""
+from cli.errors import BadData, BadSettings, EndpointFailed, Interrupted
+from cli.errors import ProgramError as EvaluationError
+from retrieval.errors import MissingData
 
-    exit_code = 1
-
-
-class BadSettings(EvaluationError):
-    exit_code = 2
-
-
-class BadData(EvaluationError):
-    exit_code = 2
+__all__ = [
+    "BadData",
+    "BadSettings",
+    "EndpointFailed",
+    "EvaluationError",
+    "Interrupted",
+    "NotAvailable",
+    "ScorerFailed",
+    "missing_is_not_available",
+]
 
 
 class NotAvailable(EvaluationError):
@@ -33,5 +38,10 @@ class ScorerFailed(EvaluationError):
     pass
 
 
-class Interrupted(EvaluationError):
-    exit_code = 130
+@contextmanager
+def missing_is_not_available() -> Iterator[None]:
+    """Turn a file or a split that is not there into `NotAvailable`."""
+    try:
+        yield
+    except MissingData as error:
+        raise NotAvailable(str(error)) from None

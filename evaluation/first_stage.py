@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evaluation.benchmarks.task import Query, Task
 from evaluation.errors import BadData, BadSettings
-from evaluation.rank_files import Run, read_run
+from retrieval.trec import Run, read_run
 
 SEARCH = "search:"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from evaluation.benchmarks.task import Query, Task, sampled
 from evaluation.errors import BadData
 from evaluation.first_stage import candidates
-from evaluation.rank_files import Run
+from retrieval.trec import Run
 
 NEGATIVES = 4
 DEPTH = 100

@@ -16,10 +16,10 @@ from evaluation.benchmarks.task import ALTERED, ORIGINAL, Query, Task, topic
 from evaluation.errors import BadData
 from evaluation.metrics import by_order, mean, oracle, per_query
 from evaluation.p_mrr import p_mrr
-from evaluation.rank_files import Qrels, Run, write_run
 from evaluation.scorers.scorer import Scored
 from evaluation.scoring import ranking
 from evaluation.significance import interval, paired
+from retrieval.trec import Qrels, Run, write_run
 
 FORMAT = "limrank.evaluation"
 VERSION = 1

@@ -1,8 +1,8 @@
 """Everything that stops a run, as one tree. Each message is a sentence: the offending value and the remedy.
 
-    SynthError
+    SynthError               the base that all programs share (`cli.errors.ProgramError`)
     |-- BadSettings          a setting, a template or a flag that cannot be
-    |-- BadInput             a row of an input file, named by file and line
+    |-- BadInput             a row of an input file, named by file and line (`cli.errors.BadData`)
     |-- JournalBroken        a line of the journal that is no row
     |-- RunBusy              another process works in this run folder
     |-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
@@ -15,19 +15,25 @@ A reply that cannot be used is not an error of the run: it becomes a row of the 
 
 from __future__ import annotations
 
+from cli.errors import BadData as BadInput
+from cli.errors import BadSettings, EndpointFailed, Interrupted
+from cli.errors import ProgramError as SynthError
 
-class SynthError(Exception):
-    """Base of the tree; the command line prints the message and exits with `exit_code`."""
+__all__ = [
+    "BadInput",
+    "BadSettings",
+    "BudgetSpent",
+    "DiskFull",
+    "EndpointFailed",
+    "Interrupted",
+    "JournalBroken",
+    "RunBusy",
+    "SynthError",
+]
 
-    exit_code = 1
 
-
-class BadSettings(SynthError):
-    exit_code = 2
-
-
-class BadInput(SynthError):
-    exit_code = 2
+class BudgetSpent(SynthError):
+    exit_code = 3
 
 
 class JournalBroken(SynthError):
@@ -38,17 +44,5 @@ class RunBusy(SynthError):
     pass
 
 
-class BudgetSpent(SynthError):
-    exit_code = 3
-
-
 class DiskFull(SynthError):
-    pass
-
-
-class Interrupted(SynthError):
-    exit_code = 130
-
-
-class EndpointFailed(SynthError):
     pass

@@ -9,8 +9,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
+from llm.endpoint import Endpoint
 from synth.command_settings import Command
-from synth.llm.endpoint import Endpoint
 from synth.llm.stage import Role
 from synth.methods.corpus.settings import CorpusSettings
 from synth.methods.persona.settings import LimrankSettings

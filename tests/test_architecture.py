@@ -11,12 +11,13 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("contract", "service", "synth", "trainer", "evaluation")
+PACKAGES = ("contract", "cli", "retrieval", "llm", "service", "synth", "trainer", "evaluation")
 
 # A heavy or risky library has one importing module (two where two programs need it).
 IMPORTERS = {
     "vllm": {"service.engines.vllm.client"},
-    "openai": {"synth.llm.openai"},
+    "openai": {"llm.openai"},
+    "bm25s": {"retrieval.bm25"},
     "peft": {"service.models.adapter", "trainer.sft.lora"},
     "gguf": {"service.models.gguf"},
     "opentelemetry": {"service.telemetry.otel_spans"},

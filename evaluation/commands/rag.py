@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,20 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from evaluation.answering import Answerer
 from evaluation.benchmarks import gpqa
-from evaluation.benchmarks.beir import rows
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.gpqa import Question
-from evaluation.benchmarks.task import Protocol, Query, Task, passage, sampled
+from evaluation.benchmarks.task import Protocol, Query, Task, sampled
 from evaluation.commands.rank import forget_not_run, not_run, slug
-from evaluation.errors import BadSettings, NotAvailable
+from evaluation.errors import BadSettings, NotAvailable, missing_is_not_available
 from evaluation.first_stage import candidates
-from evaluation.rank_files import Run
 from evaluation.result import made, write_json
 from evaluation.scorers.open import open_scorer
 from evaluation.scoring import ranking, score_all
 from evaluation.settings import Scoring
 from evaluation.significance import interval, paired
+from retrieval.beir import Document, read_documents
+from retrieval.rejects import Refusing
+from retrieval.trec import Run
 
 ARMS = ("no passages", "first stage", "reranked")
 
@@ -103,10 +104,15 @@ def _task(name: str, questions: Sequence[Question], passages: Path) -> Task:
     return Task(
         name=name,
         queries=tuple(Query(id=one.id, text=one.text) for one in questions),
-        documents={str(row["_id"]): passage(row.get("title"), row.get("text")) for row in rows(path)},
+        documents={document.id: document.passage for document in _documents(path)},
         qrels={},
         protocol=Protocol(source=gpqa.HUB, licence="CC-BY-4.0", split="train", query="", passage=""),
     )
+
+
+def _documents(path: Path) -> Iterator[Document]:
+    with missing_is_not_available():
+        yield from read_documents(path, Refusing(), empty=True)
 
 
 def _shown(

@@ -16,13 +16,13 @@ from evaluation.benchmarks.names import Benchmark, named
 from evaluation.benchmarks.task import Query, Task, sampled
 from evaluation.errors import BadData, BadSettings, NotAvailable
 from evaluation.first_stage import candidates, data_candidates
-from evaluation.rank_files import Run
 from evaluation.reports.lines import result_line
 from evaluation.result import FORMAT, VERSION, assess, made, write_json, write_result
 from evaluation.scorers.open import open_scorer
 from evaluation.scorers.scorer import Scorer
 from evaluation.scoring import score_all
 from evaluation.settings import Scoring
+from retrieval.trec import Run
 
 
 class RankSettings(Scoring):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from contract.records import NegativeType
+from retrieval.retriever import Hit, Retriever
 from synth.medquad.questions import Answer, Question
 from synth.medquad.relation import Relation, relation, same_focus
-from synth.sources.retriever import Hit, Retriever
 
 QUESTIONS_AT_ONCE = 512
 

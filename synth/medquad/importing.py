@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.records import Group, Record, write_groups, write_records
+from retrieval.id_files import read_ids
 from synth.medquad.candidates import Candidates, candidates
 from synth.medquad.groups import question_groups
 from synth.medquad.questions import Questions, read_questions
 from synth.medquad.records import question_records
 from synth.medquad.shares import GroupShares, RecordShares
 from synth.output import write_whole
-from synth.sources.excluded import excluded_ids
 from synth.sources.first_stages import first_stages
 from synth.sources.rejects import rejects_beside
 
@@ -65,7 +65,7 @@ def import_medquad(
     """
     report = MedquadReport()
     with rejects_beside(records_out) as rejects:
-        questions = read_questions(folder, split, excluded_ids(excluded_file), rejects)
+        questions = read_questions(folder, split, read_ids(excluded_file), rejects)
         report.left_out.update(questions.left_out)
         report.rejected = rejects.count
     found = list(_candidates(questions, bi_encoder, depth, report))

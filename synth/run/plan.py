@@ -12,10 +12,10 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+from retrieval.json_rows import read_rows
 from synth.errors import BadInput, BadSettings
 from synth.output import write_json_lines
 from synth.scratch import SeenKeys, digest, scratch
-from synth.sources.json_rows import read_rows
 
 FORMAT = "limrank.plan"
 VERSION = 1

@@ -98,7 +98,7 @@ def test_what_is_not_there_is_not_available(tmp_path: Path) -> None:
         named("bright").open("pony", tmp_path / "none", None)
     with pytest.raises(NotAvailable, match="from a folder only"):
         named("medquad").open("test", None, None)
-    with pytest.raises(NotAvailable, match=r"no qrels/dev\.tsv; its splits: test"):
+    with pytest.raises(NotAvailable, match=r"has no split 'dev'; its splits are test"):
         named("beir").open("dev", small_data.beir_folder(tmp_path / "own"), None)
     with pytest.raises(NotAvailable, match=r"candidates_splade_test\.trec, candidates_splade\.trec"):
         named("beir").open("test", tmp_path / "own", "splade")

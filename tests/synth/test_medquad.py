@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from contract.records import Group, Intent, NegativeType, Record, licence_parts, read_groups, read_records
+from retrieval.rejects import Refusing
 from synth.cli import main
 from synth.errors import BadInput
 from synth.filters.coherence import conclusion
@@ -384,7 +385,10 @@ def test_a_folder_without_labels_is_a_sentence(tmp_path: Path) -> None:
         import_medquad(folder, tmp_path / "r.jsonl", tmp_path / "g.jsonl")
     with pytest.raises(BadInput, match=r"none\.txt: cannot be read"):
         import_medquad(folder, tmp_path / "r.jsonl", tmp_path / "g.jsonl", excluded_file=tmp_path / "none.txt")
-    assert read_questions(medquad_folder(tmp_path / "y"), "test", frozenset()).left_out["document excluded"] == 0
+    assert (
+        read_questions(medquad_folder(tmp_path / "y"), "test", frozenset(), Refusing()).left_out["document excluded"]
+        == 0
+    )
 
 
 def test_the_command_writes_both_files_and_says_what_is_in_them(

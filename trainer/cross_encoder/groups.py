@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from cli.errors import BadData as UnreadableFile
 from contract.about import AboutError, stated_cost
 from contract.records import Group, Record, RecordError, licence_parts, read_groups
+from retrieval import id_files
 from trainer.errors import BadData
 
 Example = TypeVar("Example", Group, Record)
@@ -84,12 +86,10 @@ def licences(expressions: Iterable[str]) -> tuple[str, ...]:
 
 def read_ids(path: Path | None) -> frozenset[str]:
     """The ids of a file, one on a line; None: none. Raise BadData where it cannot be read."""
-    if path is None:
-        return frozenset()
     try:
-        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"{path} cannot be read: {error}.") from None
+        return id_files.read_ids(path)
+    except UnreadableFile as error:
+        raise BadData(str(error)) from None
 
 
 def data_cost(path: Path) -> float:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.records import NegativeType
-from synth.sources.bm25 import Bm25
+from retrieval.bm25 import Bm25
+from retrieval.retriever import Hit
 from synth.sources.hard_negatives import MinedNegative, mine_negatives
-from synth.sources.retriever import Hit
 
 PASSAGES = [
     "ferry timetable harbour morning",

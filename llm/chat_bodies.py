@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from synth.llm.base import Finish, Question, Reply
-from synth.llm.endpoint import Endpoint, Structured
+from llm.base import Finish, Question, Reply
+from llm.endpoint import Endpoint, Structured
 
 IN_WORDS = "Answer with one JSON object and nothing else. It must keep this JSON schema:\n"
 FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.REFUSAL}

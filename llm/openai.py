@@ -17,11 +17,11 @@ from typing import Any
 
 import openai
 
-from synth.errors import BadSettings, EndpointFailed
-from synth.llm.base import NoReply, Question, Reply, estimate_tokens
-from synth.llm.chat_bodies import error_in, read_completion, request_body
-from synth.llm.endpoint import Endpoint, Structured
-from synth.llm.rate_limit import Pace
+from cli.errors import BadSettings, EndpointFailed
+from llm.base import NoReply, Question, Reply, estimate_tokens
+from llm.chat_bodies import error_in, read_completion, request_body
+from llm.endpoint import Endpoint, Structured
+from llm.rate_limit import Pace
 
 WAYS: tuple[Structured, ...] = ("json_schema", "json_object", "prompt")
 QUESTION_AT_FAULT = (400, 413, 422)

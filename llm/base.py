@@ -1,7 +1,7 @@
-"""What the pipeline asks of a language model. Knows no client library.
+"""The protocol of a language model, without any client library.
 
-A stage builds a `Question`; an `LLM` answers it with a `Reply`, raises `NoReply` where this question got none, or
-`synth.errors.EndpointFailed` where no question will get one.
+A caller builds a `Question`; an `LLM` answers it with a `Reply`, raises `NoReply` where this question got none, or
+`cli.errors.EndpointFailed` where no question will get one.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.errors import BadData, NotAvailable
-from evaluation.rank_files import read_qrels, read_run, write_run
+from cli.errors import BadData
+from retrieval.errors import MissingData
+from retrieval.trec import read_qrels, read_run, write_run
 
 
 def test_a_run_is_ordered_by_score_then_by_rank(tmp_path: Path) -> None:
@@ -49,5 +50,5 @@ def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
     (tmp_path / "c.tsv").write_text("q\td\t0.5\n")
     with pytest.raises(BadData, match="whole score"):
         read_qrels(tmp_path / "c.tsv")
-    with pytest.raises(NotAvailable, match="does not exist"):
+    with pytest.raises(MissingData, match="does not exist"):
         read_qrels(tmp_path / "none.tsv")

@@ -1,0 +1,1 @@
+"""Shared by the command-line programs: synth, evaluation and the trainer."""
