@@ -47,7 +47,7 @@ class BiEncoder:
         return self._model.max_seq_length
 
     @property
-    def prompts(self) -> dict[str, str]:
+    def prompts(self) -> dict[str, str | None]:
         """The model's own prompts, by the kind of text."""
         return dict(self._model.prompts)
 
