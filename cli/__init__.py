@@ -1,1 +1,1 @@
-"""Shared by the command-line programs: synth, evaluation and the trainer."""
+"""The parts of a command line that all programs share: settings, subcommands, errors and output."""

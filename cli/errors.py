@@ -1,32 +1,34 @@
-"""Errors that the command-line programs share. Each message is a sentence: the offending value and the remedy.
+"""The errors that end a command of any program. Each message is a sentence: the offending value and the remedy.
 
-ProgramError
-|-- BadSettings      a flag, a setting or a model name that cannot be used
-|-- BadData          a file that is not what its format says, named with the row where possible
-|-- EndpointFailed   an endpoint that cannot be used at all: unreachable, wrong key, unknown model
-`-- Interrupted      a signal asked the run to stop
+    CommandError
+    |-- BadSettings     a setting, flag, environment value or template that cannot be used
+    |-- BadInput        a file that is not as its format says
+    |-- DiskFull        nothing more can be written
+    `-- Interrupted     a signal stopped the command
+
+Each program adds leaves of its own under a base of its own: SynthError, EvaluationError, TrainError.
 """
 
 from __future__ import annotations
 
 
-class ProgramError(Exception):
-    """Base of the tree; a command line prints the message and exits with `exit_code`."""
+class CommandError(Exception):
+    """Base of the tree; the command line prints the message and exits with `exit_code`."""
 
     exit_code = 1
 
 
-class BadSettings(ProgramError):
+class BadSettings(CommandError):
     exit_code = 2
 
 
-class BadData(ProgramError):
+class BadInput(CommandError):
     exit_code = 2
 
 
-class EndpointFailed(ProgramError):
+class DiskFull(CommandError):
     pass
 
 
-class Interrupted(ProgramError):
+class Interrupted(CommandError):
     exit_code = 130

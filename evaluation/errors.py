@@ -1,6 +1,6 @@
 """What stops an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
 
-EvaluationError     the base that all programs share (`cli.errors.ProgramError`)
+EvaluationError     the base that all programs share (`cli.errors.CommandError`)
 |-- BadSettings     a flag or setting that cannot be
 |-- BadData         a file of a benchmark that is not as its format says
 |-- NotAvailable    data that cannot be had here; the benchmark is reported as not run
@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cli.errors import BadData, BadSettings, EndpointFailed, Interrupted
-from cli.errors import ProgramError as EvaluationError
+from cli.errors import BadInput as BadData
+from cli.errors import BadSettings, Interrupted
+from cli.errors import CommandError as EvaluationError
+from llm.base import EndpointFailed
 from retrieval.errors import MissingData
 
 __all__ = [

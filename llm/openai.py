@@ -17,8 +17,8 @@ from typing import Any
 
 import openai
 
-from cli.errors import BadSettings, EndpointFailed
-from llm.base import NoReply, Question, Reply, estimate_tokens
+from cli.errors import BadSettings
+from llm.base import EndpointFailed, NoReply, Question, Reply, estimate_tokens
 from llm.chat_bodies import error_in, read_completion, request_body
 from llm.endpoint import Endpoint, Structured
 from llm.rate_limit import Pace

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cli.errors import EndpointFailed
-from llm.base import Finish, Message, NoReply, Question, Reply
+from llm.base import EndpointFailed, Finish, Message, NoReply, Question, Reply
 from llm.endpoint import Endpoint
 from llm.event_loop import new_event_loop
 from llm.openai import OpenAILLM

@@ -12,8 +12,7 @@ import json
 import sys
 from typing import Any
 
-from cli.errors import EndpointFailed
-from llm.base import NoReply, Question, Reply
+from llm.base import EndpointFailed, NoReply, Question, Reply
 from llm.endpoint import Endpoint
 from llm.openai import check_key
 from llm.process import LONGEST_LINE, question_to_json, reply_from_json

@@ -80,14 +80,14 @@ class BeirFolder:
 def read_documents(path: Path, rejects: Rejects, *, empty: bool = False) -> Iterator[Document]:
     """The documents of a `corpus.jsonl` in order. `empty` True: also those with neither title nor text.
 
-    Raises `BadData` where the file cannot be read.
+    Raises `BadInput` where the file cannot be read.
     """
     for row_id, value in _rows(path, rejects, empty=empty):
         yield Document(row_id, _text(value, "title"), _text(value, "text"), value.get("metadata") or {})
 
 
 def read_queries(path: Path, rejects: Rejects) -> Iterator[Query]:
-    """The queries of a `queries.jsonl` in order. Raises `BadData` where the file cannot be read."""
+    """The queries of a `queries.jsonl` in order. Raises `BadInput` where the file cannot be read."""
     for row_id, value in _rows(path, rejects, empty=False):
         yield Query(row_id, _text(value, "text"), value.get("metadata") or {})
 

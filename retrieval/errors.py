@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cli.errors import BadData
+from cli.errors import BadInput
 
 
-class MissingData(BadData):
+class MissingData(BadInput):
     """A file or a split that is not there. The evaluation reports such a benchmark as not run."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from cli.errors import BadData
+from cli.errors import BadInput
 from retrieval.errors import MissingData
 
 CHUNK = 1 << 20
@@ -28,7 +28,7 @@ class Row:
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a file in order; blank lines are passed over. A bad line is a row with a `problem`.
 
-    Raises `BadData` where an array breaks off or is no JSON, since nothing after that place can be distinguished, and
+    Raises `BadInput` where an array breaks off or is no JSON, since nothing after that place can be distinguished, and
     where the file cannot be opened.
     """
     try:
@@ -36,7 +36,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     except FileNotFoundError:
         raise MissingData(f"{path} cannot be read: it does not exist; give the path of a JSON or JSONL file.") from None
     except OSError as error:
-        raise BadData(f"{path}: cannot be read ({error.strerror}); give the path of a JSON or JSONL file.") from None
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give the path of a JSON or JSONL file.") from None
     yield from _array_rows(path) if is_array else _line_rows(path)
 
 
@@ -145,8 +145,8 @@ class _ArrayReader:
         self._window, self._place = waiting + chunk, 0
         return bool(chunk)
 
-    def _broken(self, what: str) -> BadData:
-        return BadData(
+    def _broken(self, what: str) -> BadInput:
+        return BadInput(
             f"{self._path}, row {self._count + 1}: the array cannot be read on from here ({what}); mend the file, or "
             f"give it as JSON Lines, where a bad row does not hide the others."
         )

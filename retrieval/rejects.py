@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from cli.errors import BadData
+from cli.errors import BadInput
 
 SHOWN = 5
 
@@ -19,10 +19,10 @@ class Rejects(Protocol):
 
 
 class Refusing:
-    """For inputs of which every row must be good: the first row that cannot be used raises `BadData`."""
+    """For inputs of which every row must be good: the first row that cannot be used raises `BadInput`."""
 
     def add(self, file: Path, row: int, reason: str, raw: str) -> None:
-        raise BadData(sentence(file, row, reason))
+        raise BadInput(sentence(file, row, reason))
 
 
 class Listed:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.errors import BadData
+from cli.errors import BadInput
 from retrieval.errors import MissingData
 from retrieval.rejects import Refusing, Rejects
 
@@ -39,13 +39,13 @@ class Judgement:
 def read_run(path: Path) -> Run:
     """A TREC run: six columns (query, Q0, document, rank, score, tag). Ordered by score, ties by rank, then by line.
 
-    Raises `MissingData` where there is no such file, `BadData` with the line where it is not as it should be.
+    Raises `MissingData` where there is no such file, `BadInput` with the line where it is not as it should be.
     """
     rows: dict[str, list[tuple[float, int, int, str]]] = {}
     for number, line in _lines(path, Refusing()):
         parts = _columns(line, 6)
         if len(parts) != 6:
-            raise BadData(
+            raise BadInput(
                 f"{path}, line {number}: {len(parts)} columns; a TREC run has six: query Q0 document rank ..."
             )
         rows.setdefault(parts[0], []).append((*_score_and_rank(path, number, parts[4], parts[3]), number, parts[2]))
@@ -54,7 +54,7 @@ def read_run(path: Path) -> Run:
         found.sort(key=lambda row: (-row[0], row[1], row[2]))
         run[query] = {document: score for score, _, _, document in found}
         if len(run[query]) < len(found):
-            raise BadData(f"{path}: query '{query}' names a document twice; each may stand once.")
+            raise BadInput(f"{path}: query '{query}' names a document twice; each may stand once.")
     return run
 
 
@@ -79,7 +79,7 @@ def read_qrels(path: Path) -> Qrels:
 def read_judgements(path: Path, rejects: Rejects) -> Iterator[Judgement]:
     """The lines of a qrels file in order, without the header. Lines that cannot be used go to `rejects`.
 
-    Raises `MissingData` where there is no such file, `BadData` where it cannot be read.
+    Raises `MissingData` where there is no such file, `BadInput` where it cannot be read.
     """
     tabs: bool | None = None
     for number, line in _lines(path, rejects):
@@ -112,7 +112,7 @@ def _lines(path: Path, rejects: Rejects) -> Iterator[tuple[int, str]]:
     except FileNotFoundError:
         raise MissingData(f"{path} does not exist.") from None
     except OSError as error:
-        raise BadData(f"{path} cannot be read ({error.strerror}).") from None
+        raise BadInput(f"{path} cannot be read ({error.strerror}).") from None
 
 
 def _line(path: Path, number: int, raw: bytes, rejects: Rejects) -> str:
@@ -134,7 +134,7 @@ def _score_and_rank(path: Path, number: int, score: str, rank: str) -> tuple[flo
     try:
         value, place = float(score), int(rank)
     except ValueError:
-        raise BadData(f"{path}, line {number}: rank '{rank}' or score '{score}' is no number.") from None
+        raise BadInput(f"{path}, line {number}: rank '{rank}' or score '{score}' is no number.") from None
     if not math.isfinite(value):
-        raise BadData(f"{path}, line {number}: the score is {score}; it must be finite.")
+        raise BadInput(f"{path}, line {number}: the score is {score}; it must be finite.")
     return value, place

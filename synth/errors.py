@@ -1,8 +1,8 @@
 """Everything that stops a run, as one tree. Each message is a sentence: the offending value and the remedy.
 
-    SynthError               the base that all programs share (`cli.errors.ProgramError`)
+    SynthError               the base that all programs share (`cli.errors.CommandError`)
     |-- BadSettings          a setting, a template or a flag that cannot be
-    |-- BadInput             a row of an input file, named by file and line (`cli.errors.BadData`)
+    |-- BadInput             a row of an input file, named by file and line
     |-- JournalBroken        a line of the journal that is no row
     |-- RunBusy              another process works in this run folder
     |-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
@@ -15,9 +15,9 @@ A reply that cannot be used is not an error of the run: it becomes a row of the 
 
 from __future__ import annotations
 
-from cli.errors import BadData as BadInput
-from cli.errors import BadSettings, EndpointFailed, Interrupted
-from cli.errors import ProgramError as SynthError
+from cli.errors import BadInput, BadSettings, DiskFull, Interrupted
+from cli.errors import CommandError as SynthError
+from llm.base import EndpointFailed
 
 __all__ = [
     "BadInput",
@@ -41,8 +41,4 @@ class JournalBroken(SynthError):
 
 
 class RunBusy(SynthError):
-    pass
-
-
-class DiskFull(SynthError):
     pass

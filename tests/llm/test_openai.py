@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cli.errors import BadSettings, EndpointFailed
-from llm.base import LLM, Finish, Message, NoReply, Question, Reply
+from cli.errors import BadSettings
+from llm.base import LLM, EndpointFailed, Finish, Message, NoReply, Question, Reply
 from llm.endpoint import Endpoint
 from llm.openai import OpenAILLM
 from llm.processes import LLMProcesses

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.errors import BadData
+from cli.errors import BadInput
 from retrieval import json_rows
 from retrieval.json_rows import read_rows
 
@@ -64,7 +64,7 @@ def test_bad_lines_are_rows_with_a_sentence_and_do_not_stop_the_others(tmp_path:
 def test_a_broken_array_is_one_sentence_with_the_row(tmp_path: Path, text: str, row: int, what: str) -> None:
     path = tmp_path / "rows.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(BadData, match=rf"rows\.json, row {row}: .*JSON Lines") as caught:
+    with pytest.raises(BadInput, match=rf"rows\.json, row {row}: .*JSON Lines") as caught:
         list(read_rows(path))
     assert what in str(caught.value)
 
@@ -81,5 +81,5 @@ def test_an_array_of_other_things_names_the_element(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="cannot be read"):
+    with pytest.raises(BadInput, match="cannot be read"):
         list(read_rows(tmp_path / "none.json"))

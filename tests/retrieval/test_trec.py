@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import BadData
+from cli.errors import BadInput
 from retrieval.errors import MissingData
 from retrieval.trec import read_qrels, read_run, write_run
 
@@ -39,7 +39,7 @@ def test_a_written_run_reads_back_equal_to_the_last_bit(tmp_path: Path) -> None:
 def test_a_bad_run_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "run.trec"
     path.write_text(line + "\n")
-    with pytest.raises(BadData, match=said):
+    with pytest.raises(BadInput, match=said):
         read_run(path)
 
 
@@ -48,7 +48,7 @@ def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
     (tmp_path / "b.tsv").write_text("q\td\t2\nq\te\t0\n")
     assert read_qrels(tmp_path / "a.tsv") == read_qrels(tmp_path / "b.tsv") == {"q": {"d": 2, "e": 0}}
     (tmp_path / "c.tsv").write_text("q\td\t0.5\n")
-    with pytest.raises(BadData, match="whole score"):
+    with pytest.raises(BadInput, match="whole score"):
         read_qrels(tmp_path / "c.tsv")
     with pytest.raises(MissingData, match="does not exist"):
         read_qrels(tmp_path / "none.tsv")

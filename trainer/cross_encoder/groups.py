@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cli.errors import BadData as UnreadableFile
+from cli.errors import BadInput
 from contract.about import AboutError, stated_cost
 from contract.records import Group, Record, RecordError, licence_parts, read_groups
 from retrieval import id_files
@@ -88,7 +88,7 @@ def read_ids(path: Path | None) -> frozenset[str]:
     """The ids of a file, one on a line; None: none. Raise BadData where it cannot be read."""
     try:
         return id_files.read_ids(path)
-    except UnreadableFile as error:
+    except BadInput as error:
         raise BadData(str(error)) from None
 
 
