@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from cli.errors import BadInput
 from retrieval.errors import MissingData
 
 CHUNK = 1 << 20
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,22 @@ def _line_row(number: int, raw: bytes) -> Row:
 def _row(number: int, text: str, value: object) -> Row:
     if not isinstance(value, dict):
         return Row(number, text, None, f"a JSON {type(value).__name__}; a row must be an object.")
-    return Row(number, text, value)
+    problem = _half_pair(value) if _ESCAPED_HALF.search(text) else ""
+    return Row(number, text, None if problem else value, problem)
+
+
+def _half_pair(value: object, name: str = "a name") -> str:
+    """Where half of a surrogate pair stands, which no file or request can hold; "" for nowhere."""
+    if isinstance(value, str):
+        half = _HALF.search(value)
+        return f"'{name}' holds half of a character pair at position {half.start()}; mend it." if half else ""
+    if isinstance(value, dict):
+        problems = (_half_pair(key) or _half_pair(inner, key) for key, inner in value.items())
+    elif isinstance(value, list):
+        problems = (_half_pair(inner, name) for inner in value)
+    else:
+        return ""
+    return next((problem for problem in problems if problem), "")
 
 
 def _array_rows(path: Path) -> Iterator[Row]:

@@ -18,6 +18,7 @@ IMPORTERS = {
     "vllm": {"service.engines.vllm.client"},
     "openai": {"llm.openai"},
     "bm25s": {"retrieval.bm25"},
+    "icu4py": {"retrieval.words"},
     "peft": {"service.models.adapter", "trainer.sft.lora"},
     "gguf": {"service.models.gguf"},
     "opentelemetry": {"service.telemetry.otel_spans"},

@@ -69,10 +69,6 @@ class _Files:
             if not isinstance(title, str | None) or not isinstance(text, str) or not text.strip():
                 raise self._bad(row.number, f"'{document_id}' has no text; give it one or leave it out.")
             passage = f"{(title or '').strip()} {text.strip()}".strip()
-            try:
-                passage.encode()
-            except UnicodeEncodeError:
-                raise self._bad(row.number, f"'{document_id}' holds half a character pair.") from None
             if str(document_id) not in self._excluded:
                 yield row.number, str(document_id), passage
 
