@@ -22,6 +22,8 @@ RUN --mount=type=bind,from=wheels,source=/,target=/wheels image/install.sh "${TO
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY contract/ contract/
 COPY cli/ cli/
+COPY retrieval/ retrieval/
+COPY llm/ llm/
 COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/
@@ -33,6 +35,8 @@ RUN --mount=type=bind,from=wheels,source=/,target=/wheels image/install.sh "" gp
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY contract/ contract/
 COPY cli/ cli/
+COPY retrieval/ retrieval/
+COPY llm/ llm/
 COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/

@@ -4,6 +4,7 @@ CommandError             (cli.errors)
 |-- BadSettings          a flag or setting that cannot be
 |-- BadData              a file of a benchmark that is not as its format says (BadInput of cli.errors)
 |-- Interrupted          a signal asked the run to stop; the scores so far are kept
+|-- EndpointFailed       an answering model that cannot be reached or used (llm.base)
 `-- EvaluationError
     |-- NotAvailable     data that cannot be had here; the benchmark is reported as not run
     `-- ScorerFailed     a scorer that cannot be started, or that stopped answering
@@ -11,10 +12,25 @@ CommandError             (cli.errors)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cli.errors import BadInput as BadData
 from cli.errors import BadSettings, CommandError, Interrupted
+from llm.base import EndpointFailed
+from retrieval.errors import MissingData
 
-__all__ = ["BadData", "BadSettings", "CommandError", "EvaluationError", "Interrupted", "NotAvailable", "ScorerFailed"]
+__all__ = [
+    "BadData",
+    "BadSettings",
+    "CommandError",
+    "EndpointFailed",
+    "EvaluationError",
+    "Interrupted",
+    "NotAvailable",
+    "ScorerFailed",
+    "missing_is_not_available",
+]
 
 
 class EvaluationError(CommandError):
@@ -27,3 +43,12 @@ class NotAvailable(EvaluationError):
 
 class ScorerFailed(EvaluationError):
     pass
+
+
+@contextmanager
+def missing_is_not_available() -> Iterator[None]:
+    """Turn a file or a split that is not there into `NotAvailable`."""
+    try:
+        yield
+    except MissingData as error:
+        raise NotAvailable(str(error)) from None

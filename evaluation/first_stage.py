@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evaluation.benchmarks.task import Query, Task, sampled
 from evaluation.errors import BadData, BadSettings
-from evaluation.rank_files import Run, read_run
+from retrieval.trec import Run, read_run
 
 SEARCH = "search:"
 NEGATIVES = 4  # of a labelled pair

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import ir_measures
 
 from evaluation.errors import BadSettings
-from evaluation.rank_files import Qrels, Run
+from retrieval.trec import Qrels, Run
 
 PerQuery = dict[str, float]
 """query id -> value of one measure."""

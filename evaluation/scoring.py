@@ -12,8 +12,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from evaluation.benchmarks.task import Query, Task
 from evaluation.journal import ScoreJournal
-from evaluation.rank_files import Run
 from evaluation.scorers.scorer import Scored, Scorer
+from retrieval.trec import Run
 
 SLOW_LINES = 30.0  # seconds between two lines where the output is not a terminal
 

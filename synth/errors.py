@@ -5,11 +5,11 @@
     |-- BadInput                 a row of an input file, named by file and line
     |-- DiskFull                 the journal or an output can take no more
     |-- Interrupted              a signal asked the run to stop
+    |-- EndpointFailed           an endpoint that cannot be used at all: unreachable, wrong key (llm.base)
     `-- SynthError
         |-- JournalBroken        a line of the journal that is no row
         |-- RunBusy              another process works in this run folder
-        |-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
-        `-- EndpointFailed       an endpoint that cannot be used at all: unreachable, wrong key, unknown model
+        `-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
 
 A reply that cannot be used is not an error of the run: it becomes a row of the journal.
 """
@@ -17,6 +17,7 @@ A reply that cannot be used is not an error of the run: it becomes a row of the 
 from __future__ import annotations
 
 from cli.errors import BadInput, BadSettings, CommandError, DiskFull, Interrupted
+from llm.base import EndpointFailed
 
 __all__ = [
     "BadInput",
@@ -46,7 +47,3 @@ class RunBusy(SynthError):
 
 class BudgetSpent(SynthError):
     exit_code = 3
-
-
-class EndpointFailed(SynthError):
-    pass

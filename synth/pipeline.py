@@ -12,16 +12,16 @@ from typing import Any, TextIO
 
 from cli.output import write_text
 from contract.records import Record
+from llm.base import LLM
+from llm.endpoint import Endpoint
+from llm.event_loop import new_event_loop
+from llm.openai import OpenAILLM
+from llm.processes import LLMProcesses
 from synth.errors import Interrupted
-from synth.llm.base import LLM
-from synth.llm.cost import Budget
-from synth.llm.endpoint import Endpoint
-from synth.llm.event_loop import new_event_loop
-from synth.llm.openai import OpenAILLM
-from synth.llm.processes import LLMProcesses
 from synth.llm.stage import Role
 from synth.methods.corpus.method import CorpusRun
 from synth.methods.persona.method import LimrankRun
+from synth.run.budget import Budget
 from synth.run.calls import Calls, Journalled, Stopped
 from synth.run.folder import RunFolder
 from synth.run.method import Phase, Synthesis

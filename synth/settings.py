@@ -17,8 +17,8 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from cli import settings as base
 from cli.environment import Program
+from llm.endpoint import Endpoint
 from synth.errors import BadSettings
-from synth.llm.endpoint import Endpoint
 from synth.llm.stage import Role
 from synth.methods.corpus.settings import CorpusSettings
 from synth.methods.persona.settings import LimrankSettings

@@ -12,12 +12,14 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("contract", "cli", "service", "synth", "trainer", "evaluation", "recipes")
+PACKAGES = ("contract", "cli", "retrieval", "llm", "service", "synth", "trainer", "evaluation", "recipes")
 
 # A heavy or risky library has one importing module (two where two programs need it).
 IMPORTERS = {
     "vllm": {"service.engines.vllm.client"},
-    "openai": {"synth.llm.openai"},
+    "openai": {"llm.openai"},
+    "bm25s": {"retrieval.bm25"},
+    "icu4py": {"retrieval.words"},
     "peft": {"service.models.adapter", "trainer.sft.lora"},
     "gguf": {"service.models.gguf"},
     "opentelemetry": {"service.telemetry.tracing"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import Protocol, Query, Task, passage
-from evaluation.rank_files import Qrels
+from retrieval.trec import Qrels
 
 HUBS = {
     "robust04": "jhu-clsp/robust04-instructions-mteb",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from evaluation.rank_files import Qrels, Run
+from retrieval.trec import Qrels, Run
 
 MEASURES = ("nDCG@10", "nDCG@5", "RR@10", "AP@100", "R@5", "R@20", "P@1", "P@10")
 

@@ -16,7 +16,6 @@ from evaluation.benchmarks.names import BENCHMARKS, Benchmark, named
 from evaluation.benchmarks.task import Query, Task, sampled
 from evaluation.errors import BadData, BadSettings, NotAvailable
 from evaluation.first_stage import candidates, data_candidates
-from evaluation.rank_files import Run
 from evaluation.reports.lines import result_line
 from evaluation.results.assess import assess
 from evaluation.results.files import made, write_json
@@ -25,6 +24,7 @@ from evaluation.scorers.open import open_scorer
 from evaluation.scorers.scorer import Scorer
 from evaluation.scoring import ranking, score_all
 from evaluation.settings import Scoring
+from retrieval.trec import Run
 
 
 class RankSettings(Scoring):

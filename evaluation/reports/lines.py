@@ -57,11 +57,14 @@ def injections_line(result: InjectionsResult) -> str:
 
 
 def answers_line(result: AnswersResult) -> str:
-    """The accuracy of each arm."""
+    """The accuracy of each arm, and the share of replies that held no choice."""
     arms = ", ".join(f"{arm} {figure.mean:.1%}" for arm, figure in result.accuracy.items())
+    unreadable = ", ".join(f"{arm} {count / max(1, result.questions):.1%}" for arm, count in result.unreadable.items())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in result.unreadable_reasons.items())
     return (
         f"{result.task} ({result.questions} questions, {result.scorer}): accuracy {arms}; reranked against "
-        f"first stage p = {result.reranked_against_first_stage.p_randomization:.4f}"
+        f"first stage p = {result.reranked_against_first_stage.p_randomization:.4f}; unreadable replies, which "
+        f"count as wrong: {unreadable}{f' ({reasons})' if reasons else ''}"
     )
 
 

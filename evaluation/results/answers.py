@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from evaluation.results.files import Made, parsed
@@ -24,11 +24,13 @@ class AnswersProtocol:
     answered_by: str
     answered_at: str
     query: str
+    temperature: float | str = 0.0  # as it was sent; before this was written down, it was 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswersResult:
-    """Accuracy of each arm of `ARMS`, and how many replies of each held no choice."""
+    """Accuracy of each arm of `ARMS`, and how many replies of each held no choice: counts, shares and, over all arms,
+    counts by reason."""
 
     benchmark: str
     task: str
@@ -41,6 +43,8 @@ class AnswersResult:
     reranked_against_first_stage: Paired
     reranked_against_none: Paired
     made: Made
+    unreadable_share: Mapping[str, float] = field(default_factory=dict)
+    unreadable_reasons: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "rag", **asdict(self)}

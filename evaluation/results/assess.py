@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from evaluation.benchmarks.task import Query, Task
 from evaluation.metrics import by_order, mean, oracle, p_mrr, per_query
-from evaluation.rank_files import Qrels, Run
 from evaluation.results.ranking import Figures, Gain, GroupMean, Reading
 from evaluation.scorers.scorer import Scored
 from evaluation.scoring import ranking
 from evaluation.significance import interval, paired
+from retrieval.trec import Qrels, Run
 
 Rankings = Mapping[str, Sequence[str]]
 """query -> documents, best first."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from evaluation.benchmarks.task import Protocol
 from evaluation.errors import BadData
-from evaluation.rank_files import Run, write_run
 from evaluation.results.files import FORMAT, VERSION, Made, parsed, write_json, write_per_query
 from evaluation.significance import Interval, Paired
+from retrieval.trec import Run, write_run
 
 PerMeasure = Mapping[str, Mapping[str, float]]
 """measure -> query -> value."""

@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from evaluation.benchmarks.beir import rows
 from evaluation.benchmarks.names import named
 from evaluation.benchmarks.task import Task
 from evaluation.commands.rank import slug
@@ -25,6 +24,8 @@ from evaluation.scorers.scorer import Scored, Scorer
 from evaluation.scoring import score_all
 from evaluation.settings import Scoring
 from recipes.limrank_mini.trace_reading import Label, Reading, read_trace
+from retrieval.beir import BeirFolder, Document, Query
+from retrieval.rejects import Refusing
 
 PARTS = ("query_focus", "query_type", "passage_focus", "passage_type")
 
@@ -81,7 +82,9 @@ def check_traces(
     queries, found = labelled_pairs(task, pairs)
     folder = out / f"calibration-{slug(task.name)}" / slug(scorer.name)
     scored, _ = score_all(task, queries, found, scorer, folder, documents_per_call=documents_per_call, out=sys.stderr)
-    asked, told = labels(data / "queries.jsonl", "focus"), labels(data / "corpus.jsonl", "title")
+    files = BeirFolder(data, Refusing(), empty_documents=True)
+    asked = {query.id: label(query, str(query.metadata.get("focus") or "")) for query in files.queries()}
+    told = {document.id: label(document, document.title) for document in files.documents()}
     read = [
         Examined(query.id, document, place == 0, one, read_trace(one.trace or "", asked[query.id], told[document]))
         for query in queries
@@ -93,15 +96,11 @@ def check_traces(
     return result
 
 
-def labels(path: Path, focus: str) -> dict[str, Label]:
-    """The labels of queries (focus in the metadata) or documents (focus is the title) of a MedQuAD file."""
-    known = {}
-    for row in rows(path):
-        metadata = row.get("metadata") or {}
-        if "qtype" not in metadata:
-            raise BadData(f"{path}: '{row['_id']}' has no qtype in its metadata; traces cannot be checked against it.")
-        known[str(row["_id"])] = Label(str(metadata.get(focus) or row.get(focus) or ""), str(metadata["qtype"]))
-    return known
+def label(row: Query | Document, focus: str) -> Label:
+    """The label of a query or document of MedQuAD. Raises `BadData` where it has no type."""
+    if "qtype" not in row.metadata:
+        raise BadData(f"'{row.id}' has no qtype in its metadata; traces cannot be checked against it.")
+    return Label(focus, str(row.metadata["qtype"]))
 
 
 def traces_line(found: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from contract.records import Record, licence_parts
+from retrieval.words import count_words
 from synth.scratch import digest
 
 TEXTS = ("query", "passage", "trace")
@@ -77,7 +78,7 @@ class Tallies:
         for name in TEXTS:
             text: str | None = getattr(record, name)
             if text is not None:
-                self.lengths[name][len(text.split())] += 1
+                self.lengths[name][count_words(text)] += 1
         self.sample.add(record)
 
     def median(self, name: str) -> int | None:

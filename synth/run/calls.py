@@ -12,12 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from llm.base import LLM, Finish, NoReply, Question, Reply, estimate_tokens
+from llm.endpoint import Endpoint
+from llm.replies import Unusable
 from synth.errors import CommandError, DiskFull, EndpointFailed
-from synth.llm.base import LLM, Finish, NoReply, Question, Reply, estimate_tokens
-from synth.llm.cost import Budget
-from synth.llm.endpoint import Endpoint
-from synth.llm.replies import Unusable
 from synth.llm.stage import Keys, Role, Row, Stage, Value
+from synth.run.budget import Budget
 from synth.run.folder import RunFolder
 from synth.run.journal import JournalRow, Status
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from evaluation.cli import main
-from evaluation.rank_files import read_run
+from retrieval.trec import read_run
 from tests.evaluation import small_data
 from tests.ports import free_port
 from tests.processes import ROOT, ServerProcess, clean_environment, server

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from contract.about import AboutError, stated_cost
 from contract.records import RecordError, licence_parts
+from retrieval import id_files
 from trainer.errors import BadData
 
 
@@ -88,12 +89,7 @@ def draw(identity: str, seed: int) -> str:
 
 def read_ids(path: Path | None) -> frozenset[str]:
     """The ids in a file, one on each line; none without a file. Raise BadData where it cannot be read."""
-    if path is None:
-        return frozenset()
-    try:
-        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"{path} cannot be read: {error}.") from None
+    return id_files.read_ids(path)
 
 
 def licences(expressions: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from evaluation.benchmarks import beir
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import Query, sampled
 from evaluation.metrics import by_order, mean, oracle, per_query
-from evaluation.rank_files import Qrels, Run, read_run
+from retrieval.trec import Qrels, Run, read_run
 from trainer.errors import BadData, CommandError
 from trainer.settings import DevScoring
 

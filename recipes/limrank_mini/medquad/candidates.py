@@ -10,7 +10,7 @@ from itertools import zip_longest
 from contract.records import NegativeType
 from recipes.limrank_mini.medquad.questions import Answer, Question
 from recipes.limrank_mini.medquad.relation import Relation, relation, same_focus
-from synth.sources.retriever import Hit, Retriever
+from retrieval.retriever import Hit, Retriever
 
 QUESTIONS_AT_ONCE = 512
 

@@ -13,7 +13,7 @@ from recipes.limrank_mini.medquad.candidates import Candidates, candidates
 from recipes.limrank_mini.medquad.groups import GroupShares, question_groups
 from recipes.limrank_mini.medquad.questions import Questions, read_questions
 from recipes.limrank_mini.medquad.records import RecordShares, question_records
-from synth.sources.excluded import excluded_ids
+from retrieval.id_files import read_ids
 from synth.sources.first_stages import first_stages
 from synth.sources.rejects import rejects_beside
 
@@ -64,7 +64,7 @@ def import_medquad(
     """
     report = MedquadReport()
     with rejects_beside(records_out) as rejects:
-        questions = read_questions(folder, split, excluded_ids(excluded_file), rejects)
+        questions = read_questions(folder, split, read_ids(excluded_file), rejects)
         report.left_out.update(questions.left_out)
         report.rejected = rejects.count
     found = list(_candidates(questions, bi_encoder, depth, report))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recipes.limrank_mini.medquad.aspects import ASPECTS, Aspect
+from retrieval.beir import BeirFolder, Document, Query
+from retrieval.rejects import Rejects
 from synth.errors import BadInput
-from synth.sources.beir import BeirFolder, Document, Query
-from synth.sources.rejects import Rejects
 
 _WORD = re.compile(r"[a-z0-9]+")
 _QUESTION = re.compile(r"[^.!?]*\?")
@@ -75,7 +75,7 @@ class Questions:
     left_out: Mapping[str, int]
 
 
-def read_questions(folder: Path, split: str, excluded: frozenset[str], rejects: Rejects | None = None) -> Questions:
+def read_questions(folder: Path, split: str, excluded: frozenset[str], rejects: Rejects) -> Questions:
     """The questions of a split that no excluded document answers, and the documents judged in that split.
 
     Raises `BadInput` where the folder has no such split or its rows carry no labels.

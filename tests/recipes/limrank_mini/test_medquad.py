@@ -22,6 +22,7 @@ from recipes.limrank_mini.medquad.instructions import INSTRUCTIONS
 from recipes.limrank_mini.medquad.questions import Answer, Question, display, read_questions
 from recipes.limrank_mini.medquad.records import RecordShares
 from recipes.limrank_mini.medquad.relation import Relation, Standing, relation, standing
+from retrieval.rejects import Refusing
 from synth.errors import BadInput
 from synth.filters.coherence import conclusion
 from tests.synth.examples import beir_folder
@@ -385,7 +386,10 @@ def test_a_folder_without_labels_is_a_sentence(tmp_path: Path) -> None:
         import_medquad(folder, tmp_path / "r.jsonl", tmp_path / "g.jsonl")
     with pytest.raises(BadInput, match=r"none\.txt: cannot be read"):
         import_medquad(folder, tmp_path / "r.jsonl", tmp_path / "g.jsonl", excluded_file=tmp_path / "none.txt")
-    assert read_questions(medquad_folder(tmp_path / "y"), "test", frozenset()).left_out["document excluded"] == 0
+    assert (
+        read_questions(medquad_folder(tmp_path / "y"), "test", frozenset(), Refusing()).left_out["document excluded"]
+        == 0
+    )
 
 
 def test_the_command_writes_both_files_and_says_what_is_in_them(

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.errors import BadInput
-from synth.sources import json_rows
-from synth.sources.json_rows import read_rows
+from cli.errors import BadInput
+from retrieval import json_rows
+from retrieval.json_rows import read_rows
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Structured = Literal["auto", "json_schema", "json_object", "prompt"]
 """How an endpoint is held to JSON. `auto` begins with `json_schema` and steps down where the endpoint refuses it."""
@@ -28,7 +28,9 @@ class Endpoint(BaseModel):
     )
     max_tokens: int = Field(default=2048, ge=16, description="longest reply in tokens, reasoning included")
     max_tokens_name: str = Field(
-        default="max_tokens", pattern="^max_(completion_)?tokens$", description="what the endpoint calls that limit"
+        default="max_tokens",
+        pattern="^(max_(completion_)?tokens)?$",
+        description="what the endpoint calls that limit; empty: the limit is not sent",
     )
     extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request's body")
     concurrency: int = Field(default=16, ge=1, le=4096, description="requests in flight at a time")
@@ -46,6 +48,12 @@ class Endpoint(BaseModel):
     )
     price_prompt: float = Field(default=0.0, ge=0, description="price of a million prompt tokens")
     price_completion: float = Field(default=0.0, ge=0, description="price of a million reply tokens")
+
+    @model_validator(mode="after")
+    def _limited_where_it_costs(self) -> Self:
+        if not self.max_tokens_name and self.priced:
+            raise ValueError("prices need a max_tokens_name: without a limit a reply may cost any sum")
+        return self
 
     @property
     def priced(self) -> bool:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from synth.errors import BadInput
+from cli.errors import BadInput
+from retrieval.errors import MissingData
 
 CHUNK = 1 << 20
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,13 @@ class Row:
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a file in order; blank lines are passed over. A bad line is a row with a `problem`.
 
-    Raises `BadInput` where an array breaks off or is no JSON, since nothing after that place can be told apart, and
+    Raises `BadInput` where an array breaks off or is no JSON, since nothing after that place can be distinguished, and
     where the file cannot be opened.
     """
     try:
         is_array = _begins_with_a_bracket(path)
+    except FileNotFoundError:
+        raise MissingData(f"{path} cannot be read: it does not exist; give the path of a JSON or JSONL file.") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give the path of a JSON or JSONL file.") from None
     yield from _array_rows(path) if is_array else _line_rows(path)
@@ -69,7 +75,22 @@ def _line_row(number: int, raw: bytes) -> Row:
 def _row(number: int, text: str, value: object) -> Row:
     if not isinstance(value, dict):
         return Row(number, text, None, f"a JSON {type(value).__name__}; a row must be an object.")
-    return Row(number, text, value)
+    problem = _half_pair(value) if _ESCAPED_HALF.search(text) else ""
+    return Row(number, text, None if problem else value, problem)
+
+
+def _half_pair(value: object, name: str = "a name") -> str:
+    """Where half of a surrogate pair stands, which no file or request can hold; "" for nowhere."""
+    if isinstance(value, str):
+        half = _HALF.search(value)
+        return f"'{name}' holds half of a character pair at position {half.start()}; mend it." if half else ""
+    if isinstance(value, dict):
+        problems = (_half_pair(key) or _half_pair(inner, key) for key, inner in value.items())
+    elif isinstance(value, list):
+        problems = (_half_pair(inner, name) for inner in value)
+    else:
+        return ""
+    return next((problem for problem in problems if problem), "")
 
 
 def _array_rows(path: Path) -> Iterator[Row]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.llm.base import Finish, Reply
-from synth.llm.replies import Answer, Unusable, read_answer, schema_of
+from llm.base import Finish, Reply
+from llm.replies import Answer, Unusable, read_answer, schema_of
 from synth.methods.corpus.judge import Score
 from synth.methods.corpus.queries import Queries
 from synth.methods.persona.judge import Judgement

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from synth.llm.base import Finish, Question, Reply
-from synth.llm.endpoint import Endpoint, Structured
+from llm.base import Finish, Question, Reply
+from llm.endpoint import Endpoint, Structured
 
 IN_WORDS = "Answer with one JSON object and nothing else. It must keep this JSON schema:\n"
 FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.REFUSAL}
@@ -15,11 +15,9 @@ FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.REFUSAL}
 def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dict[str, Any]:
     """The body of one request; where the endpoint does not take the schema, the messages state it."""
     messages = [{"role": message.role, "content": message.content} for message in question.messages]
-    body: dict[str, Any] = {
-        "model": endpoint.model,
-        "messages": messages,
-        endpoint.max_tokens_name: endpoint.max_tokens,
-    }
+    body: dict[str, Any] = {"model": endpoint.model, "messages": messages}
+    if endpoint.max_tokens_name:
+        body[endpoint.max_tokens_name] = endpoint.max_tokens
     if endpoint.temperature is not None:
         body["temperature"] = endpoint.temperature
     if way == "json_schema":
@@ -49,7 +47,7 @@ def read_completion(raw: str, seconds: float) -> Reply:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return Reply(raw, "", Finish.BROKEN, prompt, completion, seconds)
     if not thought:
-        thought, content = _split_thought(content)
+        thought, content = split_thought(content)
     return Reply(refusal or content, thought, finish, prompt, completion, seconds)
 
 
@@ -81,7 +79,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _split_thought(content: str) -> tuple[str, str]:
+def split_thought(content: str) -> tuple[str, str]:
     """(thought, answer) of a reasoning model served without a reasoning parser: `<think>thought</think>answer`.
 
     Models whose template opens the thought (DeepSeek-R1, QwQ) leave the first tag out; an answer that is JSON, plain or

@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from synth.errors import EndpointFailed
-from synth.llm.base import Finish, Message, NoReply, Question, Reply
-from synth.llm.endpoint import Endpoint
-from synth.llm.event_loop import new_event_loop
-from synth.llm.openai import OpenAILLM
+from llm.base import EndpointFailed, Finish, Message, NoReply, Question, Reply
+from llm.endpoint import Endpoint
+from llm.event_loop import new_event_loop
+from llm.openai import OpenAILLM
 
 LONGEST_LINE = 1 << 26  # bytes
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import openai
 
-from synth.errors import BadSettings, EndpointFailed
-from synth.llm.base import NoReply, Question, Reply, estimate_tokens
-from synth.llm.chat_bodies import error_in, read_completion, request_body
-from synth.llm.endpoint import Endpoint, Structured
-from synth.llm.rate_limit import Pace
+from cli.errors import BadSettings
+from llm.base import EndpointFailed, NoReply, Question, Reply, estimate_tokens
+from llm.chat_bodies import error_in, read_completion, request_body
+from llm.endpoint import Endpoint, Structured
+from llm.rate_limit import Pace
 
 WAYS: tuple[Structured, ...] = ("json_schema", "json_object", "prompt")
 QUESTION_AT_FAULT = (400, 413, 422)
@@ -29,10 +29,14 @@ SHOWN = 300  # characters of an endpoint's own words in a sentence
 
 
 class OpenAILLM:
-    """One endpoint. Raises `BadSettings` at once where its key is not in the environment."""
+    """One endpoint. Raises `BadSettings` at once where its key is not in the environment.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    `may_drop_temperature` True: an endpoint that refuses the temperature is asked without one.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, may_drop_temperature: bool = False) -> None:
         self._endpoint = endpoint
+        self._may_drop_temperature = may_drop_temperature
         self._ways: tuple[Structured, ...] = WAYS if endpoint.structured == "auto" else (endpoint.structured,)
         self._requests = Pace(endpoint.requests_per_minute) if endpoint.requests_per_minute else None
         self._tokens = Pace(endpoint.tokens_per_minute) if endpoint.tokens_per_minute else None
@@ -52,26 +56,42 @@ class OpenAILLM:
     async def ask(self, question: Question) -> Reply:
         """One reply. Where `response_format` is refused, the weaker ways of asking are tried in turn, and the one that
         is answered is kept from then on."""
-        ways = self._ways
+        ways, endpoint = self._ways, self._endpoint
         for way in ways:
             try:
-                reply = await self._send(question, way)
+                reply = await self._send(endpoint, question, way)
             except openai.APIStatusError as error:
                 if error.status_code not in QUESTION_AT_FAULT:
                     raise self._failure(error) from None
                 refused = error
+                if "temperature" in error.response.text.casefold() and self._drop_temperature(endpoint):
+                    return await self.ask(question)
             except openai.APIError as error:
                 raise self._failure(error) from None
             else:
                 self._ways = (way,)
                 return reply
+        if not self._answered and self._drop_temperature(endpoint):  # some refuse it without naming it
+            return await self.ask(question)
         raise NoReply(f"bad_request: {self._words(refused)}", self._without_key(refused.response.text), final=True)
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that is sent; None: none."""
+        return self._endpoint.temperature
 
     async def close(self) -> None:
         await self._client.close()
 
-    async def _send(self, question: Question, way: Structured) -> Reply:
-        body = request_body(self._endpoint, question, way)
+    def _drop_temperature(self, sent: Endpoint) -> bool:
+        """Send no temperature from now on. False where none was sent, or where it must stay."""
+        if sent.temperature is None or not self._may_drop_temperature:
+            return False
+        self._endpoint = sent.model_copy(update={"temperature": None})
+        return True
+
+    async def _send(self, endpoint: Endpoint, question: Question, way: Structured) -> Reply:
+        body = request_body(endpoint, question, way)
         expected = estimate_tokens(question) + self._usual_completion
         if self._tokens:
             await self._tokens.take(expected)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.errors import BadData, NotAvailable
-from evaluation.rank_files import read_qrels, read_run, write_run
+from cli.errors import BadInput
+from retrieval.errors import MissingData
+from retrieval.trec import read_qrels, read_run, write_run
 
 
 def test_a_run_is_ordered_by_score_then_by_rank(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_a_written_run_reads_back_equal_to_the_last_bit(tmp_path: Path) -> None:
 def test_a_bad_run_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "run.trec"
     path.write_text(line + "\n")
-    with pytest.raises(BadData, match=said):
+    with pytest.raises(BadInput, match=said):
         read_run(path)
 
 
@@ -47,7 +48,7 @@ def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
     (tmp_path / "b.tsv").write_text("q\td\t2\nq\te\t0\n")
     assert read_qrels(tmp_path / "a.tsv") == read_qrels(tmp_path / "b.tsv") == {"q": {"d": 2, "e": 0}}
     (tmp_path / "c.tsv").write_text("q\td\t0.5\n")
-    with pytest.raises(BadData, match="whole score"):
+    with pytest.raises(BadInput, match="whole score"):
         read_qrels(tmp_path / "c.tsv")
-    with pytest.raises(NotAvailable, match="does not exist"):
+    with pytest.raises(MissingData, match="does not exist"):
         read_qrels(tmp_path / "none.tsv")

@@ -1,4 +1,4 @@
-"""What a first stage is: an index over passages that answers queries with the best of them."""
+"""The protocol of a first stage: an index over passages that answers queries with the best of them."""
 
 from __future__ import annotations
 

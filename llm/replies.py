@@ -8,8 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from synth.llm.base import Finish, Reply
-from synth.llm.traces import delimiter_in
+from llm.base import Finish, Reply
 
 SHOWN = 120  # characters of a detail in a reason
 
@@ -60,18 +59,6 @@ def read_answer(reply: Reply, shape: type[Shape]) -> Shape:
             raise Unusable("not_json", _short(first["msg"])) from None
         place = ".".join(str(part) for part in first["loc"]) or "the reply"
         raise Unusable("wrong_shape", _short(f"{place}: {first['msg']}")) from None
-
-
-def read_trace(reply: Reply, written: str) -> str:
-    """The trace of a judgement: what the model thought aside, where the endpoint tells, else what it wrote.
-
-    Raises `Unusable` for one that holds a delimiter of the reranker's own traces.
-    """
-    trace = reply.reasoning.strip() or written
-    delimiter = delimiter_in(trace)
-    if delimiter:
-        raise Unusable("delimiter", f"the trace holds {delimiter}")
-    return trace
 
 
 @cache

@@ -1,7 +1,7 @@
-"""What the pipeline asks of a language model. Knows no client library.
+"""The protocol of a language model, without any client library.
 
-A stage builds a `Question`; an `LLM` answers it with a `Reply`, raises `NoReply` where this question got none, or
-`synth.errors.EndpointFailed` where no question will get one.
+A caller builds a `Question`; an `LLM` answers it with a `Reply`, raises `NoReply` where this question got none, or
+`EndpointFailed` where no question will get one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
+
+from cli.errors import CommandError
 
 
 class Finish(StrEnum):
@@ -63,6 +65,10 @@ class NoReply(Exception):
         self.reason = reason
         self.raw = raw
         self.final = final
+
+
+class EndpointFailed(CommandError):
+    """An endpoint that cannot be used at all: unreachable, wrong key, unknown model."""
 
 
 class LLM(Protocol):

@@ -12,11 +12,10 @@ import json
 import sys
 from typing import Any
 
-from synth.errors import EndpointFailed
-from synth.llm.base import NoReply, Question, Reply
-from synth.llm.endpoint import Endpoint
-from synth.llm.openai import check_key
-from synth.llm.process import LONGEST_LINE, question_to_json, reply_from_json
+from llm.base import EndpointFailed, NoReply, Question, Reply
+from llm.endpoint import Endpoint
+from llm.openai import check_key
+from llm.process import LONGEST_LINE, question_to_json, reply_from_json
 
 
 class LLMProcesses:
@@ -77,7 +76,7 @@ class _Client:
 
     async def _begin(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "synth.llm.process"),
+            *(sys.executable, "-m", "llm.process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LONGEST_LINE,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from synth.errors import BadSettings, EndpointFailed
-from synth.llm.base import LLM, Finish, Message, NoReply, Question, Reply
-from synth.llm.endpoint import Endpoint
-from synth.llm.openai import OpenAILLM
-from synth.llm.processes import LLMProcesses
+from cli.errors import BadSettings
+from llm.base import LLM, EndpointFailed, Finish, Message, NoReply, Question, Reply
+from llm.endpoint import Endpoint
+from llm.openai import OpenAILLM
+from llm.processes import LLMProcesses
 from tests.synth.endpoint import Fault, Script, ScriptedEndpoint
 
 QUESTION = Question(
