@@ -69,7 +69,7 @@ class Answerer:
         return self._llm.temperature
 
     async def answer(self, question: Question, passages: Sequence[str]) -> Answered:
-        """What the model chose. Raises `ScorerFailed` or `EndpointFailed` where it cannot be asked."""
+        """The model's choice. Raises `ScorerFailed` or `EndpointFailed` where it cannot be asked."""
         messages = (Message("system", SYSTEM), Message("user", prompt(question, passages)))
         key = self._key(messages)
         if key not in self._replies:
@@ -110,7 +110,7 @@ class Answerer:
 
 
 def prompt(question: Question, passages: Sequence[str]) -> str:
-    """What the model is asked: passages by number where there are any, the question, the choices by letter."""
+    """The prompt: numbered passages where there are any, the question, and the choices by letter."""
     numbered = [f"[{number}] {text}" for number, text in enumerate(passages, start=1)]
     choices = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, question.choices, strict=True)]
     found = [PASSAGES, *numbered, ""] if numbered else []

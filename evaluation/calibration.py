@@ -34,7 +34,7 @@ class Calibration:
 
 
 def calibration(log_odds: Sequence[float], relevant: Sequence[bool], *, bins: int = BINS) -> Calibration:
-    """Of the probabilities sigmoid(log_odds), in bins of equally many pairs (Nguyen and O'Connor 2015)."""
+    """Calibration of the probabilities sigmoid(log_odds), in bins of equally many pairs (Nguyen and O'Connor 2015)."""
     odds, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
     probabilities = _sigmoid(odds)
     order = np.argsort(odds, kind="stable")

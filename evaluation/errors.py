@@ -1,12 +1,12 @@
 """The errors of an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
 
 CommandError             (cli.errors)
-|-- BadSettings          a flag or setting that cannot be
-|-- BadData              a file of a benchmark that is not as its format says (BadInput of cli.errors)
+|-- BadSettings          an invalid flag or setting
+|-- BadData              a file of a benchmark that breaks its format (BadInput of cli.errors)
 |-- Interrupted          a signal asked the run to stop; the scores so far are kept
 |-- EndpointFailed       an answering model that cannot be reached or used (llm.base)
 `-- EvaluationError
-    |-- NotAvailable     data that cannot be had here; the benchmark is reported as not run
+    |-- NotAvailable     data that is not available here; the benchmark is reported as not run
     `-- ScorerFailed     a scorer that cannot be started, or that stopped answering
 """
 
@@ -47,7 +47,7 @@ class ScorerFailed(EvaluationError):
 
 @contextmanager
 def missing_is_not_available() -> Iterator[None]:
-    """Turn a file or a split that is not there into `NotAvailable`."""
+    """Turn a missing file or split into `NotAvailable`."""
     try:
         yield
     except MissingData as error:

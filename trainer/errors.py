@@ -1,13 +1,13 @@
-"""What stops a command of the trainer, as one tree. Each message is a sentence or two, with the remedy; exit status 2.
+"""The trainer's errors, as one tree. Each message is one or two sentences: the problem and the remedy; exit status 2.
 
 CommandError             (cli.errors)
-|-- BadSettings          a flag, environment value or config that cannot be
+|-- BadSettings          an invalid flag, environment value or config
 |-- BadData              a file of records or groups that cannot be trained on (BadInput of cli.errors)
 `-- TrainError
     |-- BadBase          a base model that cannot be trained, or that does not fit what was made from it
     |-- BadRunFolder     a run folder that belongs to other settings, or cannot be written
     |-- ServiceFailed    a service that did not start, or stopped answering
-    `-- Diverged         a training whose loss or weights are no longer numbers
+    `-- Diverged         a training whose loss or weights are NaN or infinite
 """
 
 from __future__ import annotations
@@ -46,4 +46,4 @@ class ServiceFailed(TrainError):
 
 
 class Diverged(TrainError):
-    """A training that cannot be continued, as NaN or infinity came into its loss or its weights."""
+    """A training that cannot continue, as its loss or its weights became NaN or infinite."""

@@ -26,7 +26,8 @@ BATCH = 64
 
 
 def short_name(model: str) -> str:
-    """What tables and folders call a model: a folder's last part; a hub id whole, as two owners may use one name."""
+    """The name of a model in tables and folders: the last part of a folder, or the whole id on the hub, as two owners
+    may use one name."""
     return Path(model).name if Path(model).is_dir() else model
 
 

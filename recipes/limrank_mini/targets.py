@@ -1,10 +1,12 @@
-"""The targets of the embedded models, and whether what was measured meets them."""
+"""The targets of the embedded models, and whether the measured figures meet them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from evaluation.results.checks import Target
 
 CROSS_ENCODER_MEDQUAD = 0.952
 SHARE_OF_ORACLE = 0.93
@@ -15,16 +17,6 @@ WORDING_AGREES = 0.99
 
 Found = Mapping[str, dict[str, Any]]
 """step -> the JSON that it wrote; absent where it did not run"""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """`met` is None where nothing was measured, or on fewer queries than the target asks for."""
-
-    target: str
-    bound: str
-    measured: str
-    met: bool | None
 
 
 def targets(found: Found) -> list[dict[str, Any]]:
@@ -40,7 +32,7 @@ def targets(found: Found) -> list[dict[str, Any]]:
         _traces("wording agrees with the verdict", "agrees", WORDING_AGREES, found.get("traces")),
         *(_injections(name, found.get(f"{name} injections")) for name in ("cross-encoder", "direct", "reasoning")),
     ]
-    return [asdict(one) for one in made]
+    return [asdict(target) for target in made]
 
 
 def _cross_encoder(result: dict[str, Any] | None) -> Target:

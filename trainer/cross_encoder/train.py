@@ -171,7 +171,7 @@ def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group]) -
 
 
 def _calibrating(group: Group) -> Row:
-    """What is scored of a group that was held out: its positive first."""
+    """The passages of a held-out group that are scored, its positive first."""
     return Row(group.query, group.instruction, (group.positive, *group.negatives[:_CALIBRATION_NEGATIVES]))
 
 

@@ -14,7 +14,7 @@ from trainer.errors import BadData
 
 
 class Example(Protocol):
-    """What the choice looks at: a record or a group."""
+    """A record or a group, as far as the choice depends on it."""
 
     @property
     def id(self) -> str: ...

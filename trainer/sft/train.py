@@ -165,7 +165,7 @@ def _pad_id(model: Any) -> int:
 
 
 def _licences(base: str, prepared: _Prepared) -> tuple[str, ...]:
-    """That of the base, then those of all data, also of the data behind an adapter that the run continues."""
+    """The base's licence, then those of all data, including the data behind an adapter that the run trains further."""
     known = {record.licence for record in prepared.records}
     if prepared.earlier is not None:
         known.update(prepared.earlier.licences)
