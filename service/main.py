@@ -18,7 +18,7 @@ from service.api.keys import KeyFile, KeyFileError
 from service.api.probes import metrics_app
 from service.api.server import Drain, Listener, bind, serve
 from service.command_line import SettingsError
-from service.engines.loading import build_engine, engine_series
+from service.engines.loading import build_engine
 from service.errors import ServiceError
 from service.models import store
 from service.models.checkpoint import ModelStoreError
@@ -49,8 +49,6 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         checkpoint = store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
         engine = build_engine(settings, checkpoint)
         composition = create_app(settings, engine, checkpoint)
-        for registry, prefix in engine_series(engine):
-            composition.metrics.include_engine(registry, prefix)
     except (SettingsError, ModelStoreError, KeyFileError, _CannotListenError) as error:
         return _cannot_start(str(error))
     try:

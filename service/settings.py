@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
 
 from service.command_line import read_settings
-from service.engine import Mode
+from service.ranking import Mode
 
 PREFIX = "LIMRANK_"
 # Names of the other two programs and of the tests, which a shared environment may hold.

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from contract.verdict import AS_IT_IS
 from service.api import error_responses
 from service.api.access_log import ObserveMiddleware
 from service.api.auth import AuthMiddleware
@@ -22,17 +23,17 @@ from service.api.keys import KeyFile
 from service.api.probes import probe_router
 from service.api.routes import build_router
 from service.command_line import installed_version
-from service.engine import Engine, Mode
+from service.engine import Engine, Scoring
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.ranking import ANONYMOUS
-from service.reranker import Defaults, Reranker
+from service.reranker import Defaults, Reranker, available_modes
 from service.scheduling.admission import Admission, QueueLimits
-from service.scheduling.encoding_times import EncodingTimes
+from service.scheduling.encoding import EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.throughput import Throughput
-from service.scheduling.watchdog import EngineWatch, WatchIntervals
-from service.scheduling.window import FairWindow
+from service.scheduling.watchdog import Watchdog, WatchIntervals
+from service.scheduling.window import Window
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Tracer
@@ -46,7 +47,7 @@ class Composition:
     app: FastAPI
     lifecycle: Lifecycle
     admission: Admission
-    watch: EngineWatch
+    watch: Watchdog
     metrics: Metrics
 
 
@@ -54,18 +55,20 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     """Compose the service around an engine. `checkpoint` is what `/info` tells of the model."""
     metrics, lifecycle, throughput = Metrics(), Lifecycle(), Throughput()
     capabilities = engine.capabilities
-    window = FairWindow(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
+    window = Window(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
     limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
     admission = Admission(window, lifecycle, limits, throughput)
-    watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
+    watch = Watchdog(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
     bodies = HeldBodies(settings.max_held_bytes)
     metrics.follow(lifecycle, window, bodies)
-    encoding = EncodingTimes()
-    engine.observe(encoding.add)
+    for series in engine.metrics:
+        metrics.include_engine(series.registry, series.prefix)
+    encoding = EncodingPool(engine.encoder)
+    temperatures = checkpoint.manifest.temperatures if checkpoint else AS_IT_IS
     tracer = Tracer(settings.otlp_endpoint, settings.trace_sample_ratio, installed_version())
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
     defaults = _defaults(settings, name, engine)
-    reranker = Reranker(admission, capabilities, defaults, RateLimiter(), metrics, encoding)
+    reranker = Reranker(admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics)
     router = build_router(
         reranker,
         models=_models(name, settings, capabilities.max_model_tokens),
@@ -87,7 +90,7 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
         redoc_url=None,
         redirect_slashes=False,  # a redirect names the inner host, and POST bodies get lost on it
         root_path=settings.root_path,
-        lifespan=_lifespan(lifecycle, watch, engine, tracer, throughput),
+        lifespan=_lifespan(lifecycle, watch, engine, tracer, throughput, encoding),
     )
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
@@ -105,11 +108,18 @@ def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None
     return Composition(app, lifecycle, admission, watch, metrics)
 
 
-def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: Tracer, throughput: Throughput) -> Any:
+def _lifespan(
+    lifecycle: Lifecycle,
+    watch: Watchdog,
+    engine: Engine,
+    tracer: Tracer,
+    throughput: Throughput,
+    encoding: EncodingPool,
+) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await watch.warm_up()
-        throughput.suppose(Mode.DIRECT, watch.direct_rate)
+        throughput.suppose(Scoring.DIRECT, watch.direct_rate)
         if lifecycle.phase is Phase.STARTING:
             lifecycle.phase = Phase.READY
         watching = asyncio.create_task(watch.run())
@@ -118,6 +128,7 @@ def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: 
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            encoding.close()
             await engine.close()
             await asyncio.to_thread(tracer.close)
 
@@ -175,7 +186,7 @@ def _info(defaults: Defaults, settings: Settings, engine: Engine, checkpoint: Ch
             "dtype": capabilities.dtype,
             "device": capabilities.device,
         },
-        "modes": sorted(capabilities.modes),
+        "modes": available_modes(capabilities.scoring),
         "default_mode": settings.mode.value,
         "limits": {
             "max_documents": settings.max_documents,

@@ -78,6 +78,6 @@ class Tracer:
 
 def record_phases(span: Span, received: float, timings: Timings) -> None:
     """The phases of a ranked call as child spans; `received` is the monotonic instant from which `timings` count."""
-    queue, inference = timings.queue / 1000, timings.inference / 1000
+    queue, inference = (timings.queue + timings.tokenize) / 1000, timings.inference / 1000
     span.phase("queue", received, queue)
     span.phase("inference", received + queue, inference)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.engine import Status
+from contract.reasoning import Status
 
 
 class Answer(BaseModel):

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from service.engine import Mode
 from service.errors import ServiceError
-from service.ranking import Ranked, Ranking, RerankCall
+from service.ranking import Mode, Ranked, Ranking, RerankCall
 from service.wire.documents import check_echo, echo, passage
 from service.wire.fields import Count, Documents, NonBlank, PositiveCount, WireBody, read_fields, results_wanted
 

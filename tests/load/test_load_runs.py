@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from loadtests.payloads import BAD_CALLS
-from service.engine import Mode
+from service.ranking import Mode
 from tests.fakes import ScriptedEngine
 from tests.load.locust_runs import PYTHON, SHORT, locust, require_locust, surroundings
 from tests.processes import ROOT, ServerProcess
