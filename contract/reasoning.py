@@ -130,3 +130,42 @@ class Reader:
         ids = tuple(written)
         text = self._segments.trace_text(ids)
         return ReasoningResult((*ids, *self._segments.close), ids, text, len(ids), status)
+
+
+class PieceReader:
+    """Reasoning as text while it is written, piece by piece: joined they are the text that `Reader.read` gives.
+
+    A piece ends before what may still change: half a character, and the beginning of what may become the end-of-think
+    tag. One for each text.
+    """
+
+    def __init__(self, segments: Segments, before: str = "") -> None:
+        """`before`: text that was there before and is in no piece."""
+        self._segments = segments
+        self._said = before
+
+    def next(self, written: Sequence[int]) -> str:
+        """What has become certain of the text; `written` are all ids so far. May be empty."""
+        text = self._segments.trace_text(written)
+        return self._piece(_certain(text, self._segments.format.close))
+
+    def last(self, text: str) -> str:
+        """What is left of the whole `text`."""
+        return self._piece(text)
+
+    def _piece(self, text: str) -> str:
+        if not text.startswith(self._said):
+            return ""
+        piece, self._said = text[len(self._said) :], text
+        return piece
+
+
+def _certain(text: str, tag: str) -> str:
+    """A text without what may belong to the tag, and without characters that are not whole."""
+    if tag and tag in text:
+        return text[: text.index(tag)]
+    for length in range(min(len(tag) - 1, len(text)), 0, -1):
+        if text.endswith(tag[:length]):
+            text = text[:-length]
+            break
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")

@@ -95,6 +95,11 @@ class Request:
         return len(self.rest) - self.done
 
     @property
+    def priority(self) -> int:
+        """0 for what a deadline hurries, else the prompt's."""
+        return 0 if self.ended_by is Status.DEADLINE else self.prompt.priority
+
+    @property
     def deadline(self) -> float | None:
         return self.prompt.deadline
 

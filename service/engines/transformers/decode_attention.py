@@ -12,28 +12,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from service.engines.transformers.kv_cache import KeyValues, TraceSlots
+from service.engines.transformers.kv_cache import DecodeCache, KVCache
 
 _SHORT = 256  # tokens; a longer prefix is not worth a copy
 
-_Group = tuple[KeyValues, Tensor]  # a prefix and the rows that share it
+_Group = tuple[KVCache, Tensor]  # a prefix and the rows that share it
 
 
 class DecodePlan:
     """The plan of one step; building it lengthens every row. `prefixes` has the shared prefix of each row."""
 
-    def __init__(self, prefixes: Sequence[KeyValues], slots: TraceSlots) -> None:
-        self._slots = slots
-        self._rows = torch.arange(slots.count)
-        self._at = torch.tensor(slots.lengths)
-        self._longest = max(slots.lengths) + 1
+    def __init__(self, prefixes: Sequence[KVCache], cache: DecodeCache) -> None:
+        self._cache = cache
+        self._rows = torch.arange(cache.count)
+        self._at = torch.tensor(cache.lengths)
+        self._longest = max(cache.lengths) + 1
         self._unseen = torch.arange(self._longest) > self._at[:, None]
         self._bands = _banded(_grouped(prefixes))
         self.positions = self._at + torch.tensor([prefix.length for prefix in prefixes])
-        slots.lengths = [length + 1 for length in slots.lengths]
+        cache.lengths = [length + 1 for length in cache.lengths]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        keys, values = self._slots.keys[layer], self._slots.values[layer]
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
         keys[self._rows, :, self._at] = key[0].transpose(0, 1)
         values[self._rows, :, self._at] = value[0].transpose(0, 1)
         count, heads = len(self._rows), keys.shape[1]
@@ -82,7 +82,7 @@ def _join(output: Tensor, weight: Tensor, rows: Tensor, part: Tensor, part_weigh
     output[rows] = torch.lerp(output[rows], part, share)
 
 
-def _grouped(prefixes: Sequence[KeyValues]) -> list[_Group]:
+def _grouped(prefixes: Sequence[KVCache]) -> list[_Group]:
     rows: dict[int, list[int]] = {}
     for row, prefix in enumerate(prefixes):
         rows.setdefault(id(prefix), []).append(row)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.engines.transformers.kv_cache import KeyValues
+from service.engines.transformers.kv_cache import KVCache
 
 _MOST_PREFIXES = 1024  # also those of which nothing is computed yet
 _WORTH = 4  # a prefix is held until its documents took so many times its own tokens
@@ -23,10 +23,10 @@ class Need:
 @dataclass(eq=False, slots=True)
 class Prefix:
     """A prefix by its ids. `cache` holds the first of them that are computed; `planned` counts these and those that
-    the pack in the making computes; `served` counts the tokens of documents that were planned behind it."""
+    the batch in the making computes; `served` counts the tokens of documents that were planned behind it."""
 
     ids: Sequence[int]
-    cache: KeyValues
+    cache: KVCache
     planned: int = 0
     served: int = 0
 
@@ -72,7 +72,7 @@ class PrefixCache:
     alone exceeds it and for short prefixes, which may take up to the limit once more.
     """
 
-    def __init__(self, limit: int, new_cache: Callable[[], KeyValues]) -> None:
+    def __init__(self, limit: int, new_cache: Callable[[], KVCache]) -> None:
         self._limit = limit
         self._new_cache = new_cache
         self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
@@ -115,7 +115,7 @@ class PrefixCache:
     def may_begin(self, ids: Sequence[int], priority: int, held: Held, *, short: bool) -> bool:
         """True when a prefix of which nothing is planned may be begun beside those that are held.
 
-        A short one, which a single pack completes, competes with its like only, so that it need not wait for long
+        A short one, which a single batch completes, competes with its like only, so that it need not wait for long
         ones. Of the long ones, one is completed before another of the same urgency is begun.
         """
         if short:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from service.engine import AGEING_SECONDS, Status
 from service.engines.causal.queue import DocumentQueue
 from service.engines.causal.sequences import Document, Submission
+
+from service.engine import AGEING_SECONDS, Status
 from service.engines.causal.speed import Pace
 from service.engines.transformers.deadlines import documents_to_hurry
 from service.engines.transformers.kv_cache import CacheShape, KeyValues, TraceSlots

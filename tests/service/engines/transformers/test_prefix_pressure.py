@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from service.engines.causal.queue import DocumentQueue
 from service.engines.causal.sequences import Document, Submission
+
 from service.engines.transformers.attention import PackPlan
 from service.engines.transformers.engine import EngineOptions
 from service.engines.transformers.kv_cache import CacheShape, KeyValues, TraceSlots
