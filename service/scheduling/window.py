@@ -19,15 +19,13 @@ from dataclasses import dataclass, field, replace
 from service.engine import Begun, Completion, Engine, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
 from service.scheduling.queue import CallQueue, QueuedCall
+from service.scheduling.room import TokenRoom
 from service.scheduling.throughput import Throughput
 from service.scheduling.work import Answer, Work
 
 _log = logging.getLogger("limrank.window")
 _SLOTS_FOR_THE_NEXT = 16  # enough for a usual small call; never more than half of all
 _COMPANY_SECONDS = 1.0  # for so long after another call a call does not count as alone
-_NEW_SHARE = 2  # calls that have not had their first share may fill the window's tokens so many times
-_LONG_PART = 2  # a document counts as no more than one part in so many of the window's tokens: an engine computes a
-# longer one piece by piece, and others in between
 
 
 @dataclass(eq=False, slots=True)
@@ -55,12 +53,13 @@ class _RequestState:
 
 @dataclass(slots=True)
 class _Slice:
-    """Documents of one call that were handed over together. `tokens`: what each still counts of the window's tokens;
-    a document whose slot was given back is in neither of the two."""
+    """Documents of one call that were handed over together. `tokens`: of those that are not computed yet; `seated`:
+    those that hold a slot, in the
+    order in which they were handed out."""
 
     state: _RequestState
     tokens: dict[int, int]
-    seated: set[int]
+    seated: dict[int, None]
 
 
 class Window:
@@ -71,14 +70,13 @@ class Window:
     ) -> None:
         self._engine = engine
         self._size = size
-        self._tokens = engine.capabilities.window_tokens
-        self._behind_tokens = engine.capabilities.behind_tokens
         self._throughput = throughput
         self._clock = clock
         self._queue = CallQueue(clock)
         self._states: dict[QueuedCall, _RequestState] = {}
         self._free = size
-        self._uncomputed = dict.fromkeys(Scoring, 0)
+        able = engine.capabilities
+        self._room = {scoring: TokenRoom(able.window_tokens, able.behind_tokens) for scoring in Scoring}
         self._fill_due = False
         self._company_until = -math.inf
 
@@ -150,12 +148,13 @@ class Window:
             state = self._states[place]
             if state.finished.done() or state.held >= most or not self._free:
                 return False
-            return self._uncomputed[state.work.scoring] < self._most_tokens(place, behind(place))
+            tokens = self._tokens(state, place.pending[0])
+            return self._room[state.work.scoring].for_one(tokens, behind=behind(place))
 
         for place, index in self._queue.take(allowed):
             state = self._states[place]
-            taken = slices.setdefault(state, _Slice(state, {}, set()))
-            self._queue.charge(place, self._seat(taken, index))
+            self._seat(slices.setdefault(state, _Slice(state, {}, {})), index)
+            self._queue.charge(place, place.tokens[index])
         for taken in slices.values():
             self._dispatch(taken)
 
@@ -168,28 +167,23 @@ class Window:
             return half
         return max(half, self._size - _SLOTS_FOR_THE_NEXT) if now < self._company_until else self._size
 
-    def _most_tokens(self, place: QueuedCall, behind: bool) -> int:
-        """As many tokens as the engine may hold when a document of this call is added."""
-        if behind:
-            return self._behind_tokens
-        return _NEW_SHARE * self._tokens if place.new else self._tokens
-
-    def _seat(self, taken: _Slice, index: int) -> int:
-        """Give a document its slot. Returns what it is charged in its call's turn."""
+    def _seat(self, taken: _Slice, index: int) -> None:
+        """Give a document its slot."""
         state = taken.state
-        shared = 0 if state.held else len(state.work.prefix.ids)
-        tokens = shared + state.place.tokens[index]
-        first = state.begun is None
-        state.queued_tokens -= state.costs[index] + (len(state.work.prefix.ids) if first else 0)
+        shared, first = len(state.work.prefix.ids), state.begun is None
+        state.queued_tokens -= state.costs[index] + (shared if first else 0)
         if first:
             state.begun = self._clock()
             state.work.progress.begun = True
+        taken.seated[index] = None
+        taken.tokens[index] = self._tokens(state, index)
+        self._room[state.work.scoring].take(taken.tokens[index])
         state.held += 1
         self._free -= 1
-        taken.seated.add(index)
-        taken.tokens[index] = min(tokens, max(1, self._tokens // _LONG_PART))
-        self._uncomputed[state.work.scoring] += taken.tokens[index]
-        return tokens
+
+    def _tokens(self, state: _RequestState, index: int) -> int:
+        """Those that the engine has to compute: the prefix only where no other document of the call is there."""
+        return state.place.tokens[index] + (0 if state.held else len(state.work.prefix.ids))
 
     def _dispatch(self, taken: _Slice) -> None:
         state = taken.state
@@ -202,7 +196,7 @@ class Window:
         """Score some documents of a call; each one the engine fails on is tried once more, alone."""
         state = taken.state
         try:
-            for failed in await self._try(taken, list(taken.tokens)):
+            for failed in await self._try(taken, list(taken.seated)):
                 if await self._try(taken, [failed]):
                     message = f"The engine could not score document {failed}, also when it was alone."
                     raise EngineFailed(message, (failed,))
@@ -252,14 +246,13 @@ class Window:
 
     def _computed(self, taken: _Slice, index: int) -> None:
         """Its prompt is computed: others may follow it into the engine, as far as there are slots."""
-        if tokens := taken.tokens.get(index):
-            self._uncomputed[taken.state.work.scoring] -= tokens
-            taken.tokens[index] = 0
+        if (tokens := taken.tokens.pop(index, None)) is not None:
+            self._room[taken.state.work.scoring].give_back(tokens)
             self._fill_soon()
 
     def _release(self, taken: _Slice, index: int) -> None:
         self._computed(taken, index)
-        taken.seated.discard(index)
+        taken.seated.pop(index, None)
         taken.state.held -= 1
         self._free += 1
         self._fill_soon()

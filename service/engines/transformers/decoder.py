@@ -22,8 +22,8 @@ from service.engines.transformers.scheduler import Ending
 
 
 class Generation:
-    """The reasoning of one request. `prefix` holds the tokens before its own; `written` is what the model wrote, with
-    what its prompt continued, end of text included."""
+    """The reasoning of one request. `prefix` holds the tokens before its own; `written` is what the model wrote, behind
+    what its prompt continued and without an end of text."""
 
     def __init__(self, request: Request, prefix: KVCache, segments: Segments, reader: Reader) -> None:
         self.request = request
@@ -55,7 +55,9 @@ class Generation:
         """Take the token the model chose, and find out whether it ends the reasoning."""
         self.written.append(token)
         status = self._reader.ended(self.written, self._most)
-        if status is not Status.END_OF_TEXT:
+        if status is Status.END_OF_TEXT:
+            self.written.pop()
+        else:
             self._to_feed.append(token)
         if status is Status.COMPLETE:
             self.status = status

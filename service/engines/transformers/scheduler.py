@@ -9,7 +9,7 @@ of, and rests A, B and C of 200, 400 and 900; each is followed by the end-of-thi
 
 ... so the batch ends here with 906 tokens, and C makes the next one, with what came meanwhile. Had P 2000 tokens, the
 first batch would be its first 1536 alone, its requests would go behind the others, and the second batch would have the
-464 that are missing before A and B.
+464 that are missing before A and B, unless something else came meanwhile.
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ class Scheduler:
         self.batch_tokens = limits.batch_tokens
         self._long: dict[Request, KVCache] = {}
         self._held = Held([], [])
+        self._took_a_batch: tuple[int, ...] | None = None  # the prefix that had the last one to itself, incomplete
 
     def plan(self) -> Batch | None:
         """The next batch; None when no request can be taken now."""
+        self._let_others_by()
         batch = Batch()
         room = self._limits.batch_tokens
         needs = self._needs()
@@ -116,6 +118,12 @@ class Scheduler:
         """Forget the requests of a submission."""
         for request in self._waiting.discard(submission):
             self._long.pop(request, None)
+
+    def _let_others_by(self) -> None:
+        """Put the requests of a prefix that takes several batches behind the others."""
+        if self._took_a_batch is not None:
+            self._waiting.put_behind([each for each in self._waiting if each.prefix == self._took_a_batch])
+            self._took_a_batch = None
 
     def _next(self, needs: Mapping[tuple[int, ...], Need]) -> Request | None:
         self._held = self._prefixes.held(needs, self._limits.batch_tokens)
@@ -158,7 +166,7 @@ class Scheduler:
         return request.left + (0 if request.budget else len(request.closing))
 
     def _row_tokens(self, request: Request) -> int:
-        """Tokens that a row of the decode cache must hold for it: what is laid there of its rest, and what is written."""
+        """Tokens that it needs of a row of the decode cache: for the end of its rest, and what is written."""
         return min(request.left, self._limits.batch_tokens) + request.budget + len(request.closing)
 
     def _place(self, request: Request, prefix: Prefix, batch: Batch, room: int) -> int:
@@ -175,7 +183,7 @@ class Scheduler:
         if has_room and prefix.computed and tokens > self._limits.batch_tokens:
             self._place_part(request, prefix, batch)
         if prefix.missing:
-            self._waiting.put_behind([each for each in self._waiting if each.prefix == request.prefix])
+            self._took_a_batch = request.prefix
         return room  # nothing else fits behind it
 
     def _place_prefix(self, request: Request, prefix: Prefix, batch: Batch, room: int) -> int:
