@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 import pytest
+from service.engines.causal.sequences import Document, Submission
 
 from contract.segments import Segments
 from contract.verdict import Temperatures
 from service.engine import Status
-from service.engines.causal.sequences import Document, Submission
 from service.engines.vllm.deadlines import due
 from service.engines.vllm.fairness import CallShares
 from service.engines.vllm.flight import Flight
