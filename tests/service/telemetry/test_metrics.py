@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from contract.reasoning import Status
 from service.api.held_bodies import HeldBodies
-from service.engine import Mode, Status, Verdict
 from service.lifecycle import Lifecycle, Phase
-from service.ranking import Timings
+from service.ranking import Mode, Timings, Verdict
 from service.telemetry.metrics import CALL_SECONDS, Metrics, size_class
 from tests.fakes import ScriptedEngine
 from tests.requirements_check import require
@@ -57,7 +57,7 @@ def verdict(index: int, status: Status = Status.COMPLETE, log_odds: float = 0.0)
         index=index,
         log_odds=log_odds,
         status=status,
-        trace=None,
+        reasoning=None,
         prompt_tokens=100,
         cached_tokens=40,
         reasoning_tokens=7,
