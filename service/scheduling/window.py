@@ -66,13 +66,18 @@ class Window:
     """Slots for `size` documents in `engine`. Runs on one event loop."""
 
     def __init__(
-        self, engine: Engine, size: int, throughput: Throughput, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        size: int,
+        throughput: Throughput,
+        clock: Callable[[], float] = time.monotonic,
+        queue: CallQueue | None = None,
     ) -> None:
         self._engine = engine
         self._size = size
         self._throughput = throughput
         self._clock = clock
-        self._queue = CallQueue(clock)
+        self._queue = CallQueue(clock) if queue is None else queue
         self._states: dict[QueuedCall, _RequestState] = {}
         self._free = size
         able = engine.capabilities

@@ -26,7 +26,7 @@ from tests.tokenizers import folder_tokenizer, minilm_tokenizer, qwen_tokenizer
 
 QUERY = "how do glaciers move"
 TEXTS = {
-    "Chinese": "光合作用把光能转化为化学能，植物依靠它生长。" * 9,
+    "Chinese": "光合作用把光能转化为化学能、植物依靠它生长。" * 9,
     "Japanese": "氷河は自分の重さでゆっくりと谷を下る。" * 9,
     "Korean": "빙하는 자신의 무게로 천천히 움직인다. " * 9,
     "Hindi": "हिमनद अपने भार से धीरे चलते हैं। " * 9,

@@ -26,7 +26,7 @@ def plain(embedded_checkpoint: Checkpoint) -> PlainForward:
     return PlainForward(embedded_checkpoint.folder, segments_of(embedded_checkpoint.folder))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def engine(embedded_checkpoint: Checkpoint) -> AsyncIterator[TransformersEngine]:
     engine = TransformersEngine.load(embedded_checkpoint, dtype="float32", threads=2)
     yield engine

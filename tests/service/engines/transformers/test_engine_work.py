@@ -20,6 +20,7 @@ from service.engines.transformers.model import load_model
 from service.errors import EngineDead, EngineFailed
 from service.models.checkpoint import Checkpoint
 from service.ranking import Mode
+from service.scheduling.queue import CallQueue
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from tests.seam import Job, as_they_come, score, work_of
@@ -154,12 +155,18 @@ async def finishing(embedded_checkpoint: Checkpoint, model: Any) -> AsyncIterato
     await engine.close()
 
 
+def window_over(engine: Finishing) -> Window:
+    """Its turns are small as the engine's batches are."""
+    return Window(engine, 64, Throughput(), queue=CallQueue(first_tokens=2 * BATCH, turn_tokens=2 * BATCH))
+
+
 async def test_a_small_call_does_not_wait_for_a_large_one(finishing: Finishing) -> None:
     """The window hands over no more than keeps the engine busy, so that what comes later is soon at work."""
-    window = Window(finishing, 64, Throughput())
-    large = asyncio.create_task(window.run(await work_of(finishing, many("large", 48))))
+    window = window_over(finishing)
+    works = [await work_of(finishing, many(name, count)) for name, count in (("large", 48), ("small", 2))]
+    large = asyncio.create_task(window.run(works[0]))
     await until(lambda: "large" in finishing.finished)
-    await window.run(await work_of(finishing, many("small", 2)))
+    await window.run(works[1])
     before_small = finishing.finished.index("small")
     await large
     assert before_small < 30
@@ -167,7 +174,7 @@ async def test_a_small_call_does_not_wait_for_a_large_one(finishing: Finishing) 
 
 
 async def test_an_urgent_call_goes_before_others(finishing: Finishing) -> None:
-    window = Window(finishing, 64, Throughput())
+    window = window_over(finishing)
     works = [await work_of(finishing, many(call, 24, priority=2)) for call in ("one", "two")]
     urgent = await work_of(finishing, many("urgent", 12, priority=0))
     running = [asyncio.create_task(window.run(work)) for work in works]
