@@ -102,7 +102,7 @@ async def test_reasoning_is_read_as_the_service_reads_it(
     (trained,) = scorer.score(QUERY, PASSAGES[:1])
     forced.undo()
 
-    def choose(_: torch.Tensor, generations: Sequence[Generation]) -> list[int]:
+    def choose(logits: torch.Tensor, generations: Sequence[Generation]) -> list[int]:
         return [written[kind][len(each.written)] for each in generations]
 
     engine = TransformersEngine(load_model(tiny_llama, "float32"), segments, EngineOptions(threads=1, choose=choose))

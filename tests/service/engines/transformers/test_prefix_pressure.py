@@ -87,8 +87,11 @@ class Work:
 
         for request in self.waiting:
             hold(request)
-        following = lambda place: self.requests[place][place.pending[0]]  # noqa: E731
-        for place, index in self.queue.take(lambda p: room.for_one(tokens(following(p)), behind=behind(p))):
+
+        def allowed(place: QueuedCall) -> bool:
+            return room.for_one(tokens(self.requests[place][place.pending[0]]), behind=behind(place))
+
+        for place, index in self.queue.take(allowed):
             hold(self.requests[place][index])
             self.waiting.add([self.requests[place][index]])
             self.queue.charge(place, place.tokens[index])
