@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from service.engine import Engine
 from service.engines.vllm.options import VllmOptions
 from service.engines.vllm.startup import quiet_environment
-from service.models.checkpoint import Checkpoint, ModelStoreError
+from service.errors import ModelStoreError
+from service.models.checkpoint import Checkpoint
 from service.settings import Settings
 
 _NO_VLLM = "vLLM is not installed (in the project's folder: pip install '.[vllm]')"

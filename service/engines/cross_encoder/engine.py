@@ -21,8 +21,8 @@ from service.engine import Capabilities, Completion, Health, Output, Prompt, Sco
 from service.engines.causal.requests import Submission
 from service.engines.cross_encoder.encoder import CrossEncoderPrompts
 from service.engines.cross_encoder.model import CrossEncoderModel, Pair
-from service.errors import EngineDead
-from service.models.checkpoint import Checkpoint, ModelStoreError
+from service.errors import EngineDead, ModelStoreError
+from service.models.checkpoint import Checkpoint
 
 _BATCH_TOKENS = 4096
 _BATCHES_AHEAD = 2  # one that runs, and one that is ready when it ends

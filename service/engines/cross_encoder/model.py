@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from service.engines.dtype import resolve_dtype
-from service.models.checkpoint import ModelStoreError
+from service.errors import ModelStoreError
 
 # These count positions from the padding id on, so that many are not for text.
 _SHIFTED_POSITIONS = ("roberta", "xlm-roberta", "camembert")

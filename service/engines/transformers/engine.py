@@ -29,8 +29,8 @@ from service.engines.transformers.runner import BatchRunner
 from service.engines.transformers.scheduler import BatchLimits, Scheduler
 from service.engines.transformers.waiting import WaitingRequests
 from service.engines.transformers.worker import EngineThread
-from service.errors import EngineDead
-from service.models.checkpoint import Checkpoint, ModelStoreError
+from service.errors import EngineDead, ModelStoreError
+from service.models.checkpoint import Checkpoint
 
 _MIB = 1024 * 1024
 _BATCHES_AHEAD = 2  # one that runs, and one that is ready when it ends

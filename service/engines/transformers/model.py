@@ -16,7 +16,7 @@ from service.engines.dtype import resolve_dtype
 from service.engines.transformers.attention import IMPLEMENTATION, AttentionPlan, BatchPlan, Chunk, register
 from service.engines.transformers.decode_attention import DecodePlan
 from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
-from service.models.checkpoint import ModelStoreError
+from service.errors import ModelStoreError
 
 # Architectures whose every layer attends to all earlier tokens and whose last layer is a plain linear head.
 ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")

@@ -23,8 +23,8 @@ from service.api.app import create_app
 from service.engine import Completion, Scoring
 from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.engines.loading import build_engine
-from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, PassageTooLong
-from service.models.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
+from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, ModelStoreError, PassageTooLong
+from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.embedded_cross_encoder import ENCODER_FILE
 from service.models.store import resolve
 from service.ranking import Verdict

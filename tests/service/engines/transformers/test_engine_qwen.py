@@ -22,7 +22,7 @@ from contract.reasoning import Status
 from service.engines.dtype import computes_bfloat16, resolve_dtype
 from service.engines.transformers.engine import EngineOptions, TransformersEngine
 from service.engines.transformers.model import ModelRunner, load_model
-from service.models.checkpoint import ModelStoreError
+from service.errors import ModelStoreError
 from service.ranking import Mode
 from tests.seam import Job, score
 from tests.service.engines.plain_forward import PlainForward, segments_of
