@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench.shapes import TINY, write_shape
-from service.engines.vllm.options import checked_extra
+from service.engines.vllm.startup import checked_extra
 from service.models.checkpoint import Checkpoint, ModelStoreError
 from tests.ports import free_port
 from tests.processes import ROOT, clean_environment
