@@ -101,8 +101,13 @@ async def _serve(folder: Path) -> None:
     from service.engines.vllm.startup import VllmOptions, quiet_environment
 
     quiet_environment()
-    limits = {"max_model_len": 2048, "max_num_batched_tokens": STEP_TOKENS, "max_num_seqs": SEATS}
-    options = VllmOptions(dtype="float32", extra=ENGINE_ARGS | SCRIPTED, **limits)
+    options = VllmOptions(
+        dtype="float32",
+        max_model_len=2048,
+        max_num_batched_tokens=STEP_TOKENS,
+        max_num_seqs=SEATS,
+        extra=ENGINE_ARGS | SCRIPTED,
+    )
     engine = client.load(open_checkpoint(folder, "tests"), options)
     _reply([])
     while line := await asyncio.to_thread(sys.stdin.readline):
