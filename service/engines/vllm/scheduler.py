@@ -88,6 +88,7 @@ class VllmScheduler:
     def die(self, error: EngineDead) -> None:
         """Answer everything with `error`."""
         for running in self._running:
+            running.given_up = True
             running.request.submission.die(error)
         for task in self._tasks:
             task.cancel()
