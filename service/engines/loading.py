@@ -6,8 +6,7 @@ import logging
 from importlib.util import find_spec
 
 from service.engine import Engine
-from service.engines.vllm.options import VllmOptions
-from service.engines.vllm.startup import quiet_environment
+from service.engines.vllm.startup import VllmOptions, quiet_environment
 from service.errors import ModelStoreError
 from service.models.checkpoint import Checkpoint
 from service.settings import Settings

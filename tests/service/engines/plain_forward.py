@@ -50,9 +50,12 @@ class PlainForward:
 
     def log_odds(self, ids: Sequence[int]) -> float:
         """Log-odds of the verdict words after `ids`."""
-        words = self.segments.verdict
-        log_probabilities = self._logits(ids, 1)[0].double().log_softmax(-1)
+        words, log_probabilities = self.segments.verdict, self.log_probabilities(ids)
         return float(log_probabilities[words.true] - log_probabilities[words.false])
+
+    def log_probabilities(self, ids: Sequence[int]) -> torch.Tensor:
+        """Of every token of the vocabulary after `ids`."""
+        return self._logits(ids, 1)[0].double().log_softmax(-1)
 
     def direct(self, query: str, passage: str, instruction: str | None = None) -> float:
         return self.log_odds(self.segments.context(self.segments.prompt_ids(query, passage, instruction)))

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import torch
 
 from contract.reasoning import Status
 from service.engine import Begun, Completion, PartialOutput, Prompt
@@ -39,10 +38,6 @@ def scripted_engine(checkpoint: Checkpoint, written: list[int]) -> TransformersE
     return TransformersEngine(load_model(checkpoint.folder, "float32"), segments_of(checkpoint.folder), options)
 
 
-def log_probabilities(plain: PlainForward, ids: list[int]) -> torch.Tensor:
-    return plain._logits(ids, 1)[0].double().log_softmax(-1)
-
-
 async def test_the_answers_are_log_probabilities_and_their_mass_is_the_sum_of_the_softmax(
     embedded_checkpoint: Checkpoint, engine: TransformersEngine, plain: PlainForward
 ) -> None:
@@ -51,7 +46,7 @@ async def test_the_answers_are_log_probabilities_and_their_mass_is_the_sum_of_th
     asked = [(*engine.encoder.answers, 30, 260, 5000), (17,)]
     found = await completions(engine, [replace(p, answers=a) for p, a in zip(prompts, asked, strict=True)])
     for prompt, answers, completion in zip(prompts, asked, found, strict=True):
-        expected = log_probabilities(plain, [*prompt.prefix, *prompt.rest, *plain.segments.close])[list(answers)]
+        expected = plain.log_probabilities([*prompt.prefix, *prompt.rest, *plain.segments.close])[list(answers)]
         assert completion.answers == pytest.approx(expected.tolist(), abs=TOLERANCE)
         assert completion.mass == pytest.approx(float(expected.exp().sum()), rel=1e-3)
 
