@@ -15,7 +15,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +24,16 @@ from tokenizers import Tokenizer
 
 from bench.padded_loop import PaddedLoop
 from contract.segments import Segments
-from service.engine import Job, Mode
+from service.engine import Limits, Scoring
 from service.engines.transformers.engine import TransformersEngine
+from service.lifecycle import Lifecycle
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
+from service.scheduling.encoding import CallText, EncodingPool
+from service.scheduling.throughput import Throughput
+from service.scheduling.watchdog import Watchdog
+from service.scheduling.window import Window
+from service.scheduling.work import Work
 
 MODEL = "smollm2-135m-instruct"
 _TOLERANCE = 1e-3
@@ -75,22 +80,31 @@ class Bench:
         tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
         self.engine = TransformersEngine.load(checkpoint, dtype="float32", threads=threads)
         self.peer = PaddedLoop(checkpoint.folder, Segments(checkpoint.manifest.format, tokenizer))
+        self.encoding = EncodingPool(self.engine.encoder)
+        self._window = Window(self.engine, self.engine.capabilities.window, Throughput())
         self._calls = 0
 
     async def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Log-odds by the engine, under a query that it has not seen."""
         self._calls += 1
-        job = Job(call=f"call-{self._calls}", query=query, passages=tuple(passages))
-        odds = [0.0] * len(passages)
-        async with aclosing(self.engine.score(job, Mode.DIRECT, 0, None)) as verdicts:
-            async for verdict in verdicts:
-                odds[verdict.index] = verdict.log_odds
-        return odds
+        encoded = await self.encoding.encode(CallText(query, None, passages, Limits()), "bench")
+        work = Work(
+            call=f"call-{self._calls}",
+            prefix=encoded.prefix,
+            rests=encoded.rests,
+            answers=self.engine.encoder.answers,
+            scoring=Scoring.DIRECT,
+            budget=0,
+            priority=1,
+            deadline=time.monotonic() + 3600,
+        )
+        answer = await self._window.run(work)
+        return [completion.answers[0] - completion.answers[1] for completion in answer.completions]
 
     async def beside_peer(self, case: Measured, query_words: int, lengths: Sequence[int], seed: int) -> None:
         """One round of cases (a) to (c): the same texts to both, the one to begin by turns."""
         choose = random.Random(seed)
-        query, passages = _text(choose, query_words), [_text(choose, length) for length in lengths]
+        query, passages = random_text(choose, query_words), [random_text(choose, length) for length in lengths]
         odds: dict[str, list[float]] = {}
         for who in ("peer", "ours") if seed % 2 else ("ours", "peer"):
             begun = time.perf_counter()
@@ -107,7 +121,7 @@ class Bench:
         """One round of case (d): eight calls of eight passages of 100 words."""
         choose = random.Random(seed)
         for together in (True, False) if seed % 2 else (False, True):
-            calls = [(_text(choose, 10), [_text(choose, 100) for _ in range(8)]) for _ in range(8)]
+            calls = [(random_text(choose, 10), [random_text(choose, 100) for _ in range(8)]) for _ in range(8)]
             begun = time.perf_counter()
             if together:
                 latencies = await asyncio.gather(*(self._latency(*call) for call in calls))
@@ -143,7 +157,7 @@ async def _run(cases: str, rounds: int, threads: int) -> int:
         "c": (Measured("(c) 64 passages of 60 words, query of 500", 5.0), 500, _each(60)),
     }
     together = Together()
-    await bench.engine.warm_up()
+    await Watchdog(bench.engine, Lifecycle(), lambda _: None).warm_up()
     bench.peer.score("what is a reranker", ["A reranker orders passages."])
     for seed in range(rounds):
         for name in cases:
@@ -152,6 +166,7 @@ async def _run(cases: str, rounds: int, threads: int) -> int:
             else:
                 case, query_words, lengths = lines[name]
                 await bench.beside_peer(case, query_words, lengths(seed), seed)
+    bench.encoding.close()
     await bench.engine.close()
     met = [_report_case(lines[name][0]) for name in cases if name in lines]
     if "d" in cases:
@@ -168,7 +183,7 @@ def _each(words: int) -> Callable[[int], list[int]]:
     return lambda _: [words] * 64
 
 
-def _text(choose: random.Random, words: int) -> str:
+def random_text(choose: random.Random, words: int) -> str:
     return " ".join(choose.choices(_TEXT.split(), k=words))
 
 

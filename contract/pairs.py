@@ -30,6 +30,22 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class PairStart:
+    """The ids before a passage; those from `second` on, and the passage's, have token type 1 (None: all have 0)."""
+
+    ids: tuple[int, ...]
+    second: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairEnd:
+    """The ids from a passage's first one on. `truncated`: it was cut."""
+
+    ids: tuple[int, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Frame:
     """What the tokenizer puts before, between and after two texts (BERT: [CLS], [SEP], [SEP])."""
 
@@ -77,15 +93,21 @@ class PairEncoder:
         if room < 0:
             raise ValueError(f"A query of {len(query_ids)} tokens does not fit into {self.max_tokens}.")
         limit = room if passage_tokens is None else min(room, passage_tokens)
-        return [self._pair(query_ids, passage, limit, cut_left) for passage in passages]
+        start = self.before_passage(query_ids)
+        ends = (self.after_query(passage, limit, cut_left=cut_left) for passage in passages)
+        return [_pair(start, end) for end in ends]
 
-    def _pair(self, query_ids: Sequence[int], passage: str, limit: int, cut_left: bool) -> Pair:
+    def before_passage(self, query_ids: Sequence[int]) -> PairStart:
+        """What all pairs of a query begin with."""
+        frame = self._frame
+        second = None if frame.second is None else len(frame.before) + len(query_ids) + frame.second
+        return PairStart((*frame.before, *query_ids, *frame.between), second)
+
+    def after_query(self, passage: str, limit: int, *, cut_left: bool = False) -> PairEnd:
+        """A passage of at most `limit` tokens, and what the tokenizer puts behind it."""
         ids, whole = self._passage_ids(passage, limit, cut_left)
         kept = ids if len(ids) <= limit else ids[-limit:] if cut_left and limit else ids[:limit]
-        frame = self._frame
-        joined = (*frame.before, *query_ids, *frame.between, *kept, *frame.after)
-        second = len(joined) if frame.second is None else len(frame.before) + len(query_ids) + frame.second
-        return Pair(joined, second, not whole or len(kept) < len(ids))
+        return PairEnd((*kept, *self._frame.after), not whole or len(kept) < len(ids))
 
     def _passage_ids(self, passage: str, limit: int, cut_left: bool) -> tuple[list[int], bool]:
         """Ids of the passage, or of so much of a long one as certainly has `limit` tokens, and whether it is whole."""
@@ -100,6 +122,11 @@ class PairEncoder:
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(self._guard.bare(text), add_special_tokens=False).ids
         return ids
+
+
+def _pair(start: PairStart, end: PairEnd) -> Pair:
+    ids = (*start.ids, *end.ids)
+    return Pair(ids, len(ids) if start.second is None else start.second, end.truncated)
 
 
 def _frame(tokenizer: Tokenizer) -> _Frame:

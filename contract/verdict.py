@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.prompt import ContractError, PromptFormat, Tokenizer
@@ -52,12 +53,14 @@ class Temperatures:
     direct: float = 1.0
     reasoning: float = 1.0
 
-    def log_odds(self, *, true: float, false: float, trace_tokens: int = 0) -> float:
-        """Log-odds of relevance from the log-probabilities (or logits) of the two words after the close.
+    def calibrated(self, answers: Sequence[float], reasoning_tokens: int = 0) -> float:
+        """Log-odds of relevance from the log-probabilities (or logits) of the answers true and false, in this order, or
+        from the one output of a cross-encoder.
 
-        A trace of no tokens leaves the ids of a direct prompt, so it is calibrated as one.
+        Reasoning of no tokens leaves the ids of a direct prompt, so it is calibrated as one.
         """
-        return (true - false) / (self.reasoning if trace_tokens else self.direct)
+        odds = answers[0] if len(answers) == 1 else answers[0] - answers[1]
+        return odds / (self.reasoning if reasoning_tokens else self.direct)
 
 
 AS_IT_IS = Temperatures()

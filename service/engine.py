@@ -1,88 +1,142 @@
-"""What the service asks of a scoring engine. Knows no model library.
+"""The seam between the service and its engines: token ids go in, log-probabilities of answer tokens come out.
 
-An engine scores passages against one query. The service never hands it more documents than `Capabilities.window`
-at a time; which calls those documents belong to is the business of `admission`.
+Text is encoded at the door by an `Encoder`, and an engine sees `Prompt`s. Which calls these belong to, whose turn it is
+and what a log-probability means are the service's business: an engine takes the prompts that it is handed in their
+order, forms batches of them, and never holds more than its `Capabilities` say. Knows no model library.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+import time
+from array import array
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from prometheus_client import CollectorRegistry
 
-class Mode(StrEnum):
-    """How a verdict is reached: `direct` reads it after an empty trace, `reasoning` after a written one."""
+from contract.reasoning import Status
+
+NO_IDS: Sequence[int] = ()
+
+
+def ids_of(numbers: Sequence[int]) -> array[int]:
+    """Token ids at 4 bytes each: a queue of 20 million tokens is 80 MB."""
+    return array("I", numbers)
+
+
+class Scoring(StrEnum):
+    """How one document is scored: `direct` reads the answer at once, `reasoning` after reasoning that is written first.
+
+    How a whole call is ranked is `service.ranking.Mode`.
+    """
 
     DIRECT = "direct"
     REASONING = "reasoning"
 
 
-class Status(StrEnum):
-    """How a trace ended. Direct verdicts are always `complete`, save those made because a deadline was near."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """One document to be scored: its ids are `prefix` + `rest` + `written`.
 
-    COMPLETE = "complete"
-    BUDGET = "budget"
-    END_OF_TEXT = "end_of_text"
-    REPETITION = "repetition"
-    DEADLINE = "deadline"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Passages of one call to be scored against its query.
-
-    `call` names the call the passages belong to: an engine takes documents of several calls round-robin by this
-    name and may keep the shared prefix of a call between its jobs. `priority`: 0 is handled first, 2 last.
-    `passage_tokens` cuts each passage to that many tokens at most (None: only the model's own limit cuts).
-    `truncate` False means that a passage that does not fit is an error (`PassageTooLong`) and not a cut.
+    `call` names the call it belongs to. `prefix` are the ids that all prompts of the call share, one object for all of
+    them, and an engine may keep what it computed of them; `rest` those behind them.
+    `written` is reasoning that was written before and that this prompt continues (`Completion.written`).
+    `budget` is the most reasoning tokens to write now; with 0 the answers are read at once. Where reasoning, written
+    or continued, lacks its end-of-think tag (also in direct scoring, where there is none of it), the engine puts the
+    format's tag before it reads the answers: neither `rest` nor `written` holds one that the model did not write.
+    `answers` are the token ids whose log-probabilities are asked for; () for a cross-encoder, whose one output it is.
+    `second`: from this place on the ids have token type 1 (cross-encoders; None: the model has no types).
+    `priority`: 0 is handled first, 2 last. `deadline` and `arrived` are `time.monotonic()` instants; reasoning is ended
+    in time to answer by the deadline, in direct scoring the caller watches it.
+    `stream`: yield pieces of the reasoning as they are written.
     """
 
     call: str
-    query: str
-    passages: tuple[str, ...]
-    instruction: str | None = None
+    prefix: Sequence[int]
+    rest: Sequence[int]
+    answers: tuple[int, ...] = ()
+    budget: int = 0
+    written: Sequence[int] = NO_IDS
+    second: int | None = None
     priority: int = 1
-    passage_tokens: int | None = None
-    truncate: bool = True
-    cut_left: bool = False  # TEI's truncation_direction "Left": drop the beginning of the passage, keep its end
+    deadline: float | None = None
+    arrived: float = field(default_factory=time.monotonic)
+    stream: bool = False
 
+    @property
+    def tokens(self) -> int:
+        """Of the whole prompt, written reasoning left out: what usage counts."""
+        return len(self.prefix) + len(self.rest)
 
-# Tiny, and no caller's: what an engine is warmed up with and asked now and then whether it still works.
-PROBE = Job(call="probe", query="what is a reranker", passages=("A reranker orders passages.",), priority=0)
-# A call gains a class of priority for every so many seconds it has waited, so none starves.
-AGEING_SECONDS = 10.0
+    @property
+    def scoring(self) -> Scoring:
+        return Scoring.REASONING if self.budget else Scoring.DIRECT
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer for one passage. `index` is its position in `Job.passages`; `log_odds` = log p(true) - log p(false).
+class Completion:
+    """The answer for one prompt. `index` is its place among those submitted together.
 
-    `prompt_tokens` counts the whole prompt, `cached_tokens` those of it that were not computed again;
-    `reasoning_tokens` the tokens of the trace. `trace` is None in direct mode.
+    `answers`: the log-probability of each of `Prompt.answers`, or a cross-encoder's one logit. `mass`: the probability
+    of all of them together, None where an engine cannot give it.
+    `reasoning` is None where none was asked for or continued; `reasoning_tokens` counts all of it, also what the prompt
+    continued. `written`: ids of the reasoning as far as the model wrote it, with its end-of-think tag where it wrote
+    one; a prompt can go on from there.
+    `cached_tokens` counts those of the prefix that were not computed for this prompt.
     """
 
     index: int
-    log_odds: float
-    status: Status
-    trace: str | None
-    prompt_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    truncated: bool
+    answers: tuple[float, ...]
+    mass: float | None = None
+    status: Status = Status.COMPLETE
+    reasoning: str | None = None
+    reasoning_tokens: int = 0
+    written: Sequence[int] = NO_IDS
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The prompt is computed and its reasoning begins: its tokens take no room in the engine's batches any more.
+
+    Yielded at most once for a prompt with a budget, before its pieces and its completion. In direct scoring the
+    completion itself says so.
+    """
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartialOutput:
+    """A piece of reasoning, as it came; all pieces of a prompt joined are its reasoning. `tokens`: written so far."""
+
+    index: int
+    text: str
+    tokens: int
+
+
+Output = Completion | Begun | PartialOutput
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do; fixed once it is built. `window` is in documents, the others in tokens."""
+    """What an engine can do; fixed once it is built.
+
+    `window`: documents that it may hold. `window_tokens`: prompt tokens that it may hold and has not computed yet; as
+    many as keep it busy and no more, since what it holds is served in order. `behind_tokens`: the same for calls that
+    have had their first share while another that is new waits or runs. `max_*` in tokens.
+    """
 
     engine: str  # "transformers", "vllm", "cross-encoder"
     engine_version: str
     dtype: str
     device: str
-    modes: frozenset[Mode]
+    scoring: frozenset[Scoring]
     window: int
+    window_tokens: int
+    behind_tokens: int
     max_model_tokens: int
     max_reasoning_tokens: int
 
@@ -96,27 +150,93 @@ class Health:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A registry in which an engine keeps series of its own for the metrics page, and how the names of those begin."""
+
+    registry: CollectorRegistry
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How passages of a call are fitted. `budget`: reasoning tokens for which room is left behind each.
+
+    `passage_tokens` cuts each passage to that many tokens at most (None: only the model's own limit cuts).
+    `truncate` False: a passage that does not fit is an error (`PassageTooLong`) and not a cut.
+    `cut_left`: drop the beginning of a passage and keep its end (TEI's truncation_direction "Left").
+    """
+
+    budget: int = 0
+    passage_tokens: int | None = None
+    truncate: bool = True
+    cut_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The ids that all prompts of a call begin with. `room`: tokens that the model has left for a passage beside them;
+    `second`: see `Prompt`."""
+
+    ids: Sequence[int]
+    room: int
+    second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The ids of one passage and what stands behind it; `truncated`: the passage was cut to fit."""
+
+    ids: Sequence[int]
+    truncated: bool
+
+
+class Encoder(Protocol):
+    """Turns a call's text into ids, for one model. All methods may be called from several threads."""
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """`Prompt.answers` of every prompt: (true, false), or () for a cross-encoder."""
+        ...
+
+    def least_tokens(self, text: str) -> int:
+        """How many tokens a text has at least. Takes no longer for a long text than for a short one."""
+        ...
+
+    def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
+        """Raise FixedPartsTooLong where it leaves no room for a passage beside `budget` tokens of reasoning; a text
+        that is far too long is refused without being encoded."""
+        ...
+
+    def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
+        """Each passage, cut to what fits behind `prefix` and to `limits.passage_tokens`. `limits.truncate` is the
+        caller's to act on."""
+        ...
+
+
 class Engine(Protocol):
     """A scoring engine. All methods run on the event loop and never block it."""
 
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
-        """Yield one verdict per passage, in any order, as they come.
-
-        `budget` is the most trace tokens per passage (0 in direct mode). `deadline` is a `time.monotonic()` instant:
-        in reasoning mode traces are closed in time to answer by it, in direct mode the caller watches it.
-        Closing the generator (or cancelling the task that runs it) frees the work.
-        Raises `EngineFailed` for a passage it cannot score, `EngineDead` when nothing can be scored any more,
-        `FixedPartsTooLong` when query and instruction alone do not fit, `PassageTooLong` as `Job.truncate` says.
-        """
+    @property
+    def encoder(self) -> Encoder:
+        """Makes prompts for the model that this engine runs."""
         ...
 
-    def observe(self, encoded: Callable[[str, float], None]) -> None:
-        """From now on, call `encoded` with `Job.call` and the seconds it took to turn the job's text into ids.
+    @property
+    def metrics(self) -> Sequence[Series]:
+        """Series of its own; () where it has none."""
+        ...
 
-        Once per job, from any thread, before the job's last verdict.
+    def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+        """Yield one `Completion` for each prompt, in any order, as they come.
+
+        For prompts with a budget also `Begun`, and `PartialOutput`s where `Prompt.stream` asks for them. The prompts
+        are of one call. Closing the generator (or cancelling the task that runs it) frees the work.
+        Raises `EngineFailed` with the indices of prompts that it could not score, after the completions of the others;
+        `EngineDead` when nothing can be scored any more.
         """
         ...
 

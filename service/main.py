@@ -17,7 +17,7 @@ from cli.errors import BadSettings
 from service.api.app import Composition, create_app, open_keys
 from service.api.probes import metrics_app
 from service.api.server import Drain, Listener, bind, serve
-from service.engines.loading import build_engine, engine_series
+from service.engines.loading import build_engine
 from service.errors import CannotListenError, ServiceError, StartupError
 from service.models import store
 from service.settings import Settings, from_command_line
@@ -46,8 +46,6 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         checkpoint = store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
         engine = build_engine(settings, checkpoint)
         composition = create_app(settings, engine, checkpoint, keys)
-        for registry, prefix in engine_series(engine):
-            composition.metrics.include_engine(registry, prefix)
     except (BadSettings, StartupError) as error:
         return _cannot_start(str(error))
     try:

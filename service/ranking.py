@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from service.engine import Mode, Status
+from contract.reasoning import Status
+
+
+class Mode(StrEnum):
+    """How a call is ranked: `direct` scores every document at once, `reasoning` after reasoning about it."""
+
+    DIRECT = "direct"
+    REASONING = "reasoning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,24 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer for one document. `log_odds` = log p(true) - log p(false), calibrated.
+
+    `prompt_tokens` counts the whole prompt, `cached_tokens` those of it that were not computed again;
+    `reasoning` is None in direct mode.
+    """
+
+    index: int
+    log_odds: float
+    status: Status
+    reasoning: str | None
+    prompt_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """`index` into the call's documents; `relevance` in [0, 1] = 1 / (1 + exp(-log_odds))."""
 
@@ -76,10 +102,8 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds of one call: whole, in the queue, and from the first document in the engine to the last verdict.
-
-    `tokenize` is what the engine took to turn text into ids, added up over the call's parts: within `inference`, and
-    where parts are encoded at the same time possibly more than it.
+    """Milliseconds of one call: whole; waiting, to be encoded and for the engine; turning its text into ids; and from
+    the first document in the engine to the last verdict. The whole is the sum of the others.
     """
 
     total: float

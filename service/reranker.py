@@ -1,4 +1,4 @@
-"""The use case: one rerank call becomes a job for the engine, and its verdicts become an ordered ranking."""
+"""The use case: a rerank call is encoded, scored by the engine, and its answers become an ordered ranking."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from contract.verdict import relevance
-from service.engine import Capabilities, Job, Mode, Status, Verdict
+from contract.reasoning import Status
+from contract.verdict import Temperatures, relevance
+from service.engine import Capabilities, Completion, Limits, Scoring
 from service.errors import BadRequest, ServiceError
-from service.ranking import Key, Progress, Ranked, Ranking, Reasoning, RerankCall, Timings
+from service.ranking import Key, Mode, Progress, Ranked, Ranking, Reasoning, RerankCall, Timings, Verdict
 from service.scheduling.admission import Admission
-from service.scheduling.encoding_times import EncodingTimes
+from service.scheduling.encoding import CallText, EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
-from service.scheduling.window import Answer, Work
+from service.scheduling.work import Answer, Incoming, Work
 from service.telemetry.metrics import Metrics
 
-# Estimates for admission only, exact counts come back with the verdicts. English has 4 to 5 characters a token in
-# every tokenizer tried; what surrounds query and passage is about 35 tokens.
-_CHARACTERS_PER_TOKEN = 4
-_FIXED_TOKENS = 35
 _DEFAULT_PRIORITY = 1
+_SCORING = {Mode.DIRECT: Scoring.DIRECT, Mode.REASONING: Scoring.REASONING}
+
+
+def available_modes(scoring: frozenset[Scoring]) -> list[Mode]:
+    """How calls can be ranked with an engine that scores so, in alphabetical order."""
+    return sorted(mode for mode, needed in _SCORING.items() if needed in scoring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,16 @@ class Defaults:
     timeout: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a call is to be ranked: what it asked for, and the server's defaults where it did not."""
+
+    call: RerankCall
+    mode: Mode
+    limits: Limits
+    incoming: Incoming
+
+
 class Reranker:
     """Answers rerank calls. One for the process."""
 
@@ -44,18 +57,20 @@ class Reranker:
         self,
         admission: Admission,
         capabilities: Capabilities,
+        encoding: EncodingPool,
+        temperatures: Temperatures,
         defaults: Defaults,
         limiter: RateLimiter,
         metrics: Metrics,
-        encoding: EncodingTimes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._admission = admission
         self._capabilities = capabilities
+        self._encoding = encoding
+        self._temperatures = temperatures
         self._defaults = defaults
         self._limiter = limiter
         self._metrics = metrics
-        self._encoding = encoding
         self._clock = clock
 
     async def rank(
@@ -65,48 +80,69 @@ class Reranker:
 
         Raises the errors of `service.errors`; cancelling the task frees the engine.
         """
-        work = self._work(call, key, received, timeout_ms, progress)
-        self._limiter.take(key, len(call.passages))
+        plan = self._plan(call, key, received, timeout_ms, progress)
+        encoded, answer = await self._score(plan, key)
+        verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures)
+        timings = self._timings(received, answer.begun, encoded.seconds)
+        blank = sum(1 for passage in call.passages if not passage.strip())
+        self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
+        return self._ranking(call, verdicts, timings)
+
+    async def _score(self, plan: _Plan, key: Key) -> tuple[EncodedCall, Answer]:
+        """Have the call admitted and scored; what it took of the key's limit is given back where it never began."""
+        call, taken = plan.incoming, False
+        encoded: EncodedCall | None = None
+
+        async def encode() -> Work:
+            nonlocal taken, encoded
+            self._limiter.take(key, call.documents)
+            taken = True
+            text = CallText(plan.call.query, plan.call.instruction, plan.call.passages, plan.limits)
+            encoded = await self._encoding.encode(text, key.name)
+            return self._work(plan, encoded)
+
         try:
-            with self._encoding.watch(work.job.call) as encoding_seconds:
-                answer = await self._admission.score(work)
-                timings = self._timings(received, answer.begun, encoding_seconds())
+            answer = await self._admission.score(call, encode)
         except ServiceError:
-            if not progress.begun:
-                self._limiter.give_back(key, len(call.passages))
+            if taken and not call.progress.begun:
+                self._limiter.give_back(key, call.documents)
             raise
-        self._observe(work, answer, timings)
-        return self._ranking(call, answer.verdicts, timings)
+        assert encoded is not None
+        return encoded, answer
 
     def _timings(self, received: float, begun: float, encoding: float) -> Timings:
         done = self._clock()
         return Timings(
             total=(done - received) * 1000,
-            queue=(begun - received) * 1000,
+            queue=max(0.0, begun - received - encoding) * 1000,
             tokenize=encoding * 1000,
             inference=(done - begun) * 1000,
         )
 
-    def _work(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, progress: Progress) -> Work:
+    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, progress: Progress) -> _Plan:
         mode = self._mode(call)
-        budget = self._budget(call, mode)
-        timeout = self._defaults.timeout if timeout_ms is None else min(timeout_ms / 1000, self._defaults.timeout)
-        job = Job(
-            call=uuid.uuid4().hex,
-            query=call.query,
-            passages=call.passages,
-            instruction=call.instruction,
-            priority=max(key.priority, _DEFAULT_PRIORITY if call.priority is None else call.priority),
+        limits = Limits(
+            budget=self._budget(call, mode),
             passage_tokens=call.max_tokens_per_doc or self._defaults.tokens_per_doc,
             truncate=call.truncate,
             cut_left=call.cut_left,
         )
-        return Work(job, mode, budget, received + timeout, self._costs(job, budget), progress)
+        timeout = self._defaults.timeout if timeout_ms is None else min(timeout_ms / 1000, self._defaults.timeout)
+        incoming = Incoming(
+            call=uuid.uuid4().hex,
+            documents=len(call.passages),
+            least_tokens=self._least_tokens(call, limits),
+            scoring=_SCORING[mode],
+            priority=max(key.priority, _DEFAULT_PRIORITY if call.priority is None else call.priority),
+            deadline=received + timeout,
+            progress=progress,
+        )
+        return _Plan(call, mode, limits, incoming)
 
     def _mode(self, call: RerankCall) -> Mode:
         mode = call.mode or self._defaults.mode
-        if mode not in self._capabilities.modes:
-            able = ", ".join(sorted(self._capabilities.modes))
+        if _SCORING[mode] not in self._capabilities.scoring:
+            able = ", ".join(available_modes(self._capabilities.scoring))
             raise BadRequest(f"mode {mode.value!r} is not available with this model; it has {able}.", field="mode")
         return mode
 
@@ -116,11 +152,25 @@ class Reranker:
         wanted = call.max_reasoning_tokens
         return min(self._defaults.reasoning_tokens if wanted is None else wanted, self._defaults.most_reasoning_tokens)
 
-    def _costs(self, job: Job, budget: int) -> tuple[float, ...]:
-        most = min(job.passage_tokens or self._capabilities.max_model_tokens, self._capabilities.max_model_tokens)
-        shared = (len(job.query) + len(job.instruction or "")) // _CHARACTERS_PER_TOKEN + _FIXED_TOKENS
-        each = budget + shared / len(job.passages)
-        return tuple(min(len(passage) / _CHARACTERS_PER_TOKEN + 1, most) + each for passage in job.passages)
+    def _least_tokens(self, call: RerankCall, limits: Limits) -> int:
+        """The fewest tokens that the call can come to, as far as its characters tell."""
+        least, longest = self._encoding.least_tokens, limits.passage_tokens or self._capabilities.max_model_tokens
+        passages = sum(min(least(passage), longest) for passage in call.passages)
+        return passages + least(call.query) + limits.budget * len(call.passages)
+
+    def _work(self, plan: _Plan, encoded: EncodedCall) -> Work:
+        call = plan.incoming
+        return Work(
+            call=call.call,
+            prefix=encoded.prefix,
+            rests=encoded.rests,
+            answers=self._encoding.answers,
+            scoring=call.scoring,
+            budget=plan.limits.budget,
+            priority=call.priority,
+            deadline=call.deadline,
+            progress=call.progress,
+        )
 
     def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:
         ordered = sorted(verdicts, key=lambda verdict: (-verdict.log_odds, verdict.index))
@@ -135,13 +185,33 @@ class Reranker:
             warnings=_warnings(call, verdicts),
         )
 
-    def _observe(self, work: Work, answer: Answer, timings: Timings) -> None:
-        blank = sum(1 for passage in work.job.passages if not passage.strip())
-        self._metrics.observe_answer(work.mode, answer.verdicts, blank, timings)
+
+def verdicts_of(
+    completions: Sequence[Completion], encoded: EncodedCall, mode: Mode, temperatures: Temperatures
+) -> list[Verdict]:
+    """What the engine's answers say of each document. Log-odds are calibrated here and nowhere else."""
+    shared, made = len(encoded.prefix.ids), []
+    for index, (completion, rest) in enumerate(zip(completions, encoded.rests, strict=True)):
+        status, reasoning = completion.status, completion.reasoning
+        if mode is Mode.REASONING and reasoning is None:  # no token of it was allowed
+            status, reasoning = Status.BUDGET, ""
+        made.append(
+            Verdict(
+                index=index,
+                log_odds=temperatures.calibrated(completion.answers, completion.reasoning_tokens),
+                status=status,
+                reasoning=reasoning,
+                prompt_tokens=shared + len(rest.ids),
+                cached_tokens=completion.cached_tokens,
+                reasoning_tokens=completion.reasoning_tokens,
+                truncated=rest.truncated,
+            )
+        )
+    return made
 
 
 def _ranked(verdict: Verdict, with_reasoning: bool) -> Ranked:
-    reasoning = Reasoning(verdict.trace or "", verdict.status, verdict.reasoning_tokens) if with_reasoning else None
+    reasoning = Reasoning(verdict.reasoning or "", verdict.status, verdict.reasoning_tokens) if with_reasoning else None
     return Ranked(verdict.index, verdict.log_odds, relevance(verdict.log_odds), verdict.status, reasoning)
 
 

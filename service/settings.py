@@ -17,7 +17,7 @@ from pydantic_settings import SettingsConfigDict
 
 from cli import settings as base
 from cli.environment import Program
-from service.engine import Mode
+from service.ranking import Mode
 
 PREFIX = "LIMRANK_"
 # Names of the other two programs and of the tests, which a shared environment may hold.

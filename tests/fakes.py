@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import time
+from array import array
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from service.engine import Capabilities, Health, Job, Mode, Status, Verdict
+from contract.reasoning import Status
+from service.engine import Capabilities, Completion, Health, Limits, Output, Prefix, Prompt, Rest, Scoring, Series
 from service.errors import EngineDead, EngineFailed
+
+REASONING = "It answers the question."
+_PREFIX_TOKENS, _REST_TOKENS = 30, 20  # at least
+_TOKEN_BYTES = 4
+_FILLER = b"\xff"  # stands in no UTF-8 text
 
 
 def by_word_overlap(query: str, passage: str) -> float:
@@ -16,28 +24,102 @@ def by_word_overlap(query: str, passage: str) -> float:
     return float(len(shared)) - 1.0
 
 
+def ids_of_text(text: str, at_least: int = 0) -> array[int]:
+    """Four bytes of text are a token, which `text_of` can turn back."""
+    content = text.encode("utf-8", "surrogatepass")
+    content += _FILLER * (-len(content) % _TOKEN_BYTES)
+    content += _FILLER * _TOKEN_BYTES * (at_least - len(content) // _TOKEN_BYTES)
+    ids = array("I")
+    ids.frombytes(content)
+    return ids
+
+
+def text_of(ids: Sequence[int]) -> str:
+    return array("I", ids).tobytes().rstrip(_FILLER).decode("utf-8", "surrogatepass")
+
+
+@dataclass
+class ScriptedEncoder:
+    """A tokenizer whose ids can be read as text again, so that tests script by text. Cuts nothing.
+
+    `seconds` is the time that each part takes in its thread. Keeps the limits it was given, the queries and how many
+    passages each part had.
+    """
+
+    seconds: float = 0.0
+    max_tokens: int = 10**9
+    answers: tuple[int, ...] = (1, 2)
+    limits: list[Limits] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
+
+    def least_tokens(self, text: str) -> int:
+        return len(text) // 16
+
+    def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
+        self.queries.append(query)
+        asked = query if instruction is None else f"{query} {instruction}"
+        ids = ids_of_text(asked, _PREFIX_TOKENS)
+        return Prefix(ids, self.max_tokens - len(ids) - budget)
+
+    def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
+        self.limits.append(limits)
+        self.parts.append(len(passages))
+        if self.seconds:
+            time.sleep(self.seconds)
+        return [Rest(ids_of_text(passage, _REST_TOKENS), truncated=False) for passage in passages]
+
+
+@dataclass(frozen=True)
+class ScriptedJob:
+    """Prompts that were submitted together, as text again."""
+
+    call: str
+    query: str  # and instruction
+    passages: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
+
+    @classmethod
+    def of(cls, prompts: Sequence[Prompt]) -> ScriptedJob:
+        query, passages = text_of(prompts[0].prefix), tuple(text_of(prompt.rest) for prompt in prompts)
+        return cls(prompts[0].call, query, passages, tuple(prompts))
+
+    @property
+    def priority(self) -> int:
+        return self.prompts[0].priority
+
+    @property
+    def scoring(self) -> Scoring:
+        return self.prompts[0].scoring
+
+    @property
+    def budget(self) -> int:
+        return self.prompts[0].budget
+
+
 @dataclass
 class ScriptedEngine:
     """Answers by `log_odds(query and instruction, passage)`, each passage after `seconds`; keeps what it was asked.
 
-    `encoding_seconds` is what it says that encoding took, of every job.
     A passage in `fail_once` makes the first job that holds it fail, one in `fail_always` every job. `dead` kills it.
     """
 
     log_odds: Callable[[str, str], float] = by_word_overlap
     seconds: float = 0.0
-    encoding_seconds: float = 0.0
     window: int = 64
-    modes: frozenset[Mode] = frozenset(Mode)
+    window_tokens: int = 10**9
+    behind_tokens: int = 10**9
+    scoring: frozenset[Scoring] = frozenset(Scoring)
     fail_once: set[str] = field(default_factory=set)
     fail_always: set[str] = field(default_factory=set)
     dead: bool = False
     stuck: bool = False
-    jobs: list[Job] = field(default_factory=list)
+    encoder: ScriptedEncoder = field(default_factory=ScriptedEncoder)
+    metrics: Sequence[Series] = ()
+    jobs: list[ScriptedJob] = field(default_factory=list)
     running: int = 0
     most_running: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
-    encoded: Callable[[str, float], None] = lambda *_: None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -46,25 +128,26 @@ class ScriptedEngine:
             engine_version="0",
             dtype="float32",
             device="none",
-            modes=self.modes,
+            scoring=self.scoring,
             window=self.window,
+            window_tokens=self.window_tokens,
+            behind_tokens=self.behind_tokens,
             max_model_tokens=2048,
             max_reasoning_tokens=512,
         )
 
-    async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
+    async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+        job = ScriptedJob.of(prompts)
         self.jobs.append(job)
-        self.encoded(job.call, self.encoding_seconds)
-        self.running += len(job.passages)
+        self.running += len(prompts)
         self.most_running = max(self.most_running, self.running)
-        left = len(job.passages)
+        left = len(prompts)
         try:
-            for index, passage in enumerate(job.passages):
+            for index, (prompt, passage) in enumerate(zip(prompts, job.passages, strict=True)):
                 await self._work(passage)
                 self.running -= 1
                 left -= 1
-                asked = job.query if job.instruction is None else f"{job.query} {job.instruction}"
-                yield _verdict(index, self.log_odds(asked, passage), mode)
+                yield self._completion(index, prompt, self.log_odds(job.query, passage))
         finally:
             self.running -= left
 
@@ -81,8 +164,8 @@ class ScriptedEngine:
             self.fail_once.discard(passage)
             raise EngineFailed("The engine failed once.")
 
-    def observe(self, encoded: Callable[[str, float], None]) -> None:
-        self.encoded = encoded
+    def _completion(self, index: int, prompt: Prompt, log_odds: float) -> Completion:
+        return scripted_completion(index, prompt, log_odds)
 
     async def health(self) -> Health:
         if self.dead:
@@ -93,15 +176,16 @@ class ScriptedEngine:
         self.released.set()
 
 
-def _verdict(index: int, log_odds: float, mode: Mode) -> Verdict:
-    reasoning = mode is Mode.REASONING
-    return Verdict(
+def scripted_completion(
+    index: int, prompt: Prompt, log_odds: float, status: Status = Status.COMPLETE, reasoning: str = REASONING
+) -> Completion:
+    """What the scripted engine says of one prompt: 20 tokens cached and, where there is reasoning, 5 of it."""
+    written = prompt.budget > 0
+    return Completion(
         index=index,
-        log_odds=log_odds,
-        status=Status.COMPLETE,
-        trace="It answers the question." if reasoning else None,
-        prompt_tokens=50,
+        answers=(log_odds, 0.0),
+        status=status,
+        reasoning=reasoning if written else None,
+        reasoning_tokens=5 if written else 0,
         cached_tokens=20,
-        reasoning_tokens=5 if reasoning else 0,
-        truncated=False,
     )

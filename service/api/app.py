@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from cli.version import installed_version
+from contract.verdict import AS_IT_IS
 from service.api import error_responses
 from service.api.access_log import AccessLogMiddleware
 from service.api.auth import AuthMiddleware
@@ -21,17 +22,17 @@ from service.api.info import served_models, service_info
 from service.api.keys import KeyFile
 from service.api.probes import probe_router
 from service.api.routes import build_router
-from service.engine import Engine, Mode
+from service.engine import Engine, Scoring
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.ranking import ANONYMOUS
 from service.reranker import Defaults, Reranker
 from service.scheduling.admission import Admission, QueueLimits
-from service.scheduling.encoding_times import EncodingTimes
+from service.scheduling.encoding import EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.throughput import Throughput
-from service.scheduling.watchdog import EngineWatch, WatchIntervals
-from service.scheduling.window import FairWindow
+from service.scheduling.watchdog import Watchdog, WatchIntervals
+from service.scheduling.window import Window
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import RequestTracer
@@ -45,7 +46,7 @@ class Composition:
     app: FastAPI
     lifecycle: Lifecycle
     admission: Admission
-    watch: EngineWatch
+    watch: Watchdog
     metrics: Metrics
 
 
@@ -65,14 +66,16 @@ def create_app(
     """
     metrics, lifecycle, throughput = Metrics(), Lifecycle(), Throughput()
     capabilities = engine.capabilities
-    window = FairWindow(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
+    window = Window(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
     queue_limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
     admission = Admission(window, lifecycle, queue_limits, throughput)
-    watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
+    watch = Watchdog(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
     bodies = BodyBudget(settings.max_held_bytes)
     metrics.follow(lifecycle, window, bodies)
-    encoding = EncodingTimes()
-    engine.observe(encoding.add)
+    for series in engine.metrics:
+        metrics.include_engine(series.registry, series.prefix)
+    encoding = EncodingPool(engine.encoder)
+    temperatures = checkpoint.manifest.temperatures if checkpoint else AS_IT_IS
     version = installed_version()
     tracer = RequestTracer(settings.otlp_endpoint, settings.trace_sample_ratio, version)
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
@@ -83,7 +86,7 @@ def create_app(
         max_body_bytes=int(settings.max_body_bytes),
         body_seconds=settings.body_timeout_seconds,
     )
-    reranker = Reranker(admission, capabilities, defaults, RateLimiter(), metrics, encoding)
+    reranker = Reranker(admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics)
     router = build_router(
         reranker,
         models=served_models(name, settings.model_aliases, capabilities.max_model_tokens),
@@ -92,7 +95,7 @@ def create_app(
         bodies=bodies,
         device=capabilities.device,
     )
-    app = _framework(version, settings.root_path, _lifespan(lifecycle, watch, engine, tracer, throughput))
+    app = _framework(version, settings.root_path, _lifespan(lifecycle, watch, engine, tracer, throughput, encoding))
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
     _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
@@ -136,12 +139,17 @@ def _add_middlewares(
 
 
 def _lifespan(
-    lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: RequestTracer, throughput: Throughput
+    lifecycle: Lifecycle,
+    watch: Watchdog,
+    engine: Engine,
+    tracer: RequestTracer,
+    throughput: Throughput,
+    encoding: EncodingPool,
 ) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await watch.warm_up()
-        throughput.suppose(Mode.DIRECT, watch.direct_rate)
+        throughput.suppose(Scoring.DIRECT, watch.direct_rate)
         if lifecycle.phase is Phase.STARTING:
             lifecycle.phase = Phase.READY
         watching = asyncio.create_task(watch.run())
@@ -150,6 +158,7 @@ def _lifespan(
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            encoding.close()
             await engine.close()
             await asyncio.to_thread(tracer.close)
 

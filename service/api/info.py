@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from service.engine import Capabilities
 from service.models.checkpoint import Checkpoint
-from service.reranker import Defaults
+from service.reranker import Defaults, available_modes
 from service.wire.fields import closed
 from service.wire.shape import WireLimits
 
@@ -59,7 +59,7 @@ def service_info(
             "dtype": capabilities.dtype,
             "device": capabilities.device,
         },
-        "modes": sorted(capabilities.modes),
+        "modes": available_modes(capabilities.scoring),
         "default_mode": defaults.mode.value,
         "limits": {
             "max_documents": limits.max_documents,

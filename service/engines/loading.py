@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
-from prometheus_client import CollectorRegistry
-
 from service.engine import Engine
-from service.engines.vllm.options import VllmOptions
-from service.engines.vllm.startup import quiet_environment
-from service.models.checkpoint import Checkpoint, ModelStoreError
+from service.engines.vllm.startup import VllmOptions, quiet_environment
+from service.errors import ModelStoreError
+from service.models.checkpoint import Checkpoint
 from service.settings import Settings
 
 _NO_VLLM = "vLLM is not installed (in the project's folder: pip install '.[vllm]')"
@@ -29,12 +27,6 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
         raise ModelStoreError(f"{checkpoint.name} is a causal model and no cross-encoder; leave the engine at auto.")
     name = _automatic() if settings.engine == "auto" else settings.engine
     return _vllm(settings, checkpoint) if name == "vllm" else _transformers(settings, checkpoint)
-
-
-def engine_series(engine: Engine) -> tuple[tuple[CollectorRegistry, str], ...]:
-    """Registries in which the engine keeps series of its own, and how the names of those begin."""
-    series: tuple[tuple[CollectorRegistry, str], ...] = getattr(engine, "series", ())
-    return series
 
 
 def _automatic() -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from service.engine import PROBE, Engine, Mode
+from service.engine import Engine, Limits, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
 from service.lifecycle import Lifecycle, Phase
 
 _log = logging.getLogger("limrank.engine_watch")
-_PROBE_TRACE_TOKENS = 2
-_PROBE_WORK = 50.0  # estimated tokens of the probe, as `reranker` would estimate them
+# Tiny, and no caller's: what an engine is warmed up with and asked now and then whether it still works.
+PROBE_QUERY, PROBE_PASSAGE = "what is a reranker", "A reranker orders passages."
+_PROBE_REASONING_TOKENS = 2
 _FAST = 0.25  # seconds: an engine that takes less is asked for more at once, since it computes many side by side
 _MANY = 16
 
@@ -29,7 +30,7 @@ class WatchIntervals:
     probe_timeout: float = 60.0
 
 
-class EngineWatch:
+class Watchdog:
     """Keeps `lifecycle` true to the engine's state. `on_death` is called once, when the engine cannot recover."""
 
     def __init__(
@@ -47,28 +48,30 @@ class EngineWatch:
         self._probe_begun = 0.0
         self._stuck: str | None = None
         self._warm = False
-        self.direct_rate = 0.0  # estimated tokens a second
+        self.direct_rate = 0.0  # tokens a second
         self.died = asyncio.Event()
 
     async def warm_up(self) -> None:
-        """Score a tiny document in every mode, so that the first caller does not pay for what happens once, then take
+        """Score a tiny document in every way, so that the first caller does not pay for what happens once, then take
         the time of a direct one, or of some side by side, as the first measure of speed. Does nothing the second time.
         """
         if self._warm:
             return
-        for mode in sorted(self._engine.capabilities.modes):
-            await self._score_probe(mode)
-        seconds = await self._timed_probe(1)
+        for scoring in sorted(self._engine.capabilities.scoring):
+            await self._score(self._probes(scoring))
+        seconds, tokens = await self._timed_probe(1)
         count = max(1, min(_MANY, self._engine.capabilities.window)) if seconds < _FAST else 1
         if count > 1:
-            seconds = await self._timed_probe(count)
-        self.direct_rate = count * _PROBE_WORK / max(seconds, 1e-3)
+            seconds, tokens = await self._timed_probe(count)
+        self.direct_rate = tokens / max(seconds, 1e-3)
         self._warm = True
 
-    async def _timed_probe(self, count: int) -> float:
+    async def _timed_probe(self, count: int) -> tuple[float, int]:
+        """The seconds that so many tiny documents took, and their tokens."""
+        probes = self._probes(count=count)
         begun = time.monotonic()
-        await self._score_probe(count=count)
-        return time.monotonic() - begun
+        await self._score(probes)
+        return time.monotonic() - begun, len(probes[0].prefix) + sum(len(probe.rest) for probe in probes)
 
     async def run(self) -> None:
         """Watch until the engine dies or the task is cancelled."""
@@ -123,17 +126,33 @@ class EngineWatch:
 
     async def _probe_twice(self) -> None:
         """As any document, the probe is tried once more: it may have been beside one that the engine failed on."""
+        probes = self._probes()
         try:
-            await self._score_probe()
+            await self._score(probes)
         except EngineFailed:
-            await self._score_probe()
+            await self._score(probes)
 
-    async def _score_probe(self, mode: Mode | None = None, count: int = 1) -> None:
-        modes = self._engine.capabilities.modes
-        mode = mode or (Mode.DIRECT if Mode.DIRECT in modes else Mode.REASONING)
-        budget = _PROBE_TRACE_TOKENS if mode is Mode.REASONING else 0
-        passages = tuple(f"{PROBE.passages[0]} {number}" for number in range(count)) if count > 1 else PROBE.passages
-        job = replace(PROBE, passages=passages)
-        async with aclosing(self._engine.score(job, mode, budget, None)) as verdicts:
-            async for _ in verdicts:
+    def _probes(self, scoring: Scoring | None = None, count: int = 1) -> list[Prompt]:
+        able = self._engine.capabilities.scoring
+        scoring = scoring or (Scoring.DIRECT if Scoring.DIRECT in able else Scoring.REASONING)
+        budget = _PROBE_REASONING_TOKENS if scoring is Scoring.REASONING else 0
+        encoder = self._engine.encoder
+        prefix = encoder.prefix(PROBE_QUERY, None, budget)
+        passages = [f"{PROBE_PASSAGE} {number}" for number in range(count)] if count > 1 else [PROBE_PASSAGE]
+        return [
+            Prompt(
+                call="probe",
+                prefix=prefix.ids,
+                rest=rest.ids,
+                answers=encoder.answers,
+                budget=budget,
+                second=prefix.second,
+                priority=0,
+            )
+            for rest in encoder.rests(prefix, passages, Limits(budget))
+        ]
+
+    async def _score(self, probes: Sequence[Prompt]) -> None:
+        async with aclosing(self._engine.submit(probes)) as outputs:
+            async for _ in outputs:
                 pass

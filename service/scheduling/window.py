@@ -1,86 +1,87 @@
-"""The window of documents that are in the engine at one time, filled round-robin by call.
+"""The window of documents that are in the engine at one time, filled from the queue.
 
-A call that is alone may hold every seat; while another waits it holds at most half, and where others come and go it
-leaves some free for the next one, since a seat that a trace has taken is not given back before the trace ends.
-Classes of priority go before each other, but a call gains a class for every `AGEING_SECONDS` it has waited, so none
-starves.
+It bounds what the engine holds, in documents and in tokens that are not computed yet; whose turn it is, `queue` says.
+A call that is alone may hold every slot; while another waits it holds at most half of them, and where others come and
+go it leaves some free for the next one, since a slot that reasoning has taken is not given back before that ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 
-from service.engine import AGEING_SECONDS, Engine, Job, Mode, Verdict
-from service.errors import BadRequest, EngineDead, EngineFailed, PassageTooLong, ServiceError
-from service.ranking import Progress
+from service.engine import Begun, Completion, Engine, Prompt, Scoring
+from service.errors import EngineDead, EngineFailed, ServiceError
+from service.scheduling.queue import CallQueue, QueuedCall
+from service.scheduling.room import TokenRoom
 from service.scheduling.throughput import Throughput
+from service.scheduling.work import Answer, Work
 
 _log = logging.getLogger("limrank.window")
-_SEATS_FOR_THE_NEXT = 16  # enough for a usual small call; never more than half of all
+_SLOTS_FOR_THE_NEXT = 16  # enough for a usual small call; never more than half of all
 _COMPANY_SECONDS = 1.0  # for so long after another call a call does not count as alone
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One admitted call: `job` holds all its passages, `costs` the work each one is (estimated tokens)."""
-
-    job: Job
-    mode: Mode
-    budget: int
-    deadline: float
-    costs: tuple[float, ...]
-    progress: Progress = field(default_factory=Progress)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Verdicts in the order of the passages, and when (monotonic seconds) the first of them entered the engine."""
-
-    verdicts: tuple[Verdict, ...]
-    begun: float
-
-
 @dataclass(eq=False, slots=True)
-class _Ticket:
+class _RequestState:
+    """A call on its way. `held`: documents in the engine; `queued_tokens`: of those that are not."""
+
     work: Work
+    place: QueuedCall
+    costs: Sequence[int]
     arrived: float
     finished: asyncio.Future[None]
-    pending: deque[int]
-    queued_cost: float
+    queued_tokens: int
     held: int = 0
     begun: float | None = None
     context: Context = field(default_factory=copy_context)  # of the call, for what is logged on its documents
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    completions: dict[int, Completion] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def fail(self, error: ServiceError) -> None:
-        self.pending.clear()
-        self.queued_cost = 0.0
+        self.place.pending.clear()
+        self.queued_tokens = 0
         if not self.finished.done():
             self.finished.set_exception(error)
 
 
-class FairWindow:
-    """Seats for `size` documents in `engine`. Runs on one event loop."""
+@dataclass(slots=True)
+class _Slice:
+    """Documents of one call that were handed over together. `tokens`: of those that are not computed yet; `seated`:
+    those that hold a slot, in the
+    order in which they were handed out."""
+
+    state: _RequestState
+    tokens: dict[int, int]
+    seated: dict[int, None]
+
+
+class Window:
+    """Slots for `size` documents in `engine`. Runs on one event loop."""
 
     def __init__(
-        self, engine: Engine, size: int, throughput: Throughput, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        size: int,
+        throughput: Throughput,
+        clock: Callable[[], float] = time.monotonic,
+        queue: CallQueue | None = None,
     ) -> None:
         self._engine = engine
         self._size = size
         self._throughput = throughput
         self._clock = clock
-        self._tickets: deque[_Ticket] = deque()
+        self._queue = CallQueue(clock) if queue is None else queue
+        self._states: dict[QueuedCall, _RequestState] = {}
         self._free = size
+        able = engine.capabilities
+        self._room = {scoring: TokenRoom(able.window_tokens, able.behind_tokens) for scoring in Scoring}
         self._fill_due = False
         self._company_until = -math.inf
 
@@ -92,157 +93,171 @@ class FairWindow:
     @property
     def queued(self) -> int:
         """Documents admitted and not yet in the engine."""
-        return sum(len(ticket.pending) for ticket in self._tickets)
+        return sum(len(place.pending) for place in self._states)
 
     @property
     def calls(self) -> int:
         """Calls that are not answered yet."""
-        return len(self._tickets)
+        return len(self._states)
 
-    def queued_cost(self, most_per_call: float = math.inf, priority: int | None = None) -> dict[Mode, float]:
-        """Queued work by mode; of each call at most `most_per_call`, and only of calls not behind `priority`."""
-        total = dict.fromkeys(Mode, 0.0)
-        for ticket in self._tickets:
-            if priority is None or self._class_of(ticket) <= priority:
-                total[ticket.work.mode] += min(ticket.queued_cost, most_per_call)
+    def queued_tokens(self, most_per_call: float = math.inf, priority: int | None = None) -> dict[Scoring, float]:
+        """Queued work by scoring; of each call at most `most_per_call`, and only of calls not behind `priority`."""
+        total = dict.fromkeys(Scoring, 0.0)
+        now = self._clock()
+        for place, state in self._states.items():
+            if priority is None or place.class_at(now) <= priority:
+                total[state.work.scoring] += min(state.queued_tokens, most_per_call)
         return total
 
     async def run(self, work: Work) -> Answer:
-        """Score every passage of a call. Raise the ServiceError that ended it; cancelling frees all its seats."""
+        """Score every document of a call. Raise the ServiceError that ended it; cancelling frees all its slots."""
         loop = asyncio.get_running_loop()
-        count = len(work.job.passages)
-        ticket = _Ticket(work, self._clock(), loop.create_future(), deque(range(count)), sum(work.costs))
-        self._tickets.append(ticket)
+        place = self._queue.add([len(rest.ids) for rest in work.rests], work.priority)
+        costs = work.costs
+        tokens = len(work.prefix.ids) + sum(costs)
+        state = _RequestState(work, place, costs, self._clock(), loop.create_future(), tokens)
+        self._states[place] = state
         self._fill_soon()
         try:
-            await ticket.finished
+            await state.finished
         finally:
-            self._tickets.remove(ticket)
-            ticket.pending.clear()
-            for task in ticket.tasks:
+            del self._states[place]
+            self._queue.remove(place)
+            place.pending.clear()
+            for task in state.tasks:
                 task.cancel()
             self._fill_soon()
-        return Answer(tuple(ticket.verdicts[index] for index in range(count)), ticket.begun or ticket.arrived)
+        return Answer([state.completions[index] for index in range(len(costs))], state.begun or state.arrived)
 
     def fail_all(self, error: ServiceError) -> None:
         """End every call with `error`."""
-        for ticket in list(self._tickets):
-            ticket.fail(error)
+        for state in list(self._states.values()):
+            state.fail(error)
 
     def _fill_soon(self) -> None:
-        """Fill once for all the seats that come free in this turn of the event loop."""
+        """Fill once for all the slots that come free in this turn of the event loop."""
         if not self._fill_due:
             self._fill_due = True
             asyncio.get_running_loop().call_soon(self._fill)
 
     def _fill(self) -> None:
-        """Give every free seat away: class by class, round-robin within a class."""
+        """Hand out documents in the order of the queue as long as there are slots and tokens for them."""
         self._fill_due = False
         # Not those that have ended, whose task has not come to its turn: it would cancel what is begun for them before
-        # that has begun, and nobody would give the seats back.
-        waiting = [ticket for ticket in self._tickets if ticket.pending and not ticket.finished.done()]
-        alone = len(waiting) == 1
-        most = self._most_seats(len(waiting))
-        shares: dict[_Ticket, int] = {}
-        for _, same_class in itertools.groupby(sorted(waiting, key=self._class_of), self._class_of):
-            self._deal(deque(same_class), most, shares, at_once=alone)
-        if shares:
-            self._tickets = deque([*(t for t in self._tickets if t not in shares), *shares])
-        for ticket, share in shares.items():
-            self._dispatch(ticket, share)
+        # that has begun, and nobody would give the slots back.
+        waiting = sum(1 for s in self._states.values() if s.place.pending and not s.finished.done())
+        most, behind = self._most_slots(waiting), self._queue.behind(self._clock())
+        slices: dict[_RequestState, _Slice] = {}
 
-    def _most_seats(self, waiting: int) -> int:
+        def allowed(place: QueuedCall) -> bool:
+            state = self._states[place]
+            if state.finished.done() or state.held >= most or not self._free:
+                return False
+            tokens = self._tokens(state, place.pending[0])
+            return self._room[state.work.scoring].for_one(tokens, behind=behind(place))
+
+        for place, index in self._queue.take(allowed):
+            state = self._states[place]
+            self._seat(slices.setdefault(state, _Slice(state, {}, {})), index)
+            self._queue.charge(place, place.tokens[index])
+        for taken in slices.values():
+            self._dispatch(taken)
+
+    def _most_slots(self, waiting: int) -> int:
         """How many a call may hold."""
         half, now = max(1, self._size // 2), self._clock()
-        if len(self._tickets) > 1:
+        if len(self._states) > 1:
             self._company_until = now + _COMPANY_SECONDS
         if waiting > 1:
             return half
-        return max(half, self._size - _SEATS_FOR_THE_NEXT) if now < self._company_until else self._size
+        return max(half, self._size - _SLOTS_FOR_THE_NEXT) if now < self._company_until else self._size
 
-    def _deal(self, turn: deque[_Ticket], most: int, shares: dict[_Ticket, int], *, at_once: bool) -> None:
-        """Deal free seats to the calls in `turn`, one each time round or all at once, until none may hold more."""
-        free = self._free - sum(shares.values())
-        while free and turn:
-            ticket = turn.popleft()
-            share = shares.get(ticket, 0)
-            able = min(len(ticket.pending), most - ticket.held) - share
-            if able > 0:
-                given = min(able, free) if at_once else 1
-                shares.pop(ticket, None)  # the last one served goes to the end
-                shares[ticket] = share + given
-                free -= given
-                turn.append(ticket)
+    def _seat(self, taken: _Slice, index: int) -> None:
+        """Give a document its slot."""
+        state = taken.state
+        shared, first = len(state.work.prefix.ids), state.begun is None
+        state.queued_tokens -= state.costs[index] + (shared if first else 0)
+        if first:
+            state.begun = self._clock()
+            state.work.progress.begun = True
+        taken.seated[index] = None
+        taken.tokens[index] = self._tokens(state, index)
+        self._room[state.work.scoring].take(taken.tokens[index])
+        state.held += 1
+        self._free -= 1
 
-    def _class_of(self, ticket: _Ticket) -> int:
-        aged = int((self._clock() - ticket.arrived) / AGEING_SECONDS)
-        return max(0, ticket.work.job.priority - aged)
+    def _tokens(self, state: _RequestState, index: int) -> int:
+        """Those that the engine has to compute: the prefix only where no other document of the call is there."""
+        return state.place.tokens[index] + (0 if state.held else len(state.work.prefix.ids))
 
-    def _dispatch(self, ticket: _Ticket, share: int) -> None:
-        indices = tuple(ticket.pending.popleft() for _ in range(share))
-        ticket.queued_cost = max(0.0, ticket.queued_cost - sum(ticket.work.costs[i] for i in indices))
-        ticket.begun = ticket.begun or self._clock()
-        ticket.work.progress.begun = True
-        ticket.held += share
-        self._free -= share
-        self._throughput.started(ticket.work.mode, share)
-        task = asyncio.get_running_loop().create_task(self._score(ticket, indices), context=ticket.context)
-        ticket.tasks.add(task)
-        task.add_done_callback(ticket.tasks.discard)
+    def _dispatch(self, taken: _Slice) -> None:
+        state = taken.state
+        self._throughput.started(state.work.scoring, len(taken.seated))
+        task = asyncio.get_running_loop().create_task(self._score(taken), context=state.context)
+        state.tasks.add(task)
+        task.add_done_callback(state.tasks.discard)
 
-    async def _score(self, ticket: _Ticket, indices: tuple[int, ...]) -> None:
+    async def _score(self, taken: _Slice) -> None:
         """Score some documents of a call; each one the engine fails on is tried once more, alone."""
-        seated = set(indices)
+        state = taken.state
         try:
-            for failed in await self._try(ticket, indices, seated):
-                if await self._try(ticket, (failed,), seated):
+            for failed in await self._try(taken, list(taken.seated)):
+                if await self._try(taken, [failed]):
                     message = f"The engine could not score document {failed}, also when it was alone."
                     raise EngineFailed(message, (failed,))
         except ServiceError as error:
-            ticket.fail(error)
+            state.fail(error)
         finally:
-            self._throughput.abandoned(ticket.work.mode, len(seated))
-            self._release(ticket, len(seated))
+            self._throughput.abandoned(state.work.scoring, len(taken.seated))
+            for index in list(taken.seated):
+                self._release(taken, index)
 
-    async def _try(self, ticket: _Ticket, indices: tuple[int, ...], seated: set[int]) -> list[int]:
-        """One attempt. Returns the documents that got no verdict; raises what no second attempt can mend."""
-        work = ticket.work
-        job = replace(work.job, passages=tuple(work.job.passages[i] for i in indices))
+    async def _try(self, taken: _Slice, indices: Sequence[int]) -> list[int]:
+        """One attempt. Returns the documents that got no completion; raises what no second attempt can mend."""
         missing = dict.fromkeys(indices)
         try:
-            scored = self._engine.score(job, work.mode, work.budget, self._trace_deadline(ticket))
-            async with aclosing(scored) as verdicts:
-                async for verdict in verdicts:
-                    index = indices[verdict.index]
-                    if not math.isfinite(verdict.log_odds):
-                        continue
-                    missing.pop(index)
-                    seated.discard(index)
-                    self._take(ticket, index, verdict)
-        except PassageTooLong as error:
-            raise error.of_call(indices[error.index]) from error
-        except (BadRequest, EngineDead):
+            async with aclosing(self._engine.submit(self._prompts(taken.state, indices))) as outputs:
+                async for output in outputs:
+                    index = indices[output.index]
+                    if isinstance(output, Begun):
+                        self._computed(taken, index)
+                    elif isinstance(output, Completion) and all(map(math.isfinite, output.answers)):
+                        missing.pop(index)
+                        self._take(taken, index, output)
+        except EngineDead:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an engine raises, the document is tried alone, then is a 500
             _log.warning("engine_failed", extra={"documents": len(missing), "error": type(error).__name__})
         return list(missing)
 
-    def _trace_deadline(self, ticket: _Ticket) -> float:
-        """When the traces of documents entering now must be over: early enough for those still waiting to get a
+    def _prompts(self, state: _RequestState, indices: Sequence[int]) -> list[Prompt]:
+        deadline, now = self._reasoning_deadline(state), self._clock()
+        return [state.work.prompt(index, deadline, now) for index in indices]
+
+    def _reasoning_deadline(self, state: _RequestState) -> float:
+        """When the reasoning of documents entering now must be over: early enough for those still waiting to get a
         direct verdict before the call's deadline."""
-        sharing = sum(1 for t in self._tickets if t.pending) or 1
-        direct_cost = max(0.0, ticket.queued_cost - ticket.work.budget * len(ticket.pending))
-        return ticket.work.deadline - sharing * self._throughput.seconds_for(Mode.DIRECT, direct_cost)
+        sharing = sum(1 for place in self._states if place.pending) or 1
+        direct = max(0, state.queued_tokens - state.work.budget * len(state.place.pending))
+        return state.work.deadline - sharing * self._throughput.seconds_for(Scoring.DIRECT, direct)
 
-    def _take(self, ticket: _Ticket, index: int, verdict: Verdict) -> None:
-        ticket.verdicts[index] = replace(verdict, index=index)
-        self._throughput.finished(ticket.work.mode, ticket.work.costs[index])
-        self._release(ticket, 1)
-        if len(ticket.verdicts) == len(ticket.work.costs) and not ticket.finished.done():
-            ticket.finished.set_result(None)
+    def _take(self, taken: _Slice, index: int, completion: Completion) -> None:
+        state = taken.state
+        state.completions[index] = replace(completion, index=index)
+        self._throughput.finished(state.work.scoring, state.costs[index])
+        self._release(taken, index)
+        if len(state.completions) == len(state.costs) and not state.finished.done():
+            state.finished.set_result(None)
 
-    def _release(self, ticket: _Ticket, seats: int) -> None:
-        if seats:
-            ticket.held -= seats
-            self._free += seats
+    def _computed(self, taken: _Slice, index: int) -> None:
+        """Its prompt is computed: others may follow it into the engine, as far as there are slots."""
+        if (tokens := taken.tokens.pop(index, None)) is not None:
+            self._room[taken.state.work.scoring].give_back(tokens)
             self._fill_soon()
+
+    def _release(self, taken: _Slice, index: int) -> None:
+        self._computed(taken, index)
+        taken.seated.pop(index, None)
+        taken.state.held -= 1
+        self._free += 1
+        self._fill_soon()

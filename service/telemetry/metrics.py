@@ -23,10 +23,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from contract.reasoning import Status
 from contract.verdict import relevance
-from service.engine import Mode, Status, Verdict
 from service.lifecycle import Lifecycle
-from service.ranking import Timings
+from service.ranking import Mode, Timings, Verdict
 
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
 TOKENIZE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)

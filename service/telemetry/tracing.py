@@ -71,7 +71,7 @@ class RequestTracer:
     def record_phases(self, span: Span, received: float, timings: Timings) -> None:
         """Adds the phases of a ranked call as child spans; `timings` count from the monotonic instant `received`."""
         epoch = time.time() - time.monotonic() + received
-        queue, inference = timings.queue / 1000, timings.inference / 1000
+        queue, inference = (timings.queue + timings.tokenize) / 1000, timings.inference / 1000
         for name, start, seconds in (("queue", epoch, queue), ("inference", epoch + queue, inference)):
             child = self._tracer.start_span(name, set_span_in_context(span, Context()), start_time=int(start * 1e9))
             child.end(int((start + seconds) * 1e9))

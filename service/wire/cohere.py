@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from service.engine import Mode
-from service.ranking import Ranking, RerankCall
+from service.ranking import Mode, Ranking, RerankCall
 from service.wire.cohere_answer import CohereAnswer, build_answer
 from service.wire.documents import check_echo, passage
 from service.wire.fields import Count, Documents, NonBlank, PositiveCount, WireBody, read_fields, results_wanted

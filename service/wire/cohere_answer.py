@@ -8,7 +8,7 @@ from typing import Annotated, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from service.engine import Status
+from contract.reasoning import Status
 from service.errors import ServiceError
 from service.ranking import Ranked, Ranking, RerankCall
 from service.wire.documents import Document, echo

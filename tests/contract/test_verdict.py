@@ -38,17 +38,18 @@ def test_relevance_keeps_the_order_of_the_log_odds(a: float, b: float) -> None:
     assert (a <= b) <= (relevance(a) <= relevance(b))
 
 
-def test_true_and_false_travel_by_name() -> None:
+def test_true_comes_before_false_and_a_single_output_is_log_odds_already() -> None:
     plain = Temperatures()
-    assert plain.log_odds(true=-1.0, false=-3.0) == 2.0
-    assert relevance(plain.log_odds(true=math.log(0.8), false=math.log(0.2))) == pytest.approx(0.8)
+    assert plain.calibrated((-1.0, -3.0)) == 2.0
+    assert relevance(plain.calibrated((math.log(0.8), math.log(0.2)))) == pytest.approx(0.8)
+    assert Temperatures(direct=2.0).calibrated((3.0,)) == 1.5
 
 
 def test_a_verdict_behind_a_trace_has_a_temperature_of_its_own() -> None:
     fitted = Temperatures(direct=2.0, reasoning=4.0)
-    assert fitted.log_odds(true=-1.0, false=-3.0) == 1.0
-    assert fitted.log_odds(true=-1.0, false=-3.0, trace_tokens=0) == 1.0
-    assert fitted.log_odds(true=-1.0, false=-3.0, trace_tokens=1) == 0.5
+    assert fitted.calibrated((-1.0, -3.0)) == 1.0
+    assert fitted.calibrated((-1.0, -3.0), 0) == 1.0
+    assert fitted.calibrated((-1.0, -3.0), 1) == 0.5
 
 
 @given(st.text().filter(lambda t: "</think>" not in t), st.booleans())

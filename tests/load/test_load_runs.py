@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from loadtests.payloads import BAD_CALLS
-from service.engine import Mode
+from service.engine import Scoring
 from tests.fakes import ScriptedEngine
 from tests.load.locust_runs import PYTHON, SHORT, locust, require_locust, surroundings
 from tests.processes import ROOT, ServerProcess
@@ -53,7 +53,7 @@ def test_everybody_at_once(service: ServerProcess, tmp_path: Path) -> None:
 def test_nobody_asks_a_cross_encoder_for_its_reasons(tmp_path: Path) -> None:
     require_locust()
     everybody = ("--scenario", "mixed", "--users", "6", "--run-time", "4s", "--batch-passages", "20", *SHORT)
-    composition = guarded_service(tmp_path, ScriptedEngine(modes=frozenset({Mode.DIRECT}), seconds=0.001))
+    composition = guarded_service(tmp_path, ScriptedEngine(scoring=frozenset({Scoring.DIRECT}), seconds=0.001))
     with serving(composition.app) as url:
         run = locust(tmp_path, url, *everybody, "--key", SECRET)
         without_key = locust(tmp_path, url, *everybody)

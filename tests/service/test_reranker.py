@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine import Mode, Status, Verdict
-from service.errors import BadRequest, DeadlineExceeded, TooManyRequests, Unavailable
+from contract.reasoning import Status
+from contract.verdict import Temperatures
+from service.engine import Completion, Output, Prefix, Prompt, Rest, Scoring
+from service.errors import BadRequest, DeadlineExceeded, PassageTooLong, ServiceError, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
-from service.ranking import Key, Progress, Ranking, RerankCall
-from service.reranker import Defaults, Reranker
+from service.ranking import Key, Mode, Progress, Ranking, RerankCall
+from service.reranker import Defaults, Reranker, verdicts_of
 from service.scheduling.admission import Admission, QueueLimits
-from service.scheduling.encoding_times import EncodingTimes
+from service.scheduling.encoding import EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.throughput import Throughput
-from service.scheduling.window import FairWindow
+from service.scheduling.window import Window
 from service.telemetry.metrics import Metrics
-from tests.fakes import ScriptedEngine
+from tests.fakes import ScriptedEncoder, ScriptedEngine
 
 DEFAULTS = Defaults(
     model="m", mode=Mode.DIRECT, reasoning_tokens=64, most_reasoning_tokens=256, tokens_per_doc=None, timeout=60
@@ -34,24 +36,23 @@ KEY = Key("test", priority=0)
 class Service:
     """A reranker over a scripted engine, and the parts a test looks at."""
 
-    def __init__(self, engine: ScriptedEngine, *, queue: int = 100, **defaults: Any) -> None:
+    def __init__(self, engine: ScriptedEngine, *, queue: int = 100, tokens: int = 10**6, **defaults: Any) -> None:
         self.engine = engine
         self.lifecycle = Lifecycle()
         self.lifecycle.phase = Phase.READY
         self.metrics = Metrics()
         throughput = Throughput()
-        window = FairWindow(engine, engine.window, throughput)
-        admission = Admission(window, self.lifecycle, QueueLimits(documents=queue, tokens=10**6), throughput)
+        window = Window(engine, engine.window, throughput)
+        admission = Admission(window, self.lifecycle, QueueLimits(documents=queue, tokens=tokens), throughput)
         self.limiter = RateLimiter()
-        encoding = EncodingTimes()
-        engine.observe(encoding.add)
         self.reranker = Reranker(
             admission,
             engine.capabilities,
+            EncodingPool(engine.encoder),
+            Temperatures(),
             dataclasses.replace(DEFAULTS, **defaults),
             self.limiter,
             self.metrics,
-            encoding,
         )
 
     async def rank(self, passages: list[str], key: Key = KEY, timeout_ms: int | None = None, **fields: Any) -> Ranking:
@@ -64,6 +65,7 @@ def by_number(_: str, passage: str) -> float:
     return float(passage)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.none() | st.integers(0, 40))
 async def test_results_descend_ties_by_index_and_are_exactly_as_many_as_asked(
     numbers: list[int], top: int | None
@@ -89,7 +91,7 @@ async def test_the_default_mode_is_the_servers_and_a_call_may_choose() -> None:
 
 
 async def test_a_mode_the_model_has_not_is_a_clear_400() -> None:
-    service = Service(ScriptedEngine(modes=frozenset({Mode.DIRECT})))
+    service = Service(ScriptedEngine(scoring=frozenset({Scoring.DIRECT})))
     with pytest.raises(BadRequest, match="mode 'reasoning' is not available") as refused:
         await service.rank(["x"], mode=Mode.REASONING)
     assert refused.value.field == "mode"
@@ -115,7 +117,7 @@ async def test_passages_are_cut_as_the_call_says_else_as_the_server_does(
 ) -> None:
     service = Service(ScriptedEngine(), tokens_per_doc=servers)
     await service.rank(["x"], max_tokens_per_doc=asked)
-    assert service.engine.jobs[0].passage_tokens == given
+    assert service.engine.encoder.limits[0].passage_tokens == given
 
 
 @pytest.mark.parametrize(("header_ms", "server_seconds"), [(None, 0.1), (100, 60.0), (60_000, 0.1)])
@@ -132,15 +134,9 @@ async def test_the_deadline_is_the_callers_within_the_servers_maximum(
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 64), (10, 10), (0, 0), (100_000, 256)])
 async def test_the_trace_budget_is_the_callers_within_the_servers_cap(asked: int | None, given: int) -> None:
-    budgets: list[int] = []
-
-    class Budgeted(ScriptedEngine):
-        def score(self, job: Any, mode: Mode, budget: int, deadline: float | None) -> Any:
-            budgets.append(budget)
-            return super().score(job, mode, budget, deadline)
-
-    await Service(Budgeted()).rank(["x"], mode=Mode.REASONING, max_reasoning_tokens=asked)
-    assert budgets == [given]
+    service = Service(ScriptedEngine())
+    await service.rank(["x"], mode=Mode.REASONING, max_reasoning_tokens=asked)
+    assert service.engine.jobs[0].budget == service.engine.encoder.limits[0].budget == given
 
 
 @pytest.mark.parametrize(("best", "asked", "given"), [(0, None, 1), (0, 0, 0), (2, 0, 2), (1, 2, 2), (2, None, 2)])
@@ -159,16 +155,21 @@ async def test_blank_documents_are_scored_reported_and_counted() -> None:
 
 
 async def test_cuts_and_early_ends_are_reported() -> None:
-    class Cutting(ScriptedEngine):
-        async def score(self, job: Any, mode: Mode, budget: int, deadline: float | None) -> Any:
-            async for verdict in super().score(job, mode, budget, deadline):
-                yield changed(verdict)
+    class Cutting(ScriptedEncoder):
+        def rests(self, *arguments: Any) -> list[Rest]:
+            return [Rest(rest.ids, index < 2) for index, rest in enumerate(super().rests(*arguments))]
 
-    def changed(verdict: Verdict) -> Verdict:
-        return dataclasses.replace(verdict, truncated=verdict.index < 2, status=Status.BUDGET)
+    class Ending(ScriptedEngine):
+        async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+            async for output in super().submit(prompts):
+                assert isinstance(output, Completion)
+                yield dataclasses.replace(output, status=Status.BUDGET)
 
-    ranking = await Service(Cutting()).rank(["a", "b", "c"], mode=Mode.REASONING)
+    service = Service(Ending(encoder=Cutting()))
+    ranking = await service.rank(["a", "b", "c"], mode=Mode.REASONING)
     assert ranking.warnings == ("2 of 3 documents were truncated: 0, 1.", "3 of 3 traces ended by budget.")
+    with pytest.raises(PassageTooLong, match="Document 0 has more than the"):
+        await service.rank(["a", "b", "c"], truncate=False)
 
 
 async def test_a_keys_limit_is_spent_by_answers_and_not_by_refusals() -> None:
@@ -197,20 +198,42 @@ async def test_what_was_done_is_counted() -> None:
         assert line in page
 
 
-async def test_encoding_is_added_up_over_the_parts_of_a_call_and_of_no_other() -> None:
-    service = Service(ScriptedEngine(encoding_seconds=0.25, window=2))
-    first, second = await asyncio.gather(service.rank(["a"] * 6), service.rank(["b"]))
-    jobs = Counter(job.call for job in service.engine.jobs)
-    assert sorted([first.timings.tokenize, second.timings.tokenize]) == sorted(250.0 * count for count in jobs.values())
-    assert first.timings.tokenize > second.timings.tokenize == 250.0
+async def test_encoding_has_a_time_of_its_own_in_a_call_s_timings() -> None:
+    service = Service(ScriptedEngine(encoder=ScriptedEncoder(seconds=0.05), seconds=0.05))
+    timings = (await service.rank(["a"])).timings
+    assert timings.tokenize >= 50
+    assert timings.inference >= 50
+    assert timings.total == pytest.approx(timings.queue + timings.tokenize + timings.inference, abs=1e-6)
 
 
-async def test_what_is_told_of_a_call_that_is_over_is_dropped() -> None:
-    times = EncodingTimes()
-    with times.watch("a") as seconds:
-        await asyncio.gather(*(asyncio.to_thread(times.add, "a", 0.5) for _ in range(20)))
-        times.add("b", 1.0)
-        assert seconds() == 10.0
-    times.add("a", 1.0)
-    with times.watch("a") as seconds:
-        assert seconds() == 0.0
+async def test_a_budget_of_nothing_is_told_as_such() -> None:
+    ranking = await Service(ScriptedEngine()).rank(
+        ["x"], mode=Mode.REASONING, max_reasoning_tokens=0, return_reasoning=True
+    )
+    reasoning = ranking.results[0].reasoning
+    assert reasoning is not None
+    assert (reasoning.status, reasoning.text, reasoning.tokens) == (Status.BUDGET, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "tokens", "mode", "odds"),
+    [((-1.0, -3.0), 0, Mode.DIRECT, 0.5), ((-1.0, -3.0), 7, Mode.REASONING, 0.25), ((6.0,), 0, Mode.DIRECT, 1.5)],
+)
+def test_log_odds_are_calibrated_once_from_the_answers(
+    answers: tuple[float, ...], tokens: int, mode: Mode, odds: float
+) -> None:
+    encoded = EncodedCall(Prefix((1, 2), 10), [Rest((3,), truncated=True)], 0.0)
+    reasoning = "So." if tokens else None
+    completion = Completion(0, answers, reasoning=reasoning, reasoning_tokens=tokens, cached_tokens=1)
+    (verdict,) = verdicts_of([completion], encoded, mode, Temperatures(direct=4.0, reasoning=8.0))
+    assert verdict.log_odds == odds
+    assert (verdict.prompt_tokens, verdict.cached_tokens, verdict.truncated) == (3, 1, True)
+
+
+async def test_a_call_that_is_refused_is_not_encoded() -> None:
+    service = Service(ScriptedEngine(), queue=10, tokens=2000)
+    for passages, key in ((["x"] * 11, KEY), (["x"] * 6, Key("k", documents_per_minute=5)), (["x" * 10**6], KEY)):
+        with pytest.raises(ServiceError) as refused:
+            await service.rank(passages, key=key)
+        assert refused.value.status == 413
+    assert service.engine.encoder.queries == []

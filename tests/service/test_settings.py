@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.errors import BadSettings
-from service.engine import Mode
+from service.ranking import Mode
 from service.settings import PREFIX, Settings, from_command_line, is_loopback
 
 

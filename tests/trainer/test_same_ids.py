@@ -9,22 +9,21 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
 
 from contract.prompt import LIMRANK
+from contract.reasoning import Reader, Status
 from contract.records import Difficulty, Intent, Record
 from contract.segments import Segments
-from service.engine import Job, Status
-from service.engines.causal.prompts import PromptDocuments
-from service.engines.causal.sequences import Document, Submission
-from service.engines.cross_encoder.engine import CrossEncoderEngine
-from service.engines.cross_encoder.model import CrossEncoderModel
-from service.engines.transformers.decoder import Trace
-from service.engines.transformers.kv_cache import CacheShape, KeyValues
+from service.engine import Limits, Prompt
+from service.engines.causal.prompts import CausalEncoder
+from service.engines.causal.requests import Submission, requests_of
+from service.engines.cross_encoder.encoder import CrossEncoderPrompts
+from service.engines.transformers.decoder import Generation
+from service.engines.transformers.kv_cache import CacheShape, KVCache
 from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, minilm_folder, qwen_tokenizer
 from trainer.cross_encoder.groups import Row
@@ -78,17 +77,18 @@ def random_record(choose: random.Random, number: int) -> Record:
     )
 
 
-def fed(document: Document, segments: Segments, written: Sequence[int]) -> list[int]:
+def fed(prompt: Prompt, segments: Segments, written: Sequence[int]) -> list[int]:
     """The ids that the engine feeds behind the prompt where a model writes these, until the verdict is due."""
-    document.budget = len(written)
-    nothing = KeyValues(CacheShape(layers=1, heads=1, head_dim=1, dtype=torch.float32))
-    trace = Trace(document, nothing, segments, end_ids=())
+    reader = Reader(segments, ())
+    (request,) = requests_of(Submission(1), [replace(prompt, budget=len(written))], segments.close, reader)
+    nothing = KVCache(CacheShape(layers=1, heads=1, head_dim=1, dtype=torch.float32))
+    generation = Generation(request, nothing, segments, reader)
     ids = []
     for token in written:
-        trace.write(token)
-        ids.append(trace.feed())
-    assert trace.status is Status.COMPLETE
-    assert trace.verdict_due
+        generation.write(token)
+        ids.append(generation.feed())
+    assert generation.status is Status.COMPLETE
+    assert generation.answers_due
     return ids
 
 
@@ -100,38 +100,43 @@ def segments(request: pytest.FixtureRequest, embedded_checkpoint: Checkpoint) ->
 
 async def test_causal_ids_are_the_same(segments: Segments) -> None:
     choose = random.Random(11)
-    documents = PromptDocuments(segments, LIMIT)
+    encoder, reader = CausalEncoder(segments, LIMIT), Reader(segments, ())
     cut = traced = 0
     for number in range(400):
         record = random_record(choose, number)
         trace = segments.trace_ids(record.trace or "")
         # The trainer has room for its trace and verdict; the service keeps room for the trace's budget.
         made = next(sequences([record], segments, Lengths(LIMIT + len(trace) + 1), LossWeights()))
-        job = Job(call="one", query=record.query, passages=(record.passage,), instruction=record.instruction)
-        document = documents.encode(job, None, None, Submission(1))[0]
-        prompt = [*document.prefix, *document.rest]
+        prefix = encoder.prefix(record.query, record.instruction, 0)
+        (rest,) = encoder.rests(prefix, [record.passage], Limits())
+        prompt = Prompt("one", prefix.ids, rest.ids)
+        (request,) = requests_of(Submission(1), [prompt], segments.close, reader)
         if record.trace is None:
-            context = segments.context(prompt)
+            context = [*request.prefix, *request.rest, *request.closing]
         else:
-            context = [*prompt, *fed(document, segments, [*trace, *segments.close])]
+            context = [*prefix.ids, *rest.ids, *fed(prompt, segments, [*trace, *segments.close])]
             traced += 1
         word = segments.verdict.true if record.relevant else segments.verdict.false
         assert list(made.ids) == [*context, word]
-        assert made.truncated == document.truncated
+        assert made.truncated == rest.truncated
         cut += made.truncated
     assert traced == 200
     assert 20 < cut < 200
 
 
-async def test_pairs_are_the_same(tiny_bert: Path) -> None:
+def test_pairs_are_the_same() -> None:
     """The cross-encoder's engine and its trainer share `contract.pairs`; what each puts around it is compared."""
     choose = random.Random(12)
-    encoder = load_pair_encoder(minilm_folder(), LIMIT)
-    model = AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=1)
-    engine = CrossEncoderEngine(CrossEncoderModel(model), load_pair_encoder(minilm_folder(), LIMIT))
+    trained = load_pair_encoder(minilm_folder(), LIMIT)
+    served = CrossEncoderPrompts(load_pair_encoder(minilm_folder(), LIMIT))
     for number in range(200):
         record = random_record(choose, number)
         row = Row(record.query, record.instruction, (record.passage, "second"))
-        job = Job(call="one", query=row.query, passages=row.passages, instruction=row.instruction)
-        assert engine._encode(job) == encode_row(encoder, row)
-    await engine.close()
+        prefix = served.prefix(row.query, row.instruction, 0)
+        rests = served.rests(prefix, row.passages, Limits())
+        for pair, rest in zip(encode_row(trained, row), rests, strict=True):
+            assert ([*prefix.ids, *rest.ids], prefix.second, rest.truncated) == (
+                list(pair.ids),
+                pair.second,
+                pair.truncated,
+            )

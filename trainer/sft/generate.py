@@ -1,4 +1,7 @@
-"""Traces that a causal model writes in this process by greedy decoding, with transformers' `generate`."""
+"""Reasoning of a causal model in this process, the likeliest token at a time, by transformers' `generate`.
+
+It ends where `contract.reasoning` says, as it does in the service.
+"""
 
 from __future__ import annotations
 
@@ -9,52 +12,53 @@ import torch
 from torch import BoolTensor, LongTensor
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from contract.reasoning import Reader, ReasoningResult, end_ids
 from contract.segments import Segments
 
 
-class _Closed(StoppingCriteria):
-    """Stops each row once it has written the close."""
+class _Ended(StoppingCriteria):
+    """Stops each row where its reasoning ends before its budget does."""
 
-    def __init__(self, segments: Segments, prompt_tokens: int) -> None:
-        self._segments = segments
+    def __init__(self, reader: Reader, prompt_tokens: int, most_tokens: int) -> None:
+        self._reader = reader
         self._prompt_tokens = prompt_tokens
+        self._most_tokens = most_tokens
 
     def __call__(self, input_ids: LongTensor, scores: Any, **kwargs: Any) -> BoolTensor:
-        closed = [self._segments.closes(ids) for ids in input_ids[:, self._prompt_tokens :].tolist()]
-        return BoolTensor(closed).to(input_ids.device)  # type: ignore[return-value]
+        rows = input_ids[:, self._prompt_tokens :].tolist()
+        ended = [self._reader.ended(row, self._most_tokens) is not None for row in rows]
+        return BoolTensor(ended).to(input_ids.device)  # type: ignore[return-value]
 
 
 def write_traces(
     model: Any, segments: Segments, prompts: Sequence[Sequence[int]], most_tokens: int
-) -> list[tuple[int, ...]]:
-    """The ids that the model writes after each prompt, up to its close, an end of text, or `most_tokens` ids.
-
-    Padding may follow a close where another row was longer; `Segments.find_close` leaves it out.
-    """
+) -> list[ReasoningResult]:
+    """What the model writes after each prompt, read as the service reads it; `most_tokens` is its budget."""
     longest = max(map(len, prompts))
     device = next(model.parameters()).device
-    ends = _end_ids(model)
-    padding = ends[0] if ends else 0
+    reader = Reader(segments, _end_ids(model, segments))
+    padding = min(reader.end_ids, default=0)
     made = model.generate(
         input_ids=torch.tensor([[padding] * (longest - len(ids)) + [*ids] for ids in prompts], device=device),
         attention_mask=torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=device),
-        stopping_criteria=StoppingCriteriaList([_Closed(segments, longest)]),
+        stopping_criteria=StoppingCriteriaList([_Ended(reader, longest, most_tokens)]),
         max_new_tokens=most_tokens,
         do_sample=False,
         pad_token_id=padding,
         use_cache=True,
     )
-    return [_before_end(ids, ends) for ids in made[:, longest:].tolist()]
+    return [_read(reader, ids, most_tokens) for ids in made[:, longest:].tolist()]
 
 
-def _end_ids(model: Any) -> list[int]:
-    found = model.generation_config.eos_token_id
-    if found is None:
-        return []
-    return [found] if isinstance(found, int) else list(found)
+def _end_ids(model: Any, segments: Segments) -> frozenset[int]:
+    named = [{"eos_token_id": getattr(each, "eos_token_id", None)} for each in (model.generation_config, model.config)]
+    return end_ids(segments, *named)
 
 
-def _before_end(written: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
-    """The ids before the first end id; rows that end early are padded with one."""
-    end = next((at for at, token in enumerate(written) if token in ends), len(written))
-    return tuple(written[:end])
+def _read(reader: Reader, row: Sequence[int], most_tokens: int) -> ReasoningResult:
+    """The reasoning in a row, behind whose end there is padding where another row was longer."""
+    for length in range(1, len(row) + 1):
+        status = reader.ended(row[:length], most_tokens)
+        if status is not None:
+            return reader.read(row[:length], status)
+    return reader.read(row)

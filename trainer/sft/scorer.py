@@ -94,7 +94,7 @@ class CausalScorer:
         if not self._trace_tokens:
             return [self._segments.context(prompt) for prompt in prompts]
         written = write_traces(self._model, self._segments, prompts, self._trace_tokens)
-        return [self._segments.context_after(prompt, ids) for prompt, ids in zip(prompts, written, strict=True)]
+        return [[*prompt, *reasoning.ids] for prompt, reasoning in zip(prompts, written, strict=True)]
 
     def _log_odds(self, contexts: Sequence[Sequence[int]]) -> list[float]:
         longest = max(map(len, contexts))

@@ -1,80 +1,57 @@
-"""From a job's text to documents in ids, cut to what fits the model."""
+"""The encoder of causal models: a call's text as the prompts of the contract, cut to what fits the model."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from contract.segments import Segments
-from contract.truncation import FittedRest, PassageFitter
-from service.engine import Job, Status
-from service.engines.causal.sequences import Document, Submission
-from service.errors import FixedPartsTooLong, PassageTooLong
+from contract.truncation import PassageFitter
+from service.engine import Limits, Prefix, Rest, ids_of
+from service.errors import FixedPartsTooLong
 
 # Normalising can make four characters into one; a text longer than this many times the longest token has more tokens.
 _CHARACTERS_PER_NORMAL_CHARACTER = 4
 
 
-class PromptDocuments:
-    """Encodes jobs for a model of `max_tokens`. Safe to use from several threads."""
+class CausalEncoder:
+    """A `service.engine.Encoder` for a model of `max_tokens`. Safe to use from several threads."""
 
     def __init__(self, segments: Segments, max_tokens: int) -> None:
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
         self._max_tokens = max_tokens
         longest = max(map(len, segments.tokenizer.get_vocab(with_added_tokens=True)))
-        self._max_characters = max_tokens * longest * _CHARACTERS_PER_NORMAL_CHARACTER
+        self._characters_per_token = longest * _CHARACTERS_PER_NORMAL_CHARACTER
 
-    def encode(self, job: Job, budget: int | None, deadline: float | None, submission: Submission) -> list[Document]:
-        """The job's documents. `budget` None: direct mode. Raise FixedPartsTooLong or PassageTooLong."""
-        prefix = self._prefix(job, budget or 0)
-        room = self._max_tokens - len(prefix) - len(self._segments.close) - (budget or 0)
-        rests = self._fitter.fit(job.passages, room, job.passage_tokens, cut_left=job.cut_left)
-        if not job.truncate:
-            self._refuse_cuts(rests, room, job.passage_tokens)
-        arrived = time.monotonic()
-        documents = [
-            Document(
-                submission=submission,
-                index=index,
-                call=job.call,
-                priority=job.priority,
-                prefix=prefix,
-                rest=rest.ids,
-                budget=budget or 0,
-                truncated=rest.truncated,
-                deadline=deadline,
-                arrived=arrived,
-            )
-            for index, rest in enumerate(rests)
-        ]
-        if budget == 0:  # reasoning was asked for, and no token of it
-            for document in documents:
-                document.end_before_trace(Status.BUDGET)
-        return documents
+    @property
+    def answers(self) -> tuple[int, int]:
+        return self._segments.verdict.true, self._segments.verdict.false
 
-    def _prefix(self, job: Job, budget: int) -> tuple[int, ...]:
-        characters = len(job.query) + len(job.instruction or "")
-        if characters > self._max_characters:
+    def least_tokens(self, text: str) -> int:
+        return len(text) // self._characters_per_token
+
+    def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
+        """See `service.engine.Encoder.prefix`."""
+        characters = len(query) + len(instruction or "")
+        if characters > self._max_tokens * self._characters_per_token:
             raise FixedPartsTooLong(
                 f"Query and instruction have {characters} characters, far more than the "
                 f"{self._max_tokens} tokens of the model; shorten them.",
                 field="query",
             )
-        prefix = tuple(self._segments.prompt.prefix(job.query, job.instruction))
-        fixed = len(prefix) + self._fitter.tail_tokens + len(self._segments.close) + budget
-        if fixed > self._max_tokens:
+        ids = ids_of(self._segments.prompt.prefix(query, instruction))
+        fixed = len(ids) + self._fitter.tail_tokens + len(self._segments.close)
+        if fixed + budget > self._max_tokens:
             traced = f" and {budget} for the trace" if budget else ""
             raise FixedPartsTooLong(
-                f"Without any passage the prompt takes {fixed - budget} tokens{traced}, but the model has "
+                f"Without any passage the prompt takes {fixed} tokens{traced}, but the model has "
                 f"{self._max_tokens}; shorten the query or the instruction.",
                 field="query",
             )
-        return prefix
+        return Prefix(ids, self._max_tokens - fixed - budget)
 
-    def _refuse_cuts(self, rests: Sequence[FittedRest], room: int, passage_tokens: int | None) -> None:
-        cut = [index for index, rest in enumerate(rests) if rest.truncated]
-        if cut:
-            limit = room - self._fitter.tail_tokens
-            limit = limit if passage_tokens is None else min(limit, passage_tokens)
-            raise PassageTooLong(cut[0], limit)
+    def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
+        """See `service.engine.Encoder.rests`."""
+        room = prefix.room + self._fitter.tail_tokens
+        fitted = self._fitter.fit(passages, room, limits.passage_tokens, cut_left=limits.cut_left)
+        return [Rest(ids_of(each.ids), each.truncated) for each in fitted]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 _FADING = 0.7  # what remains of earlier measurements with each new one
 _SMALL = 512, 0.1  # tokens and seconds: a pack below both took what a step takes, whatever is in it
+_SAMPLE_SECONDS = 0.25  # that requests of one step are measured for together
+_STEPS_TO_ENTER = 2  # the step that runs when a request arrives, and one that the front end is behind
 
 
 class Pace:
@@ -34,3 +39,44 @@ class Pace:
         """A decoding step took `seconds`."""
         self._steps = _FADING * self._steps + 1
         self._steps_seconds = _FADING * self._steps_seconds + seconds
+
+
+class RequestPace:
+    """The same for an engine that is seen from outside, request by request and not batch by batch: it measures those of
+    one step (direct scoring, and answers behind reasoning) while any is under way, and reasoning by its tokens."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pace = Pace()
+        self._running = 0
+        self._computed = 0
+        self._since = clock()
+
+    @property
+    def token_seconds(self) -> float:
+        return self._pace.token_seconds
+
+    @property
+    def entry_seconds(self) -> float:
+        """From submitting a request that goes first until its own step begins."""
+        return _STEPS_TO_ENTER * self._pace.step_seconds
+
+    def began(self) -> None:
+        """A request of one step was submitted."""
+        if not self._running:
+            self._since, self._computed = self._clock(), 0
+        self._running += 1
+
+    def ended(self, computed: int) -> None:
+        """It is answered; `computed` tokens of it were not in the cache."""
+        self._running -= 1
+        self._computed += computed
+        seconds = self._clock() - self._since
+        if self._computed and (not self._running or seconds >= _SAMPLE_SECONDS):
+            self._pace.packed(self._computed, seconds)
+            self._since, self._computed = self._clock(), 0
+
+    def wrote(self, tokens: int, seconds: float) -> None:
+        """Reasoning grew by `tokens` in `seconds`."""
+        if tokens:
+            self._pace.stepped(seconds / tokens)

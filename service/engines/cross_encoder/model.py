@@ -1,8 +1,9 @@
-"""A cross-encoder as its engine uses it: encoded pairs in, log-odds out."""
+"""A cross-encoder as its engine uses it: pairs in ids in, one logit each out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,31 @@ import torch
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
-from contract.pairs import Pair
 from service.engines.dtype import resolve_dtype
-from service.models.checkpoint import ModelStoreError
+from service.errors import ModelStoreError
 
 # These count positions from the padding id on, so that many are not for text.
 _SHIFTED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`ids` of a query and a passage; those from `second` on have token type 1."""
+
+    ids: Sequence[int]
+    second: int
+
+    @property
+    def type_ids(self) -> list[int]:
+        return [0] * self.second + [1] * (len(self.ids) - self.second)
+
+
 class CrossEncoderModel:
     """An encoder with one output. Not to be used from two threads at a time."""
 
-    def __init__(self, model: Any, temperature: float = 1.0) -> None:
+    def __init__(self, model: Any) -> None:
         config = model.config
         self._model = model
-        self._temperature = temperature
         self._pad = int(config.pad_token_id or 0)
         self._types = getattr(config, "type_vocab_size", 1) > 1
         self.dtype: torch.dtype = model.dtype
@@ -32,7 +43,7 @@ class CrossEncoderModel:
         self.max_tokens: int = config.max_position_embeddings - shift
 
     @classmethod
-    def load(cls, folder: Path, *, dtype: str, temperature: float) -> CrossEncoderModel:
+    def load(cls, folder: Path, *, dtype: str) -> CrossEncoderModel:
         """Load the model in `folder`; `dtype`: see `resolve_dtype`. Runs no code of it. Raise ModelStoreError."""
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         transformers_logging.disable_default_handler()
@@ -55,19 +66,20 @@ class CrossEncoderModel:
                 f"{folder} has {model.config.num_labels} outputs, but a cross-encoder that reranks has one; "
                 "serve another model."
             )
-        return cls(model.eval().requires_grad_(False), temperature)
+        return cls(model.eval().requires_grad_(False))
 
-    def log_odds(self, pairs: Sequence[Pair]) -> list[float]:
-        """The log-odds of each pair; all are computed together, padded to the longest."""
+    def logits(self, pairs: Sequence[Pair]) -> list[float]:
+        """The output for each pair; all are computed together, padded to the longest (pairs, longest)."""
         longest = max(len(pair.ids) for pair in pairs)
+        padding = [longest - len(pair.ids) for pair in pairs]
         inputs = {
-            "input_ids": torch.tensor([[*pair.ids, *[self._pad] * (longest - len(pair.ids))] for pair in pairs]),
-            "attention_mask": torch.tensor([[1] * len(pair.ids) + [0] * (longest - len(pair.ids)) for pair in pairs]),
+            "input_ids": torch.tensor([[*pair.ids, *[self._pad] * n] for pair, n in zip(pairs, padding, strict=True)]),
+            "attention_mask": torch.tensor([[1] * (longest - n) + [0] * n for n in padding]),
         }
         if self._types:
             inputs["token_type_ids"] = torch.tensor(
-                [[*pair.type_ids, *[0] * (longest - len(pair.ids))] for pair in pairs]
+                [[*pair.type_ids, *[0] * n] for pair, n in zip(pairs, padding, strict=True)]
             )
         with torch.inference_mode():
             logits = self._model(**inputs).logits
-        return [float(one) / self._temperature for one in logits.float().flatten()]
+        return [float(logit) for logit in logits.float().flatten()]

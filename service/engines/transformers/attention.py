@@ -1,4 +1,4 @@
-"""Attention over a pack: passages of any lengths end to end in one row, each seeing its own prefix and itself.
+"""Attention over a batch: passages of any lengths end to end in one row, each seeing its own prefix and itself.
 
 Linear layers then work on every token once and on no padding, and a prefix is neither computed nor copied per passage:
 its keys and values stay where they are, and each passage's are laid behind them for as long as its turn lasts.
@@ -16,13 +16,13 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from service.engines.transformers.kv_cache import KeyValues, TraceSlots
+from service.engines.transformers.kv_cache import DecodeCache, KVCache
 
 IMPLEMENTATION = "limrank_packed"
 
 
 class AttentionPlan(Protocol):
-    """What one forward pass attends to. `positions` (tokens,) are those of the packed tokens in their sequences."""
+    """What one forward pass attends to. `positions` (tokens,) are those of the batch's tokens in their sequences."""
 
     positions: Tensor
 
@@ -32,14 +32,14 @@ class AttentionPlan(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class Chunk:
     """Tokens that follow those in `cache`. `keep`: they become part of it; else they are gone after the pass.
 
-    `row`: their keys and values are also kept in that row of the trace slots. A segment whose cache is lengthened by
-    another segment of the same pack comes after it.
+    `row`: their keys and values are also kept in that row of the decode cache. A chunk whose cache is lengthened by
+    another chunk of the same batch comes after it.
     """
 
-    cache: KeyValues
+    cache: KVCache
     ids: Sequence[int]
     keep: bool = False
     row: int | None = None
@@ -47,28 +47,28 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    cache: KeyValues
-    begin: int  # in the pack
+    cache: KVCache
+    begin: int  # in the batch
     end: int
     start: int  # in the sequence: so many tokens come before
     row: int | None
 
 
-class PackPlan:
-    """The plan of a pack. Building it lengthens the caches that are kept, which are whole once the pass is made."""
+class BatchPlan:
+    """The plan of a batch. Building it lengthens the caches that are kept, which are whole once the pass is made."""
 
-    def __init__(self, segments: Sequence[Segment], slots: TraceSlots, dtype: torch.dtype) -> None:
-        self._slots = slots
-        self._spans = _laid_out(segments)
+    def __init__(self, chunks: Sequence[Chunk], decode_cache: DecodeCache, dtype: torch.dtype) -> None:
+        self._decode_cache = decode_cache
+        self._spans = _laid_out(chunks)
         self._masks = _masks(self._spans, dtype)
         self.positions = torch.cat([torch.arange(s.start, s.start + s.end - s.begin) for s in self._spans])
         for span in self._spans:
             if span.row is not None:
-                slots.lengths[span.row] = span.end - span.begin
+                decode_cache.lengths[span.row] = span.end - span.begin
 
     @property
     def last(self) -> list[int]:
-        """Where in the pack the last token of each segment stands."""
+        """Where in the batch the last token of each chunk stands."""
         return [span.end - 1 for span in self._spans]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -87,8 +87,8 @@ class PackPlan:
         keys[0, :, span.start :] = key
         values[0, :, span.start :] = value
         if span.row is not None:
-            self._slots.keys[layer, span.row, :, :count] = key
-            self._slots.values[layer, span.row, :, :count] = value
+            self._decode_cache.keys[layer, span.row, :, :count] = key
+            self._decode_cache.values[layer, span.row, :, :count] = value
         attended = scaled_dot_product_attention(
             query[:, :, span.begin : span.end],
             keys,
@@ -100,21 +100,21 @@ class PackPlan:
         output[span.begin : span.end] = attended[0].transpose(0, 1)
 
 
-def _laid_out(segments: Sequence[Segment]) -> list[_Span]:
+def _laid_out(chunks: Sequence[Chunk]) -> list[_Span]:
     spans: list[_Span] = []
     begin = 0
-    for segment in segments:
-        end = begin + len(segment.ids)
-        segment.cache.reserve(len(segment.ids))
-        spans.append(_Span(segment.cache, begin, end, segment.cache.length, segment.row))
-        if segment.keep:
-            segment.cache.length += len(segment.ids)
+    for chunk in chunks:
+        end = begin + len(chunk.ids)
+        chunk.cache.reserve(len(chunk.ids))
+        spans.append(_Span(chunk.cache, begin, end, chunk.cache.length, chunk.row))
+        if chunk.keep:
+            chunk.cache.length += len(chunk.ids)
         begin = end
     return spans
 
 
 def _masks(spans: Sequence[_Span], dtype: torch.dtype) -> dict[int, Tensor]:
-    """For each number of tokens before, the mask of the longest segment; shorter ones take its upper left corner."""
+    """For each number of tokens before, the mask of the longest chunk; shorter ones take its upper left corner."""
     longest: dict[int, int] = {}
     for span in spans:
         longest[span.start] = max(longest.get(span.start, 0), span.end - span.begin)

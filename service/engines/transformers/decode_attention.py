@@ -1,8 +1,24 @@
-"""Attention of a decoding step: one new token for each trace, over its call's shared prefix and its own tokens.
+"""Attention of a decoding step: one new token for each row, over its call's shared prefix and the row's own tokens.
 
 Both parts are attended to separately and joined by their log-sum-exps, so that a prefix is read once per step for all
-its traces. Prefixes of about as many traces each are laid side by side for the step, as one operation for all of them
-costs less than a few for each; a long one, and one that is alone in this, is not copied.
+rows that share it. Prefixes of about as many rows each are laid side by side for the step, as one operation for all of
+them costs less than a few for each; a long one, and one that is alone in this, is not copied.
+
+Shapes: `rows` are the sequences being decoded, `heads` the key/value heads, `group` the query heads that share one of
+these, `dim` a head's width. Query heads = heads * group.
+
+Worked out, for 4 rows, 2 heads with a group of 3, and dim 8. Rows 0 and 2 share prefix P of 40 tokens, row 1 has Q of
+17, row 3 has R of 300; their own tokens, the new one included, are 5, 3, 9 and 1.
+
+    own tokens   query (4, 2, 3, 8) over keys (4, 2, 9, 8): rows with fewer than 9 are masked
+                 -> output (4, 2, 3, 8), weight (4, 2, 3, 1), the log of the sum of exponentiated scores
+    bands        P has 2 rows, Q and R one each. Q is short and alone among those of one row: a band of its own.
+                 R is longer than 256 and always alone. P is alone too. So 3 bands; none is copied.
+    P's band     query of rows 0 and 2 as (1, 2, 2*3, 8) over keys (1, 2, 40, 8) -> (1, 2, 6, 8) -> by row (2, 2, 3, 8)
+    joining      share = sigmoid(weight of P - weight of own) = exp(P) / (exp(P) + exp(own));
+                 output of rows 0 and 2 = own + share * (P's - own)
+
+Had Q 2 rows as well, P and Q would make one band: keys (2, 2, 40, 8), Q's padded with zeros and masked from 17 on.
 """
 
 from __future__ import annotations
@@ -12,32 +28,37 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from service.engines.transformers.kv_cache import KeyValues, TraceSlots
+from service.engines.transformers.kv_cache import DecodeCache, KVCache
 
 _SHORT = 256  # tokens; a longer prefix is not worth a copy
 
-_Group = tuple[KeyValues, Tensor]  # a prefix and the rows that share it
+_Group = tuple[KVCache, Tensor]  # a prefix and the rows that share it
 
 
 class DecodePlan:
-    """The plan of one step; building it lengthens every row. `prefixes` has the shared prefix of each row."""
+    """The plan of one step; building it lengthens every row. `prefixes` has the shared prefix of each row.
 
-    def __init__(self, prefixes: Sequence[KeyValues], slots: TraceSlots) -> None:
-        self._slots = slots
-        self._rows = torch.arange(slots.count)
-        self._at = torch.tensor(slots.lengths)
-        self._longest = max(slots.lengths) + 1
+    `positions` (rows,) are those of the new tokens in their sequences.
+    """
+
+    def __init__(self, prefixes: Sequence[KVCache], cache: DecodeCache) -> None:
+        self._cache = cache
+        self._rows = torch.arange(cache.count)
+        self._at = torch.tensor(cache.lengths)
+        self._longest = max(cache.lengths) + 1
         self._unseen = torch.arange(self._longest) > self._at[:, None]
         self._bands = _banded(_grouped(prefixes))
         self.positions = self._at + torch.tensor([prefix.length for prefix in prefixes])
-        slots.lengths = [length + 1 for length in slots.lengths]
+        cache.lengths = [length + 1 for length in cache.lengths]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        keys, values = self._slots.keys[layer], self._slots.values[layer]
+        """`query` (1, heads * group, rows, dim), `key` and `value` (1, heads, rows, dim) of the new tokens. Returns
+        (rows, heads * group, dim)."""
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
         keys[self._rows, :, self._at] = key[0].transpose(0, 1)
         values[self._rows, :, self._at] = value[0].transpose(0, 1)
         count, heads = len(self._rows), keys.shape[1]
-        query = query[0].transpose(0, 1).reshape(count, heads, -1, query.shape[3])
+        query = query[0].transpose(0, 1).reshape(count, heads, -1, query.shape[3])  # (rows, heads, group, dim)
         own = slice(count), slice(None), slice(self._longest)
         output, weight = _attend(query, keys[own], values[own], scale, self._unseen[:, None, None])
         for band in self._bands:
@@ -46,7 +67,12 @@ class DecodePlan:
 
 
 class _Band:
-    """Prefixes of like many rows as one padded batch; one alone is not copied. `rows`: all rows, prefix by prefix."""
+    """Prefixes of about as many rows each as one padded batch; one alone is not copied.
+
+    `rows` (all rows,): prefix by prefix. `_place` (prefixes, most): the rows of each prefix, the first one again where
+    it has fewer than `most`; `_used` (prefixes * most,): False there. `_keys`, `_values` (layers, prefixes, heads,
+    longest, dim).
+    """
 
     def __init__(self, groups: Sequence[_Group]) -> None:
         counts, lengths = [len(rows) for _, rows in groups], [prefix.length for prefix, _ in groups]
@@ -60,7 +86,8 @@ class _Band:
         self._values = _side_by_side([prefix.values for prefix, _ in groups], lengths)
 
     def attend(self, layer: int, query: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """For the rows in `rows`. `query` is that of all rows (rows, heads, group, dim)."""
+        """Output (rows, heads, group, dim) and weight (rows, heads, group, 1) of the rows in `rows`. `query` is that of
+        all rows of the step (rows, heads, group, dim)."""
         count, most = self._place.shape
         _, heads, group, dim = query.shape
         asked = query[self._place.flatten()].view(count, most, heads, group, dim).transpose(1, 2)
@@ -69,10 +96,10 @@ class _Band:
         )
         return self._by_row(output, most), self._by_row(weight, most)
 
-    def _by_row(self, found: Tensor, most: int) -> Tensor:
+    def _by_row(self, attended: Tensor, most: int) -> Tensor:
         """(prefixes, heads, most * group, width) -> (rows, heads, group, width)."""
-        count, heads, both, width = found.shape
-        split = found.view(count, heads, most, both // most, width).transpose(1, 2)
+        count, heads, both, width = attended.shape
+        split = attended.view(count, heads, most, both // most, width).transpose(1, 2)
         return split.reshape(count * most, heads, both // most, width)[self._used]
 
 
@@ -82,7 +109,7 @@ def _join(output: Tensor, weight: Tensor, rows: Tensor, part: Tensor, part_weigh
     output[rows] = torch.lerp(output[rows], part, share)
 
 
-def _grouped(prefixes: Sequence[KeyValues]) -> list[_Group]:
+def _grouped(prefixes: Sequence[KVCache]) -> list[_Group]:
     rows: dict[int, list[int]] = {}
     for row, prefix in enumerate(prefixes):
         rows.setdefault(id(prefix), []).append(row)
@@ -107,8 +134,8 @@ def _side_by_side(held: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
         return held[0][:, :, :, : lengths[0]]
     layers, _, heads, _, dim = held[0].shape
     laid = held[0].new_empty(layers, len(held), heads, max(lengths), dim)
-    for at, (one, length) in enumerate(zip(held, lengths, strict=True)):
-        laid[:, at, :, :length] = one[:, 0, :, :length]
+    for at, (tensor, length) in enumerate(zip(held, lengths, strict=True)):
+        laid[:, at, :, :length] = tensor[:, 0, :, :length]
         laid[:, at, :, length:] = 0  # a masked NaN would still spoil what it is added to
     return laid
 
@@ -116,7 +143,9 @@ def _side_by_side(held: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
 def _attend(
     query: Tensor, keys: Tensor, values: Tensor, scale: float, unseen: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Attended values, and the log of the sum of exponentiated scores by which two parts are joined."""
+    """Attended values (batch, heads, queries, dim), and the log of the sum of exponentiated scores, by which two parts
+    are joined (batch, heads, queries, 1). `query` (batch, heads, queries, dim), `keys` and `values` (batch, heads,
+    tokens, dim); `unseen` is True where a token must not be attended to, and fits (batch, heads, queries, tokens)."""
     scores = (query @ keys.transpose(-2, -1)).float() * scale
     if unseen is not None:
         scores = scores.masked_fill(unseen, float("-inf"))

@@ -1,147 +1,185 @@
-"""Writes traces together, one token each per step; traces join when their prompt is computed and leave when read."""
+"""Writes reasoning for many requests together, one token each per step.
+
+A request joins when its prompt is computed and leaves when its answers are read.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from contract.reasoning import PieceReader, Reader, ReasoningResult, Status
 from contract.segments import Segments
-from service.engine import Status
-from service.engines.causal.sequences import Document, Submission
-from service.engines.causal.traces import Reading, loops
-from service.engines.transformers.kv_cache import KeyValues, TraceSlots
-from service.engines.transformers.model import PackedModel, VerdictLogits
+from service.engine import Output, PartialOutput
+from service.engines.causal.requests import Request, Submission
+from service.engines.transformers.kv_cache import DecodeCache, KVCache
+from service.engines.transformers.model import ModelRunner
 from service.engines.transformers.scheduler import Ending
 
 
-class Trace:
-    """The trace of one document. `prefix` holds the tokens before its own; `written` is what the model wrote."""
+class Generation:
+    """The reasoning of one request. `prefix` holds the tokens before its own; `written` is what the model wrote, behind
+    what its prompt continued and without an end of text."""
 
-    def __init__(self, document: Document, prefix: KeyValues, segments: Segments, end_ids: Collection[int]) -> None:
-        self.document = document
+    def __init__(self, request: Request, prefix: KVCache, segments: Segments, reader: Reader) -> None:
+        self.request = request
         self.prefix = prefix
-        self.written: list[int] = []
+        self.written: list[int] = [] if request.continued is None else list(request.continued.written)
         self.status: Status | None = None
-        self._segments = segments
-        self._end_ids = end_ids
+        self._most = len(self.written) + request.budget
+        self._close = segments.close
+        self._reader = reader
         self._to_feed: deque[int] = deque()
+        before = request.continued.text if request.continued else ""
+        self._pieces = PieceReader(segments, before) if request.prompt.stream else None
 
     @property
-    def closing(self) -> bool:
-        """True when nothing more is written and only the close and the verdict are left."""
+    def ending(self) -> bool:
+        """True when nothing more is written and only the end-of-think tag and the answers are left."""
         return self.status is not None
 
     @property
-    def verdict_due(self) -> bool:
-        """True when all is fed, so that the last hidden state is the one the verdict is read from."""
-        return self.closing and not self._to_feed
+    def answers_due(self) -> bool:
+        """True when all is fed, so that the last hidden state is the one that the answers are read from."""
+        return self.ending and not self._to_feed
 
     def feed(self) -> int:
         """The next token for the model."""
         return self._to_feed.popleft()
 
     def write(self, token: int) -> None:
-        """Take the token the model chose, and find out whether it ends the trace."""
-        if token in self._end_ids:
-            self.end(Status.END_OF_TEXT)
-            return
+        """Take the token the model chose, and find out whether it ends the reasoning."""
         self.written.append(token)
-        self._to_feed.append(token)
-        if self._segments.closes(self.written):
-            self.status = Status.COMPLETE
-        elif len(self.written) >= self.document.budget:
-            self.end(Status.BUDGET)
-        elif loops(self.written):
-            self.end(Status.REPETITION)
+        status = self._reader.ended(self.written, self._most)
+        if status is Status.END_OF_TEXT:
+            self.written.pop()
+        else:
+            self._to_feed.append(token)
+        if status is Status.COMPLETE:
+            self.status = status
+        elif status is not None:
+            self.end(status)
 
     def end(self, status: Status) -> None:
-        """Close the trace where it is, with the canonical close."""
-        if not self.closing:
+        """End the reasoning where it is, with the format's tag."""
+        if not self.ending:
             self.status = status
-            self._to_feed.extend(self._segments.close)
+            self._to_feed.extend(self._close)
 
-    def reading(self) -> Reading:
-        """What was written, once it is closed."""
-        status = self.status or Status.COMPLETE
-        if status is Status.COMPLETE and (found := self._segments.find_close(self.written)):
-            return Reading(status, found.text, found.tokens)
-        return Reading(status, self._segments.trace_text(self.written), len(self.written))
+    def result(self) -> ReasoningResult:
+        """What was written, once it has ended."""
+        return self._reader.read(self.written, self.status)
+
+    def piece(self) -> PartialOutput | None:
+        """What is new of the text, where the request asks for pieces and there is something."""
+        if self._pieces is None:
+            return None
+        text = self._pieces.last(self.result().text) if self.ending else self._pieces.next(self.written)
+        return PartialOutput(self.request.index, text, len(self.written)) if text else None
 
 
 class NextToken(Protocol):
-    """How the next token of each trace is chosen."""
+    """How the next token of each generation is chosen."""
 
-    def __call__(self, logits: Tensor, traces: Sequence[Trace]) -> list[int]:
-        """`logits` (traces, vocabulary) after what each trace has so far; returns one id per trace."""
+    def __call__(self, logits: Tensor, generations: Sequence[Generation]) -> list[int]:
+        """`logits` (generations, vocabulary) after what each has so far; returns one id for each."""
         ...
 
 
-def greedy(logits: Tensor, traces: Sequence[Trace]) -> list[int]:
-    """The most likely token: the same trace every time."""
+def greedy(logits: Tensor, generations: Sequence[Generation]) -> list[int]:
+    """The most likely token: the same reasoning every time."""
     chosen: list[int] = logits.argmax(dim=-1).tolist()
     return chosen
 
 
-class TraceWriter:
-    """The traces being written; trace `i` is in row `i` of the slots."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Something that came of a request."""
+
+    request: Request
+    output: Output
+
+
+class Decoder:
+    """The generations under way; generation `i` is in row `i` of the cache."""
 
     def __init__(
-        self, model: PackedModel, slots: TraceSlots, segments: Segments, end_ids: Collection[int], choose: NextToken
+        self, model: ModelRunner, cache: DecodeCache, segments: Segments, reader: Reader, choose: NextToken
     ) -> None:
         self._model = model
-        self._slots = slots
+        self._cache = cache
         self._segments = segments
-        self._end_ids = frozenset(end_ids)
+        self._reader = reader
         self._choose = choose
-        self.traces: list[Trace] = []
+        self.generations: list[Generation] = []
 
     @property
     def urgent(self) -> bool:
-        """True when a deadline has closed a trace whose verdict is not read yet."""
-        return any(trace.status is Status.DEADLINE for trace in self.traces)
+        """True when a deadline has ended a generation whose answers are not read yet."""
+        return any(generation.status is Status.DEADLINE for generation in self.generations)
 
-    def begin(self, endings: Sequence[Ending], hidden: Tensor) -> None:
-        """Start the traces of prompts that were computed into the last rows; `hidden` is the state after each."""
-        if endings:
-            traces = [Trace(e.document, e.cache, self._segments, self._end_ids) for e in endings]
-            self._write(traces, hidden)
-            self.traces += traces
+    def begin(self, endings: Sequence[Ending], hidden: Tensor) -> list[Made]:
+        """Start on prompts that were computed into the last rows; `hidden` is the state after each (endings, dim)."""
+        if not endings:
+            return []
+        begun = [Generation(e.request, e.cache, self._segments, self._reader) for e in endings]
+        made = [Made(generation.request, generation.request.begun()) for generation in begun]
+        made += self._write(begun, hidden)
+        self.generations += begun
+        return made
 
-    def step(self) -> list[tuple[Trace, VerdictLogits]]:
-        """Feed every trace one token. Returns those whose verdict was read by it; they are gone from the slots."""
-        fed = [trace.feed() for trace in self.traces]
-        hidden = self._model.decode(fed, [trace.prefix for trace in self.traces], self._slots)
-        open_rows = [row for row, trace in enumerate(self.traces) if not trace.closing]
-        due_rows = [row for row, trace in enumerate(self.traces) if trace.verdict_due]
-        read = [self.traces[row] for row in due_rows], self._model.verdicts(hidden[due_rows])
-        if open_rows:
-            self._write([self.traces[row] for row in open_rows], hidden[open_rows])
-        for row in reversed(due_rows):
+    def step(self) -> list[Made]:
+        """Feed every generation one token. Those whose answers were read by it are gone from the cache."""
+        fed = [generation.feed() for generation in self.generations]
+        hidden = self._model.decode(fed, [generation.prefix for generation in self.generations], self._cache)
+        writing = [row for row, generation in enumerate(self.generations) if not generation.ending]
+        due = [row for row, generation in enumerate(self.generations) if generation.answers_due]
+        made = self._completed([self.generations[row] for row in due], hidden[due])
+        if writing:
+            made += self._write([self.generations[row] for row in writing], hidden[writing])
+        for row in reversed(due):
             self._drop(row)
-        return list(zip(*read, strict=True))
+        return made
 
     def discard(self, submission: Submission) -> None:
-        """Forget the traces of a job."""
-        for row in reversed(range(len(self.traces))):
-            if self.traces[row].document.submission is submission:
+        """Forget the generations of a submission."""
+        for row in reversed(range(len(self.generations))):
+            if self.generations[row].request.submission is submission:
                 self._drop(row)
 
-    def abandon(self) -> list[Document]:
-        """Forget all traces after a step that failed; returns their documents."""
-        documents = [trace.document for trace in self.traces]
-        for row in reversed(range(len(self.traces))):
+    def abandon(self) -> list[Request]:
+        """Forget all generations after a step that failed; returns their requests."""
+        requests = [generation.request for generation in self.generations]
+        for row in reversed(range(len(self.generations))):
             self._drop(row)
-        return documents
+        return requests
 
-    def _write(self, traces: Sequence[Trace], hidden: Tensor) -> None:
-        tokens = self._choose(self._model.next_logits(hidden), traces)
-        for trace, token in zip(traces, tokens, strict=True):
-            trace.write(token)
+    def _completed(self, due: Sequence[Generation], hidden: Tensor) -> list[Made]:
+        """Completions of generations by the state (due, dim) after each, the last piece of text before its own."""
+        answers = self._model.answers(hidden, [generation.request.prompt.answers for generation in due])
+        made = _pieces(due)
+        for generation, read in zip(due, answers, strict=True):
+            request = generation.request
+            made.append(Made(request, request.completion(read.values, read.mass, generation.result())))
+        return made
+
+    def _write(self, generations: Sequence[Generation], hidden: Tensor) -> list[Made]:
+        """Let the model choose the next token of each; returns pieces of text for those that want them."""
+        tokens = self._choose(self._model.next_logits(hidden), generations)
+        for generation, token in zip(generations, tokens, strict=True):
+            generation.write(token)
+        return _pieces(generations)
 
     def _drop(self, row: int) -> None:
-        self._slots.drop(row)
-        self.traces[row] = self.traces[-1]
-        self.traces.pop()
+        self._cache.drop(row)
+        self.generations[row] = self.generations[-1]
+        self.generations.pop()
+
+
+def _pieces(generations: Sequence[Generation]) -> list[Made]:
+    pieces = ((generation, generation.piece()) for generation in generations)
+    return [Made(generation.request, piece) for generation, piece in pieces if piece is not None]

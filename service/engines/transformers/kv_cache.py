@@ -28,8 +28,8 @@ class CacheShape:
         return torch.empty(self.layers, rows, self.heads, tokens, self.head_dim, dtype=self.dtype)
 
 
-class KeyValues:
-    """The first `length` tokens of one sequence. Behind them is room in which a passage may be laid for one pass.
+class KVCache:
+    """The first `length` tokens of one sequence, with room behind them in which a passage may be laid for one pass.
 
     `keys` and `values` are (layers, 1, heads, capacity, head_dim).
     """
@@ -57,17 +57,17 @@ class KeyValues:
             self.keys = _widened(self.keys, self.shape.empty(1, capacity), self.length)
             self.values = _widened(self.values, self.shape.empty(1, capacity), self.length)
 
-    def copy(self, room: int) -> KeyValues:
+    def copy(self, room: int) -> KVCache:
         """The same tokens in a cache of their own that has room for `room` more."""
-        copied = KeyValues(self.shape, self.length + room)
+        copied = KVCache(self.shape, self.length + room)
         _widened(self.keys, copied.keys, self.length)
         _widened(self.values, copied.values, self.length)
         copied.length = self.length
         return copied
 
 
-class TraceSlots:
-    """Keys and values of the sequences that are being written, one row each; row `i` holds `lengths[i]` tokens.
+class DecodeCache:
+    """Keys and values of the sequences that are being decoded, one row each; row `i` holds `lengths[i]` tokens.
 
     The rows in use are always the first `count`, so that a decoding step sees them without copying.
     `keys` and `values` are (layers, rows, heads, capacity, head_dim). Rows are allocated ahead as long as all of them

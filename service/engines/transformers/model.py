@@ -1,4 +1,4 @@
-"""A causal language model as the engine uses it: packs of tokens in, last hidden states out, the verdict words read."""
+"""A causal language model as the engine uses it: batches of tokens in, last hidden states out, the answers read."""
 
 from __future__ import annotations
 
@@ -12,62 +12,93 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from contract.verdict import VerdictTokens
 from service.engines.dtype import resolve_dtype
-from service.engines.transformers.attention import IMPLEMENTATION, AttentionPlan, PackPlan, Segment, register
+from service.engines.transformers.attention import IMPLEMENTATION, AttentionPlan, BatchPlan, Chunk, register
 from service.engines.transformers.decode_attention import DecodePlan
-from service.engines.transformers.kv_cache import CacheShape, KeyValues, TraceSlots
-from service.models.checkpoint import ModelStoreError
+from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
+from service.errors import ModelStoreError
 
 # Architectures whose every layer attends to all earlier tokens and whose last layer is a plain linear head.
 ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
 # Rotary scalings that do not depend on how long the other sequences of a batch are.
 _ROTARY = ("default", "linear", "llama3", "yarn")
+_HEAD_ROWS = 32  # places at which the whole head is computed at a time
+_MOST_ANSWERS = 64  # sets of answer tokens whose rows of the head are kept
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictLogits:
-    """Logits of the two verdict words at one place; their difference is that of the log-probabilities."""
+class AnswerLogprobs:
+    """Log-probabilities of the answer tokens at one place, and the probability of all of them together."""
 
-    true: float
-    false: float
+    values: tuple[float, ...]
+    mass: float
 
 
-class PackedModel:
+@dataclass(frozen=True, slots=True)
+class _AnswerRows:
+    """The rows of the head that belong to some answer tokens: `weight` (answers, hidden), `bias` (answers,)."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+class ModelRunner:
     """Wraps a transformers model loaded with `IMPLEMENTATION`. Not to be used from two threads at a time."""
 
-    def __init__(self, model: Any, verdict: VerdictTokens) -> None:
-        """Raise ModelStoreError for an architecture that the packed attention does not fit."""
+    def __init__(self, model: Any) -> None:
+        """Raise ModelStoreError for an architecture that the attention over batches does not fit."""
         config = model.config
         _check_architecture(config)
         self._body = model.base_model
         self._head = model.get_output_embeddings()
-        words = [verdict.true, verdict.false]
-        self._words = self._head.weight[words].detach().float()
-        self._words_bias = None if self._head.bias is None else self._head.bias[words].detach().float()
+        self._answer_rows: dict[tuple[int, ...], _AnswerRows] = {}
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.dtype: torch.dtype = model.dtype
         self.shape = CacheShape(config.num_hidden_layers, config.num_key_value_heads, head_dim, self.dtype)
         self.max_tokens: int = config.max_position_embeddings
 
-    def prefill(self, segments: Sequence[Segment], slots: TraceSlots) -> Tensor:
-        """Run the segments as one pack. Returns the hidden state after each one's last token (segments, hidden)."""
-        plan = PackPlan(segments, slots, self.dtype)
-        return self._run([token for segment in segments for token in segment.ids], plan)[plan.last]
+    def prefill(self, chunks: Sequence[Chunk], cache: DecodeCache) -> Tensor:
+        """Run the chunks as one batch. Returns the hidden state after each one's last token (chunks, hidden)."""
+        plan = BatchPlan(chunks, cache, self.dtype)
+        return self._run([token for chunk in chunks for token in chunk.ids], plan)[plan.last]
 
-    def decode(self, ids: Sequence[int], prefixes: Sequence[KeyValues], slots: TraceSlots) -> Tensor:
+    def decode(self, ids: Sequence[int], prefixes: Sequence[KVCache], cache: DecodeCache) -> Tensor:
         """Add one token to every row in use. Returns the hidden state after each (rows, hidden)."""
-        return self._run(ids, DecodePlan(prefixes, slots))
+        return self._run(ids, DecodePlan(prefixes, cache))
 
-    def verdicts(self, hidden: Tensor) -> list[VerdictLogits]:
-        """Logits of the verdict words after each hidden state; no other row of the head is computed."""
-        logits = torch.nn.functional.linear(hidden.float(), self._words, self._words_bias)
-        return [VerdictLogits(true=true, false=false) for true, false in logits.tolist()]
+    def answers(self, hidden: Tensor, asked: Sequence[tuple[int, ...]]) -> list[AnswerLogprobs]:
+        """Log-probabilities after each hidden state (rows, hidden) of the tokens that are `asked` for there.
+
+        Their logits are computed in float32, so that what they differ by is exact; what they are normalised by, the
+        logits of all tokens, in the model's own format.
+        """
+        read: list[AnswerLogprobs] = []
+        for begin in range(0, len(asked), _HEAD_ROWS):
+            rows = hidden[begin : begin + _HEAD_ROWS]
+            totals = torch.logsumexp(self.next_logits(rows).float(), dim=-1)  # (rows,)
+            for row, total, answers in zip(rows.float(), totals, asked[begin : begin + _HEAD_ROWS], strict=True):
+                head = self._rows_of(answers)
+                logprobs = torch.nn.functional.linear(row, head.weight, head.bias) - total  # (answers,)
+                values = tuple(logprobs.tolist())
+                read.append(AnswerLogprobs(values, min(1.0, float(logprobs.exp().sum()))))
+        return read
 
     def next_logits(self, hidden: Tensor) -> Tensor:
         """Logits of all tokens after each hidden state (rows, vocabulary)."""
         logits: Tensor = self._head(hidden)
         return logits
+
+    def _rows_of(self, answers: tuple[int, ...]) -> _AnswerRows:
+        rows = self._answer_rows.get(answers)
+        if rows is None:
+            ids, bias = list(answers), self._head.bias
+            rows = _AnswerRows(
+                self._head.weight[ids].detach().float(), None if bias is None else bias[ids].detach().float()
+            )
+            if len(self._answer_rows) >= _MOST_ANSWERS:
+                self._answer_rows.clear()
+            self._answer_rows[answers] = rows
+        return rows
 
     def _run(self, ids: Sequence[int], plan: AttentionPlan) -> Tensor:
         output = self._body(
@@ -78,7 +109,7 @@ class PackedModel:
 
 
 def load_model(folder: Path, dtype: str) -> Any:
-    """The transformers model in `folder`, ready for `PackedModel`; `dtype`: see `resolve_dtype`. Runs no code of it.
+    """The transformers model in `folder`, ready for `ModelRunner`; `dtype`: see `resolve_dtype`. Runs no code of it.
 
     Raise ModelStoreError for a model that transformers does not know.
     """

@@ -1,4 +1,4 @@
-"""Runs the model over waiting documents and traces, one pack or one decoding step at a time. Knows no thread."""
+"""Runs the model over waiting requests and generations, one batch or one decoding step at a time. Knows no thread."""
 
 from __future__ import annotations
 
@@ -6,138 +6,132 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from contract.verdict import Temperatures
-from service.engine import Status, Verdict
-from service.engines.causal.queue import DocumentQueue
-from service.engines.causal.sequences import Document, Submission
+from contract.reasoning import Status
+from service.engine import Output
+from service.engines.causal.requests import Request, Submission
 from service.engines.causal.speed import Pace
-from service.engines.causal.traces import Reading
 from service.engines.transformers import deadlines
-from service.engines.transformers.decoder import TraceWriter
-from service.engines.transformers.kv_cache import TraceSlots
-from service.engines.transformers.model import PackedModel, VerdictLogits
-from service.engines.transformers.scheduler import Pack, PackPlanner
+from service.engines.transformers.decoder import Decoder, Made
+from service.engines.transformers.kv_cache import DecodeCache
+from service.engines.transformers.model import ModelRunner
+from service.engines.transformers.scheduler import Batch, Scheduler
+from service.engines.transformers.waiting import WaitingRequests
 
 _log = logging.getLogger("limrank.transformers_engine")
 
 
 class BatchRunner:
-    """Takes documents in ids and sends back their verdicts. All methods are called by one thread."""
+    """Takes requests and sends back what comes of them. All methods are called by one thread."""
 
     def __init__(
         self,
-        model: PackedModel,
-        queue: DocumentQueue,
-        planner: PackPlanner,
-        writer: TraceWriter,
-        slots: TraceSlots,
+        model: ModelRunner,
+        waiting: WaitingRequests,
+        scheduler: Scheduler,
+        decoder: Decoder,
+        decode_cache: DecodeCache,
         *,
         close_tokens: int,
-        temperatures: Temperatures,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
-        self._queue = queue
-        self._planner = planner
-        self._writer = writer
-        self._slots = slots
+        self._waiting = waiting
+        self._scheduler = scheduler
+        self._decoder = decoder
+        self._decode_cache = decode_cache
         self._close_tokens = close_tokens
-        self._temperatures = temperatures
         self._clock = clock
         self._pace = Pace()
-        self._owed = 0.0  # seconds that packs without traces have had since traces had as many
+        self._owed = 0.0  # seconds that batches without generations have had since generations had as many
 
     @property
     def has_work(self) -> bool:
-        return bool(self._queue or self._writer.traces)
+        return bool(self._waiting or self._decoder.generations)
 
-    def add(self, documents: Iterable[Document]) -> None:
-        self._queue.add(documents)
+    def add(self, requests: Iterable[Request]) -> None:
+        self._waiting.add(requests)
 
     def cancel(self, submission: Submission) -> None:
-        """Forget what is left of a job."""
-        self._planner.discard(submission)
-        self._writer.discard(submission)
+        """Forget what is left of a submission."""
+        self._scheduler.discard(submission)
+        self._decoder.discard(submission)
 
     def run_once(self) -> None:
-        """One pack or one step; verdicts and failures go to their submissions."""
+        """One batch or one step; outputs and failures go to their submissions."""
         self._meet_deadlines()
-        pack = self._planner.plan() if self._pack_is_due() else None
-        if pack is not None:
-            self._run_pack(pack)
-        elif self._writer.traces:
+        batch = self._scheduler.plan() if self._batch_is_due() else None
+        if batch is not None:
+            self._run_batch(batch)
+        elif self._decoder.generations:
             self._run_step()
 
-    def _pack_is_due(self) -> bool:
-        """Packs and steps get equal time; what a deadline has cut short goes before both, traces first."""
-        if not self._queue or self._writer.urgent:
+    def _batch_is_due(self) -> bool:
+        """Batches and steps get equal time; what a deadline has cut short goes before both, generations first."""
+        if not self._waiting or self._decoder.urgent:
             return False
-        return not self._writer.traces or self._owed <= 0 or any(d.status is Status.DEADLINE for d in self._queue)
+        idle = not self._decoder.generations or self._owed <= 0
+        return idle or any(request.ended_by is Status.DEADLINE for request in self._waiting)
 
-    def _run_pack(self, pack: Pack) -> None:
+    def _run_batch(self, batch: Batch) -> None:
         begun = self._clock()
         try:
-            self._finish_pack(pack)
-        except Exception as error:  # noqa: BLE001 - whatever the model raises, its documents fail and others go on
-            _fail(self._planner.abandon(pack), error)
+            self._finish_batch(batch)
+        except Exception as error:  # noqa: BLE001 - whatever the model raises, its requests fail and others go on
+            _fail(self._scheduler.abandon(batch), error)
             return
         seconds = self._clock() - begun
-        self._pace.packed(pack.tokens, seconds)
-        if self._writer.traces and not pack.rows:
+        self._pace.packed(batch.tokens, seconds)
+        if self._decoder.generations and not batch.rows:
             self._owed += seconds
 
-    def _finish_pack(self, pack: Pack) -> None:
-        hidden = self._model.prefill(pack.segments, self._slots)
-        direct = [ending for ending in pack.endings if not ending.document.budget]
-        traced = [ending for ending in pack.endings if ending.document.budget]
-        words = self._model.verdicts(hidden[[ending.segment for ending in direct]])
-        self._writer.begin(traced, hidden[[ending.segment for ending in traced]])
-        documents = [ending.document for ending in direct]
-        _deliver((d, self._verdict(d, w, Reading(d.status, d.trace, 0))) for d, w in zip(documents, words, strict=True))
+    def _finish_batch(self, batch: Batch) -> None:
+        hidden = self._model.prefill(batch.chunks, self._decode_cache)  # (chunks, dim)
+        direct = [ending for ending in batch.endings if not ending.request.budget]
+        written = [ending for ending in batch.endings if ending.request.budget]
+        asked = [ending.request.prompt.answers for ending in direct]
+        answers = self._model.answers(hidden[[ending.chunk for ending in direct]], asked)
+        made = self._decoder.begin(written, hidden[[ending.chunk for ending in written]])
+        for ending, read in zip(direct, answers, strict=True):
+            made.append(Made(ending.request, ending.request.completion(read.values, read.mass)))
+        _deliver(made)
 
     def _run_step(self) -> None:
         begun = self._clock()
         try:
-            read = self._writer.step()
+            made = self._decoder.step()
         except Exception as error:  # noqa: BLE001 - as above
-            _fail(self._writer.abandon(), error)
+            _fail(self._decoder.abandon(), error)
             return
         seconds = self._clock() - begun
         self._pace.stepped(seconds)
-        self._owed = max(0.0, self._owed - seconds) if self._writer.traces else 0.0
-        _deliver((t.document, self._verdict(t.document, words, t.reading())) for t, words in read)
+        self._owed = max(0.0, self._owed - seconds) if self._decoder.generations else 0.0
+        _deliver(made)
 
     def _meet_deadlines(self) -> None:
-        """Close the traces whose deadline is near, and give up those that could not be begun in time."""
+        """End the reasoning whose deadline is near, and give up that which could not be begun in time."""
         now = self._clock()
-        waiting = self._pace.token_seconds * min(self._planner.batch_tokens, sum(d.left for d in self._queue))
+        waiting = self._pace.token_seconds * min(self._scheduler.batch_tokens, sum(r.left for r in self._waiting))
         reserve = self._pace.step_seconds * (self._close_tokens + 1)
-        for trace in deadlines.traces_to_close(self._writer.traces, now + reserve + waiting):
-            trace.end(Status.DEADLINE)
-        late = deadlines.documents_to_hurry(self._queue, now + reserve, self._pace.token_seconds, self._planner.missing)
-        for document in late:
-            self._queue.remove(document)
-            document.end_before_trace(Status.DEADLINE)
-            document.priority = 0
-            self._queue.add([document])
-
-    def _verdict(self, document: Document, words: VerdictLogits, trace: Reading) -> Verdict:
-        odds = self._temperatures.log_odds(true=words.true, false=words.false, trace_tokens=trace.tokens)
-        return document.verdict(odds, trace.status, trace.text, trace.tokens)
+        for generation in deadlines.generations_to_end(self._decoder.generations, now + reserve + waiting):
+            generation.end(Status.DEADLINE)
+        token_seconds, missing = self._pace.token_seconds, self._scheduler.missing
+        for request in deadlines.requests_to_hurry(self._waiting, now + reserve, token_seconds, missing):
+            request.end_before_reasoning(Status.DEADLINE)
+            self._waiting.hurry(request)
 
 
-def _deliver(verdicts: Iterable[tuple[Document, Verdict]]) -> None:
-    by_submission: dict[Submission, list[Verdict]] = {}
-    for document, verdict in verdicts:
-        by_submission.setdefault(document.submission, []).append(verdict)
-    for submission, batch in by_submission.items():
-        submission.deliver(batch)
+def _deliver(made: Iterable[Made]) -> None:
+    by_submission: dict[Submission, list[Output]] = {}
+    for each in made:
+        by_submission.setdefault(each.request.submission, []).append(each.output)
+    for submission, outputs in by_submission.items():
+        submission.deliver(outputs)
 
 
-def _fail(documents: Sequence[Document], error: Exception) -> None:
-    _log.error("forward_pass_failed", exc_info=error, extra={"documents": len(documents)})
+def _fail(requests: Sequence[Request], error: Exception) -> None:
+    _log.error("forward_pass_failed", exc_info=error, extra={"documents": len(requests)})
     by_submission: dict[Submission, list[int]] = {}
-    for document in documents:
-        by_submission.setdefault(document.submission, []).append(document.index)
+    for request in requests:
+        by_submission.setdefault(request.submission, []).append(request.index)
     for submission, indices in by_submission.items():
         submission.fail(indices, f"{type(error).__name__}: {error}")

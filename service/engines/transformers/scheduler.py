@@ -1,196 +1,214 @@
-"""Makes the next batch: documents in the order of the queue, up to a number of tokens, as segments for the model."""
+"""Makes the next batch: requests in the order in which they wait, up to a number of tokens, as chunks for the model.
+
+A batch of 1536 tokens, worked out. Three requests of one call wait: a prefix P of 300 tokens that nothing is computed
+of, and rests A, B and C of 200, 400 and 900; each is followed by the end-of-think tag of 3 tokens.
+
+    chunk 0   P             300 tokens   kept: it lengthens P's cache from 0 to 300
+    chunk 1   A + tag       203          behind P's cache, which it does not lengthen: its hidden state is answer A
+    chunk 2   B + tag       403          the same; room is left for 630 tokens, C and its tag need 903 ...
+
+... so the batch ends here with 906 tokens, and C makes the next one, with what came meanwhile. Had P 2000 tokens, the
+first batch would be its first 1536 alone, its requests would go behind the others, and the second batch would have the
+464 that are missing before A and B, unless something else came meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.engines.causal.queue import DocumentQueue
-from service.engines.causal.sequences import Document, Submission
-from service.engines.transformers.attention import Segment
-from service.engines.transformers.kv_cache import KeyValues, TraceSlots
+from service.engines.causal.requests import Request, Submission
+from service.engines.transformers.attention import Chunk
+from service.engines.transformers.kv_cache import DecodeCache, KVCache
 from service.engines.transformers.prefix_cache import Held, Need, Prefix, PrefixCache
+from service.engines.transformers.waiting import WaitingRequests
 
-_MOST_LONG_DOCUMENTS = 4  # documents longer than a batch that may be under way, each with a cache of its own
+_MOST_LONG_REQUESTS = 4  # longer than a batch that may be under way, each with a cache of its own
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """`batch_tokens`: about so many tokens go through the model at once; `traces` are written together at most, in
-    `trace_bytes` of keys and values."""
+    """`batch_tokens`: about so many tokens go through the model at once; `generations` are written together at most, in
+    `decode_bytes` of keys and values."""
 
     batch_tokens: int
-    traces: int
-    trace_bytes: int
+    generations: int
+    decode_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A document whose last tokens are in the pack, in segment number `segment`; they follow those of `cache`."""
+    """A request whose last tokens are in the batch, in chunk number `chunk`; they follow those of `cache`."""
 
-    document: Document
-    segment: int
-    cache: KeyValues
+    request: Request
+    chunk: int
+    cache: KVCache
 
 
 @dataclass(slots=True)
-class Pack:
-    segments: list[Segment] = field(default_factory=list)
+class Batch:
+    """`chunks` in the order in which they are computed. `parts`: requests of which only a part is in the batch;
+    `prefixes`: those that are computed in it."""
+
+    chunks: list[Chunk] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
-    parts: list[Document] = field(default_factory=list)  # documents of which only a part is in the pack
-    prefixes: list[Prefix] = field(default_factory=list)  # that are computed in the pack
+    parts: list[Request] = field(default_factory=list)
+    prefixes: list[Prefix] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
-        return sum(len(segment.ids) for segment in self.segments)
+        return sum(len(chunk.ids) for chunk in self.chunks)
 
     @property
-    def documents(self) -> list[Document]:
-        return [ending.document for ending in self.endings] + self.parts
+    def requests(self) -> list[Request]:
+        return [ending.request for ending in self.endings] + self.parts
 
     @property
     def rows(self) -> list[int]:
-        """Rows of the trace slots that the pack fills."""
-        return [segment.row for segment in self.segments if segment.row is not None]
+        """Rows of the decode cache that the batch fills."""
+        return [chunk.row for chunk in self.chunks if chunk.row is not None]
 
 
-class PackPlanner:
-    """Turns the head of `queue` into packs. Documents leave the queue when their last token is planned."""
+class Scheduler:
+    """Turns the head of `waiting` into batches. Requests leave it when their last token is planned."""
 
     def __init__(
-        self,
-        queue: DocumentQueue,
-        prefixes: PrefixCache,
-        slots: TraceSlots,
-        close: Sequence[int],
-        limits: BatchLimits,
+        self, waiting: WaitingRequests, prefixes: PrefixCache, decode_cache: DecodeCache, limits: BatchLimits
     ) -> None:
-        self._queue = queue
+        self._waiting = waiting
         self._prefixes = prefixes
-        self._slots = slots
-        self._close = list(close)
+        self._decode_cache = decode_cache
         self._limits = limits
         self.batch_tokens = limits.batch_tokens
-        self._long: dict[Document, KeyValues] = {}
+        self._long: dict[Request, KVCache] = {}
         self._held = Held([], [])
+        self._took_a_batch: tuple[int, ...] | None = None  # the prefix that had the last one to itself, incomplete
 
-    def plan(self) -> Pack | None:
-        """The next pack; None when no document can be taken now."""
-        pack = Pack()
+    def plan(self) -> Batch | None:
+        """The next batch; None when no request can be taken now."""
+        self._let_others_by()
+        batch = Batch()
         room = self._limits.batch_tokens
         needs = self._needs()
-        while room > 0 and (document := self._next(needs)):
-            prefix = self._prefixes.get(document.prefix)
-            if pack.segments and prefix.missing + self._tokens(document) > room:
+        while room > 0 and (request := self._next(needs)):
+            prefix = self._prefixes.get(request.prefix)
+            if batch.chunks and prefix.missing + self._tokens(request) > room:
                 break
-            placed = self._place(document, prefix, pack, room)
-            self._queue.charge(document.call, placed)
-            room -= placed
+            room -= self._place(request, prefix, batch, room)
         self._prefixes.trim(self._needs())
-        return pack if pack.segments else None
+        return batch if batch.chunks else None
 
     def missing(self, prefix: tuple[int, ...]) -> int:
-        """Tokens of the prefix that no pack has computed."""
+        """Tokens of the prefix that no batch has computed."""
         return self._prefixes.missing(prefix)
 
-    def abandon(self, pack: Pack) -> list[Document]:
-        """Undo a pack whose pass failed; returns the documents that it was for."""
-        for row in reversed(pack.rows):
-            self._slots.drop(row)
-        for prefix in pack.prefixes:
+    def abandon(self, batch: Batch) -> list[Request]:
+        """Undo a batch whose pass failed; returns the requests that it was for."""
+        for row in reversed(batch.rows):
+            self._decode_cache.drop(row)
+        for prefix in batch.prefixes:
             self._prefixes.forget(tuple(prefix.ids))
-        for document in pack.parts:
-            self._queue.remove(document)
-        for document in pack.documents:
-            self._long.pop(document, None)
-        return pack.documents
+        for request in batch.parts:
+            self._waiting.remove(request)
+        for request in batch.requests:
+            self._long.pop(request, None)
+        return batch.requests
 
     def discard(self, submission: Submission) -> None:
-        """Forget the documents of a job."""
-        for document in self._queue.discard(submission):
-            self._long.pop(document, None)
+        """Forget the requests of a submission."""
+        for request in self._waiting.discard(submission):
+            self._long.pop(request, None)
 
-    def _next(self, needs: Mapping[tuple[int, ...], Need]) -> Document | None:
+    def _let_others_by(self) -> None:
+        """Put the requests of a prefix that takes several batches behind the others."""
+        if self._took_a_batch is not None:
+            self._waiting.put_behind([each for each in self._waiting if each.prefix == self._took_a_batch])
+            self._took_a_batch = None
+
+    def _next(self, needs: Mapping[tuple[int, ...], Need]) -> Request | None:
         self._held = self._prefixes.held(needs, self._limits.batch_tokens)
-        return self._queue.next(self._may_start)
+        return self._waiting.next(self._may_start)
 
     def _needs(self) -> dict[tuple[int, ...], Need]:
-        """The prefixes that documents in the queue wait for."""
+        """The prefixes that waiting requests need."""
         needs: dict[tuple[int, ...], Need] = {}
-        for document in self._queue:
-            need = needs.setdefault(document.prefix, Need(document.priority, ready=False))
-            need.priority = min(need.priority, document.priority)
-            need.ready = need.ready or self._has_room(document)
+        for request in self._waiting:
+            need = needs.setdefault(request.prefix, Need(request.priority, ready=False))
+            need.priority = min(need.priority, request.priority)
+            need.ready = need.ready or self._has_room(request)
         return needs
 
-    def _may_start(self, document: Document) -> bool:
-        """True when something can be planned for the document. A prefix once begun is always brought to its end."""
-        prefix = self._prefixes.peek(document.prefix)
+    def _may_start(self, request: Request) -> bool:
+        """True when something can be planned for the request. A prefix once begun is always brought to its end."""
+        prefix = self._prefixes.peek(request.prefix)
         if prefix is not None and prefix.begun:
             return True
-        if not self._has_room(document):
+        if not self._has_room(request):
             return False
-        if (prefix is not None and prefix.planned) or not document.prefix:
+        if (prefix is not None and prefix.planned) or not request.prefix:
             return True
-        short = len(document.prefix) <= self._limits.batch_tokens
-        return self._prefixes.may_begin(document.prefix, document.priority, self._held, short=short)
+        short = len(request.prefix) <= self._limits.batch_tokens
+        return self._prefixes.may_begin(request.prefix, request.priority, self._held, short=short)
 
-    def _has_room(self, document: Document) -> bool:
-        """True when there is room for what the document itself, apart from its prefix, takes."""
-        is_long = self._tokens(document) > self._limits.batch_tokens
-        if is_long and document not in self._long and len(self._long) >= _MOST_LONG_DOCUMENTS:
+    def _has_room(self, request: Request) -> bool:
+        """True when there is room for what the request itself, apart from its prefix, takes."""
+        is_long = self._tokens(request) > self._limits.batch_tokens
+        if is_long and request not in self._long and len(self._long) >= _MOST_LONG_REQUESTS:
             return False
-        if not document.budget or not self._slots.count:
+        if not request.budget or not self._decode_cache.count:
             return True
-        size = self._slots.size_with(1, self._row_tokens(document))
-        return self._slots.count < self._limits.traces and size <= self._limits.trace_bytes
+        size = self._decode_cache.size_with(1, self._row_tokens(request))
+        return self._decode_cache.count < self._limits.generations and size <= self._limits.decode_bytes
 
-    def _tokens(self, document: Document) -> int:
-        """Tokens of the document's own that must go through the model before its verdict, or its trace, can be read."""
-        return document.left + (0 if document.budget else len(self._close))
+    def _tokens(self, request: Request) -> int:
+        """Tokens of the request's own that must go through the model before its answers can be read, or its reasoning
+        begins."""
+        return request.left + (0 if request.budget else len(request.closing))
 
-    def _row_tokens(self, document: Document) -> int:
-        return min(document.left, self._limits.batch_tokens) + document.budget + len(self._close)
+    def _row_tokens(self, request: Request) -> int:
+        """Tokens that it needs of a row of the decode cache: for the end of its rest, and what is written."""
+        return min(request.left, self._limits.batch_tokens) + request.budget + len(request.closing)
 
-    def _place(self, document: Document, prefix: Prefix, pack: Pack, room: int) -> int:
-        """Plan what is missing of the prefix and, where it then fits, the document; a document longer than a batch is
-        planned in parts. Returns the number of tokens planned."""
-        placed = self._place_prefix(document, prefix, pack, room)
-        tokens = self._tokens(document)
-        has_room = self._has_room(document)  # else only its prefix is brought to its end
+    def _place(self, request: Request, prefix: Prefix, batch: Batch, room: int) -> int:
+        """Plan what is missing of the prefix and, where it then fits, the request; one longer than a batch is planned
+        in parts. Returns the number of tokens planned."""
+        placed = self._place_prefix(request, prefix, batch, room)
+        tokens = self._tokens(request)
+        has_room = self._has_room(request)  # else only its prefix is brought to its end
         if has_room and not prefix.missing and tokens <= room - placed:
             prefix.served += tokens
-            self._place_end(document, prefix, pack)
+            self._place_end(request, prefix, batch)
             return placed + tokens
-        pack.parts.append(document)
+        batch.parts.append(request)
         if has_room and prefix.computed and tokens > self._limits.batch_tokens:
-            self._place_part(document, prefix, pack)
+            self._place_part(request, prefix, batch)
+        if prefix.missing:
+            self._took_a_batch = request.prefix
         return room  # nothing else fits behind it
 
-    def _place_prefix(self, document: Document, prefix: Prefix, pack: Pack, room: int) -> int:
+    def _place_prefix(self, request: Request, prefix: Prefix, batch: Batch, room: int) -> int:
         ids = prefix.plan(room)
         if ids:
-            pack.segments.append(Segment(prefix.cache, ids, keep=True))
-            pack.prefixes.append(prefix)
-        document.prefix_computed += len(ids)
+            batch.chunks.append(Chunk(prefix.cache, ids, keep=True))
+            batch.prefixes.append(prefix)
+        request.prefix_computed += len(ids)
         return len(ids)
 
-    def _place_end(self, document: Document, prefix: Prefix, pack: Pack) -> None:
-        cache = self._long.pop(document, prefix.cache)
-        ids = [*document.rest[document.done :], *(() if document.budget else self._close)]
-        row = self._slots.add(self._row_tokens(document)) if document.budget else None
-        pack.endings.append(Ending(document, len(pack.segments), cache))
-        pack.segments.append(Segment(cache, ids, row=row))
-        self._queue.remove(document)
+    def _place_end(self, request: Request, prefix: Prefix, batch: Batch) -> None:
+        cache = self._long.pop(request, prefix.cache)
+        ids = [*request.rest[request.done :], *(() if request.budget else request.closing)]
+        row = self._decode_cache.add(self._row_tokens(request)) if request.budget else None
+        batch.endings.append(Ending(request, len(batch.chunks), cache))
+        batch.chunks.append(Chunk(cache, ids, row=row))
+        self._waiting.remove(request)
 
-    def _place_part(self, document: Document, prefix: Prefix, pack: Pack) -> None:
-        """The first batch's worth of the document, into a cache of its own."""
-        cache = self._long.get(document)
+    def _place_part(self, request: Request, prefix: Prefix, batch: Batch) -> None:
+        """The first batch's worth of the request, into a cache of its own."""
+        cache = self._long.get(request)
         if cache is None:
-            cache = self._long[document] = prefix.cache.copy(self._tokens(document))
-        ids = document.rest[document.done : document.done + self._limits.batch_tokens]
+            cache = self._long[request] = prefix.cache.copy(self._tokens(request))
+        ids = request.rest[request.done : request.done + self._limits.batch_tokens]
         prefix.served += len(ids)
-        pack.segments.append(Segment(cache, ids, keep=True))
-        self._queue.remove(document)  # and in again: its place depends on what is left of it
-        document.done += len(ids)
-        self._queue.add([document])
+        batch.chunks.append(Chunk(cache, ids, keep=True))
+        request.done += len(ids)
+        self._waiting.put_behind([request])

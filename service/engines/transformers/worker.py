@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 import torch
 
-from service.engines.causal.sequences import Document, Submission
+from service.engines.causal.requests import Request, Submission
 from service.engines.transformers.runner import BatchRunner
 from service.errors import EngineDead
 
@@ -20,7 +20,7 @@ _log = logging.getLogger("limrank.transformers_engine")
 @dataclass(frozen=True, slots=True)
 class _Submit:
     submission: Submission
-    documents: Sequence[Document]
+    requests: Sequence[Request]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +39,26 @@ class EngineThread:
         self.fault: str | None = None
         self._runner = runner
         self._threads = threads
-        self._jobs: set[Submission] = set()  # that are not over: each ends with a cancel, also when it is answered
+        self._open: set[Submission] = set()  # that are not over: each ends with a cancel, also when it is answered
         self._inbox: SimpleQueue[_Submit | _Cancel | _Stop] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="limrank-engine", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, submission: Submission, documents: Sequence[Document]) -> None:
-        """Hand over the documents of a job. Raise EngineDead when nobody would take them."""
-        self._inbox.put(_Submit(submission, documents))
+    def submit(self, submission: Submission, requests: Sequence[Request]) -> None:
+        """Hand over the requests of a submission. Raise EngineDead when nobody would take them."""
+        self._inbox.put(_Submit(submission, requests))
         if self.fault is not None:  # looked at after the put: the thread empties the box after it sets the fault
             raise EngineDead(self.fault)
 
     def cancel(self, submission: Submission) -> None:
-        """Forget a job; what is in the pack or step that runs now is computed and thrown away."""
+        """Forget a submission; what is in the batch or step that runs now is computed and thrown away."""
         submission.cancelled = True
         self._inbox.put(_Cancel(submission))
 
     def stop(self) -> None:
-        """End the thread after what runs now; jobs that are left get EngineDead. Blocks until it has ended."""
+        """End the thread after what runs now; submissions that are left get EngineDead. Blocks until it has ended."""
         self._inbox.put(_Stop())
         if self._thread.is_alive():
             self._thread.join()
@@ -82,11 +82,11 @@ class EngineThread:
             if isinstance(mail, _Stop):
                 return False
             if isinstance(mail, _Cancel):
-                self._jobs.discard(mail.submission)
+                self._open.discard(mail.submission)
                 self._runner.cancel(mail.submission)
             elif not mail.submission.cancelled:
-                self._jobs.add(mail.submission)
-                self._runner.add(mail.documents)
+                self._open.add(mail.submission)
+                self._runner.add(mail.requests)
         return True
 
     def _end(self, fault: str) -> None:
@@ -94,6 +94,6 @@ class EngineThread:
         while not self._inbox.empty():
             mail = self._inbox.get()
             if isinstance(mail, _Submit):
-                self._jobs.add(mail.submission)
-        for submission in self._jobs:
+                self._open.add(mail.submission)
+        for submission in self._open:
             submission.die(EngineDead(fault))

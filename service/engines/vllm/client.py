@@ -1,6 +1,6 @@
 """Starts vLLM in this process's event loop and puts its requests. The only importer of vllm.
 
-Two silent traps of vLLM are avoided here: no request asks for `logprobs`, since its top-N may miss a verdict word and
+Two silent traps of vLLM are avoided here: no request asks for `logprobs`, since its top-N may miss an answer token and
 one such request in a batch turns the values of `logprob_token_ids` beside it into -inf.
 """
 
@@ -18,17 +18,15 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from contract.prompt import ContractError
+from contract.reasoning import Reader, folder_end_ids
 from contract.segments import Segments
-from service.engines.causal.end_ids import end_ids
-from service.engines.vllm.engine import Started, VllmEngine
-from service.engines.vllm.options import VllmOptions, checked_extra
-from service.engines.vllm.requests import Asked, Words, Written
-from service.engines.vllm.startup import engine_log, no_keyboard_interrupts, why
-from service.engines.vllm.trace import TraceReader
-from service.errors import EngineDead
-from service.models.checkpoint import Checkpoint, ModelStoreError
+from service.engines.vllm.engine import EngineInfo, VllmEngine
+from service.engines.vllm.requests import AnswerLogprobs, Generation, RequestParams
+from service.engines.vllm.startup import VllmOptions, checked_extra, engine_log, no_keyboard_interrupts, why
+from service.errors import EngineDead, ModelStoreError
+from service.models.checkpoint import Checkpoint
 
-_NEWS_EVERY_TOKENS = 16  # of a trace: what a loop may grow before it is seen
+_NEWS_EVERY_TOKENS = 16  # of reasoning: what a loop may grow before it is seen
 _SHUTDOWN_SECONDS = 5.0
 
 
@@ -42,9 +40,9 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     except ContractError as error:
         raise ModelStoreError(str(error)) from error
     llm = _start(checkpoint, options)
-    reader = TraceReader(segments, end_ids(checkpoint.folder, segments))
-    started = _started(llm)
-    return VllmEngine(VllmRequests(llm, segments, reader), started, segments, reader, manifest.temperatures, options)
+    reader = Reader(segments, folder_end_ids(checkpoint.folder, segments))
+    client = VllmClient(llm, segments, reader)
+    return VllmEngine(client, _info(llm), segments, reader, stuck_after=options.stuck_after)
 
 
 def _start(checkpoint: Checkpoint, options: VllmOptions) -> AsyncLLM:
@@ -75,15 +73,15 @@ def _start(checkpoint: Checkpoint, options: VllmOptions) -> AsyncLLM:
             raise ModelStoreError(f"vLLM cannot serve {checkpoint.name}: {why(error, errors)}") from error
 
 
-def _started(llm: AsyncLLM) -> Started:
+def _info(llm: AsyncLLM) -> EngineInfo:
     config = llm.vllm_config
-    return Started(
+    return EngineInfo(
         version=vllm.__version__,
         dtype=str(config.model_config.dtype).removeprefix("torch."),
         device=config.device_config.device_type,
         max_model_len=config.model_config.max_model_len,
         step_tokens=config.scheduler_config.max_num_batched_tokens,
-        seats=config.scheduler_config.max_num_seqs,
+        max_requests=config.scheduler_config.max_num_seqs,
         block=config.cache_config.block_size,
         ranks=config.parallel_config.data_parallel_size,
         dead=lambda: llm.errored,
@@ -92,55 +90,51 @@ def _started(llm: AsyncLLM) -> Started:
     )
 
 
-class VllmRequests:
-    """`service.engines.vllm.requests.Requests` on an AsyncLLM."""
+class VllmClient:
+    """`service.engines.vllm.requests.Client` on an AsyncLLM."""
 
-    def __init__(self, llm: AsyncLLM, segments: Segments, reader: TraceReader) -> None:
+    def __init__(self, llm: AsyncLLM, segments: Segments, reader: Reader) -> None:
         self._llm = llm
-        self._words = segments.verdict
-        self._word_ids = [self._words.true, self._words.false]
-        form = segments.format
-        self._stops = [f"{form.close}{word}" for word in (form.true_word, form.false_word)]
+        self._segments = segments
         self._reader = reader
         self._end_ids = sorted(reader.end_ids)
+        self._texts: dict[tuple[int, ...], list[str]] = {}  # that stop reasoning, by answers
 
-    async def words(self, asked: Asked, ids: Sequence[int]) -> Words | None:
-        outputs = [each async for each in self._generate(asked, ids, self._one_step())]
+    async def read_answers(self, params: RequestParams, ids: Sequence[int]) -> AnswerLogprobs | None:
+        outputs = [each async for each in self._generate(params, ids, _one_step(params.answers))]
         last = outputs[-1] if outputs else None
         if last is None or last.outputs[0].finish_reason == "abort":
             return None
-        ((true, false),) = self._read(last)
-        return Words(true, false, last.num_cached_tokens or 0)
+        (values,) = _logprobs(last, params.answers)
+        return AnswerLogprobs(values, last.num_cached_tokens or 0)
 
-    async def trace(self, asked: Asked, prompt: Sequence[int], budget: int) -> AsyncGenerator[Written]:
-        seen = 0
-        async with aclosing(self._generate(asked, prompt, self._writing(budget))) as news:
+    async def write(
+        self, params: RequestParams, prompt: Sequence[int], budget: int, continued: Sequence[int]
+    ) -> AsyncGenerator[Generation]:
+        seen = len(continued)
+        async with aclosing(self._generate(params, prompt, self._writing(params.answers, budget))) as news:
             async for each in news:
                 ids = list(each.outputs[0].token_ids)  # a copy: vLLM goes on writing to its own
-                answered = not each.finished and self._reader.answered(ids, seen)
-                words = self._read(each) if each.finished or answered else ()
-                yield Written(ids, each.num_cached_tokens or 0, words)
-                if answered:
-                    return  # in other words than those that stop it; vLLM aborts a request that nobody reads any more
-                seen = len(ids)
-
-    def _read(self, output: RequestOutput) -> list[tuple[float, float]]:
-        """Log-probabilities (true, false) in the place of each token that was written."""
-        places = output.outputs[0].logprobs or []
-        return [(place[self._words.true].logprob, place[self._words.false].logprob) for place in places]
+                written = [*continued, *ids]
+                finished = each.finished or self._reader.answered(written, seen)
+                answers = _logprobs(each, params.answers) if finished else ()
+                yield Generation(ids, each.num_cached_tokens or 0, finished, answers)
+                if finished and not each.finished:
+                    return  # with another token than those that stop it; vLLM aborts what nobody reads any more
+                seen = len(written)
 
     async def abort(self, names: Sequence[str]) -> None:
         await self._llm.abort(names)
 
     async def _generate(
-        self, asked: Asked, ids: Sequence[int], params: SamplingParams
+        self, params: RequestParams, ids: Sequence[int], sampling: SamplingParams
     ) -> AsyncGenerator[RequestOutput]:
         generated = self._llm.generate(
             {"type": "token", "prompt_token_ids": list(ids)},
-            params,
-            asked.name,
-            priority=asked.priority,
-            data_parallel_rank=asked.rank,
+            sampling,
+            params.name,
+            priority=params.priority,
+            data_parallel_rank=params.rank,
         )
         try:
             async with aclosing(generated) as news:
@@ -149,24 +143,39 @@ class VllmRequests:
         except EngineDeadError as error:
             raise EngineDead("vLLM's engine process has ended.") from error
 
-    def _one_step(self) -> SamplingParams:
-        return SamplingParams(
-            temperature=0.0,
-            max_tokens=1,
-            ignore_eos=True,
-            detokenize=False,
-            logprob_token_ids=self._word_ids,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+    def _stops(self, answers: tuple[int, ...]) -> list[str]:
+        """Each answer as text behind the end-of-think tag."""
+        if answers not in self._texts:
+            decode, close = self._segments.tokenizer.decode, self._segments.close
+            self._texts[answers] = [decode([*close, answer], skip_special_tokens=False) for answer in answers]
+        return self._texts[answers]
 
-    def _writing(self, budget: int) -> SamplingParams:
+    def _writing(self, answers: tuple[int, ...], budget: int) -> SamplingParams:
+        """Up to an answer behind the end-of-think tag, an end of text or the budget."""
         return SamplingParams(
             temperature=0.0,
             max_tokens=budget,
-            stop=self._stops,
+            stop=self._stops(answers),
             stop_token_ids=self._end_ids,
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
-            logprob_token_ids=self._word_ids,
+            logprob_token_ids=list(answers),
             output_kind=RequestOutputKind.CUMULATIVE,
         )
+
+
+def _one_step(answers: tuple[int, ...]) -> SamplingParams:
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        ignore_eos=True,
+        detokenize=False,
+        logprob_token_ids=list(answers),
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _logprobs(output: RequestOutput, answers: tuple[int, ...]) -> list[tuple[float, ...]]:
+    """Log-probabilities of the answer tokens in the place of each token that was written."""
+    places = output.outputs[0].logprobs or []
+    return [tuple(place[answer].logprob for answer in answers) for place in places]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from transformers import AutoModelForCausalLM
 
 from contract.prompt import LIMRANK
 from contract.segments import Segments
-from service.engine import Engine, Job, Mode, Verdict
 
 _SENTENCES = (
     "Influenza is treated with rest, fluids and, for people at risk, antiviral drugs within 48 hours.",
@@ -52,9 +50,12 @@ class PlainForward:
 
     def log_odds(self, ids: Sequence[int]) -> float:
         """Log-odds of the verdict words after `ids`."""
-        words = self.segments.verdict
-        log_probabilities = self._logits(ids, 1)[0].double().log_softmax(-1)
+        words, log_probabilities = self.segments.verdict, self.log_probabilities(ids)
         return float(log_probabilities[words.true] - log_probabilities[words.false])
+
+    def log_probabilities(self, ids: Sequence[int]) -> torch.Tensor:
+        """Of every token of the vocabulary after `ids`."""
+        return self._logits(ids, 1)[0].double().log_softmax(-1)
 
     def direct(self, query: str, passage: str, instruction: str | None = None) -> float:
         return self.log_odds(self.segments.context(self.segments.prompt_ids(query, passage, instruction)))
@@ -69,11 +70,3 @@ class PlainForward:
         output = self._model(torch.tensor([list(ids)]), use_cache=False, logits_to_keep=keep)
         logits: torch.Tensor = output.logits[0]
         return logits
-
-
-async def score(
-    engine: Engine, job: Job, mode: Mode = Mode.DIRECT, budget: int = 0, deadline: float | None = None
-) -> list[Verdict]:
-    """All verdicts of a job, in the order of its passages."""
-    async with aclosing(engine.score(job, mode, budget, deadline)) as verdicts:
-        return sorted([verdict async for verdict in verdicts], key=lambda verdict: verdict.index)

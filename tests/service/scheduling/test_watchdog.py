@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
-from service.engine import PROBE, Health, Job, Mode, Verdict
+from service.engine import Health, Output, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed
 from service.lifecycle import Lifecycle, Phase
-from service.scheduling.watchdog import EngineWatch, WatchIntervals
+from service.scheduling.watchdog import PROBE_PASSAGE, Watchdog, WatchIntervals
 from tests.fakes import ScriptedEngine
 
 OFTEN = WatchIntervals(health=0.005, probe=0.02, probe_timeout=0.1)
@@ -20,26 +20,26 @@ OFTEN = WatchIntervals(health=0.005, probe=0.02, probe_timeout=0.1)
 
 @dataclass
 class UnwellEngine(ScriptedEngine):
-    """Says of its health what it is told to; keeps the modes it was asked for."""
+    """Says of its health what it is told to; keeps how it was asked to score."""
 
     says: Health | Exception = field(default_factory=lambda: Health(ready=True, alive=True))
-    asked: list[Mode] = field(default_factory=list)
+    asked: list[Scoring] = field(default_factory=list)
 
     async def health(self) -> Health:
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
 
-    def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
-        self.asked.append(mode)
-        return super().score(job, mode, budget, deadline)
+    def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+        self.asked.append(prompts[0].scoring)
+        return super().submit(prompts)
 
 
 @dataclass
 class Watched:
     engine: UnwellEngine
     lifecycle: Lifecycle
-    watch: EngineWatch
+    watch: Watchdog
     deaths: list[EngineDead]
 
     async def until(self, happened: Callable[[Lifecycle], bool]) -> None:
@@ -52,7 +52,7 @@ class Watched:
 async def watching(engine: UnwellEngine, intervals: WatchIntervals = OFTEN) -> AsyncIterator[Watched]:
     """An engine that is warm and watched, of a service that is ready."""
     lifecycle, deaths = Lifecycle(), list[EngineDead]()
-    watched = Watched(engine, lifecycle, EngineWatch(engine, lifecycle, deaths.append, intervals), deaths)
+    watched = Watched(engine, lifecycle, Watchdog(engine, lifecycle, deaths.append, intervals), deaths)
     await watched.watch.warm_up()
     lifecycle.phase = Phase.READY
     task = asyncio.create_task(watched.watch.run())
@@ -63,11 +63,11 @@ async def watching(engine: UnwellEngine, intervals: WatchIntervals = OFTEN) -> A
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_every_mode_is_warm_before_the_first_caller_and_only_once() -> None:
+async def test_every_way_of_scoring_is_warm_before_the_first_caller_and_only_once() -> None:
     engine = UnwellEngine(seconds=0.01)
-    watch = EngineWatch(engine, Lifecycle(), lambda _: None)
+    watch = Watchdog(engine, Lifecycle(), lambda _: None)
     await watch.warm_up()
-    assert sorted(engine.asked) == [Mode.DIRECT, Mode.DIRECT, Mode.DIRECT, Mode.REASONING]
+    assert sorted(engine.asked) == [Scoring.DIRECT] * 3 + [Scoring.REASONING]
     await watch.warm_up()
     assert len(engine.asked) == 4
 
@@ -76,7 +76,7 @@ async def test_every_mode_is_warm_before_the_first_caller_and_only_once() -> Non
 async def test_a_fast_engine_is_measured_with_documents_side_by_side(seconds: float) -> None:
     """A single one would tell of the latency of a step, and not of what fits into one."""
     engine = UnwellEngine(seconds=seconds)
-    watch = EngineWatch(engine, Lifecycle(), lambda _: None)
+    watch = Watchdog(engine, Lifecycle(), lambda _: None)
     await watch.warm_up()
     passages = [job.passages for job in engine.jobs]
     assert (len(passages[-1]), len(set(passages[-1]))) == ((16, 16) if seconds == 0 else (1, 1))
@@ -84,7 +84,7 @@ async def test_a_fast_engine_is_measured_with_documents_side_by_side(seconds: fl
 
 
 async def test_an_engine_that_cannot_score_its_first_document_is_not_served() -> None:
-    watch = EngineWatch(UnwellEngine(fail_always=set(PROBE.passages)), Lifecycle(), lambda _: None)
+    watch = Watchdog(UnwellEngine(fail_always={PROBE_PASSAGE}), Lifecycle(), lambda _: None)
     with pytest.raises(EngineFailed):
         await watch.warm_up()
 
@@ -117,7 +117,7 @@ async def test_an_engine_that_says_it_is_well_and_scores_nothing_is_found_out() 
 
 async def test_an_engine_that_fails_on_a_tiny_document_is_not_ready_until_it_scores_one() -> None:
     async with watching(UnwellEngine()) as watched:
-        watched.engine.fail_always = set(PROBE.passages)
+        watched.engine.fail_always = {PROBE_PASSAGE}
         await watched.until(lambda lifecycle: not lifecycle.ready)
         assert watched.lifecycle.reason.startswith("The engine failed on a tiny document: ")
         watched.engine.fail_always = set()
@@ -127,7 +127,7 @@ async def test_an_engine_that_fails_on_a_tiny_document_is_not_ready_until_it_sco
 async def test_a_probe_that_fails_once_is_tried_again_before_calls_are_refused() -> None:
     async with watching(UnwellEngine()) as watched:
         asked = len(watched.engine.asked)
-        watched.engine.fail_once = set(PROBE.passages)
+        watched.engine.fail_once = {PROBE_PASSAGE}
         while watched.engine.fail_once or len(watched.engine.asked) < asked + 2:
             assert watched.lifecycle.ready
             await asyncio.sleep(0.005)

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
 
-from service.engine import Job, Mode, Verdict
-from service.errors import EngineDead, EngineFailed, PassageTooLong
+from service.engine import Begun, Completion, Output, Prefix, Prompt, Rest, Scoring
+from service.errors import EngineDead, EngineFailed
 from service.scheduling.throughput import Throughput
-from service.scheduling.window import FairWindow, Work
+from service.scheduling.window import Window
+from service.scheduling.work import Work
 from service.telemetry.logs import request_id
-from tests.fakes import ScriptedEngine
+from tests.fakes import ScriptedEngine, ids_of_text, text_of
 
 
-def work(passages: Sequence[str], call: str = "call", priority: int = 1, query: str = "query") -> Work:
-    job = Job(call=call, query=query, passages=tuple(passages), priority=priority)
-    return Work(job, Mode.DIRECT, 0, time.monotonic() + 60, (10.0,) * len(passages))
+def work(
+    passages: Sequence[str],
+    call: str = "call",
+    priority: int = 1,
+    *,
+    tokens: int = 10,
+    prefix: int = 10,
+    budget: int = 0,
+) -> Work:
+    """A call whose documents are of so many tokens at least, behind a prefix of so many."""
+    return Work(
+        call=call,
+        prefix=Prefix(ids_of_text("query", prefix), 1000),
+        rests=[Rest(ids_of_text(passage, tokens), truncated=False) for passage in passages],
+        answers=(1, 2),
+        scoring=Scoring.REASONING if budget else Scoring.DIRECT,
+        budget=budget,
+        priority=priority,
+        deadline=time.monotonic() + 60,
+    )
+
+
+def log_odds(completion: Completion) -> float:
+    return completion.answers[0] - completion.answers[1]
 
 
 def texts(count: int, name: str = "passage") -> list[str]:
@@ -37,16 +60,16 @@ def documents_by_call(engine: ScriptedEngine) -> list[tuple[str, int]]:
     return [(job.call, len(job.passages)) for job in engine.jobs]
 
 
-async def test_verdicts_come_back_in_the_order_of_the_passages() -> None:
+async def test_completions_come_back_in_the_order_of_the_passages() -> None:
     engine = ScriptedEngine(log_odds=lambda _, passage: float(passage.split()[1]), window=7)
-    answer = await FairWindow(engine, 7, Throughput()).run(work(texts(100)))
-    assert [verdict.index for verdict in answer.verdicts] == list(range(100))
-    assert [verdict.log_odds for verdict in answer.verdicts] == [float(n) for n in range(100)]
+    answer = await Window(engine, 7, Throughput()).run(work(texts(100)))
+    assert [each.index for each in answer.completions] == list(range(100))
+    assert [log_odds(each) for each in answer.completions] == [float(n) for n in range(100)]
 
 
 async def test_never_more_documents_than_seats() -> None:
     engine = ScriptedEngine(seconds=0.001)
-    window = FairWindow(engine, 8, Throughput())
+    window = Window(engine, 8, Throughput())
     await asyncio.gather(*(window.run(work(texts(30), call=f"c{n}")) for n in range(5)))
     assert engine.most_running == 8
     assert (window.running, window.queued, window.calls) == (0, 0, 0)
@@ -54,7 +77,7 @@ async def test_never_more_documents_than_seats() -> None:
 
 async def test_a_call_alone_holds_every_seat_and_half_of_them_while_another_waits() -> None:
     engine = ScriptedEngine(seconds=0.01)
-    window = FairWindow(engine, 8, Throughput())
+    window = Window(engine, 8, Throughput())
     large = asyncio.create_task(window.run(work(texts(200), call="large")))
     await asyncio.sleep(0.005)
     assert documents_by_call(engine) == [("large", 8)]
@@ -68,7 +91,7 @@ async def test_a_call_alone_holds_every_seat_and_half_of_them_while_another_wait
 
 
 async def test_a_small_call_is_through_long_before_the_large_one_that_came_first() -> None:
-    window = FairWindow(ScriptedEngine(seconds=0.002), 8, Throughput())
+    window = Window(ScriptedEngine(seconds=0.002), 8, Throughput())
     large = asyncio.create_task(window.run(work(texts(400), call="large")))
     await asyncio.sleep(0.02)
     await window.run(work(texts(8), call="small"))
@@ -80,7 +103,7 @@ async def test_a_small_call_is_through_long_before_the_large_one_that_came_first
 async def test_where_others_come_and_go_seats_are_left_for_the_next() -> None:
     now = [0.0]
     engine = ScriptedEngine(seconds=0.005)
-    window = FairWindow(engine, 40, Throughput(), clock=lambda: now[0])
+    window = Window(engine, 40, Throughput(), clock=lambda: now[0])
     large = asyncio.create_task(window.run(work(texts(4000), call="large")))
     await until(lambda: window.running == 40)
     await window.run(work(texts(1), call="small"))
@@ -95,7 +118,7 @@ async def test_where_others_come_and_go_seats_are_left_for_the_next() -> None:
 
 async def test_a_better_class_goes_first() -> None:
     engine = ScriptedEngine(seconds=0.002)
-    window = FairWindow(engine, 2, Throughput())
+    window = Window(engine, 2, Throughput())
     order: list[str] = []
 
     async def run(name: str, priority: int) -> None:
@@ -110,7 +133,7 @@ async def test_waiting_makes_up_for_a_lower_class() -> None:
     """Twenty seconds of waiting lift the last class to the first, so a stream of urgent calls cannot starve it."""
     now = [0.0]
     engine = ScriptedEngine(seconds=0.001)
-    window = FairWindow(engine, 1, Throughput(), clock=lambda: now[0])
+    window = Window(engine, 1, Throughput(), clock=lambda: now[0])
     blocker = asyncio.create_task(window.run(work(texts(3), call="blocker", priority=0)))
     patient = asyncio.create_task(window.run(work(texts(1), call="patient", priority=2)))
     await asyncio.sleep(0)
@@ -123,14 +146,14 @@ async def test_waiting_makes_up_for_a_lower_class() -> None:
 
 async def test_a_document_the_engine_fails_on_is_tried_once_more_alone() -> None:
     engine = ScriptedEngine(fail_once={"passage 3"})
-    answer = await FairWindow(engine, 8, Throughput()).run(work(texts(8)))
-    assert len(answer.verdicts) == 8
+    answer = await Window(engine, 8, Throughput()).run(work(texts(8)))
+    assert len(answer.completions) == 8
     assert ("call", 1) in documents_by_call(engine)
 
 
 async def test_a_document_that_fails_again_ends_the_call_with_its_index() -> None:
     engine = ScriptedEngine(fail_always={"passage 13"}, seconds=0.001)
-    window = FairWindow(engine, 4, Throughput())
+    window = Window(engine, 4, Throughput())
     with pytest.raises(EngineFailed, match="document 13") as failed:
         await window.run(work(texts(20)))
     assert failed.value.indices == (13,)
@@ -142,19 +165,19 @@ async def test_a_document_that_fails_again_ends_the_call_with_its_index() -> Non
 async def test_a_verdict_that_is_no_number_is_a_failure_and_never_a_score(value: float) -> None:
     engine = ScriptedEngine(log_odds=lambda _, passage: value if passage == "passage 1" else 0.0)
     with pytest.raises(EngineFailed, match="document 1,"):
-        await FairWindow(engine, 4, Throughput()).run(work(texts(3)))
+        await Window(engine, 4, Throughput()).run(work(texts(3)))
 
 
 async def test_a_dead_engine_is_not_tried_again() -> None:
     engine = ScriptedEngine(dead=True)
     with pytest.raises(EngineDead):
-        await FairWindow(engine, 4, Throughput()).run(work(texts(3)))
+        await Window(engine, 4, Throughput()).run(work(texts(3)))
     assert len(engine.jobs) == 1
 
 
 async def test_cancelling_a_call_frees_its_seats_for_the_next() -> None:
     engine = ScriptedEngine(stuck=True)
-    window = FairWindow(engine, 4, Throughput())
+    window = Window(engine, 4, Throughput())
     stuck = asyncio.create_task(window.run(work(texts(50))))
     await asyncio.sleep(0.01)
     assert (window.running, window.queued) == (4, 46)
@@ -167,7 +190,7 @@ async def test_cancelling_a_call_frees_its_seats_for_the_next() -> None:
 
 async def test_seats_are_not_lost_where_a_call_ends_in_the_moment_in_which_it_would_get_them() -> None:
     """The cancelled call's own task comes to its turn behind the filling that was due before."""
-    window = FairWindow(ScriptedEngine(stuck=True), 4, Throughput())
+    window = Window(ScriptedEngine(stuck=True), 4, Throughput())
     call = asyncio.create_task(window.run(work(texts(2))))
     await asyncio.sleep(0)
     call.cancel()
@@ -181,12 +204,12 @@ async def test_what_is_logged_on_a_call_s_documents_bears_its_own_name() -> None
     asked: list[tuple[str, str | None]] = []
 
     class Naming(ScriptedEngine):
-        async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
-            asked.append((job.call, request_id.get()))
-            async for verdict in super().score(job, mode, budget, deadline):
-                yield verdict
+        async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+            asked.append((prompts[0].call, request_id.get()))
+            async for output in super().submit(prompts):
+                yield output
 
-    window = FairWindow(Naming(seconds=0.001), 2, Throughput())
+    window = Window(Naming(seconds=0.001), 2, Throughput())
 
     async def call(name: str) -> None:
         request_id.set(name)
@@ -199,24 +222,92 @@ async def test_what_is_logged_on_a_call_s_documents_bears_its_own_name() -> None
 
 async def test_the_rate_of_work_is_learned() -> None:
     throughput = Throughput()
-    window = FairWindow(ScriptedEngine(seconds=0.03), 4, throughput)
+    window = Window(ScriptedEngine(seconds=0.03), 4, throughput)
     await window.run(work(texts(100)))
     begun = time.monotonic()
     await window.run(work(texts(100)))
-    # 10 units a document: the same again would take as long as it just took
-    assert throughput.seconds_for(Mode.DIRECT, 1000.0) == pytest.approx(time.monotonic() - begun, rel=0.7)
-    assert throughput.seconds_for(Mode.REASONING, 1000.0) == 0.0
+    # 10 tokens a document: the same again would take as long as it just took
+    assert throughput.seconds_for(Scoring.DIRECT, 1000.0) == pytest.approx(time.monotonic() - begun, rel=0.7)
+    assert throughput.seconds_for(Scoring.REASONING, 1000.0) == 0.0
 
 
-async def test_a_passage_too_long_is_named_by_its_index_in_the_call() -> None:
-    """The engine sees a slice of the call and knows the document by its place there."""
+@dataclasses.dataclass
+class Begins(ScriptedEngine):
+    """Says of all prompts that their reasoning begins, and ends it when told to."""
 
-    class Refusing(ScriptedEngine):
-        async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
-            if "passage 17" in job.passages:
-                raise PassageTooLong(job.passages.index("passage 17"), 100)
-            async for verdict in super().score(job, mode, budget, deadline):
-                yield verdict
+    end: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
-    with pytest.raises(PassageTooLong, match="Document 17 has more than the 100 tokens"):
-        await FairWindow(Refusing(seconds=0.001), 4, Throughput()).run(work(texts(30)))
+    async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+        for index in range(len(prompts)):
+            yield Begun(index)
+        await self.end.wait()
+        async for output in super().submit(prompts):
+            yield output
+
+
+async def test_the_engine_is_handed_no_more_tokens_than_keep_it_busy() -> None:
+    engine = ScriptedEngine(stuck=True, window_tokens=100, behind_tokens=50)
+    window = Window(engine, 64, Throughput())
+    call = asyncio.create_task(window.run(work(texts(30), tokens=20)))
+    await asyncio.sleep(0.01)
+    assert window.running == 5, "30 for the first with its prefix, then 20 each until 100 are reached"
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+
+async def test_documents_whose_reasoning_has_begun_make_room_for_the_next_up_to_the_slots() -> None:
+    engine = Begins(window_tokens=100, behind_tokens=50)
+    window = Window(engine, 12, Throughput())
+    call = asyncio.create_task(window.run(work(texts(30), tokens=20, budget=8)))
+    await until(lambda: window.running == 12)
+    assert window.queued == 18
+    engine.end.set()
+    assert len((await call).completions) == 30
+
+
+async def test_reasoning_that_waits_does_not_keep_direct_scoring_out() -> None:
+    engine = ScriptedEngine(stuck=True, window_tokens=100, behind_tokens=50)
+    window = Window(engine, 64, Throughput())
+    calls = [
+        asyncio.create_task(window.run(work(texts(30), call, tokens=20, budget=budget)))
+        for call, budget in (("reasoning", 8), ("direct", 0))
+    ]
+    await asyncio.sleep(0.01)
+    assert documents_by_call(engine) == [("reasoning", 5), ("direct", 5)]
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_beside_a_new_call_one_that_has_had_its_share_takes_little_of_the_engine() -> None:
+    engine = ScriptedEngine(seconds=0.002, window_tokens=2000, behind_tokens=100)
+    window = Window(engine, 64, Throughput())
+    large = asyncio.create_task(window.run(work(texts(400), "large", tokens=100)))
+    await until(lambda: window.queued < 350)
+    small = asyncio.create_task(window.run(work(texts(10), "small", tokens=100)))
+    await until(lambda: any(call == "small" for call, _ in documents_by_call(engine)))
+    at = [call for call, _ in documents_by_call(engine)].index("small")
+    await small
+    beside = sum(count for call, count in documents_by_call(engine)[at + 1 :] if call == "large")
+    assert beside <= 20, "each of the small call's documents takes as long as one of the large call's"
+    large.cancel()
+    await asyncio.gather(large, return_exceptions=True)
+
+
+async def test_the_shortest_documents_of_a_call_come_first() -> None:
+    engine = ScriptedEngine()
+    await Window(engine, 1, Throughput()).run(work(["x" * 400, "x" * 4, "x" * 200], tokens=1))
+    assert [len(text_of(job.prompts[0].rest)) for job in engine.jobs] == [4, 200, 400]
+
+
+async def test_queued_tokens_are_counted_exactly() -> None:
+    window = Window(ScriptedEngine(stuck=True), 2, Throughput())
+    asked = work(texts(10), tokens=7, prefix=13, budget=5)
+    assert asked.tokens == 13 + 10 * (7 + 5)
+    call = asyncio.create_task(window.run(asked))
+    await asyncio.sleep(0)
+    assert window.queued_tokens() == {Scoring.DIRECT: 0, Scoring.REASONING: asked.tokens}
+    await asyncio.sleep(0.01)
+    assert window.queued_tokens()[Scoring.REASONING] == 8 * (7 + 5), "the prefix went with the first"
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)

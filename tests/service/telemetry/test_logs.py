@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine import Job, Mode, Verdict
+from service.engine import Output, Prompt
 from service.telemetry import logs
 from service.telemetry.logs import JsonFormatter, configure_logging
-from tests.fakes import ScriptedEngine
+from tests.fakes import ScriptedEngine, ScriptedJob
 from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving
 from tests.service.telemetry.log_leaks import leaks
 
@@ -70,11 +70,12 @@ def wait_for(stream: io.StringIO, event: Callable[[dict[str, Any]], bool]) -> di
 class TalkativeEngine(ScriptedEngine):
     """Fails with the passage in the message of its exception, as libraries do."""
 
-    async def score(self, job: Job, mode: Mode, budget: int, deadline: float | None) -> AsyncGenerator[Verdict]:
-        async for verdict in super().score(job, mode, budget, deadline):
-            if "pangolin" in job.passages[verdict.index]:
+    async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+        job = ScriptedJob.of(prompts)
+        async for output in super().submit(prompts):
+            if "pangolin" in job.passages[output.index]:
                 raise ValueError(f"cannot tokenize {job.passages!r} for {job.query!r}")
-            yield verdict
+            yield output
 
 
 def test_an_access_line_tells_all_but_what_was_said(tmp_path: Path, stream: io.StringIO) -> None:

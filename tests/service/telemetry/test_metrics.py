@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from contract.reasoning import Status
 from service.api.body import BodyBudget
 from service.api.paths import RERANK_PATHS
-from service.engine import Mode, Status, Verdict
 from service.lifecycle import Lifecycle, Phase
-from service.ranking import Timings
+from service.ranking import Mode, Timings, Verdict
 from service.telemetry.metrics import CALL_SECONDS, RERANK_ROUTES, Metrics, size_class
 from service.telemetry.metrics import SHAPES as SHAPE_LABELS
 from service.wire.shape import SHAPES
@@ -60,7 +60,7 @@ def verdict(index: int, status: Status = Status.COMPLETE, log_odds: float = 0.0)
         index=index,
         log_odds=log_odds,
         status=status,
-        trace=None,
+        reasoning=None,
         prompt_tokens=100,
         cached_tokens=40,
         reasoning_tokens=7,

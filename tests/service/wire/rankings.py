@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contract.reasoning import Status
 from contract.verdict import relevance
-from service.engine import Status
 from service.ranking import Ranked, Ranking, Reasoning, RerankCall, Timings
 
 

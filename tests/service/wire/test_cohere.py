@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.engine import Mode
 from service.errors import BadRequest
+from service.ranking import Mode
 from service.wire.cohere import CohereRequest, read
 from service.wire.cohere_answer import Result
 from tests.service.wire.rankings import ranking_of

@@ -13,9 +13,9 @@ from sentence_transformers import CrossEncoder
 
 from contract.manifest import read_manifest
 from contract.records import read_groups, write_groups
-from service.engine import Job, Mode
 from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.models.checkpoint import open_checkpoint
+from tests.seam import Job, score
 from tests.trainer.running import cross_encoder_flags, train, weights
 from trainer.cli import run
 from trainer.cross_encoder.checkpoint import EMBEDDINGS, write_small
@@ -65,9 +65,9 @@ async def test_trainer_service_and_sentence_transformers_score_alike(finished: P
         assert float(one) / temperature == pytest.approx(two, abs=1e-4)
     engine = CrossEncoderEngine.load(checkpoint, dtype="float32")
     job = Job(call="one", query=group.query, passages=passages)
-    found = {verdict.index: verdict.log_odds async for verdict in engine.score(job, Mode.DIRECT, 0, None)}
+    found = await score(engine, job, temperatures=checkpoint.manifest.temperatures)
     await engine.close()
-    assert [found[index] for index in range(len(passages))] == pytest.approx(expected, abs=1e-4)
+    assert [verdict.log_odds for verdict in found] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_run_in_two_legs_gives_the_same_weights(

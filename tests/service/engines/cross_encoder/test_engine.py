@@ -18,16 +18,22 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from contract.manifest import Manifest, tokenizer_sha256
+from contract.verdict import Temperatures
 from service.api.app import create_app
-from service.engine import AGEING_SECONDS, Job, Mode, Verdict
-from service.engines.cross_encoder.engine import CrossEncoderEngine, Turns
+from service.engine import Completion, Scoring
+from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.engines.loading import build_engine
-from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, PassageTooLong
-from service.models.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
+from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, ModelStoreError, PassageTooLong
+from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.embedded_cross_encoder import ENCODER_FILE
 from service.models.store import resolve
+from service.ranking import Verdict
+from service.scheduling.throughput import Throughput
+from service.scheduling.window import Window
 from service.settings import Settings
 from tests.processes import ROOT
+from tests.seam import Job, as_they_come, work_of
+from tests.seam import score as score_raw
 from tests.service.serving import serving, wait_until
 from tests.tokenizers import minilm_folder, minilm_tokenizer
 
@@ -74,8 +80,8 @@ async def engine(checkpoint: Checkpoint) -> AsyncIterator[CrossEncoderEngine]:
 
 
 async def score(engine: CrossEncoderEngine, job: Job) -> list[Verdict]:
-    async with aclosing(engine.score(job, Mode.DIRECT, 0, None)) as verdicts:
-        return sorted([verdict async for verdict in verdicts], key=lambda verdict: verdict.index)
+    """Verdicts as the service makes them of this checkpoint, whose temperature is 2."""
+    return await score_raw(engine, job, temperatures=Temperatures(direct=2.0))
 
 
 def plain(folder: Path, query: str, passage: str) -> float:
@@ -119,9 +125,11 @@ async def test_cuts_are_reported_or_refused(engine: CrossEncoderEngine) -> None:
 
 async def test_urgent_calls_go_first_and_a_call_given_up_frees_the_engine(engine: CrossEncoderEngine) -> None:
     order: list[str] = []
+    window = Window(engine, engine.capabilities.window, Throughput())
 
     async def ask(name: str, priority: int, count: int) -> None:
-        await score(engine, Job(call=name, query=name, passages=("a passage " * 50,) * count, priority=priority))
+        passages = ("a passage " * 50,) * count
+        await window.run(await work_of(engine, Job(call=name, query=name, passages=passages, priority=priority)))
         order.append(name)
 
     given_up = asyncio.create_task(ask("given up", 1, 2048))
@@ -130,28 +138,46 @@ async def test_urgent_calls_go_first_and_a_call_given_up_frees_the_engine(engine
     given_up.cancel()
     await asyncio.gather(*calls)
     assert order == ["first", "last"]
+    assert (window.running, window.queued) == (0, 0)
+
+
+async def test_the_batch_of_what_waits_longest_is_next_and_is_of_like_lengths(engine: CrossEncoderEngine) -> None:
+    """Whatever else came meanwhile, and however long it is."""
+    widths: list[tuple[int, int]] = []
+
+    def note(_: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
+        widths.append(tuple(kwargs["input_ids"].shape))  # type: ignore[arg-type]
+
+    hook = engine._model._model.register_forward_pre_hook(note, with_kwargs=True)
+    short, long = Job("short", "q", ("x",) * 40), Job("long", "q", ("a passage " * 60,) * 40)
+    answers = await asyncio.gather(score(engine, long), score(engine, short))
+    hook.remove()
+    assert [len(verdicts) for verdicts in answers] == [40, 40]
+    assert all(rows * width <= 4096 for rows, width in widths)
+    computed = sum(rows * width for rows, width in widths)
+    assert computed <= 1.05 * sum(verdict.prompt_tokens for verdicts in answers for verdict in verdicts)
 
 
 async def test_a_failing_batch_fails_alone_and_a_closed_engine_says_so(checkpoint: Checkpoint) -> None:
     engine = CrossEncoderEngine.load(checkpoint)
-    verdicts: list[Verdict] = []
+    seen: list[Completion] = []
     job = Job(call="one", query="q", passages=("good", "bad " * 110) * 40)
     hurt = engine._model._model.register_forward_pre_hook(_fail_on_long, with_kwargs=True)
     with pytest.raises(EngineFailed) as failed:
-        await _collect(engine, job, verdicts)
+        await _collect(engine, job, seen)
     hurt.remove()
-    assert sorted([*failed.value.indices, *(verdict.index for verdict in verdicts)]) == list(range(80))
-    assert {verdict.index for verdict in verdicts} == set(range(0, 80, 2))
+    assert sorted([*failed.value.indices, *(each.index for each in seen)]) == list(range(80))
+    assert {each.index for each in seen} == set(range(0, 80, 2))
     await engine.close()
     assert not (await engine.health()).ready
     with pytest.raises(EngineDead, match="has been stopped"):
         await score(engine, job)
 
 
-async def _collect(engine: CrossEncoderEngine, job: Job, verdicts: list[Verdict]) -> None:
-    async with aclosing(engine.score(job, Mode.DIRECT, 0, None)) as found:
-        async for verdict in found:
-            verdicts.append(verdict)
+async def _collect(engine: CrossEncoderEngine, job: Job, seen: list[Completion]) -> None:
+    async with aclosing(as_they_come(engine, job)) as found:
+        async for completion in found:
+            seen.append(completion)
 
 
 def _fail_on_long(_: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
@@ -223,33 +249,9 @@ def test_the_checkpoint_chooses_the_engine_and_another_one_is_refused(
     for name in ("auto", "cross-encoder"):
         engine = build_engine(Settings.model_validate({"engine": name}), checkpoint)
         assert engine.capabilities.engine == "cross-encoder"
+        assert engine.capabilities.scoring == {Scoring.DIRECT}
         asyncio.run(engine.close())
     with pytest.raises(ModelStoreError, match="tiny-ce is a cross-encoder, which the engine transformers cannot run"):
         build_engine(Settings(engine="transformers"), checkpoint)
     with pytest.raises(ModelStoreError, match="is a causal model and no cross-encoder"):
         build_engine(Settings(engine="cross-encoder"), embedded_checkpoint)
-
-
-async def test_a_job_gains_a_class_while_others_come_and_go() -> None:
-    """Else calls of a higher class that follow each other would keep it from its turn for ever."""
-    now, order = 100.0, list[str]()
-    turns = Turns(clock=lambda: now)
-
-    async def job(name: str, priority: int, since: float) -> None:
-        async with turns.turn(priority, since):
-            order.append(name)
-            await asyncio.sleep(0)
-
-    tasks = [
-        asyncio.create_task(job(*one))
-        for one in (("first", 1, 100.0), ("new", 1, 99.0), ("late", 2, 95.0), ("aged", 2, 100.0 - AGEING_SECONDS))
-    ]
-    await asyncio.gather(*tasks)
-    assert order == ["first", "new", "aged", "late"]
-    async with turns.turn(1, 100.0):
-        gone, stays = (asyncio.create_task(job(name, 1, 100.0)) for name in ("gone", "stays"))
-        await asyncio.sleep(0)
-        gone.cancel()
-        await asyncio.sleep(0)
-    await asyncio.gather(gone, stays, return_exceptions=True)
-    assert order[4:] == ["stays"], "who left keeps nobody waiting"

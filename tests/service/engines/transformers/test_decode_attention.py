@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engines.transformers.decode_attention import DecodePlan
-from service.engines.transformers.kv_cache import CacheShape, KeyValues, TraceSlots
+from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
 
 SHAPE = CacheShape(layers=2, heads=2, head_dim=8, dtype=torch.float32)
 QUERY_HEADS = 6
@@ -40,9 +40,9 @@ def test_rows_attend_to_their_prefix_and_their_own_tokens(shared: list[tuple[int
         assert torch.allclose(found[row], expected, atol=1e-5)
 
 
-def _prefix(tokens: int) -> KeyValues:
+def _prefix(tokens: int) -> KVCache:
     """With NaN behind its tokens: what is not there must not be read."""
-    made = KeyValues(SHAPE, tokens + 3)
+    made = KVCache(SHAPE, tokens + 3)
     made.length = tokens
     for held in (made.keys, made.values):
         held.normal_()
@@ -50,8 +50,8 @@ def _prefix(tokens: int) -> KeyValues:
     return made
 
 
-def _slots(count: int) -> tuple[TraceSlots, list[int]]:
-    slots = TraceSlots(SHAPE)
+def _slots(count: int) -> tuple[DecodeCache, list[int]]:
+    slots = DecodeCache(SHAPE)
     for _ in range(count):
         slots.add(12)
     slots.keys.normal_()

@@ -9,13 +9,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from contract.reasoning import Status
 from contract.verdict import Temperatures
-from service.engine import Job, Mode, Status, Verdict
+from service.engine import Scoring
 from service.engines.transformers.engine import EngineOptions, TransformersEngine
 from service.engines.transformers.model import load_model
 from service.errors import FixedPartsTooLong, PassageTooLong
+from service.lifecycle import Lifecycle
 from service.models.checkpoint import Checkpoint
-from tests.service.engines.plain_forward import PlainForward, score, segments_of, text
+from service.ranking import Mode, Verdict
+from service.scheduling.watchdog import Watchdog
+from tests.seam import Job, score
+from tests.service.engines.plain_forward import PlainForward, segments_of, text
 
 TOLERANCE = 1e-3
 LENGTHS = (0, 1, 2, 5, 8, 12, 16, 22, 30, 45)
@@ -65,12 +70,12 @@ async def test_blank_and_one_token_passages_and_an_instruction(engine: Transform
     asked = Job("call", "what melts ice", ("", " ", "\n", "salt", "\u00a0"), instruction="Only chemistry counts.")
     verdicts = await score(engine, asked)
     assert_plain(plain, asked, verdicts)
-    assert all(verdict.status is Status.COMPLETE and verdict.trace is None for verdict in verdicts)
+    assert all(verdict.status is Status.COMPLETE and verdict.reasoning is None for verdict in verdicts)
 
 
 async def test_parts_of_long_texts_and_several_batches(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:
     choose = random.Random(2)
-    engine = engine_with(embedded_checkpoint, EngineOptions(threads=2, batch_tokens=64, turn_tokens=100))
+    engine = engine_with(embedded_checkpoint, EngineOptions(threads=2, batch_tokens=64))
     jobs = [
         job("long query", text(choose, 120), *(text(choose, n) for n in (3, 40, 110))),
         job("long passages", "glacier", *(text(choose, n) for n in (150, 1, 80))),
@@ -149,22 +154,21 @@ async def test_a_query_of_ten_megabytes_is_refused_at_once(engine: TransformersE
 
 
 async def test_the_temperature_divides_the_log_odds(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:
-    fitted = engine_with(embedded_checkpoint, EngineOptions(threads=2, temperatures=Temperatures(4.0, 8.0)))
-    (direct,) = await score(fitted, job("call", "ice", "Ice flows."))
-    (reasoned,) = await score(fitted, job("call", "ice", "Ice flows."), Mode.REASONING, budget=8)
-    await fitted.close()
+    raw, fitted = engine_with(embedded_checkpoint, EngineOptions(threads=2)), Temperatures(4.0, 8.0)
+    asked = job("call", "ice", "Ice flows.")
+    (direct,) = await score(raw, asked, temperatures=fitted)
+    (reasoned,) = await score(raw, asked, Mode.REASONING, budget=8, temperatures=fitted)
     assert direct.log_odds == pytest.approx(plain.direct("ice", "Ice flows.") / 4, abs=TOLERANCE)
-    raw = engine_with(embedded_checkpoint, EngineOptions(threads=2))
-    (same,) = await score(raw, job("call", "ice", "Ice flows."), Mode.REASONING, budget=8)
+    (same,) = await score(raw, asked, Mode.REASONING, budget=8)
     await raw.close()
     assert reasoned.reasoning_tokens == same.reasoning_tokens > 0
     assert reasoned.log_odds == pytest.approx(same.log_odds / 8, abs=TOLERANCE)
 
 
 async def test_what_the_engine_says_of_itself(engine: TransformersEngine) -> None:
-    await engine.warm_up()
+    await Watchdog(engine, Lifecycle(), lambda _: None).warm_up()
     able = engine.capabilities
     assert (able.engine, able.dtype, able.device) == ("transformers", "float32", "cpu")
-    assert able.modes == frozenset(Mode)
+    assert able.scoring == frozenset(Scoring)
     assert (able.max_model_tokens, able.window) == (8192, 64)
     assert (await engine.health()).ready

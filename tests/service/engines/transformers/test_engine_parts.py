@@ -7,96 +7,68 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine import AGEING_SECONDS, Status
-from service.engines.causal.queue import DocumentQueue
-from service.engines.causal.sequences import Document, Submission
+from contract.reasoning import Status
+from service.engine import Prompt
+from service.engines.causal.requests import Request, Submission
 from service.engines.causal.speed import Pace
-from service.engines.transformers.deadlines import documents_to_hurry
-from service.engines.transformers.kv_cache import CacheShape, KeyValues, TraceSlots
+from service.engines.transformers.deadlines import requests_to_hurry
+from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
 from service.engines.transformers.prefix_cache import PrefixCache
+from service.engines.transformers.waiting import WaitingRequests
 
 SHAPE = CacheShape(layers=2, heads=3, head_dim=4, dtype=torch.float32)
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def document(call: str, tokens: int = 10, priority: int = 1, arrived: float = 0.0, **more: float) -> Document:
-    """A document outside any event loop: nobody waits for its verdict."""
+def request(call: str, tokens: int = 10, budget: int = 0, deadline: float | None = None) -> Request:
+    """A request outside any event loop: nobody waits for its completion."""
     submission = Submission.__new__(Submission)
-    return Document(
-        submission=submission,
-        index=0,
-        call=call,
-        priority=priority,
-        prefix=(1,),
-        rest=[7] * tokens,
-        budget=int(more.get("budget", 0)),
-        truncated=False,
-        deadline=more.get("deadline"),
-        arrived=arrived,
-    )
+    prompt = Prompt(call, prefix=(1,), rest=[7] * tokens, budget=budget, deadline=deadline)
+    return Request(submission, 0, prompt, (1,), prompt.rest, (), budget)
 
 
-def taken(queue: DocumentQueue, count: int) -> list[str]:
-    """The calls whose documents come next, each charged for its tokens."""
-    calls = []
-    for _ in range(count):
-        following = queue.next(lambda _: True)
-        assert following is not None
-        queue.remove(following)
-        queue.charge(following.call, following.left)
-        calls.append(following.call)
-    return calls
+def order(waiting: WaitingRequests) -> str:
+    return "".join(each.prompt.call for each in waiting)
 
 
-def test_calls_take_turns_that_are_worth_their_tokens() -> None:
-    queue = DocumentQueue(turn_tokens=20, clock=Clock())
-    queue.add([document(call) for call in "aaaaabbbc"])
-    assert "".join(taken(queue, 9)) == "aabbcaaba"
+def test_requests_wait_in_the_order_in_which_they_were_handed_over() -> None:
+    waiting = WaitingRequests()
+    waiting.add([request("b", 5), request("a", 3)])
+    waiting.add([request("c", 1)])
+    assert order(waiting) == "bac"
 
 
-def test_a_call_ends_in_its_turn_before_the_next_begins() -> None:
-    queue = DocumentQueue(turn_tokens=1000, clock=Clock())
-    queue.add([document(call) for call in "abcabcabc"])
-    assert "".join(taken(queue, 9)) == "aaabbbccc"
+def test_what_takes_several_batches_goes_behind_and_what_is_hurried_before_the_others() -> None:
+    waiting = WaitingRequests()
+    made = [request(call) for call in "abcd"]
+    waiting.add(made)
+    waiting.put_behind(made[:2])
+    assert order(waiting) == "cdab"
+    waiting.hurry(made[0])
+    assert order(waiting) == "acdb"
+    waiting.put_behind(made[:1])
+    assert order(waiting) == "acdb", "a hurried one stays before those that are not"
+    waiting.remove(made[0])
+    waiting.remove(made[3])
+    assert order(waiting) == "cb"
+    waiting.put_behind(made)
+    assert order(waiting) == "bc"
 
 
-def test_the_shortest_of_a_call_comes_first() -> None:
-    queue = DocumentQueue(turn_tokens=1000, clock=Clock())
-    queue.add([document("a", tokens) for tokens in (5, 3, 9, 1)])
-    assert [item.left for item in queue] == [1, 3, 5, 9]
-
-
-def test_priority_goes_first_and_waiting_raises_it() -> None:
-    clock = Clock()
-    queue = DocumentQueue(turn_tokens=20, clock=clock)
-    queue.add([document("late", priority=2), document("usual", priority=1), document("first", priority=0)])
-    assert taken(queue, 1) == ["first"]
-    clock.now = 2 * AGEING_SECONDS
-    queue.add([document("first", priority=0, arrived=clock.now)])
-    assert taken(queue, 3) == ["late", "usual", "first"]
-
-
-def test_a_document_that_may_not_start_is_passed_over() -> None:
-    queue = DocumentQueue(turn_tokens=20, clock=Clock())
-    queue.add([document("a", tokens=5), document("a", tokens=9), document("b")])
-    following = queue.next(lambda item: item.left > 5)
+def test_a_request_that_may_not_start_is_passed_over() -> None:
+    waiting = WaitingRequests()
+    waiting.add([request("a", tokens=5), request("a", tokens=9), request("b")])
+    following = waiting.next(lambda item: item.left > 5)
     assert following is not None
-    assert (following.call, following.left) == ("a", 9)
-    assert queue.next(lambda item: False) is None
+    assert (following.prompt.call, following.left) == ("a", 9)
+    assert waiting.next(lambda item: False) is None
 
 
-def test_discarding_a_job_leaves_others_of_the_same_call() -> None:
-    queue = DocumentQueue(turn_tokens=20, clock=Clock())
-    gone, kept = document("a"), document("a")
-    queue.add([gone, kept])
-    assert queue.discard(gone.submission) == [gone]
-    assert list(queue) == [kept]
+def test_discarding_a_submission_leaves_others_of_the_same_call() -> None:
+    waiting = WaitingRequests()
+    gone, kept = request("a"), request("a")
+    waiting.add([gone, kept])
+    assert waiting.discard(gone.submission) == [gone]
+    assert list(waiting) == [kept]
 
 
 @pytest.mark.parametrize(
@@ -105,24 +77,24 @@ def test_discarding_a_job_leaves_others_of_the_same_call() -> None:
 )
 def test_documents_hurry_when_their_direct_verdicts_would_just_be_in_time(now: float, hurried: list[str]) -> None:
     """Each takes a second; those that are due later wait for those before them."""
-    first, second = document("first", 100, budget=9, deadline=10.0), document("second", 100, budget=9, deadline=12.5)
-    third = document("third", 100, budget=9, deadline=13.0)
-    others = [document("without deadline", 100, budget=9), document("direct", 100, deadline=1.0)]
+    first, second = request("first", 100, budget=9, deadline=10.0), request("second", 100, budget=9, deadline=12.5)
+    third = request("third", 100, budget=9, deadline=13.0)
+    others = [request("without deadline", 100, budget=9), request("direct", 100, deadline=1.0)]
     documents = [second, *others, first, third]
-    chosen = documents_to_hurry(documents, now, token_seconds=0.01, missing=lambda _: 0)
-    assert sorted(item.call for item in chosen) == hurried
+    chosen = requests_to_hurry(documents, now, token_seconds=0.01, missing=lambda _: 0)
+    assert sorted(item.prompt.call for item in chosen) == hurried
 
 
 @pytest.mark.parametrize(("now", "hurried"), [(6.9, 0), (7.0, 2)])
 def test_documents_hurry_in_time_for_what_their_prefix_still_needs(now: float, hurried: int) -> None:
     """Two documents of a second each under one prefix of which two seconds are missing, counted once."""
-    documents = [document("a", 100, budget=9, deadline=11.0) for _ in range(2)]
-    chosen = documents_to_hurry(documents, now, token_seconds=0.01, missing=lambda _: 200)
+    documents = [request("a", 100, budget=9, deadline=11.0) for _ in range(2)]
+    chosen = requests_to_hurry(documents, now, token_seconds=0.01, missing=lambda _: 200)
     assert len(chosen) == hurried
 
 
 def test_what_is_missing_of_a_prefix_is_what_no_pack_has_planned() -> None:
-    cache = PrefixCache(1 << 20, lambda: KeyValues(SHAPE))
+    cache = PrefixCache(1 << 20, lambda: KVCache(SHAPE))
     ids = tuple(range(10))
     assert cache.missing(ids) == 10
     cache.get(ids).plan(4)
@@ -153,7 +125,7 @@ def test_the_pace_weighs_packs_by_their_tokens_and_fades() -> None:
 
 def test_prefixes_are_given_up_oldest_first() -> None:
     per_prefix = 128 * SHAPE.bytes_per_token
-    cache = PrefixCache(2 * per_prefix, lambda: KeyValues(SHAPE))
+    cache = PrefixCache(2 * per_prefix, lambda: KVCache(SHAPE))
     for ids in ((1,), (2,), (3,)):
         cache.get(ids).cache.reserve(1)
         if ids == (2,):
@@ -167,7 +139,7 @@ def test_prefixes_are_given_up_oldest_first() -> None:
 
 
 def test_prefixes_without_tokens_are_bounded_too() -> None:
-    cache = PrefixCache(1, lambda: KeyValues(SHAPE))
+    cache = PrefixCache(1, lambda: KVCache(SHAPE))
     for number in range(1200):
         cache.get((number,))
         cache.trim()
@@ -175,7 +147,7 @@ def test_prefixes_without_tokens_are_bounded_too() -> None:
 
 
 def test_growing_keeps_what_is_cached_and_a_copy_stands_alone() -> None:
-    cache = KeyValues(SHAPE)
+    cache = KVCache(SHAPE)
     cache.reserve(3)
     cache.keys[:, :, :, :3], cache.values[:, :, :, :3] = 1.0, 2.0
     cache.length = 3
@@ -188,15 +160,24 @@ def test_growing_keeps_what_is_cached_and_a_copy_stands_alone() -> None:
     assert copied.capacity == 5
 
 
-def test_a_prefix_that_was_computed_twice_for_a_document_is_not_cached_and_not_less() -> None:
-    one = document("call")
-    assert one.verdict(0.5, Status.COMPLETE, None, 0).cached_tokens == 1
-    one.prefix_computed = 2
-    assert one.verdict(0.5, Status.COMPLETE, None, 0).cached_tokens == 0
+def test_a_prefix_that_was_computed_twice_for_a_request_is_not_cached_and_not_less() -> None:
+    twice = request("call")
+    assert twice.completion((0.5, 0.0)).cached_tokens == 1
+    twice.prefix_computed = 2
+    assert twice.completion((0.5, 0.0)).cached_tokens == 0
+
+
+def test_a_request_that_was_given_up_for_its_deadline_says_so_and_is_urgent() -> None:
+    late = request("call", budget=9)
+    assert late.priority == 1
+    late.end_before_reasoning(Status.DEADLINE)
+    assert (late.budget, late.priority) == (0, 0)
+    completion = late.completion((0.5, 0.0))
+    assert (completion.status, completion.reasoning) == (Status.DEADLINE, "")
 
 
 def test_one_long_row_does_not_widen_rows_that_are_not_in_use() -> None:
-    slots = TraceSlots(SHAPE)
+    slots = DecodeCache(SHAPE)
     for _ in range(60):
         slots.lengths[slots.add(100)] = 1
     while slots.count > 12:
@@ -210,7 +191,7 @@ def test_one_long_row_does_not_widen_rows_that_are_not_in_use() -> None:
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=60), st.data())
 def test_no_more_is_held_than_may_be_where_that_suffices(tokens: list[int], data: st.DataObject) -> None:
     most = 20 * 128 * SHAPE.bytes_per_token
-    slots = TraceSlots(SHAPE, most)
+    slots = DecodeCache(SHAPE, most)
     for one in tokens:
         if slots.count and data.draw(st.booleans()):
             slots.drop(data.draw(st.integers(0, slots.count - 1)))
@@ -223,7 +204,7 @@ def test_no_more_is_held_than_may_be_where_that_suffices(tokens: list[int], data
 
 
 def test_the_last_row_takes_the_place_of_one_that_leaves() -> None:
-    slots = TraceSlots(SHAPE)
+    slots = DecodeCache(SHAPE)
     for row in range(20):
         assert slots.add(5) == row
         slots.keys[:, row, :, :5] = float(row)

@@ -18,13 +18,14 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from contract.verdict import VerdictTokens
-from service.engine import Job, Mode, Status
+from contract.reasoning import Status
 from service.engines.dtype import computes_bfloat16, resolve_dtype
 from service.engines.transformers.engine import EngineOptions, TransformersEngine
-from service.engines.transformers.model import PackedModel, load_model
-from service.models.checkpoint import ModelStoreError
-from tests.service.engines.plain_forward import PlainForward, score, segments_of
+from service.engines.transformers.model import ModelRunner, load_model
+from service.errors import ModelStoreError
+from service.ranking import Mode
+from tests.seam import Job, score
+from tests.service.engines.plain_forward import PlainForward, segments_of
 from tests.service.engines.transformers.test_engine_traces import Scripted
 from tests.tokenizers import qwen_tokenizer
 
@@ -90,7 +91,7 @@ async def test_a_close_that_the_model_wrote_is_kept_fused_or_not(
     closed = plain.segments.find_close(fused)
     assert closed is not None
     for verdict, passage in zip(verdicts, PASSAGES, strict=True):
-        assert (verdict.status, verdict.trace) == (Status.COMPLETE, f"It is {ending}")
+        assert (verdict.status, verdict.reasoning) == (Status.COMPLETE, f"It is {ending}")
         context = [*plain.segments.prompt_ids("what moves ice", passage), *closed.ids]
         assert verdict.log_odds == pytest.approx(plain.log_odds(context), abs=TOLERANCE)
 
@@ -107,7 +108,7 @@ async def test_a_trace_without_a_close_gets_the_canonical_one(folder: Path, plai
     engine = TransformersEngine(load_model(folder, "float32"), plain.segments, options)
     (verdict,) = await score(engine, Job("call", "what moves ice", PASSAGES[:1]), Mode.REASONING, 50)
     await engine.close()
-    assert (verdict.status, verdict.trace) == (Status.END_OF_TEXT, "It is relevant.")
+    assert (verdict.status, verdict.reasoning) == (Status.END_OF_TEXT, "It is relevant.")
     context = [*plain.segments.prompt_ids("what moves ice", PASSAGES[0]), *written, *plain.segments.close]
     assert verdict.log_odds == pytest.approx(plain.log_odds(context), abs=TOLERANCE)
 
@@ -135,7 +136,7 @@ async def test_bfloat16_is_near_float32(folder: Path, plain: PlainForward) -> No
 def refused(model_class: Any, config: Any) -> str:
     """The sentence with which the engine refuses a model of random weights."""
     with pytest.raises(ModelStoreError) as error:
-        PackedModel(model_class(config), VerdictTokens(true=1, false=2))
+        ModelRunner(model_class(config))
     return str(error.value)
 
 

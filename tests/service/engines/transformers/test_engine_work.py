@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,12 +14,17 @@ from typing import Any
 
 import pytest
 
-from service.engine import Job, Mode
+from service.engine import Completion, Output, Prompt
 from service.engines.transformers.engine import EngineOptions, TransformersEngine
 from service.engines.transformers.model import load_model
 from service.errors import EngineDead, EngineFailed
 from service.models.checkpoint import Checkpoint
-from tests.service.engines.plain_forward import score, segments_of, text
+from service.ranking import Mode
+from service.scheduling.queue import CallQueue
+from service.scheduling.throughput import Throughput
+from service.scheduling.window import Window
+from tests.seam import Job, as_they_come, score, work_of
+from tests.service.engines.plain_forward import segments_of, text
 
 BATCH = 96
 QUERY = "how do glaciers move"
@@ -79,7 +84,7 @@ async def watched(embedded_checkpoint: Checkpoint, model: Any) -> AsyncIterator[
     passes = Passes()
     hook = model.base_model.register_forward_pre_hook(passes.before, with_kwargs=True)
     segments = segments_of(embedded_checkpoint.folder)
-    engine = TransformersEngine(model, segments, EngineOptions(threads=2, batch_tokens=BATCH, turn_tokens=2 * BATCH))
+    engine = TransformersEngine(model, segments, EngineOptions(threads=2, batch_tokens=BATCH))
     yield Watched(engine, passes)
     await engine.close()
     hook.remove()
@@ -99,8 +104,8 @@ def holds(checkpoint: Checkpoint, word: str) -> Callable[[list[int]], bool]:
 
 async def test_closing_the_generator_ends_the_work_within_a_batch(watched: Watched) -> None:
     answered = 0
-    async with aclosing(watched.engine.score(many("given up"), Mode.DIRECT, 0, None)) as verdicts:
-        async for _ in verdicts:
+    async with aclosing(as_they_come(watched.engine, many("given up"))) as completions:
+        async for _ in completions:
             answered += 1
             if len(watched.passes.begun) >= 3:
                 break
@@ -128,36 +133,57 @@ async def test_cancelling_ends_traces_between_two_steps(watched: Watched) -> Non
     assert await watched.passes.after(time.monotonic()) <= 1
 
 
-async def test_a_small_call_does_not_wait_for_a_large_one(watched: Watched) -> None:
-    finished: list[str] = []
+class Finishing(TransformersEngine):
+    """Notes the call of every completion."""
 
-    async def follow(job: Job) -> None:
-        async for _ in watched.engine.score(job, Mode.DIRECT, 0, None):
-            finished.append(job.call)
+    finished: list[str]
 
-    large = asyncio.create_task(follow(many("large", 48)))
-    await until(lambda: "large" in finished)
-    await follow(many("small", 2))
-    before_small = finished.count("large")
+    async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+        async for output in super().submit(prompts):
+            if isinstance(output, Completion):
+                self.finished.append(prompts[output.index].call)
+            yield output
+
+
+@pytest.fixture
+async def finishing(embedded_checkpoint: Checkpoint, model: Any) -> AsyncIterator[Finishing]:
+    engine = Finishing(
+        model, segments_of(embedded_checkpoint.folder), EngineOptions(threads=2, window=64, batch_tokens=BATCH)
+    )
+    engine.finished = []
+    yield engine
+    await engine.close()
+
+
+def window_over(engine: Finishing) -> Window:
+    """Its turns are small as the engine's batches are."""
+    return Window(engine, 64, Throughput(), queue=CallQueue(first_tokens=2 * BATCH, turn_tokens=2 * BATCH))
+
+
+async def test_a_small_call_does_not_wait_for_a_large_one(finishing: Finishing) -> None:
+    """The window hands over no more than keeps the engine busy, so that what comes later is soon at work."""
+    window = window_over(finishing)
+    works = [await work_of(finishing, many(name, count)) for name, count in (("large", 48), ("small", 2))]
+    large = asyncio.create_task(window.run(works[0]))
+    await until(lambda: "large" in finishing.finished)
+    await window.run(works[1])
+    before_small = finishing.finished.index("small")
     await large
     assert before_small < 30
-    assert finished.count("large") == 48
+    assert finishing.finished.count("large") == 48
 
 
-async def test_an_urgent_call_goes_before_others(watched: Watched) -> None:
-    finished: list[str] = []
-
-    async def follow(job: Job) -> None:
-        async for _ in watched.engine.score(job, Mode.DIRECT, 0, None):
-            finished.append(job.call)
-
-    running = [asyncio.create_task(follow(many(call, 24, priority=2))) for call in ("one", "two")]
-    await until(lambda: bool(finished))
-    waiting = len(finished)
-    await follow(many("urgent", 12, priority=0))
-    passed = len(finished) - waiting - 12
+async def test_an_urgent_call_goes_before_others(finishing: Finishing) -> None:
+    window = window_over(finishing)
+    works = [await work_of(finishing, many(call, 24, priority=2)) for call in ("one", "two")]
+    urgent = await work_of(finishing, many("urgent", 12, priority=0))
+    running = [asyncio.create_task(window.run(work)) for work in works]
+    await until(lambda: bool(finishing.finished))
+    waiting = len(finishing.finished)
+    await window.run(urgent)
+    passed = len(finishing.finished) - waiting - 12
     await asyncio.gather(*running)
-    assert passed <= 12, "at most the pass under way and what fills the urgent call's last batch"
+    assert passed <= 14, "at most what the engine held, and what fills the urgent call's last batch"
 
 
 async def test_a_failing_pass_fails_its_documents_and_no_other(
@@ -168,8 +194,8 @@ async def test_a_failing_pass_fails_its_documents_and_no_other(
     seen: list[int] = []
 
     async def collect() -> None:
-        async for verdict in watched.engine.score(Job("call", QUERY, passages), Mode.DIRECT, 0, None):
-            seen.append(verdict.index)
+        async for completion in as_they_come(watched.engine, Job("call", QUERY, passages)):
+            seen.append(completion.index)
 
     with pytest.raises(EngineFailed, match="RuntimeError: not enough memory") as failed:
         await collect()

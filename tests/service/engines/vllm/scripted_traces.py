@@ -1,7 +1,8 @@
 """A logits processor of vLLM that makes the model write given tokens, so that every way a trace can end really ends.
 
 The small test model never closes a trace by itself. A prompt that holds the words of `marker(name)` is followed by the
-tokens of `SCRIPTS[name]` instead of the model's own choice. Only the choice is forced: the values that verdicts are
+tokens of `SCRIPTS[name]` instead of the model's own choice; one that ends with some of these, by those that are left.
+Only the choice is forced: the values that verdicts are
 read from are those of the untouched logits.
 """
 
@@ -55,15 +56,17 @@ class ScriptedTraces(AdapterLogitsProcessor):  # type: ignore[misc]  # vllm is n
 
     def new_req_logits_processor(self, params: Any) -> Callable[[list[int], list[int], torch.Tensor], torch.Tensor]:
         script: list[int] | None = None
+        begin = 0  # where the script goes on
         looked = False
 
         def force(prompt: list[int], written: list[int], logits: torch.Tensor) -> torch.Tensor:
-            nonlocal script, looked
+            nonlocal script, begin, looked
             if not looked:
                 script, looked = self._script(prompt), True
+                begin = _continued(prompt, script or [])
             if script is None:
                 return logits
-            wanted = script[min(len(written), len(script) - 1)]
+            wanted = script[min(begin + len(written), len(script) - 1)]
             forced = torch.full_like(logits, float("-inf"))
             forced[wanted] = 0.0
             return forced
@@ -73,3 +76,9 @@ class ScriptedTraces(AdapterLogitsProcessor):  # type: ignore[misc]  # vllm is n
     def _script(self, prompt: list[int]) -> list[int] | None:
         text = self._tokenizer.decode(prompt, skip_special_tokens=False)
         return next((ids for words, ids in self._scripts.items() if words in text), None)
+
+
+def _continued(prompt: list[int], script: list[int]) -> int:
+    """How many of the script's tokens the prompt ends with, in their order from the first."""
+    lengths = range(min(len(script), len(prompt)), 0, -1)
+    return next((length for length in lengths if prompt[-length:] == script[:length]), 0)

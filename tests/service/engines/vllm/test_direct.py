@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from contract.segments import Segments
-from service.engine import Job
 from service.engines.transformers.engine import TransformersEngine
 from service.models.checkpoint import Checkpoint
 from tests.processes import ServerProcess
-from tests.service.engines.plain_forward import score, text
+from tests.seam import Job, score
+from tests.service.engines.plain_forward import text
 from tests.service.engines.vllm.serving import BLOCK, grown, series
 
 pytestmark = pytest.mark.timeout(400)
@@ -52,7 +52,9 @@ def jobs() -> list[tuple[str, list[str]]]:
 def expected(embedded_checkpoint: Checkpoint, jobs: list[tuple[str, list[str]]]) -> list[list[float]]:
     async def scored() -> list[list[float]]:
         engine = TransformersEngine.load(embedded_checkpoint, dtype="float32", threads=2)
-        answers = [await score(engine, Job(query, query, tuple(texts))) for query, texts in jobs]
+        temperatures = embedded_checkpoint.manifest.temperatures
+        made = [Job(query, query, tuple(texts)) for query, texts in jobs]
+        answers = [await score(engine, job, temperatures=temperatures) for job in made]
         await engine.close()
         return [[verdict.log_odds for verdict in verdicts] for verdicts in answers]
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from bench.shapes import TINY, write_shape
-from service.engines.vllm.options import checked_extra
-from service.models.checkpoint import Checkpoint, ModelStoreError
+from service.engines.vllm.startup import checked_extra
+from service.errors import ModelStoreError
+from service.models.checkpoint import Checkpoint
 from tests.ports import free_port
 from tests.processes import ROOT, clean_environment
 from tests.service.engines.vllm.serving import ENGINE_ARGS, ENVIRONMENT, require_vllm

@@ -1,0 +1,53 @@
+"""The encoder of cross-encoders: a call's text as pairs of query and passage, cut to what fits the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contract.pairs import PairEncoder
+from service.engine import Limits, Prefix, Rest, ids_of
+from service.errors import FixedPartsTooLong
+
+_LONGEST_TOKEN = 100  # characters; BERT's tokenizers make one [UNK] of a longer word
+
+
+class CrossEncoderPrompts:
+    """A `service.engine.Encoder` on the pairs of the contract. Safe to use from several threads."""
+
+    def __init__(self, pairs: PairEncoder) -> None:
+        self._pairs = pairs
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        return ()
+
+    def least_tokens(self, text: str) -> int:
+        """Nothing is certain: a word of any length may be one token."""
+        return min(1, len(text))
+
+    def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
+        """See `service.engine.Encoder.prefix`; there is no reasoning to leave room for."""
+        limit = self._pairs.max_tokens
+        characters = len(query) + len(instruction or "")
+        if characters > limit * _LONGEST_TOKEN:
+            raise FixedPartsTooLong(
+                f"Query and instruction have {characters} characters, far more than the {limit} tokens of the model; "
+                "shorten them.",
+                field="query",
+            )
+        ids = self._pairs.query_ids(query, instruction)
+        room = self._pairs.room(ids)
+        if room < 0:
+            raise FixedPartsTooLong(
+                f"Query and instruction take {len(ids)} tokens, but the model has {limit} with the passage; "
+                "shorten the query or the instruction.",
+                field="query",
+            )
+        before = self._pairs.before_passage(ids)
+        return Prefix(ids_of(before.ids), room, before.second)
+
+    def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
+        """See `service.engine.Encoder.rests`."""
+        most = prefix.room if limits.passage_tokens is None else min(prefix.room, limits.passage_tokens)
+        fitted = (self._pairs.after_query(passage, most, cut_left=limits.cut_left) for passage in passages)
+        return [Rest(ids_of(each.ids), each.truncated) for each in fitted]

@@ -1,0 +1,155 @@
+"""Turns the text of calls into ids at the door: in threads, in parts, with an equal share for each key.
+
+The prefix of a call is encoded once. Its passages follow in parts, and between two parts others get their turn: keys
+one after another, and of a key its calls one after another. So a call of ten thousand documents neither holds the event
+loop nor keeps a small one waiting for longer than a part of it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from service.engine import Encoder, Limits, Prefix, Rest
+from service.errors import PassageTooLong
+
+T = TypeVar("T")
+
+THREADS = 2
+PART_PASSAGES = 256
+PART_CHARACTERS = 262_144  # of all passages of a part together, about 60,000 tokens
+
+
+@dataclass(frozen=True, slots=True)
+class CallText:
+    """What is to be encoded of a call."""
+
+    query: str
+    instruction: str | None
+    passages: Sequence[str]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedCall:
+    """A call in ids: one rest for each passage, in their order. `seconds`: what encoding took, waiting left out."""
+
+    prefix: Prefix
+    rests: Sequence[Rest]
+    seconds: float
+
+
+class EncodingPool:
+    """Encodes calls for one model. Runs on one event loop, beside `threads` threads."""
+
+    def __init__(self, encoder: Encoder, threads: int = THREADS) -> None:
+        self._encoder = encoder
+        self._threads = ThreadPoolExecutor(threads, "limrank-encode")
+        self._free = threads
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by key, in the order of their turns
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """The answer tokens of every prompt."""
+        return self._encoder.answers
+
+    def least_tokens(self, text: str) -> int:
+        """See `Encoder.least_tokens`."""
+        return self._encoder.least_tokens(text)
+
+    async def encode(self, text: CallText, key: str) -> EncodedCall:
+        """Encode a call on behalf of `key`.
+
+        Raise FixedPartsTooLong, and PassageTooLong for the first passage that would be cut where that is forbidden.
+        Cancelling it ends the work after the part that runs now.
+        """
+        budget = text.limits.budget
+        prefix, seconds = await self._run(key, partial(self._encoder.prefix, text.query, text.instruction, budget))
+        rests: list[Rest] = []
+        for begin, end in _parts(text.passages):
+            part = text.passages[begin:end]
+            made, took = await self._run(key, partial(self._encoder.rests, prefix, part, text.limits))
+            seconds += took
+            if not text.limits.truncate:
+                _refuse_cuts(made, begin, prefix, text.limits)
+            rests += made
+        return EncodedCall(prefix, rests, seconds)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, key: str, work: Callable[[], T]) -> tuple[T, float]:
+        """The result of `work` in a thread, and how many seconds it took there."""
+
+        def timed() -> tuple[T, float]:
+            begun = time.perf_counter()
+            return work(), time.perf_counter() - begun
+
+        async with self._turn(key):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        """Hold one of the threads. Of those that wait, keys take turns."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(key)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, key: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """Give a thread that came free to the first that waits of the next key."""
+        for turn in self._next_turns():
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _next_turns(self) -> Iterator[asyncio.Future[None]]:
+        while self._waiting:
+            key = next(iter(self._waiting))
+            turns = self._waiting.pop(key)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[key] = turns  # behind the other keys
+            yield turn
+
+
+def _parts(passages: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where each part begins and ends."""
+    begin = characters = 0
+    for index, passage in enumerate(passages):
+        full = index - begin >= PART_PASSAGES or characters + len(passage) > PART_CHARACTERS
+        if full and index > begin:
+            yield begin, index
+            begin, characters = index, 0
+        characters += len(passage)
+    if passages:
+        yield begin, len(passages)
+
+
+def _refuse_cuts(rests: Sequence[Rest], begin: int, prefix: Prefix, limits: Limits) -> None:
+    for index, rest in enumerate(rests, begin):
+        if rest.truncated:
+            most = prefix.room if limits.passage_tokens is None else min(prefix.room, limits.passage_tokens)
+            raise PassageTooLong(index, most)

@@ -1,0 +1,69 @@
+"""A call as it is scheduled: documents in ids, and what each is worth in tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from service.engine import Completion, Prefix, Prompt, Rest, Scoring
+from service.ranking import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What is known of a call before its text is encoded. `least_tokens`: as many as it has at least, from its bytes;
+    `deadline` is a monotonic instant."""
+
+    call: str
+    documents: int
+    least_tokens: int
+    scoring: Scoring
+    priority: int
+    deadline: float
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A call in ids: one rest for each document. `budget`: the most reasoning tokens for each."""
+
+    call: str
+    prefix: Prefix
+    rests: Sequence[Rest]
+    answers: tuple[int, ...]
+    scoring: Scoring
+    budget: int
+    priority: int
+    deadline: float
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def tokens(self) -> int:
+        """All that it may take: prompts, the shared prefix once, and reasoning."""
+        return len(self.prefix.ids) + sum(self.costs)
+
+    @property
+    def costs(self) -> list[int]:
+        """What each document may take besides the prefix."""
+        return [len(rest.ids) + self.budget for rest in self.rests]
+
+    def prompt(self, index: int, deadline: float, arrived: float) -> Prompt:
+        return Prompt(
+            call=self.call,
+            prefix=self.prefix.ids,
+            rest=self.rests[index].ids,
+            answers=self.answers,
+            budget=self.budget,
+            second=self.prefix.second,
+            priority=self.priority,
+            deadline=deadline,
+            arrived=arrived,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Completions in the order of the documents, and when (monotonic seconds) the first of them entered the engine."""
+
+    completions: Sequence[Completion]
+    begun: float

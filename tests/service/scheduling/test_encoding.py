@@ -1,0 +1,230 @@
+"""Encoding at the door: once for each call, exactly counted, in threads, with a share for each key."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from contract.pairs import PairEncoder
+from contract.prompt import LIMRANK
+from contract.segments import Segments
+from service.engine import Encoder, Limits, Prefix, Rest, Scoring
+from service.engines.causal.prompts import CausalEncoder
+from service.engines.cross_encoder.encoder import CrossEncoderPrompts
+from service.errors import FixedPartsTooLong, PassageTooLong
+from service.models.checkpoint import Checkpoint
+from service.scheduling.encoding import PART_PASSAGES, CallText, EncodingPool
+from service.scheduling.work import Work
+from tests.fakes import ScriptedEncoder
+from tests.tokenizers import folder_tokenizer, minilm_tokenizer, qwen_tokenizer
+
+QUERY = "how do glaciers move"
+TEXTS = {
+    "Chinese": "光合作用把光能转化为化学能、植物依靠它生长。" * 9,
+    "Japanese": "氷河は自分の重さでゆっくりと谷を下る。" * 9,
+    "Korean": "빙하는 자신의 무게로 천천히 움직인다. " * 9,
+    "Hindi": "हिमनद अपने भार से धीरे चलते हैं। " * 9,
+    "digits": "2026-11-28 14:05:59.123 4711 0815 3.14159265358979 299792458 " * 9,
+    "English": "Glaciers move because ice deforms under its own weight. " * 9,
+}
+
+
+def text(passages: Sequence[str], query: str = QUERY, **limits: Any) -> CallText:
+    return CallText(query, None, passages, Limits(**limits))
+
+
+def work_of(prefix: Prefix, rests: Sequence[Rest], budget: int = 0) -> Work:
+    return Work("call", prefix, rests, (), Scoring.DIRECT, budget, 1, 0.0)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("tokenizer", ["smollm2", "qwen2.5"])
+async def test_admission_counts_the_tokens_of_every_language_exactly(
+    embedded_checkpoint: Checkpoint, tokenizer: str, name: str
+) -> None:
+    """What is admitted is what the tokenizer makes of the whole prompts, the shared prefix counted once."""
+    found = qwen_tokenizer() if tokenizer == "qwen2.5" else folder_tokenizer(embedded_checkpoint.folder)
+    pool = EncodingPool(CausalEncoder(Segments(LIMRANK, found), 8192))
+    passages = [TEXTS[name][: 40 * n] for n in range(1, 9)]
+    encoded = await pool.encode(text(passages), "tests")
+    pool.close()
+    whole = [len(found.encode(LIMRANK.text(QUERY, p), add_special_tokens=False).ids) for p in passages]
+    shared = len(encoded.prefix.ids)
+    assert work_of(encoded.prefix, encoded.rests, 7).tokens == sum(whole) - (len(whole) - 1) * shared + 7 * len(whole)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+async def test_pairs_are_counted_exactly_too(name: str) -> None:
+    found = minilm_tokenizer()
+    pool = EncodingPool(CrossEncoderPrompts(PairEncoder(found, 512)))
+    passages = [TEXTS[name][: 20 * n] for n in range(1, 9)]
+    encoded = await pool.encode(text(passages), "tests")
+    pool.close()
+    whole = [len(found.encode(QUERY, passage).ids) for passage in passages]
+    assert [len(encoded.prefix.ids) + len(rest.ids) for rest in encoded.rests] == whole
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_is_told_by_characters_is_never_more_than_there_is(embedded_checkpoint: Checkpoint, name: str) -> None:
+    encoders: list[Encoder] = [
+        CausalEncoder(Segments(LIMRANK, tokenizer), 8192)
+        for tokenizer in (folder_tokenizer(embedded_checkpoint.folder), qwen_tokenizer())
+    ]
+    encoders.append(CrossEncoderPrompts(PairEncoder(minilm_tokenizer(), 512)))
+    for encoder in encoders:
+        for passage in (TEXTS[name], " " * 5000, "a" * 5000, "=" * 5000, ""):
+            (rest,) = encoder.rests(encoder.prefix(QUERY, None, 0), [passage], Limits())
+            assert encoder.least_tokens(passage) <= len(rest.ids)
+
+
+@dataclass
+class Counting:
+    """An encoder of the real kind, whose calls are counted."""
+
+    inner: CausalEncoder
+    prefixes: int = 0
+    passages: int = 0
+    threads: set[str] = field(default_factory=set)
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        return self.inner.answers
+
+    def least_tokens(self, passage: str) -> int:
+        return self.inner.least_tokens(passage)
+
+    def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
+        self.prefixes += 1
+        self.threads.add(threading.current_thread().name)
+        return self.inner.prefix(query, instruction, budget)
+
+    def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
+        self.passages += len(passages)
+        self.threads.add(threading.current_thread().name)
+        return self.inner.rests(prefix, passages, limits)
+
+
+async def test_the_prefix_is_encoded_once_for_a_call_and_every_passage_once(embedded_checkpoint: Checkpoint) -> None:
+    segments = Segments(LIMRANK, folder_tokenizer(embedded_checkpoint.folder))
+    encoder = Counting(CausalEncoder(segments, 8192))
+    pool = EncodingPool(encoder)
+    passages = [f"passage {n}" for n in range(1000)]
+    encoded = await pool.encode(text(passages, "glacier " * 500), "tests")
+    pool.close()
+    assert (encoder.prefixes, encoder.passages) == (1, 1000)
+    assert all(name.startswith("limrank-encode") for name in encoder.threads)
+    assert encoded.seconds > 0
+    plain = segments.prompt.rests(passages)
+    assert [list(rest.ids) for rest in encoded.rests] == plain, "in parts as in one go"
+    assert encoded.rests[0].ids.itemsize == 4  # type: ignore[attr-defined]
+
+
+async def test_what_must_not_be_cut_is_refused_by_its_index_in_the_call(embedded_checkpoint: Checkpoint) -> None:
+    segments = Segments(LIMRANK, folder_tokenizer(embedded_checkpoint.folder))
+    pool = EncodingPool(CausalEncoder(segments, 256))
+    passages = ["short"] * (PART_PASSAGES + 40)
+    for long in (3, PART_PASSAGES + 7):
+        passages[long] = "long " * 400
+    cut = await pool.encode(text(passages), "tests")
+    assert [index for index, rest in enumerate(cut.rests) if rest.truncated] == [3, PART_PASSAGES + 7]
+    with pytest.raises(PassageTooLong) as refused:
+        await pool.encode(text(passages, truncate=False), "tests")
+    assert refused.value.index == 3
+    assert refused.value.limit == cut.prefix.room
+    passages[3] = "short"
+    with pytest.raises(PassageTooLong, match=f"Document {PART_PASSAGES + 7} has more than the 20 tokens"):
+        await pool.encode(text(passages, truncate=False, passage_tokens=20), "tests")
+    with pytest.raises(FixedPartsTooLong, match="the model has 256; shorten the query"):
+        await pool.encode(text(passages, "long " * 300), "tests")
+    pool.close()
+
+
+@dataclass
+class Gated(ScriptedEncoder):
+    """Encodes a part when it is told to; keeps the queries of the parts in their order."""
+
+    gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    order: list[str] = field(default_factory=list)
+    running: int = 0
+
+    def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
+        made = super().prefix(query, instruction, budget)
+        return Prefix(made.ids, made.room, second=len(self.queries))
+
+    def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
+        self.running += 1
+        self.gate.acquire()
+        self.order.append(passages[0].split()[0])
+        self.running -= 1
+        return super().rests(prefix, passages, limits)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
+
+
+async def test_keys_have_equal_shares_of_the_threads_and_the_calls_of_a_key_take_turns() -> None:
+    encoder = Gated()
+    pool = EncodingPool(encoder, threads=1)
+
+    def call(name: str, parts: int, key: str) -> asyncio.Task[object]:
+        return asyncio.create_task(pool.encode(text([f"{name} x"] * parts * PART_PASSAGES), key))
+
+    calls = [call("first", 8, "busy")]
+    await until(lambda: encoder.running == 1)
+    calls += [call("second", 8, "busy"), call("third", 8, "busy"), call("small", 3, "quiet")]
+    await asyncio.sleep(0.02)
+    for _ in range(27):
+        encoder.gate.release()
+    await asyncio.gather(*calls)
+    pool.close()
+    last = max(at for at, name in enumerate(encoder.order) if name == "small")
+    assert last <= 8, "every second part was the other key's"
+    busy = [name for name in encoder.order if name != "small"]
+    assert busy[-3:] != ["third"] * 3, "calls of the same key go on side by side"
+
+
+async def test_a_call_that_is_given_up_while_it_is_encoded_ends_after_its_part() -> None:
+    encoder = Gated()
+    pool = EncodingPool(encoder, threads=1)
+    given_up = asyncio.create_task(pool.encode(text(["gone x"] * 20 * PART_PASSAGES), "a"))
+    waiting = asyncio.create_task(pool.encode(text(["waiting x"] * PART_PASSAGES), "a"))
+    await until(lambda: encoder.running == 1)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    leaves = asyncio.create_task(pool.encode(text(["leaves x"] * PART_PASSAGES), "a"))
+    await asyncio.sleep(0.01)
+    leaves.cancel()
+    encoder.gate.release(3)
+    await waiting
+    await asyncio.gather(leaves, return_exceptions=True)
+    assert encoder.order == ["gone", "waiting"]
+    await pool.encode(text(["next x"]), "b")
+    pool.close()
+
+
+async def test_the_event_loop_goes_on_while_a_large_call_is_encoded(embedded_checkpoint: Checkpoint) -> None:
+    pool = EncodingPool(CausalEncoder(Segments(LIMRANK, folder_tokenizer(embedded_checkpoint.folder)), 8192))
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0)
+            beats += 1
+
+    task = asyncio.create_task(beat())
+    await pool.encode(text([f"{n} {TEXTS['English']}" for n in range(2000)]), "tests")
+    task.cancel()
+    pool.close()
+    assert beats > 50, "it was held for whole parts at least"

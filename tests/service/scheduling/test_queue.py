@@ -1,0 +1,124 @@
+"""Whose turn it is: classes and ageing, new calls before those that have had their share, turns worth their tokens."""
+
+from __future__ import annotations
+
+from service.scheduling.queue import AGEING_SECONDS, CallQueue, QueuedCall
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Calls:
+    """A queue of calls by name, whose documents have ten tokens each."""
+
+    def __init__(self, turn_tokens: int, first_tokens: int | None = None) -> None:
+        self.clock = Clock()
+        first = turn_tokens if first_tokens is None else first_tokens
+        self.queue = CallQueue(self.clock, turn_tokens=turn_tokens, first_tokens=first)
+        self.names: dict[QueuedCall, str] = {}
+
+    def add(self, name: str, count: int, priority: int = 1) -> QueuedCall:
+        call = self.queue.add([10] * count, priority)
+        self.names[call] = name
+        return call
+
+    def taken(self, count: int) -> list[str]:
+        """The calls whose documents come next, each charged for its tokens."""
+        calls: list[str] = []
+        for call, _ in self.queue.take(lambda _: len(calls) < count):
+            self.queue.charge(call, 10)
+            calls.append(self.names[call])
+        return calls
+
+
+def test_calls_take_turns_that_are_worth_their_tokens() -> None:
+    calls = Calls(turn_tokens=20)
+    for name, count in (("a", 5), ("b", 3), ("c", 1)):
+        calls.add(name, count)
+    assert "".join(calls.taken(9)) == "aabbcaaba"
+
+
+def test_turns_go_on_over_several_rounds_of_handing_out() -> None:
+    calls = Calls(turn_tokens=20)
+    for name, count in (("a", 5), ("b", 3), ("c", 1)):
+        calls.add(name, count)
+    assert "".join("".join(calls.taken(1)) for _ in range(9)) == "aabbcaaba"
+
+
+def test_a_call_ends_in_its_turn_before_the_next_begins() -> None:
+    calls = Calls(turn_tokens=1000)
+    for name in "abc":
+        calls.add(name, 3)
+    assert "".join(calls.taken(9)) == "aaabbbccc"
+
+
+def test_the_shortest_of_a_call_comes_first() -> None:
+    queue = CallQueue(Clock())
+    queue.add([5, 3, 9, 1], 1)
+    assert [index for _, index in queue.take(lambda _: True)] == [3, 1, 0, 2]
+
+
+def test_priority_goes_first_and_waiting_raises_it() -> None:
+    calls = Calls(turn_tokens=20)
+    for name, priority in (("late", 2), ("usual", 1), ("first", 0)):
+        calls.add(name, 1, priority)
+    assert calls.taken(1) == ["first"]
+    calls.clock.now = 2 * AGEING_SECONDS
+    calls.add("first", 1, 0)
+    assert calls.taken(3) == ["usual", "late", "first"]
+
+
+def test_a_new_call_goes_before_one_that_has_had_its_first_share() -> None:
+    calls = Calls(turn_tokens=1000, first_tokens=30)
+    calls.add("old", 9)
+    assert calls.taken(4) == ["old"] * 4
+    calls.add("new", 2)
+    assert calls.taken(4) == ["new", "new", "old", "old"]
+
+
+def test_a_call_that_is_served_does_not_age_past_those_that_wait() -> None:
+    """Else a call of a thousand documents would go before all new ones from its tenth second on."""
+    calls = Calls(turn_tokens=20)
+    calls.add("large", 100)
+    for second in range(60):
+        calls.clock.now = float(second)
+        assert calls.taken(1) == ["large"]
+    calls.add("small", 1)
+    assert calls.taken(2) == ["small", "large"]
+
+
+def test_no_call_is_kept_from_its_turn_for_ever() -> None:
+    calls = Calls(turn_tokens=20)
+    calls.add("last", 3, 2)
+    served = 0
+    for second in range(100):
+        calls.clock.now = float(second)
+        calls.add("urgent", 1, 0)
+        served += calls.taken(1) == ["last"]
+    assert served == 3, "one that has waited for long goes before new ones of the first class"
+
+
+def test_calls_that_may_not_be_served_are_passed_over() -> None:
+    calls = Calls(turn_tokens=20)
+    first, second = calls.add("a", 2), calls.add("b", 2)
+    assert [calls.names[call] for call, _ in calls.queue.take(lambda call: call is second)] == ["b", "b"]
+    assert len(first.pending) == 2
+
+
+def test_only_calls_that_have_had_their_share_go_behind_and_only_behind_new_ones_of_their_class() -> None:
+    calls = Calls(turn_tokens=1000, first_tokens=20)
+    old = calls.add("old", 9)
+    calls.taken(2)
+    assert not calls.queue.behind(0.0)(old)
+    late = calls.add("late", 1, 2)
+    assert not calls.queue.behind(0.0)(old)
+    new = calls.add("new", 1, 1)
+    assert calls.queue.behind(0.0)(old)
+    assert not calls.queue.behind(0.0)(new)
+    assert not calls.queue.behind(0.0)(late)
+    calls.queue.remove(new)
+    assert not calls.queue.behind(0.0)(old)
