@@ -20,6 +20,8 @@ from service.api.server import Drain, Listener, bind, serve
 from service.command_line import SettingsError
 from service.engines.loading import build_engine, engine_series
 from service.errors import ServiceError
+from service.http.connections import Connections
+from service.http.limits import default_connections
 from service.models import store
 from service.models.checkpoint import ModelStoreError
 from service.settings import Settings, from_command_line
@@ -27,6 +29,7 @@ from service.telemetry.logs import configure_logging
 from service.telemetry.metrics import Metrics
 
 _EXIT_CANNOT_START = 2
+_METRICS_CONNECTIONS = 16  # of the metrics' own port
 
 
 def main() -> NoReturn:
@@ -91,7 +94,12 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
 
 async def _serve(settings: Settings, composition: Composition, sockets: Sequence[socket.socket]) -> int:
     apps: list[ASGIApp] = [composition.app, metrics_app(composition.metrics)]
-    listeners = [Listener(app, bound) for app, bound in zip(apps, sockets, strict=False)]
+    most = settings.max_connections or default_connections()
+    seats = [
+        Connections(most, default_reserve(most)),
+        Connections(_METRICS_CONNECTIONS, default_reserve(_METRICS_CONNECTIONS)),
+    ]
+    listeners = [Listener(app, bound, room) for app, bound, room in zip(apps, sockets, seats, strict=False)]
     return await serve(composition, listeners, Drain(settings.drain_delay, settings.drain_budget))
 
 
