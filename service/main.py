@@ -94,11 +94,7 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
 
 async def _serve(settings: Settings, composition: Composition, sockets: Sequence[socket.socket]) -> int:
     apps: list[ASGIApp] = [composition.app, metrics_app(composition.metrics)]
-    most = settings.max_connections or default_connections()
-    seats = [
-        Connections(most, default_reserve(most)),
-        Connections(_METRICS_CONNECTIONS, default_reserve(_METRICS_CONNECTIONS)),
-    ]
+    seats = [Connections(settings.max_connections or default_connections()), Connections(_METRICS_CONNECTIONS)]
     listeners = [Listener(app, bound, room) for app, bound, room in zip(apps, sockets, seats, strict=False)]
     return await serve(composition, listeners, Drain(settings.drain_delay, settings.drain_budget))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-
 _MOST_RESERVE = 16
 
 
@@ -19,7 +18,7 @@ class Seat(Enum):
 
 
 class Connections:
-    """At most `limit` connections, and a few more, twice `reserve`, that are kept for a moment only. Runs on one event loop."""
+    """At most `limit` connections, and twice `reserve` more that are kept for a moment only. Runs on one event loop."""
 
     def __init__(self, limit: int) -> None:
         reserve = max(2, min(_MOST_RESERVE, limit // 8))

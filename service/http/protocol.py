@@ -134,6 +134,11 @@ class GuardedProtocol(H11Protocol):
         if self._patient.lingering:
             self._patient.drop(len(data))
             return
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            # Blank lines before a request are passed over (RFC 9112, 2.2). h11 refuses them, and takes b"" for the end.
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
         if self.conn.our_state is h11.DONE:  # the request was answered while its body was coming
             self._patient.drop(len(data))
         super().data_received(data)
@@ -173,7 +178,7 @@ class GuardedProtocol(H11Protocol):
         self._answer(*self._bounded.refused)
 
     async def _answered_app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app, whose last `send` returns once the answer has been taken, so that what it holds counts until then."""
+        """The app. Its last `send` returns once the answer has been taken, so that what it holds counts until then."""
         if self._seat is Seat.RESERVE and scope["path"] not in self._guard.probe_paths:
             await _refuse_request(self._guard.refuse, send)
             return
