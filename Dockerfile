@@ -21,6 +21,9 @@ ARG TORCH=torch==2.13.0+cpu
 RUN --mount=type=bind,from=wheels,source=/,target=/wheels image/install.sh "${TORCH}" service embedded
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY contract/ contract/
+COPY cli/ cli/
+COPY retrieval/ retrieval/
+COPY llm/ llm/
 COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/
@@ -31,6 +34,9 @@ FROM builder AS gpu-environment
 RUN --mount=type=bind,from=wheels,source=/,target=/wheels image/install.sh "" gpu embedded
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY contract/ contract/
+COPY cli/ cli/
+COPY retrieval/ retrieval/
+COPY llm/ llm/
 COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/

@@ -1,34 +1,86 @@
-"""What stands beside a file of records or groups, as `FILE.about.json`: written and read by synth and trainer."""
+"""`FILE.about.json`, the sidecar of a file of records, groups or export rows: what the file holds and what it cost.
+
+Written by the synthesizer and the trainer, read by both. This module is its only writer and its only reader.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from hashlib import file_digest
 from pathlib import Path
+from typing import Any
+
+from contract.files import write_text
+from contract.records import Group, Record, licence_parts
 
 
 class AboutError(ValueError):
-    """What stands beside a file cannot be read. The message is a sentence."""
+    """A sidecar that cannot be read. The message is a sentence."""
+
+
+@dataclass(slots=True)
+class About:
+    """What a file of rows holds, counted while it is written.
+
+    `licences`, `sources` and `domains` count rows; a row under two licences counts for both. `left_out` counts the
+    records of the sources that are in no row, by reason. `cost` is all that the run folders among the sources, and
+    those that its files were made from, have spent by their journals, what was rejected or not drawn included. A run
+    that two of the files were made from counts twice.
+    """
+
+    format: str
+    rows: int = 0
+    relevant: int = 0
+    licences: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    domains: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    cost: float = 0.0
+    sha256: str = ""
+
+    def count(self, row: Record | Group | Mapping[str, Any]) -> None:
+        """Count one row; an object has the same names as a record."""
+        source, licence, domain = (
+            row[name] if isinstance(row, Mapping) else getattr(row, name) for name in ("source", "licence", "domain")
+        )
+        self.rows += 1
+        self.sources[source] += 1
+        self.domains[domain] += 1
+        for part in licence_parts(licence):
+            self.licences[part] += 1
+        self.relevant += isinstance(row, Record) and row.relevant
+
+    def sentence(self) -> str:
+        """A summary in one line."""
+        held = ", ".join(f"{name} ({count})" for name, count in sorted(self.licences.items()))
+        return f"{self.rows} {self.format} rows; licences: {held or 'none'}."
 
 
 def beside(file: Path) -> Path:
-    """Where it stands."""
+    """The path of a file's sidecar."""
     return file.with_name(f"{file.name}.about.json")
 
 
+def write_about(about: About, file: Path, settings: Mapping[str, object]) -> None:
+    """Replace the sidecar of `file` by `about`, with the checksum of `file` and the settings it was made with. Raises
+    `OSError`."""
+    with file.open("rb") as content:
+        about.sha256 = file_digest(content, "sha256").hexdigest()
+    values = {each.name: getattr(about, each.name) for each in fields(about)} | {"settings": settings}
+    write_text(beside(file), json.dumps(values, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
 def state_cost(file: Path, cost: float) -> None:
-    """Write beside `file`, whole or not at all, what it came to; in place of what was said there of an earlier one.
-    Raises `OSError`."""
-    path = beside(file)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(json.dumps({"cost": cost}) + "\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Replace the sidecar of `file` by one that states its cost alone. Raises `OSError`."""
+    write_text(beside(file), json.dumps({"cost": cost}) + "\n")
 
 
 def stated_cost(file: Path) -> float:
-    """What is said there that the file came to; 0 where nothing stands beside it. Raise `AboutError` for no number."""
+    """The cost that the sidecar of `file` states; 0 where there is none. Raises `AboutError` for one that states no
+    number."""
     path = beside(file)
     try:
         return float(json.loads(path.read_text(encoding="utf-8"))["cost"])

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from contract.files import write_text
 from contract.prompt import LIMRANK, PromptFormat
 from contract.verdict import Temperatures, VerdictTokens
 
@@ -102,9 +103,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write reranker.json into `folder`, whole or not at all."""
-        partial = folder / f"{FILE_NAME}.partial"
-        partial.write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(folder / FILE_NAME)
+        write_text(folder / FILE_NAME, json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
 
 
 def tokenizer_sha256(folder: Path) -> str:

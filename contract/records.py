@@ -9,12 +9,13 @@ memory, so repeated ids are not looked for here. Writing is atomic: the name app
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from contract.files import write_json_lines
 
 VERSION = 1
 
@@ -48,7 +49,9 @@ class NegativeType(StrEnum):
     PARTIAL = "partial"
     BM25 = "bm25"
     BI_ENCODER = "bi_encoder"
-    RIGHT_FOCUS_WRONG_TYPE = "right_focus_wrong_type"
+
+
+_FORMER = {"right_focus_wrong_type": NegativeType.SAME_TOPIC_OTHER_INTENT}  # names in older files of records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,19 @@ class Record:
         if self.votes is not None and not isinstance(self.votes, Votes):
             raise RecordError(f"'votes' is {self.votes!r}; it must be two counts, true and false.")
 
+    @property
+    def agreement(self) -> float:
+        """Share of the votes, in [0, 1], that say what the label says; 1 where there were no votes."""
+        if self.votes is None:
+            return 1.0
+        agreeing = self.votes.true if self.relevant else self.votes.false
+        return agreeing / (self.votes.true + self.votes.false)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether more than half of the votes agree with the label."""
+        return self.agreement > 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -144,6 +160,8 @@ def join_licences(licences: Iterable[str]) -> str:
 def record_from_json(line: str) -> Record:
     """The record on one line of a file; raises `RecordError`."""
     row = _row(line, Record)
+    if isinstance(row.get("negative_type"), str):
+        row["negative_type"] = _FORMER.get(row["negative_type"], row["negative_type"])
     for name, kind in (("difficulty", Difficulty), ("intent", Intent), ("negative_type", NegativeType)):
         if row.get(name) is not None:
             row[name] = _member(name, row[name], kind)
@@ -219,20 +237,7 @@ def _check_header(path: Path, raw: bytes, file_format: str) -> None:
 
 
 def _write(path: Path, file_format: str, items: Iterable[Record] | Iterable[Group]) -> int:
-    part = path.with_name(f"{path.name}.part")
-    count = 0
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps({"format": file_format, "version": VERSION}) + "\n")
-            for item in items:
-                file.write(to_json(item) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
+    return write_json_lines(path, {"format": file_format, "version": VERSION}, map(asdict, items))
 
 
 def _row(line: str, kind: type[Record] | type[Group]) -> dict[str, Any]:

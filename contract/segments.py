@@ -61,11 +61,10 @@ class Segments:
         closed = self.find_close(written)
         return self.context(prompt, written) if closed is None else [*prompt, *closed.ids]
 
-    def example(self, query: str, passage: str, instruction: str | None, trace: str | None, relevant: bool) -> Example:
-        """A training sequence through the verdict word; without a trace it is one for direct mode."""
-        prompt = self.prompt_ids(query, passage, instruction)
+    def example(self, prompt: Sequence[int], trace: Sequence[int], relevant: bool) -> Example:
+        """A training sequence through the verdict word; with an empty trace it is one for direct mode."""
         word = self.verdict.true if relevant else self.verdict.false
-        return Example((*self.context(prompt, self.trace_ids(trace or "")), word), len(prompt))
+        return Example((*self.context(prompt, trace), word), len(prompt))
 
     def closes(self, written: Sequence[int]) -> bool:
         """True when the last of the ids a model wrote completes the close. Cheap: looks at the end only."""

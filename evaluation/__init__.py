@@ -1,1 +1,1 @@
-"""Measures a reranker: `limrank-eval`. Scores come from a scorer (HTTP, a run file, an encoder); results are files."""
+"""Measures a reranker: `limrank-eval`. A scorer (HTTP, a run file, an encoder) gives scores; results are files."""

@@ -1,22 +1,28 @@
 """Multiple-choice answers by an OpenAI-compatible model, with passages or without; every reply is kept.
 
-The model must answer with one JSON object, `{"answer": "B"}`. Any other reply counts as wrong and is counted apart;
-nothing is guessed out of a text.
+The model must answer with one JSON object, `{"answer": "B"}`, behind its thoughts if it has any. Any other reply counts
+as wrong and is counted apart; nothing is guessed out of a text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
-import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from contract.files import LineLog, json_line, whole_lines
 from evaluation.benchmarks.gpqa import LETTERS, Question
 from evaluation.errors import BadData, ScorerFailed
+from llm.base import Finish, Message, NoReply, Reply
+from llm.base import Question as Asked
+from llm.chat_bodies import split_thought
+from llm.endpoint import Endpoint
+from llm.openai import OpenAILLM
+from llm.replies import Answer, Unusable, read_answer, schema_of
 
 SYSTEM = (
     "You answer multiple-choice questions. Reply with one JSON object and nothing else: "
@@ -25,87 +31,120 @@ SYSTEM = (
 PASSAGES = "Passages that a search found; they may or may not help:"
 
 
-class Choice(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class Choice(Answer):
     answer: Literal["A", "B", "C", "D"]
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The letter that the model chose, or None and why: one stable word, such as `truncated` or `not_json`."""
+
+    letter: str | None
+    unreadable: str = ""
+
+
 class Answerer:
-    """One model behind one endpoint. Replies are kept in `journal` (JSONL) by a hash of all that was sent,
-    and where to."""
+    """One model behind one endpoint. Replies are kept in `journal` (JSONL) by a hash of what was asked, of whom, and
+    at which temperature."""
 
-    def __init__(self, base_url: str, model: str, journal: Path, *, key: str | None, timeout_seconds: float) -> None:
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout_seconds)
-        self._model = model
+    def __init__(self, endpoint: Endpoint, journal: Path) -> None:
+        self._endpoint = endpoint
+        self._llm = OpenAILLM(endpoint, may_drop_temperature=True)
         self._replies = _read(journal)
-        self._file = journal.open("a", encoding="utf-8")
+        self._log = LineLog(journal)
+        self._answered = bool(self._replies)
 
-    def answer(self, question: Question, passages: Sequence[str]) -> str | None:
-        """The letter that the model chose; None for a reply that is no such object. Raises `ScorerFailed`."""
-        body = {
-            "model": self._model,
-            "messages": [
-                {"role": "system", "content": SYSTEM},
-                {"role": "user", "content": prompt(question, passages)},
-            ],
-            "temperature": 0,
-            "response_format": {"type": "json_object"},
-        }
-        sent = {"to": str(self._client.base_url), **body}
-        key = sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.close()
+        await self._llm.close()
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that the endpoint was sent at last; None where it is sent none."""
+        return self._llm.temperature
+
+    async def answer(self, question: Question, passages: Sequence[str]) -> Answered:
+        """The model's choice. Raises `ScorerFailed` or `EndpointFailed` where it cannot be asked."""
+        messages = (Message("system", SYSTEM), Message("user", prompt(question, passages)))
+        key = self._key(messages)
         if key not in self._replies:
-            reply = self._ask(body)
+            reply = await self._ask(Asked(messages, Choice.__name__, schema_of(Choice)))
             self._replies[key] = reply
-            self._file.write(json.dumps({"key": key, "question": question.id, "reply": reply}) + "\n")
-            self._file.flush()
+            self._log.append(json_line(_row(key, question, reply), compact=False))
         return read_choice(self._replies[key])
 
-    def close(self) -> None:
-        self._client.close()
-        self._file.close()
+    def _key(self, messages: Sequence[Message]) -> str:
+        body: dict[str, Any] = {
+            "to": self._endpoint.base_url.rstrip("/") + "/",
+            "model": self._endpoint.model,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "response_format": {"type": "json_object"},  # part of every key since the first journals
+        }
+        if self._endpoint.temperature is not None:
+            body["temperature"] = self._endpoint.temperature
+        if self._endpoint.max_tokens_name:
+            body["max_tokens"] = self._endpoint.max_tokens
+        return sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
-    def _ask(self, body: Mapping[str, Any]) -> str:
+    async def _ask(self, asked: Asked) -> Reply:
         try:
-            answer = self._client.post("chat/completions", json=body)
-            if answer.status_code in (400, 422):  # an endpoint that knows no response_format
-                rest = {name: value for name, value in body.items() if name != "response_format"}
-                answer = self._client.post("chat/completions", json=rest)
-        except httpx.HTTPError as error:
-            raise ScorerFailed(f"The answering model at {self._client.base_url} is out of reach ({error!r}).") from None
-        if answer.status_code != 200:
-            raise ScorerFailed(f"The answering model answered {answer.status_code}: {answer.text[:300]}")
-        try:
-            return str(answer.json()["choices"][0]["message"]["content"] or "")
-        except (ValueError, LookupError, TypeError) as error:
-            raise ScorerFailed(f"The answering model sent no completion ({error!r}): {answer.text[:300]}") from None
+            reply = await self._llm.ask(asked)
+        except NoReply as error:
+            if not (error.final and self._answered):
+                raise ScorerFailed(
+                    f"The answering model at {self._endpoint.base_url} gave no reply ({error.reason}); the same "
+                    "command goes on from here."
+                ) from None
+            return Reply(error.raw, "", Finish.BROKEN, 0, 0, 0.0)
+        if reply.finish is Finish.BROKEN and not self._answered:
+            raise ScorerFailed(
+                f"The answering model at {self._endpoint.base_url} sent no completion: {reply.text[:300]}"
+            )
+        self._answered = True
+        return reply
 
 
 def prompt(question: Question, passages: Sequence[str]) -> str:
-    """What the model is asked: passages by number where there are any, the question, the choices by letter."""
+    """The prompt: numbered passages where there are any, the question, and the choices by letter."""
     numbered = [f"[{number}] {text}" for number, text in enumerate(passages, start=1)]
     choices = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, question.choices, strict=True)]
     found = [PASSAGES, *numbered, ""] if numbered else []
     return "\n".join([*found, f"Question: {question.text}", *choices])
 
 
-def read_choice(reply: str) -> str | None:
-    """The letter in `{"answer": "B"}`; None for any other reply."""
+def read_choice(reply: Reply) -> Answered:
+    """The letter in `{"answer": "B"}`, plain or in one fenced block; None for any other reply."""
     try:
-        return Choice.model_validate_json(reply).answer
-    except ValidationError:
-        return None
+        return Answered(read_answer(reply, Choice).answer)
+    except Unusable as error:
+        return Answered(None, error.reason.partition(":")[0])
 
 
-def _read(journal: Path) -> dict[str, str]:
+def _row(key: str, question: Question, reply: Reply) -> dict[str, str]:
+    return {
+        "key": key,
+        "question": question.id,
+        "reply": reply.text,
+        "reasoning": reply.reasoning,
+        "finish": reply.finish,
+    }
+
+
+def _read(journal: Path) -> dict[str, Reply]:
+    """The replies of a journal. Rows of older versions hold the text alone, thoughts included."""
     if not journal.exists():
         return {}
-    text = journal.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]  # a line torn by a kill is cut off
-    if whole != text:
-        journal.write_text(whole, encoding="utf-8")
     try:
-        rows = [json.loads(line) for line in whole.splitlines()]
-        return {row["key"]: row["reply"] for row in rows}
+        return dict(_kept(json.loads(line)) for _, line in whole_lines(journal))
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{journal} holds a line that is no reply ({error}); delete the file.") from None
+
+
+def _kept(row: dict[str, str]) -> tuple[str, Reply]:
+    thought, text = (row["reasoning"], row["reply"]) if "reasoning" in row else split_thought(row["reply"])
+    return row["key"], Reply(text, thought, Finish(row.get("finish", Finish.STOP)), 0, 0, 0.0)

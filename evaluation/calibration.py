@@ -1,4 +1,4 @@
-"""Whether a score of 0.8 is right 8 times in 10: expected calibration error, and the one temperature that mends it."""
+"""Whether a score of 0.8 is right 8 times in 10: expected calibration error, and the temperature that corrects it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # it ships no types
 
 BINS = 15
 HOTTEST, COLDEST = 20.0, 0.05
@@ -29,36 +30,34 @@ class Calibration:
     error: float
     brier: float
     log_loss: float
-    bins: tuple[Bin, ...]
+    curve: tuple[Bin, ...]
 
 
 def calibration(log_odds: Sequence[float], relevant: Sequence[bool], *, bins: int = BINS) -> Calibration:
-    """Of the probabilities sigmoid(log_odds), in bins that hold equally many pairs (Nguyen and O'Connor 2015)."""
+    """Calibration of the probabilities sigmoid(log_odds), in bins of equally many pairs (Nguyen and O'Connor 2015)."""
     odds, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
     probabilities = _sigmoid(odds)
     order = np.argsort(odds, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     found = tuple(Bin(len(part), float(probabilities[part].mean()), float(labels[part].mean())) for part in parts)
-    gaps = sum(one.count * abs(one.confidence - one.accuracy) for one in found)
+    gaps = sum(part.count * abs(part.confidence - part.accuracy) for part in found)
     brier = float(np.mean((probabilities - labels) ** 2)) if len(odds) else 0.0
     return Calibration(gaps / max(1, len(odds)), brier, log_loss(odds, labels), found)
 
 
 def fit_temperature(log_odds: Sequence[float], relevant: Sequence[bool]) -> float:
-    """The one number that the log-odds are divided by for the least log loss (Guo et al. 2017).
+    """The temperature, within 0.05 to 20, that gives the least log loss (Guo et al. 2017); log-odds are divided by it.
 
-    The loss is convex in 1 / temperature, so a golden-section search over that finds it. Kept within 0.05 to 20.
+    The search is over 1 / temperature, in which the loss is convex.
     """
     odds, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
-    low, high = 1.0 / HOTTEST, 1.0 / COLDEST
-    ratio = (5**0.5 - 1) / 2
-    for _ in range(100):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if log_loss(odds * left, labels) <= log_loss(odds * right, labels):
-            high = right
-        else:
-            low = left
-    return 2.0 / (low + high)
+    bounds = (1.0 / HOTTEST, 1.0 / COLDEST)
+
+    def loss(scale: float) -> float:
+        return log_loss(odds * scale, labels)
+
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    return float(1.0 / min((*bounds, found.x), key=loss))  # the search comes close to a bound and never reaches it
 
 
 def log_loss(odds: NDArray[np.float64], labels: NDArray[np.float64]) -> float:

@@ -1,28 +1,40 @@
-"""What stops an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
+"""The errors of an evaluation, as one tree. Each message is a sentence: the offending value and the remedy.
 
-EvaluationError
-|-- BadSettings    a flag or setting that cannot be
-|-- BadData        a file of a benchmark that is not as its format says
-|-- NotAvailable   data that cannot be had here; the benchmark is reported as not run
-|-- ScorerFailed   a scorer that cannot be started, or that stopped answering
-`-- Interrupted    a signal asked the run to stop; the scores so far are kept
+CommandError             (cli.errors)
+|-- BadSettings          an invalid flag or setting
+|-- BadData              a file of a benchmark that breaks its format (BadInput of cli.errors)
+|-- Interrupted          a signal asked the run to stop; the scores so far are kept
+|-- EndpointFailed       an answering model that cannot be reached or used (llm.base)
+`-- EvaluationError
+    |-- NotAvailable     data that is not available here; the benchmark is reported as not run
+    `-- ScorerFailed     a scorer that cannot be started, or that stopped answering
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-class EvaluationError(Exception):
-    """Base of the tree; the command line prints the message and exits with `exit_code`."""
+from cli.errors import BadInput as BadData
+from cli.errors import BadSettings, CommandError, Interrupted
+from llm.base import EndpointFailed
+from retrieval.errors import MissingData
 
-    exit_code = 1
+__all__ = [
+    "BadData",
+    "BadSettings",
+    "CommandError",
+    "EndpointFailed",
+    "EvaluationError",
+    "Interrupted",
+    "NotAvailable",
+    "ScorerFailed",
+    "missing_is_not_available",
+]
 
 
-class BadSettings(EvaluationError):
-    exit_code = 2
-
-
-class BadData(EvaluationError):
-    exit_code = 2
+class EvaluationError(CommandError):
+    """Base of the errors that only an evaluation raises."""
 
 
 class NotAvailable(EvaluationError):
@@ -33,5 +45,10 @@ class ScorerFailed(EvaluationError):
     pass
 
 
-class Interrupted(EvaluationError):
-    exit_code = 130
+@contextmanager
+def missing_is_not_available() -> Iterator[None]:
+    """Turn a missing file or split into `NotAvailable`."""
+    try:
+        yield
+    except MissingData as error:
+        raise NotAvailable(str(error)) from None

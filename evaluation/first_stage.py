@@ -1,20 +1,25 @@
-"""The candidates that are reranked: those that come with the data, a run file, or a search made here."""
+"""The candidates that are reranked: those that come with the data, a run file, or a search made here.
+
+Calibration takes labelled pairs from them: each query with one answer and the first candidates that are none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evaluation.benchmarks.task import Query, Task
+from evaluation.benchmarks.task import Query, Task, sampled
 from evaluation.errors import BadData, BadSettings
-from evaluation.rank_files import Run, read_run
+from retrieval.trec import Run, read_run
 
 SEARCH = "search:"
+NEGATIVES = 4  # of a labelled pair
+DEPTH = 100  # candidates among which they are found
 
 
 def data_candidates(first_stage: str | None) -> str | None:
     """The name by which a loader finds candidates among the data; None where they come from elsewhere. Raise
-    BadSettings for a file that is not there."""
+    BadSettings for a file that does not exist."""
     if first_stage is None or first_stage.startswith(SEARCH) or Path(first_stage).is_file():
         return None
     if len(Path(first_stage).parts) > 1 or first_stage.endswith(".trec"):
@@ -23,10 +28,10 @@ def data_candidates(first_stage: str | None) -> str | None:
 
 
 def candidates(task: Task, queries: Sequence[Query], first_stage: str | None, depth: int) -> tuple[Run, str]:
-    """The first `depth` candidates of each query without its excluded documents, and what the first stage is called.
+    """The first `depth` candidates of each query without its excluded documents, and the name of the first stage.
 
     `first_stage`: None (the data's own, else BM25 made here), `search:bm25`, `search:MODEL` (a bi-encoder), a TREC run
-    file, or a name that the task's loader has already followed. A query without candidates is an error.
+    file, or a name that the task's loader has resolved. A query without candidates has an empty entry.
     """
     run, name = _run(task, queries, first_stage, depth)
     cut: Run = {}
@@ -36,6 +41,39 @@ def candidates(task: Task, queries: Sequence[Query], first_stage: str | None, de
         if unknown := next((document for document in cut[query.id] if document not in task.documents), None):
             raise BadData(f"{task.name}: the first stage names document '{unknown}', which the corpus does not have.")
     return cut, name
+
+
+def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tuple[list[Query], Run]:
+    """Queries and, for each, its first judged answer and the first BM25 candidates that no reading counts as relevant.
+
+    Queries are drawn by the hash of their ids until there are `pairs` pairs (whole queries, so rounded down); queries
+    without an answer or with too few candidates are skipped. Raise BadData where all are.
+    """
+    search = _search(task)
+    drawn: list[Query] = []
+    found: Run = {}
+    for query in sampled(task.queries, None):
+        if len(drawn) == pairs // (1 + negatives):
+            break
+        judged = task.qrels.get(query.id, {})
+        answers = [document for document, grade in judged.items() if grade > 0 and document in task.documents]
+        found_first = search(query) if answers else []
+        hard = [document for document in found_first if not _relevant(task, query, document)][:negatives]
+        if len(hard) == negatives:
+            found[query.id] = {document: -float(rank) for rank, document in enumerate([answers[0], *hard])}
+            drawn.append(query)
+    if not drawn:
+        raise BadData(
+            f"{task.name}: no query has an answer and {negatives} candidates that are none; are its candidates of "
+            "another split?"
+        )
+    return drawn, found
+
+
+def pairs_protocol(task: Task) -> str:
+    """How labelled pairs are chosen, in words for a result."""
+    stage = "BM25" if task.candidates is None or task.candidates_name == "bm25" else task.candidates_name
+    return f"one judged answer to the {NEGATIVES} first {stage} candidates that no reading counts as relevant"
 
 
 def _run(task: Task, queries: Sequence[Query], first_stage: str | None, depth: int) -> tuple[Run, str]:
@@ -66,3 +104,19 @@ def _bm25(task: Task, queries: Sequence[Query], depth: int) -> Run:
     index = Bm25()
     index.prepare(task)
     return index.search(queries, depth)
+
+
+def _search(task: Task) -> Callable[[Query], list[str]]:
+    """A function that gives a query's BM25 candidates: those with the data, or else found by a search here."""
+    if task.candidates is not None:
+        return lambda query: list(candidates(task, [query], None, DEPTH)[0][query.id])
+    from evaluation.scorers.bm25 import Bm25
+
+    index = Bm25()
+    index.prepare(task)
+    return lambda query: list(index.search([query], DEPTH)[query.id])
+
+
+def _relevant(task: Task, query: Query, document: str) -> bool:
+    readings = (task.qrels, *task.readings.values())
+    return any(reading.get(query.id, {}).get(document, 0) > 0 for reading in readings)

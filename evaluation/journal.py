@@ -1,8 +1,8 @@
-"""Scores on disk as they come, so that a run that was stopped goes on where it was.
+"""Scores on disk as they come, so that a stopped run resumes where it was.
 
-UTF-8 JSONL, only ever added to. The header names what the scores belong to (task texts, scorer); every other line holds
-the scores of one call: {"query", "documents", "scores", "traces"?, "statuses"?, "wall"}. `wall` is the time in seconds
-since the line before it, so that the sum is the time a run took, whatever stopped it in between.
+Append-only UTF-8 JSONL. The header states what the scores belong to (task texts, scorer); every other line holds the
+scores of one call: {"query", "documents", "scores", "traces"?, "statuses"?, "wall"}. `wall` is the time in seconds
+since the line before, so that the sum is the time a run took, stops left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from contract.files import LineLog, json_line, whole_lines
 from evaluation.errors import BadData, BadSettings
 from evaluation.scorers.scorer import Scored
 
@@ -25,15 +26,15 @@ class ScoreJournal:
     """The scores of one scorer on one task. Not for several processes at once."""
 
     def __init__(self, path: Path, belongs_to: Mapping[str, Any]) -> None:
-        """Open the journal at `path`, or begin it. Raises `BadSettings` where it belongs to something else."""
+        """Open the journal at `path`, or start it. Raises `BadSettings` where it belongs to something else."""
         self.scores: dict[tuple[str, str], Scored] = {}
         self.wall = 0.0
         header = {"format": FORMAT, "version": VERSION, "belongs_to": dict(belongs_to)}
-        if path.exists() and path.stat().st_size:
+        if path.exists():
             self._read(path, json.loads(json.dumps(header)))
-        self._file = path.open("ab")
-        if not self._file.tell():
-            self._write(header)
+        self._log = LineLog(path)
+        if not self._log.size:
+            self._log.append(json_line(header))
         self._last = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -42,17 +43,21 @@ class ScoreJournal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._log.close()
 
     def add(self, query: str, documents: Sequence[str], scored: Sequence[Scored]) -> None:
-        """Keep the scores of one call."""
+        """Append the scores of one call."""
         now = time.monotonic()
-        row: dict[str, Any] = {"query": query, "documents": list(documents), "scores": [one.score for one in scored]}
-        if any(one.trace is not None for one in scored):
-            row |= {"traces": [one.trace for one in scored], "statuses": [one.status for one in scored]}
+        row: dict[str, Any] = {
+            "query": query,
+            "documents": list(documents),
+            "scores": [answer.score for answer in scored],
+        }
+        if any(answer.trace is not None for answer in scored):
+            row |= {"traces": [answer.trace for answer in scored], "statuses": [answer.status for answer in scored]}
         row["wall"] = round(now - self._last, 3)
         self._last = now
-        self._write(row)
+        self._log.append(json_line(row))
         self._take(row)
 
     def _take(self, row: Mapping[str, Any]) -> None:
@@ -64,27 +69,16 @@ class ScoreJournal:
             self.scores[row["query"], document] = Scored(score, trace, status)
         self.wall += row["wall"]
 
-    def _write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-
     def _read(self, path: Path, header: Mapping[str, Any]) -> None:
-        whole = 0
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break  # torn by a kill; cut off below
-                try:
-                    row = json.loads(line)
-                    if number == 1:
-                        _check(path, row, header)
-                    else:
-                        self._take(row)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise BadData(f"{path}, line {number}: no line of scores ({error}); delete the file.") from None
-                whole += len(line)
-        with path.open("rb+") as file:
-            file.truncate(whole)
+        for number, (_, line) in enumerate(whole_lines(path), start=1):
+            try:
+                row = json.loads(line)
+                if number == 1:
+                    _check(path, row, header)
+                else:
+                    self._take(row)
+            except (ValueError, KeyError, TypeError) as error:
+                raise BadData(f"{path}, line {number}: no line of scores ({error}); delete the file.") from None
 
 
 def _check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

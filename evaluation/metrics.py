@@ -1,7 +1,17 @@
-"""nDCG, MAP, MRR, recall and precision per query, by ir-measures (MacAvaney et al. 2022) over trec_eval.
+"""nDCG, MAP, MRR, recall and precision per query, by ir-measures (MacAvaney et al. 2022) over trec_eval; and p-MRR.
 
-Measures go by ir-measures' names: `nDCG@10`, `RR@10`, `AP@100`, `R@5`, `P@1`, with `(rel=2)` where only grades from 2
+Measures have ir-measures' names: `nDCG@10`, `RR@10`, `AP@100`, `R@5`, `P@1`, with `(rel=2)` where only grades from 2
 count as relevant.
+
+p-MRR is FollowIR's measure of whether a ranking obeys a changed instruction (Weller et al. 2024, arXiv 2403.15246).
+Each query is ranked under its original and under an altered instruction. Some documents are relevant under the first
+and not under the second: they should fall. With MRR = 1 / rank of one such document,
+
+    p-MRR = MRR_original / MRR_altered - 1   where it rose (between -1 and 0)
+            1 - MRR_altered / MRR_original   where it fell or stayed (between 0 and 1)
+
+averaged over the documents of a query, then over the queries. 1 is perfect obedience, 0 none, -1 the opposite; papers
+print it times 100.
 """
 
 from __future__ import annotations
@@ -11,17 +21,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import ir_measures
 
 from evaluation.errors import BadSettings
-from evaluation.rank_files import Qrels, Run
+from retrieval.trec import Qrels, Run
 
 PerQuery = dict[str, float]
 """query id -> value of one measure."""
 
 
 def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, PerQuery]:
-    """measure -> query -> value, for every query of `qrels`; one that the run lacks has 0.
+    """measure -> query -> value, for every query of `qrels`; 0 for one that the run lacks.
 
-    The scores of `run` decide, and ties as trec_eval breaks them: by descending document id. Give `by_order(run)`
-    where the order of the documents should decide. Raises `BadSettings` for a name that is no measure.
+    Documents are ranked by the scores in `run`, and ties by descending document id, as trec_eval does. Pass
+    `by_order(run)` to rank them in their order instead. Raises `BadSettings` for a name that is no measure.
     """
     parsed = {_parse(name): name for name in measures}
     values: dict[str, PerQuery] = {name: dict.fromkeys(qrels, 0.0) for name in measures}
@@ -31,12 +41,12 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, PerQ
 
 
 def by_order(run: Mapping[str, Sequence[str] | Mapping[str, float]]) -> Run:
-    """Scores that fall by one from rank to rank, so that the order of the documents is the ranking, ties and all."""
+    """Scores that fall by one from rank to rank, so that the order of the documents is the ranking."""
     return {query: {document: -float(rank) for rank, document in enumerate(found)} for query, found in run.items()}
 
 
 def oracle(qrels: Qrels, run: Run) -> Run:
-    """The best order of a run's own documents: by grade. What a perfect reranker of these candidates would do."""
+    """The best order of a run's own documents, by grade: what a perfect reranker of these candidates would return."""
     return by_order(
         {
             query: sorted(documents, key=lambda document: -max(0, qrels.get(query, {}).get(document, 0)))
@@ -46,8 +56,34 @@ def oracle(qrels: Qrels, run: Run) -> Run:
 
 
 def mean(values: PerQuery) -> float:
-    """The mean over queries; 0 of none."""
+    """The mean over queries; 0 without any."""
     return sum(values.values()) / len(values) if values else 0.0
+
+
+def p_mrr(
+    original: Mapping[str, Sequence[str]], altered: Mapping[str, Sequence[str]], changed: Mapping[str, Sequence[str]]
+) -> PerQuery:
+    """query -> p-MRR. The rankings are lists of document ids, best first, keyed by the same query ids as `changed`.
+
+    A document missing from a ranking counts as one place behind its end. A query that lacks either ranking, or that
+    has no changed document, has no value.
+    """
+    values = {}
+    for query, documents in changed.items():
+        if query not in original or query not in altered or not documents:
+            continue
+        moves = [_move(rank_of(original[query], document), rank_of(altered[query], document)) for document in documents]
+        values[query] = sum(moves) / len(moves)
+    return values
+
+
+def rank_of(ranking: Sequence[str], document: str) -> int:
+    """The rank of a document, from 1; one behind the last where it is missing."""
+    return ranking.index(document) + 1 if document in ranking else len(ranking) + 1
+
+
+def _move(before: int, after: int) -> float:
+    return after / before - 1 if before > after else 1 - before / after
 
 
 def _parse(name: str) -> ir_measures.Measure:

@@ -1,4 +1,4 @@
-"""Scoring all candidates of a task: in portions, several calls at a time, each kept before the next is counted on."""
+"""Scores all candidates of a task, several calls at a time; each call's scores go to the journal as they come."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from evaluation.benchmarks.task import Query, Task
 from evaluation.journal import ScoreJournal
-from evaluation.rank_files import Run
 from evaluation.scorers.scorer import Scored, Scorer
+from retrieval.trec import Run
 
-SLOW_LINES = 30.0  # seconds between two lines where the output is no terminal
+SLOW_LINES = 30.0  # seconds between two lines where the output is not a terminal
 
 Portion = tuple[Query, list[str]]
 
@@ -30,10 +30,10 @@ def score_all(
     documents_per_call: int,
     out: TextIO,
 ) -> tuple[dict[str, dict[str, Scored]], float]:
-    """query -> document -> score for all candidates, and the seconds it took over all sittings.
+    """query -> document -> score for all candidates, and the seconds it took, over all runs.
 
-    What `folder/scores.jsonl` holds is not asked again. Raises `ScorerFailed` and what the scorer raises; everything
-    scored until then is kept.
+    Scores in `folder/scores.jsonl` are not asked for again. Raises `ScorerFailed` and other errors of the scorer; the
+    scores until then are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     belongs_to = {"task": task.name, "texts": task.fingerprint(), **scorer.identity()}
@@ -49,7 +49,7 @@ def score_all(
 
 
 def ranking(scored: dict[str, dict[str, Scored]]) -> dict[str, list[str]]:
-    """Best first; equal scores stay in the order of the first stage, as the service has it."""
+    """Documents of each query, best first; equal scores stay in the order of the first stage, as in the service."""
     return {
         query: [
             document for document, _ in sorted(found.items(), key=lambda pair: -pair[1].score)
@@ -67,7 +67,7 @@ def _portions(queries: Sequence[Query], candidates: Run, journal: ScoreJournal, 
 
 
 def _work(task: Task, left: deque[Portion], scorer: Scorer, journal: ScoreJournal, bar: tqdm) -> None:
-    """Keep `concurrency` calls on their way; results are kept in the order they come."""
+    """Keep `concurrency` calls in flight, and journal results in the order they come."""
     pool = ThreadPoolExecutor(scorer.concurrency)
     running: dict[Future[list[Scored]], Portion] = {}
     try:

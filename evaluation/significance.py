@@ -1,4 +1,4 @@
-"""What a difference of means over queries can bear: bootstrap intervals and paired tests, with a fixed seed."""
+"""Bootstrap intervals of means over queries, and paired tests of differences, with a fixed seed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Interval:
 class Paired:
     """One system minus another on the same queries.
 
-    `p_randomization` is of the two-sided paired randomization test (Fisher; sign flips), `p_t` of the paired t-test.
-    `better` and `worse` count queries.
+    `p_randomization`: two-sided paired randomization test (Fisher; sign flips); `p_t`: paired t-test. `better` and
+    `worse` count queries.
     """
 
     queries: int
@@ -41,7 +41,7 @@ class Paired:
 
 
 def interval(values: Sequence[float], *, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
-    """The mean of `values` and its interval; of a single value the interval is that value, of none it is NaN."""
+    """The mean of `values` and its interval, which for a single value is that value and for none is NaN."""
     if not len(values):
         return Interval(math.nan, math.nan, math.nan)
     sample = np.asarray(values, dtype=np.float64)
@@ -73,7 +73,7 @@ def paired(
 
 
 def _randomization(differences: NDArray[np.float64], resamples: int, seed: int) -> float:
-    """Under the null hypothesis the sign of each difference is a coin's. The observed one counts among the resamples,
+    """Under the null hypothesis the sign of each difference is random. The observation counts as one of the resamples,
     so that the p-value is never 0 (Phipson and Smyth 2010)."""
     if not len(differences):
         return math.nan

@@ -1,6 +1,6 @@
-"""Everything that can go wrong in the service, as one tree, each leaf with its HTTP status.
+"""The errors of the service, in two trees: what a request is answered with, and why the server does not start.
 
-ServiceError
+ServiceError                      one leaf per cause, each with its HTTP status
 |-- BadRequest 400
 |   |-- EmptyList 400             documents, texts or passages without a single item
 |   |-- FixedPartsTooLong 400     query and instruction alone exceed the model's length
@@ -18,15 +18,29 @@ ServiceError
 |   |-- CallCut 503               the server stopped before the call was finished
 |   `-- EngineDead 503            nothing can be scored any more
 `-- DeadlineExceeded 504
+
+StartupError                      the message says what is wrong and what to do; the process exits with status 2
+|-- ModelStoreError               the model cannot be found, or this engine cannot run it
+|   `-- ConversionError           a GGUF file that cannot be converted
+|-- EngineOptionError             a flag or setting of the engine that cannot be used
+|-- KeyFileError                  the key file cannot be used
+`-- CannotListenError             the address cannot be bound
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+Stage = Literal["queued", "running"]
 
 
 class ServiceError(Exception):
-    """Base of the tree. `status` is the HTTP status, `kind` a stable machine-readable word, `field` what to mend."""
+    """Base of the errors of requests.
+
+    `status` is the HTTP status, `kind` a stable machine-readable word, `field` the request field to correct,
+    `retry_after` the seconds to wait before a retry.
+    """
 
     status = 500
     kind = "internal_error"
@@ -52,7 +66,7 @@ class FixedPartsTooLong(BadRequest):
 
 
 class PassageTooLong(BadRequest):
-    """`index` into `Job.passages`, or the call's once the window raises it; `limit` in tokens."""
+    """`index` into `Job.passages`, or into the call's once the window raises it; `limit` in tokens."""
 
     kind = "passage_too_long"
 
@@ -65,7 +79,7 @@ class PassageTooLong(BadRequest):
         self.limit = limit
 
     def of_call(self, index: int) -> PassageTooLong:
-        """The same with the document's index in the whole call."""
+        """Returns the same error with the document's index in the whole call."""
         return PassageTooLong(index, self.limit)
 
 
@@ -105,14 +119,21 @@ class HeadTooLarge(ServiceError):
 
 
 class ClientLeft(ServiceError):
-    """The connection is gone: the answer is for the access log alone."""
+    """The client closed the connection: the status is for the access log alone.
+
+    `stage` is the label of `limrank_requests_cancelled_total`: whether the engine had begun to score the call.
+    """
 
     status = 499
     kind = "client_left"
 
+    def __init__(self, message: str, *, stage: Stage = "queued") -> None:
+        super().__init__(message)
+        self.stage: Stage = stage
+
 
 class EngineFailed(ServiceError):
-    """It could not score these passages: indices into `Job.passages`, or into the call's once the window raises it."""
+    """The engine could not score `indices`: into `Job.passages`, or into the call's once the window raises it."""
 
     status = 500
     kind = "engine_failed"
@@ -134,7 +155,7 @@ class Unavailable(ServiceError):
 
 
 class CallCut(Unavailable):
-    """The time to drain ran out: unlike a refusal, the caller has lost the time it waited."""
+    """The time to drain ran out. Unlike with a refusal, the time the caller has waited is lost."""
 
     kind = "call_cut"
 
@@ -152,3 +173,27 @@ class EngineDead(Unavailable):
 class DeadlineExceeded(ServiceError):
     status = 504
     kind = "deadline_exceeded"
+
+
+class StartupError(Exception):
+    """Base of the errors that keep the server from starting. The message says what is wrong and what to do."""
+
+
+class ModelStoreError(StartupError):
+    """The model asked for cannot be served."""
+
+
+class ConversionError(ModelStoreError):
+    """A GGUF file that cannot be converted into a model."""
+
+
+class EngineOptionError(StartupError):
+    """A flag or setting of the engine that cannot be used."""
+
+
+class KeyFileError(StartupError):
+    """The key file cannot be used. The message never quotes a secret."""
+
+
+class CannotListenError(StartupError):
+    """The address cannot be bound."""

@@ -1,4 +1,4 @@
-"""Where the process stands between start and exit, and whether it should be sent traffic."""
+"""The phase of the process between start and exit, and whether it should receive traffic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """`starting` -> `ready` -> `leaving` (still serving, no longer ready) -> `draining` (refusing) ; or `dead`."""
+    """`starting` -> `ready` -> `leaving` (still serving, no longer ready) -> `draining` (refusing); or `dead`."""
 
     STARTING = "starting"
     READY = "ready"
@@ -16,7 +16,7 @@ class Phase(StrEnum):
 
 
 class Lifecycle:
-    """The one place that knows the phase. `engine_fault` is a sentence while the engine reports that it is not well."""
+    """Holds the phase. `engine_fault` is a sentence while the engine reports a fault."""
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
@@ -24,17 +24,17 @@ class Lifecycle:
 
     @property
     def ready(self) -> bool:
-        """True when new traffic is wanted: what `/health/ready` answers."""
+        """True if new traffic is wanted; `/health/ready` reports it."""
         return self.phase is Phase.READY and self.engine_fault is None
 
     @property
     def accepting(self) -> bool:
-        """True when a call that arrives is served: also while leaving, since balancers need time to notice."""
+        """True if new calls are served; also while leaving, since balancers need time to notice."""
         return self.phase in (Phase.READY, Phase.LEAVING) and self.engine_fault is None
 
     @property
     def reason(self) -> str:
-        """Why the service is not ready, as a sentence; empty when it is."""
+        """Says in a sentence why the service is not ready; empty if it is."""
         if self.engine_fault is not None:
             return self.engine_fault
         return {

@@ -12,14 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from service.command_line import read_settings
+from cli import settings as base
+from cli.environment import Program
 from service.engine import Mode
 
 PREFIX = "LIMRANK_"
 # Names of the other two programs and of the tests, which a shared environment may hold.
 FOREIGN = ("LIMRANK_SYNTH_", "LIMRANK_TRAIN_", "LIMRANK_TEST_", "LIMRANK_REQUIRE")
+PROGRAM = Program("limrank-serve", PREFIX, FOREIGN)
 
 
 def _split(value: Any) -> Any:
@@ -45,8 +48,9 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+class _Section(base.Settings):
+    # Lists and objects are written in ways of their own (`_split`, `_object`), not as JSON.
+    model_config = SettingsConfigDict(env_prefix=PREFIX, enable_decoding=False)
 
 
 class Listening(_Section):
@@ -232,5 +236,5 @@ def is_loopback(host: str) -> bool:
 
 
 def from_command_line(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings of `limrank-serve`; see `read_settings`."""
-    return read_settings(Settings, "limrank-serve", PREFIX, argv, environ, FOREIGN)
+    """The settings of `limrank-serve`; see `read_program`."""
+    return base.read_program(Settings, PROGRAM, argv, environ)

@@ -1,33 +1,40 @@
 """Everything that stops a run, as one tree. Each message is a sentence: the offending value and the remedy.
 
-    SynthError
-    |-- BadSettings          a setting, a template or a flag that cannot be
-    |-- BadInput             a row of an input file, named by file and line
-    |-- JournalBroken        a line of the journal that is no row
-    |-- RunBusy              another process works in this run folder
-    |-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
-    |-- DiskFull             the journal can take no more
-    |-- Interrupted          a signal asked the run to stop
-    `-- EndpointFailed       an endpoint that cannot be used at all: unreachable, wrong key, unknown model
+    CommandError                 (cli.errors)
+    |-- BadSettings              a setting, a template or a flag that cannot be
+    |-- BadInput                 a row of an input file, named by file and line
+    |-- DiskFull                 the journal or an output can take no more
+    |-- Interrupted              a signal asked the run to stop
+    |-- EndpointFailed           an endpoint that cannot be used at all: unreachable, wrong key (llm.base)
+    `-- SynthError
+        |-- JournalBroken        a line of the journal that is no row
+        |-- RunBusy              another process works in this run folder
+        `-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
 
 A reply that cannot be used is not an error of the run: it becomes a row of the journal.
 """
 
 from __future__ import annotations
 
+from cli.errors import BadInput, BadSettings, CommandError, DiskFull, Interrupted
+from llm.base import EndpointFailed
 
-class SynthError(Exception):
-    """Base of the tree; the command line prints the message and exits with `exit_code`."""
+__all__ = [
+    "BadInput",
+    "BadSettings",
+    "BudgetSpent",
+    "CommandError",
+    "DiskFull",
+    "EndpointFailed",
+    "Interrupted",
+    "JournalBroken",
+    "RunBusy",
+    "SynthError",
+]
 
-    exit_code = 1
 
-
-class BadSettings(SynthError):
-    exit_code = 2
-
-
-class BadInput(SynthError):
-    exit_code = 2
+class SynthError(CommandError):
+    """Base of the errors that only the synthesizer raises."""
 
 
 class JournalBroken(SynthError):
@@ -40,15 +47,3 @@ class RunBusy(SynthError):
 
 class BudgetSpent(SynthError):
     exit_code = 3
-
-
-class DiskFull(SynthError):
-    pass
-
-
-class Interrupted(SynthError):
-    exit_code = 130
-
-
-class EndpointFailed(SynthError):
-    pass

@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from synth.llm.base import estimate_tokens
-from synth.llm.endpoint import Endpoint
+from llm.base import estimate_tokens
+from llm.endpoint import Endpoint
 from synth.llm.stage import Forecast
 from synth.pipeline import method_in
 from synth.run.folder import read_totals

@@ -10,19 +10,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from cli.output import write_text
 from contract.records import Record
+from llm.base import LLM
+from llm.endpoint import Endpoint
+from llm.event_loop import new_event_loop
+from llm.openai import OpenAILLM
+from llm.processes import LLMProcesses
 from synth.errors import Interrupted
-from synth.filters.vote_agreement import by_majority
-from synth.llm.base import LLM
-from synth.llm.cost import Budget
-from synth.llm.endpoint import Endpoint
-from synth.llm.event_loop import new_event_loop
-from synth.llm.openai import OpenAILLM
-from synth.llm.processes import LLMProcesses
 from synth.llm.stage import Role
 from synth.methods.corpus.method import CorpusRun
 from synth.methods.persona.method import LimrankRun
-from synth.output import write_text
+from synth.run.budget import Budget
 from synth.run.calls import Calls, Journalled, Stopped
 from synth.run.folder import RunFolder
 from synth.run.method import Phase, Synthesis
@@ -37,7 +36,7 @@ UNITS_AT_ONCE = 64  # while reading from the journal alone
 def run(settings: RunSettings, out: TextIO) -> int:
     """Work the whole run through, or what is left of it; the number of examples accepted by majority.
 
-    Raises a `SynthError` where it must stop before the end; what was paid for is in the journal then.
+    Raises a `CommandError` where it must stop before the end; what was paid for is in the journal then.
     """
     with RunFolder(settings.run, writing=True) as folder:
         synthesis = method_in(settings.run, settings, settings.templates)
@@ -65,8 +64,7 @@ def run(settings: RunSettings, out: TextIO) -> int:
 def examples(run_folder: Path) -> Iterator[Record]:
     """Every judged pair of a run folder, from its files alone, in the order of its inputs.
 
-    Records of one query stand together, the relevant ones first. They are not filtered: see
-    `synth.filters.vote_agreement`.
+    Records of one query stand together, the relevant ones first. They are not filtered: see `Record.accepted`.
     Raises `BadInput` where the folder is no run's, `RunBusy` while another process works in it.
     """
     knobs, templates = read_snapshot(run_folder)
@@ -150,7 +148,7 @@ class _Worker:
         except Stopped:
             return
         self.judged += len(records)
-        self.accepted += sum(map(by_majority, records))
+        self.accepted += sum(record.accepted for record in records)
         self._progress.step(self._counts())
 
     async def _beat(self) -> None:

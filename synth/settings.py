@@ -1,19 +1,51 @@
-"""What a run is told: `limrank-synth run` and every command that reads a run folder later."""
+"""The settings of `limrank-synth`: what all its commands share, and those of a run.
+
+`--generator.model`, `LIMRANK_SYNTH_GENERATOR__MODEL` and `model` under `[generator]` in the TOML file that `--settings`
+names are one setting. Objects of these classes stop at the entry point of a command.
+"""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import CliPositionalArg
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from synth.command_settings import Command
-from synth.llm.endpoint import Endpoint
+from cli import settings as base
+from cli.environment import Program
+from llm.endpoint import Endpoint
+from synth.errors import BadSettings
 from synth.llm.stage import Role
 from synth.methods.corpus.settings import CorpusSettings
 from synth.methods.persona.settings import LimrankSettings
+
+
+def settings_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in the TOML file that a flag or the environment named. Raises `BadSettings`."""
+    path = given.get("settings")
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{path}: cannot be read ({error.strerror}); --settings names a TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: not TOML ({error}).") from None
+
+
+PROGRAM = Program("limrank-synth", "LIMRANK_SYNTH_", file=settings_file)
+
+
+class Command(base.Command):
+    """Base of every command's settings."""
+
+    model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, env_nested_delimiter="__")
+
+    settings: Path | None = Field(default=None, description="TOML file of settings; flags and environment win over it")
 
 
 class Method(StrEnum):

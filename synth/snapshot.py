@@ -6,8 +6,8 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+from cli.output import write_text
 from synth.errors import BadInput
-from synth.output import write_text
 from synth.settings import RunKnobs
 
 SETTINGS = "settings.json"

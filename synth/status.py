@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from cli.output import table
 from synth.errors import BadInput
 from synth.estimate import StageEstimate
 from synth.run.folder import is_busy, read_totals
@@ -57,15 +58,6 @@ def estimate_table(estimates: Sequence[StageEstimate]) -> str:
     cost, most = sum(line.cost for line in estimates), sum(line.most for line in estimates)
     total = ("all", "", str(sum(line.calls for line in estimates)), "", "", f"{cost:.4f}", f"{most:.4f}", "")
     return table([header, *rows, total])
-
-
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Columns of equal width, two blanks between them."""
-    listed = list(rows)
-    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in listed
-    )
 
 
 def _state(run: Path) -> str:

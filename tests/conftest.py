@@ -9,7 +9,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from service.models.store import Checkpoint, resolve
+from service.models.checkpoint import Checkpoint
+from service.models.store import resolve
 
 _VLLM = "tests/service/engines/vllm/"
 

@@ -1,39 +1,27 @@
-"""Entry point of `limrank-train`: one command, its settings, its work."""
+"""Entry point of `limrank-train`: reads the settings of a command and runs it."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-from pkgutil import resolve_name
 from typing import NoReturn
 
-from trainer.errors import TrainError
+from cli.commands import Subcommand, run_command
+from cli.output import say
 from trainer.settings import (
+    PROGRAM,
     Ablation,
     Calibration,
-    Command,
     CrossEncoding,
     Merge,
     OwnTraces,
     Package,
     Sft,
     SftAblation,
-    read_command,
 )
 
 _EXIT_ERROR = 2
-# Each command's settings, and what does its work: its libraries are imported only when it runs.
-_COMMANDS: dict[str, tuple[type[Command], str]] = {
-    "sft": (Sft, "trainer.sft.train:train_sft"),
-    "own-traces": (OwnTraces, "trainer.sft.self_traces:own_traces"),
-    "cross-encoder": (CrossEncoding, "trainer.cross_encoder.train:train_cross_encoder"),
-    "merge": (Merge, "trainer.publish.merge:merge"),
-    "package": (Package, "trainer.publish.package:package"),
-    "calibrate": (Calibration, "trainer.publish.calibrate:calibrate"),
-    "ablate": (Ablation, "trainer.ablation.runs:ablate"),
-    "ablate-sft": (SftAblation, "trainer.ablation.runs:ablate"),
-}
 _HELP = """usage: limrank-train COMMAND [flags]
 
   sft             LoRA on a causal model, from records: trace and verdict, loss on the completion only
@@ -51,31 +39,82 @@ LIMRANK_TRAIN_SOME_FLAG. --config NAME takes a file of trainer/configs. Flags wi
 
 
 def main() -> NoReturn:
-    """Run the command that the arguments name; exit 0, or 2 with a sentence."""
-    # Threads that spin while they wait make a step ten times slower on cores that others use too. OpenMP reads this
-    # once, when torch is imported.
+    """Run the command that the arguments name; exit with 0, or with 2 and a sentence."""
+    # Threads that spin while they wait make a step ten times slower on cores that other processes use too. OpenMP reads
+    # this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(argv: Sequence[str]) -> int:
-    """The same with arguments given."""
+    """Run the command that `argv` names and return the exit code."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(_HELP, end="")  # noqa: T201
+        say(_HELP.removesuffix("\n"))
         return 0
-    name, *rest = argv
-    if name not in _COMMANDS:
-        print(f"limrank-train: there is no command {name!r}; it has {', '.join(_COMMANDS)}.", file=sys.stderr)  # noqa: T201
+    command = next((command for command in COMMANDS if command.name == argv[0]), None)
+    if command is None:
+        names = ", ".join(command.name for command in COMMANDS)
+        sys.stderr.write(f"{PROGRAM.name}: there is no command {argv[0]!r}; it has {names}.\n")
         return _EXIT_ERROR
-    try:
-        kind, work = _COMMANDS[name]
-        settings = read_command(kind, name, rest, [known for known, _ in _COMMANDS.values()])
-        resolve_name(work)(settings)
-    except TrainError as error:
-        print(f"limrank-train: {error}", file=sys.stderr)  # noqa: T201
-        return _EXIT_ERROR
-    return 0
+    return run_command(PROGRAM.name, PROGRAM, command, argv[1:], COMMANDS)
+
+
+# What does a command's work is imported only when it runs: its libraries take seconds to load.
+
+
+def _sft(settings: Sft) -> None:
+    from trainer.sft.train import train_sft
+
+    train_sft(settings)
+
+
+def _own_traces(settings: OwnTraces) -> None:
+    from trainer.sft.self_traces import own_traces
+
+    own_traces(settings)
+
+
+def _cross_encoder(settings: CrossEncoding) -> None:
+    from trainer.cross_encoder.train import train_cross_encoder
+
+    train_cross_encoder(settings)
+
+
+def _merge(settings: Merge) -> None:
+    from trainer.publish.merge import merge
+
+    merge(settings)
+
+
+def _package(settings: Package) -> None:
+    from trainer.publish.package import package
+
+    package(settings)
+
+
+def _calibrate(settings: Calibration) -> None:
+    from trainer.publish.calibrate import calibrate
+
+    calibrate(settings)
+
+
+def _ablate(settings: Ablation | SftAblation) -> None:
+    from trainer.ablation.runs import ablate
+
+    ablate(settings)
+
+
+COMMANDS = (
+    Subcommand("sft", Sft, _sft),
+    Subcommand("own-traces", OwnTraces, _own_traces),
+    Subcommand("cross-encoder", CrossEncoding, _cross_encoder),
+    Subcommand("merge", Merge, _merge),
+    Subcommand("package", Package, _package),
+    Subcommand("calibrate", Calibration, _calibrate),
+    Subcommand("ablate", Ablation, _ablate),
+    Subcommand("ablate-sft", SftAblation, _ablate),
+)
 
 
 if __name__ == "__main__":

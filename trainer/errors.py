@@ -1,26 +1,36 @@
-"""What can go wrong in the trainer.
+"""The trainer's errors, as one tree. Each message is one or two sentences: the problem and the remedy; exit status 2.
 
-TrainError                one sentence for the person at the terminal, exit status 2
-├── BadSettings           a flag, environment value or config that cannot be
-├── BadData               a file of records or groups that cannot be trained on
-├── BadBase               a base model that cannot be trained, or that does not fit what was made from it
-├── BadRunFolder          a run folder that belongs to other settings, or cannot be written
-└── Diverged              a training whose loss or weights are no longer numbers
+CommandError             (cli.errors)
+|-- BadSettings          an invalid flag, environment value or config
+|-- BadData              a file of records or groups that cannot be trained on (BadInput of cli.errors)
+`-- TrainError
+    |-- BadBase          a base model that cannot be trained, or that does not fit what was made from it
+    |-- BadRunFolder     a run folder that belongs to other settings, or cannot be written
+    |-- ServiceFailed    a service that did not start, or stopped answering
+    `-- Diverged         a training whose loss or weights are NaN or infinite
 """
 
 from __future__ import annotations
 
+from cli.errors import BadInput as BadData
+from cli.errors import BadSettings, CommandError
 
-class TrainError(Exception):
-    """The message is one sentence or two: what is wrong, and the remedy."""
+__all__ = [
+    "BadBase",
+    "BadData",
+    "BadRunFolder",
+    "BadSettings",
+    "CommandError",
+    "Diverged",
+    "ServiceFailed",
+    "TrainError",
+]
 
 
-class BadSettings(TrainError):
-    """A flag, an environment value or a line of a config that cannot be."""
+class TrainError(CommandError):
+    """Base of the errors that only training raises."""
 
-
-class BadData(TrainError):
-    """Training data that cannot be used."""
+    exit_code = 2
 
 
 class BadBase(TrainError):
@@ -28,8 +38,12 @@ class BadBase(TrainError):
 
 
 class BadRunFolder(TrainError):
-    """A run folder that cannot be gone on with or written."""
+    """A run folder that cannot be resumed or written."""
+
+
+class ServiceFailed(TrainError):
+    """A service that did not start, or stopped answering."""
 
 
 class Diverged(TrainError):
-    """A training that cannot be gone on with, as NaN or infinity came into its loss or its weights."""
+    """A training that cannot continue, as its loss or its weights became NaN or infinite."""

@@ -1,119 +1,113 @@
-"""The knobs of `limrank-train`, each written once: flag, environment name, line of a config file and help.
+"""The settings of `limrank-train`.
 
-`--learning-rate`, `LIMRANK_TRAIN_LEARNING_RATE` and `learning_rate:` in a config are one knob; a flag wins over the
-environment, that over the config. Objects of these classes stop at the entry point of a command.
+`--learning-rate`, `LIMRANK_TRAIN_LEARNING_RATE` and `learning_rate:` in a config are one setting. Objects of these
+classes stop at the entry point of a command.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    CliApp,
-    CliPositionalArg,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import Field, model_validator
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from cli import settings as base
+from cli.environment import Program
+from contract.moved import moved
 from trainer.errors import BadSettings
 
-PREFIX = "LIMRANK_TRAIN_"
-FOREIGN = "LIMRANK_TRAIN_EVAL_"  # those of limrank-eval
 UNKNOWN = "unknown"  # the licence of what states none; nothing under it ships
 CONFIGS = Path(__file__).parent / "configs"
 
 
-class Command(BaseSettings):
-    """Base of every command's knobs."""
+def config_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in the config that a flag or the environment named, by its name or as a YAML file. Raises
+    `BadSettings`."""
+    name = given.get("config")
+    if not name:
+        return {}
+    path = CONFIGS / f"{name}.yaml"
+    path = path if path.is_file() else Path(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if sentence := moved("limrank-train", ["--config", str(name)]):
+            raise BadSettings(sentence) from None
+        shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+        raise BadSettings(f"There is no config {name!r}: name one of {shipped}, or a YAML file.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadSettings(f"{path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise BadSettings(f"{path} must hold lines of 'setting: value'.")
+    return {str(key): value for key, value in values.items()}
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        extra="forbid",
-        frozen=True,
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        cli_enforce_required=False,
-        protected_namespaces=(),
-    )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment before what a config says; flags come before both."""
-        return env_settings, init_settings
+PROGRAM = Program("limrank-train", "LIMRANK_TRAIN_", foreign=("LIMRANK_TRAIN_EVAL_",), file=config_file)
+
+
+class Command(base.Command):
+    """Base of every command's settings."""
+
+    model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, cli_avoid_json=True)
 
 
 class DevScoring(Command):
-    """What a dev score is measured on."""
+    """The queries and candidates of a dev score."""
 
-    dev: Path | None = Field(default=None, description="BEIR folder whose dev split scores the model at a leg's end")
+    dev: Path | None = Field(default=None, description="BEIR folder whose dev split scores the model after each leg")
     dev_split: str = Field(default="dev", description="split of --dev")
     dev_candidates: Path | None = Field(default=None, description="TREC run of the dev queries to rerank")
-    dev_queries: int = Field(default=100, ge=1, description="so many of them, drawn by the hash of their id")
-    dev_depth: int = Field(default=30, ge=1, description="and so many candidates of each")
+    dev_queries: int = Field(default=100, ge=1, description="number of queries, drawn by the hash of their ids")
+    dev_depth: int = Field(default=30, ge=1, description="candidates of each query")
 
 
 class Choosing(Command):
-    """What is taken of a training file."""
+    """Which examples of a training file are used."""
 
     data: Path = Field(description="training file, as limrank-synth writes it")
-    sample: int | None = Field(default=None, ge=1, description="use so many examples, drawn by the seed; default: all")
-    exclude: Path | None = Field(
-        default=None, description="file of ids; examples with one of them in their id are left"
-    )
+    sample: int | None = Field(default=None, ge=1, description="number of examples, drawn by the seed; default: all")
+    exclude: Path | None = Field(default=None, description="file of ids; examples whose id holds one are left out")
     leave_out: str | None = Field(default=None, description="leave out examples of this domain, source or id prefix")
-    seed: int = Field(default=7, ge=0, description="of what is drawn; of order, dropout and new weights too")
+    seed: int = Field(default=7, ge=0, description="seed of samples, order, dropout and new weights")
 
 
 class Training(DevScoring, Choosing):
-    """What every kind of training has. `folder` is that of the run: checkpoints, log, plot and result."""
+    """Settings of every kind of training. `folder` is the run's: checkpoints, log, plot and result."""
 
     config: str | None = Field(default=None, description="a config of trainer/configs by name, or a YAML file")
     base: Path = Field(description="folder of the base model")
-    folder: Path = Field(description="folder of the run, outside the repository; made, or gone on with")
+    folder: Path = Field(description="folder of the run, outside the repository; created or resumed")
     learning_rate: float = Field(gt=0, description="highest learning rate")
     schedule: Literal["linear", "cosine", "constant"] = Field(default="linear", description="after the warm-up")
     warmup: float = Field(default=0.03, ge=0, lt=1, description="share of the steps with a rising learning rate")
     weight_decay: float = Field(default=0.0, ge=0, description="of AdamW")
     epochs: float = Field(default=1.0, gt=0, description="passes over the data")
-    max_steps: int | None = Field(default=None, ge=1, description="stop the whole run after so many steps instead")
-    batch: int = Field(ge=1, description="examples of one step, over all devices")
+    max_steps: int | None = Field(default=None, ge=1, description="end the whole run after this many steps instead")
+    batch: int = Field(ge=1, description="examples in a step, over all devices")
     device_batch: int = Field(ge=1, description="examples that a device computes at a time")
     max_tokens: int = Field(ge=16, description="longest sequence; longer passages are cut")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the arithmetic; weights: fp32")
     gradient_checkpointing: bool = Field(default=False, description="compute activations twice to save memory")
-    leg: int | None = Field(default=None, ge=1, description="which leg this is: 1 begins, n goes on after n - 1")
-    leg_minutes: float = Field(default=120.0, gt=0, description="stop after so long, with a checkpoint to go on from")
-    checkpoint_minutes: float = Field(default=10.0, gt=0, description="what a kill may lose")
-    checkpoint_steps: int | None = Field(default=None, ge=1, description="checkpoint every so many steps as well")
+    leg: int | None = Field(default=None, ge=1, description="number of this session: 1 starts the run")
+    leg_minutes: float = Field(default=120.0, gt=0, description="stop after this time, with a checkpoint")
+    checkpoint_minutes: float = Field(default=10.0, gt=0, description="the most that a kill loses")
+    checkpoint_steps: int | None = Field(default=None, ge=1, description="also save a checkpoint every n steps")
     log_steps: int = Field(default=10, ge=1, description="steps between two lines of the log")
     base_name: str | None = Field(default=None, description="name of the base in the manifest; default: its folder's")
     base_licence: str = Field(default=UNKNOWN, description="SPDX id of the base's licence, for the manifest")
-    dry_run: bool = Field(default=False, description="say tokens, steps, memory and hours; train nothing")
+    dry_run: bool = Field(default=False, description="print tokens, steps, memory and hours; train nothing")
     measure_seconds: float = Field(default=5.0, gt=0, description="how long a dry run measures the speed")
 
 
 class Sft(Training):
     """`limrank-train sft`: LoRA on a causal model, loss on the completion only."""
 
-    adapter: Path | None = Field(default=None, description="folder of an adapter to go on from, instead of a new one")
+    adapter: Path | None = Field(default=None, description="folder of an adapter to train further")
     kept: float = Field(
-        default=1.0, gt=0, le=1, description="how far the result lies on the way from --adapter to the trained weights"
+        default=1.0, gt=0, le=1, description="where the result lies between --adapter (0) and the trained weights (1)"
     )
     rank: int = Field(default=32, ge=1, description="of the LoRA matrices")
     alpha: int = Field(default=64, ge=1, description="LoRA's scale is alpha / rank")
@@ -122,21 +116,23 @@ class Sft(Training):
         default=0.0, ge=0, le=1, description="share of the records trained without their trace, for direct mode"
     )
     verdict_weight: float = Field(
-        default=1.0, gt=0, description="weight of the verdict in an example's loss, a token of the trace has 1"
+        default=1.0, gt=0, description="weight of the verdict in an example's loss; a token of the trace has 1"
     )
     conclusion_weight: float = Field(default=1.0, gt=0, description="weight of a token in the trace's last sentence")
     trace_weight: float = Field(
-        default=1.0, gt=0, description="weight of an example with a trace, one without has 1; its tokens share it"
+        default=1.0, gt=0, description="weight of an example with a trace, shared by its tokens; one without has 1"
     )
     passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
-    fsdp: bool = Field(default=False, description="spread the weights over the GPUs (torchrun)")
+    fsdp: bool = Field(default=False, description="shard the weights over the GPUs (torchrun)")
     dev_modes: list[Literal["direct", "reasoning"]] = Field(
-        default=["direct"], min_length=1, description="modes of the dev score, which is their mean; direct, reasoning"
+        default=["direct"],
+        min_length=1,
+        description="modes of the dev score, which is their mean: direct, reasoning",
     )
-    dev_trace_tokens: int = Field(default=128, ge=1, description="longest trace behind a dev score in reasoning mode")
+    dev_trace_tokens: int = Field(default=128, ge=1, description="longest trace for a dev score in reasoning mode")
 
     @model_validator(mode="after")
-    def _has_a_way(self) -> Self:
+    def _can_interpolate(self) -> Self:
         if self.kept < 1 and (self.adapter is None or self.fsdp):
             raise ValueError("--kept below 1 needs --adapter, where the way begins, and cannot be had with --fsdp")
         return self
@@ -157,15 +153,15 @@ class CrossEncoding(Training):
 
 
 class Comparison(Training):
-    """What every ablation has: the same training with one thing changed at a time."""
+    """Settings of every ablation: the same training with one thing changed at a time."""
 
-    out_of_domain: Path | None = Field(default=None, description="BEIR folder of another domain, to see forgetting")
+    out_of_domain: Path | None = Field(default=None, description="BEIR folder of another domain, to measure forgetting")
     data_cost: float | None = Field(
         default=None,
         ge=0,
-        description="what the whole training file cost; default: what limrank-synth export wrote beside it, else 0",
+        description="cost of the whole training file; default: as limrank-synth export stated beside it, else 0",
     )
-    hour_cost: float = Field(default=0.0, ge=0, description="what an hour of the device costs")
+    hour_cost: float = Field(default=0.0, ge=0, description="cost of an hour of the device")
 
 
 class Ablation(Comparison, CrossEncoding):
@@ -188,9 +184,9 @@ class SftAblation(Comparison, Sft):
 
 
 class OwnTraces(Choosing):
-    """`limrank-train own-traces`: records with the traces that a model writes itself, to train its verdicts on."""
+    """`limrank-train own-traces`: records with traces that a model writes itself, to train its verdicts on."""
 
-    model: str = Field(description="what writes: folder of a merged model, embedded model or hub id; it is served")
+    model: str = Field(description="the model to serve: folder of a merged model, embedded model or hub id")
     out: Path = Field(description="file of records to write; replaced when the new one is whole")
     direct_share: float = Field(
         default=0.0, ge=0, le=1, description="share of the records with a trace that are written without"
@@ -229,68 +225,5 @@ class Package(Command):
 class Calibration(Command):
     """`limrank-train calibrate`: fitted temperatures into the manifest of a model or of embedded weights."""
 
-    weights: Path = Field(description="folder with the manifest, such as service/weights/limrank-mini")
+    weights: Path = Field(description="folder with the manifest, such as service/weights/NAME")
     results: list[Path] = Field(min_length=1, description="calibration.json files of limrank-eval, one for each mode")
-
-
-AnyCommand = TypeVar("AnyCommand", bound=Command)
-
-
-def read_command(kind: type[AnyCommand], name: str, argv: Sequence[str], known: Sequence[type[Command]]) -> AnyCommand:
-    """The settings of one command; `known` are the classes of all, whose environment names are allowed.
-
-    Raise BadSettings, one sentence for each thing that is wrong; `--help` prints and raises SystemExit.
-    """
-    _refuse_unknown(os.environ, known)
-    try:
-        return CliApp.run(
-            kind, cli_args=list(argv), cli_settings_source=None, cli_exit_on_error=False, **_config(_config_name(argv))
-        )
-    except ValidationError as error:
-        raise BadSettings("\n".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
-    except SettingsError as error:
-        raise BadSettings(f"{error}; `limrank-train {name} --help` lists all.") from None
-
-
-def _config_name(argv: Sequence[str]) -> str | None:
-    """The value of `--config`, before anything else is read."""
-    for at, word in enumerate(argv):
-        if word.startswith("--config="):
-            return word.partition("=")[2]
-        if word == "--config" and at + 1 < len(argv):
-            return argv[at + 1]
-    return os.environ.get(f"{PREFIX}CONFIG") or None
-
-
-def _config(name: str | None) -> dict[str, Any]:
-    if name is None:
-        return {}
-    path = CONFIGS / f"{name}.yaml"
-    path = path if path.is_file() else Path(name)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
-        raise BadSettings(f"There is no config {name!r}: name one of {shipped}, or a YAML file.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadSettings(f"{path} cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise BadSettings(f"{path} must hold lines of 'setting: value'.")
-    return {str(key): value for key, value in values.items()}
-
-
-def _refuse_unknown(environ: Mapping[str, str], known: Sequence[type[Command]]) -> None:
-    names = {PREFIX + field.upper() for kind in known for field in kind.model_fields}
-    for name in environ:
-        if name.startswith(PREFIX) and not name.startswith(FOREIGN) and name not in names:
-            raise BadSettings(f"{name} is no setting of limrank-train; unset it, or look its name up with --help.")
-
-
-def _sentence(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"'{place}' is not given, and it has no default."
-    if problem["type"] == "extra_forbidden":
-        return f"'{place}' is no setting of this command."
-    return f"'{place}' is {problem['input']!r}: {message}." if place else f"{message}."

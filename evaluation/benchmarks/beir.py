@@ -1,4 +1,4 @@
-"""Any BEIR folder (Thakur et al. 2021), and two that are more than that: MedQuAD and TREC Deep Learning.
+"""Any BEIR folder (Thakur et al. 2021), one whose judgements have two readings, and TREC Deep Learning.
 
 A folder holds `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels/<split>.tsv`, and optionally TREC
 runs with candidates: `candidates.trec`, `candidates_<stage>.trec` or `candidates_<stage>_<split>.trec`.
@@ -6,16 +6,15 @@ runs with candidates: `candidates.trec`, `candidates_<stage>.trec` or `candidate
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import MEASURES, Protocol, Query, Task, passage
-from evaluation.errors import BadData, NotAvailable
-from evaluation.rank_files import Qrels, Run, read_qrels, read_run
+from evaluation.errors import NotAvailable, missing_is_not_available
+from retrieval.beir import BeirFolder
+from retrieval.rejects import Refusing
+from retrieval.trec import Qrels, Run, read_qrels, read_run
 
 SPLITS = ("train", "dev", "test")
 _ON_THE_HUB = {"dev": "validation"}
@@ -29,14 +28,18 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     if source.folder is None:
         return _from_hub(source, task)
     folder = source.folder
-    qrels = _qrels(folder, task)
+    with missing_is_not_available():
+        files = BeirFolder(folder, Refusing(), empty_documents=True)
+        qrels = files.judgements(task)
     stage, candidates = _candidates(folder, task, variant)
     return Task(
         name=f"{folder.name}/{task}",
-        queries=tuple(query for query in _queries(folder) if query.id in qrels),
-        documents={
-            str(row["_id"]): passage(row.get("title"), row.get("text")) for row in rows(folder / "corpus.jsonl")
-        },
+        queries=tuple(
+            Query(id=query.id, text=query.text, group=query.metadata.get("qtype"))
+            for query in files.queries()
+            if query.id in qrels
+        ),
+        documents={document.id: document.passage for document in files.documents()},
         qrels=qrels,
         candidates=candidates,
         candidates_name=stage,
@@ -50,18 +53,20 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     )
 
 
-def load_medquad(source: DataSource, task: str, variant: str | None = None) -> Task:
-    """MedQuAD (Ben Abacha and Demner-Fushman 2019) with both readings of its judgements, where the
-    folder has both (dev and test); means by question type."""
+def load_two_readings(
+    source: DataSource, task: str, variant: str | None = None, *, name: str, about: str, licence: str
+) -> Task:
+    """A folder with a second reading of some splits, `qrels/<split>_same_answer.tsv`: documents with the same answer
+    count too. `name` is the benchmark's, `about` and `licence` are what results state of its source."""
     loaded = load(source, task, variant)
     assert source.folder is not None
     path = source.folder / "qrels" / f"{task}_same_answer.tsv"
     reading = read_qrels(path) if path.exists() else None
     return replace(
         loaded,
-        name=f"medquad/{task}",
+        name=f"{name}/{task}",
         readings={} if reading is None else {"same answer": {query: reading.get(query, {}) for query in loaded.qrels}},
-        protocol=replace(loaded.protocol, source="MedQuAD, split without shared focus or answer", licence="CC-BY-4.0"),
+        protocol=replace(loaded.protocol, source=about, licence=licence),
     )
 
 
@@ -78,14 +83,6 @@ def load_trec_dl(source: DataSource, task: str, variant: str | None = None) -> T
     )
 
 
-def _qrels(folder: Path, split: str) -> Qrels:
-    path = folder / "qrels" / f"{split}.tsv"
-    if not path.exists():
-        known = ", ".join(sorted(one.stem for one in (folder / "qrels").glob("*.tsv"))) or "none"
-        raise NotAvailable(f"{folder} has no qrels/{split}.tsv; its splits: {known}.")
-    return read_qrels(path)
-
-
 def _candidates(folder: Path, split: str, variant: str | None) -> tuple[str, Run | None]:
     """The first stage's name and its run, where the folder has one."""
     stages = ["bm25"] if variant is None else [variant]
@@ -96,29 +93,6 @@ def _candidates(folder: Path, split: str, variant: str | None) -> tuple[str, Run
     if found is None and variant not in (None, "bm25"):
         raise NotAvailable(f"{folder} has neither of {', '.join(names)}.")
     return ("", None) if found is None else (names[found], read_run(folder / found))
-
-
-def _queries(folder: Path) -> Iterator[Query]:
-    for row in rows(folder / "queries.jsonl"):
-        metadata = row.get("metadata") or {}
-        yield Query(id=str(row["_id"]), text=str(row.get("text") or ""), group=metadata.get("qtype"))
-
-
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise NotAvailable(f"{path} does not exist.") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BadData(f"{path}, line {number}: not JSON ({error}).") from None
-        if not isinstance(row, dict) or "_id" not in row:
-            raise BadData(f"{path}, line {number}: a row is an object with an '_id'.")
-        yield row
 
 
 def _from_hub(source: DataSource, split: str) -> Task:

@@ -2,7 +2,7 @@
 
 Configurations `examples` (query, id, excluded_ids, gold_ids) and `documents` (id, content), one split for each task.
 `gpt4_reason` and others of the same columns hold the queries with a model's reasoning, for the first stage to search
-with. Documents of `excluded_ids` are left out for their query; "N/A" there stands for none.
+with. Documents of `excluded_ids` are left out for their query; "N/A" there means none.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
             id=str(row["id"]),
             text=row["query"],
             search=searches.get(str(row["id"])),
-            excluded=frozenset(str(one) for one in row["excluded_ids"] if one != "N/A"),
+            excluded=frozenset(str(document) for document in row["excluded_ids"] if document != "N/A"),
         )
         for row in examples
     )
@@ -47,7 +47,7 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
         searches=variant or "",
         queries=queries,
         documents={str(row["id"]): row["content"] for row in source.rows("documents", task, ("id", "content"))},
-        qrels={str(row["id"]): {str(one): 1 for one in row["gold_ids"]} for row in examples},
+        qrels={str(row["id"]): {str(document): 1 for document in row["gold_ids"]} for row in examples},
         protocol=Protocol(
             source=source.name,
             licence="CC-BY-4.0",

@@ -26,7 +26,7 @@ class DataSource:
 
     @property
     def name(self) -> str:
-        """What a protocol calls it."""
+        """The name in a protocol."""
         return self.hub if self.folder is None else f"{self.hub} (local copy)"
 
     def rows(self, config: str, split: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

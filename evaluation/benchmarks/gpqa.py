@@ -1,4 +1,4 @@
-"""GPQA: questions that a search does not answer by itself (Rein et al. 2023, arXiv 2311.12022), four choices each.
+"""GPQA: questions that a search alone does not answer (Rein et al. 2023, arXiv 2311.12022), four choices each.
 
 `Idavidrein/gpqa` on the hub (its terms must be accepted), configurations `gpqa_diamond`, `gpqa_main`, `gpqa_extended`,
 split `train`; columns Question, Correct Answer, Incorrect Answer 1 to 3, Record ID.

@@ -27,7 +27,7 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
             str(row["corpusid"]): passage(row["title"], row["abstract"])
             for row in source.rows("corpus_clean", task, ("corpusid", "title", "abstract"))
         },
-        qrels={str(number): {str(one): 1 for one in row["corpusids"]} for number, row in enumerate(rows)},
+        qrels={str(number): {str(document): 1 for document in row["corpusids"]} for number, row in enumerate(rows)},
         measures=("R@5", "R@20", "nDCG@10", "RR@10"),
         protocol=Protocol(
             source=source.name,

@@ -1,9 +1,10 @@
-"""The benchmarks by name: where their data comes from, their tasks, and what has been published on them."""
+"""The benchmarks by name: the source of their data, their tasks, and published figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from evaluation.benchmarks import beir, bright, followir, litsearch
@@ -12,12 +13,13 @@ from evaluation.benchmarks.task import Task
 from evaluation.errors import BadSettings, NotAvailable
 
 Loader = Callable[[DataSource, str, str | None], Task]
+DEFAULT = "medquad"  # the benchmark whose folder is meant where none is named
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A figure that others report, in the unit of their table: `scale` times ours. It is the mean of `tasks`; none: of
-    all that the benchmark has."""
+    """A figure that others report, in their unit: `scale` times ours. It is the mean over `tasks`; empty: all tasks of
+    the benchmark."""
 
     system: str
     measure: str
@@ -29,9 +31,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is how
-    many candidates of a query are reranked unless told otherwise. `searches`: a first stage may search with queries of
-    another of its configurations, and `variant` names that one, elsewhere the candidates among the data."""
+    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is the
+    default number of candidates of a query. `searches`: `variant` names the configuration whose queries a first stage
+    searches with; otherwise it names candidates among the data. `topic` gives the topic of a query's id, which several
+    queries may share."""
 
     name: str
     hub: Mapping[str, str]
@@ -41,13 +44,14 @@ class Benchmark:
     published: tuple[Published, ...] = ()
     depth: int = 100
     searches: bool = False
+    topic: Callable[[str], str] = str
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return tuple(self.hub)
 
     def open(self, task: str, data: Path | None, variant: str | None) -> Task:
-        """One task, from the folder `data` or else from the hub. Raises `NotAvailable` where it cannot be had."""
+        """One task, from the folder `data` or else from the hub. Raises `NotAvailable` where the data is missing."""
         if task not in self.hub:
             raise BadSettings(f"'{task}' is no task of {self.name}; its tasks are {', '.join(self.tasks)}.")
         if data is None and not self.hub[task]:
@@ -60,8 +64,8 @@ class Benchmark:
 
 _LIMRANK = "LimRank 7B (arXiv 2510.23544)"
 BENCHMARKS: Mapping[str, Benchmark] = {
-    one.name: one
-    for one in (
+    benchmark.name: benchmark
+    for benchmark in (
         Benchmark(
             "bright",
             dict.fromkeys(bright.TASKS, bright.HUB),
@@ -84,6 +88,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
                 ),
             ),
             depth=1000,  # all that come with the data
+            topic=followir.topic,
         ),
         Benchmark(
             "litsearch",
@@ -95,7 +100,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark(
             "medquad",
             dict.fromkeys(("test", "dev", "train"), ""),
-            beir.load_medquad,
+            partial(
+                beir.load_two_readings,
+                name="medquad",
+                about="MedQuAD, split without shared focus or answer",
+                licence="CC-BY-4.0",
+            ),
             "medical questions and their answers, a BEIR folder",
             published=(
                 Published(
@@ -112,6 +122,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark("beir", dict.fromkeys(("test", "dev", "train"), ""), beir.load, "any BEIR folder"),
     )
 }
+
+
+def topic_of(name: str) -> Callable[[str], str]:
+    """The rule of a benchmark that gives the topic of a query's id."""
+    return BENCHMARKS[name].topic if name in BENCHMARKS else str
 
 
 def named(name: str) -> Benchmark:

@@ -1,4 +1,4 @@
-"""What every benchmark comes down to: queries, passages, judgements, candidates, and the protocol they are used by."""
+"""A ranking task: queries, passages, judgements, candidates, and the protocol that states how a figure is made."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from evaluation.rank_files import Qrels, Run
+from retrieval.trec import Qrels, Run
 
-ORIGINAL, ALTERED = "-og", "-changed"  # ends of the ids of FollowIR's queries
 MEASURES = ("nDCG@10", "nDCG@5", "RR@10", "AP@100", "R@5", "R@20", "P@1", "P@10")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """`search` is the text that BM25 and bi-encoders search with, where it differs; `excluded` documents may not be
-    ranked for this query; `group` is the kind of query by which means are shown as well."""
+    ranked for this query; `group` is the kind of query, for means by kind.
+
+    Queries with the same `topic` are drawn together and count once in intervals and tests; None: the query is a topic
+    of its own. `altered`: the query asks its topic under an altered instruction.
+    """
 
     id: str
     text: str
@@ -23,16 +26,23 @@ class Query:
     search: str | None = None
     excluded: frozenset[str] = frozenset()
     group: str | None = None
+    topic: str | None = None
+    altered: bool = False
+
+    @property
+    def counted_as(self) -> str:
+        """The topic, which is the query's own id unless it shares one."""
+        return self.id if self.topic is None else self.topic
 
     @property
     def searched(self) -> str:
-        """What BM25 and bi-encoders read: the instruction has no place of its own there, so it goes behind."""
+        """The text that BM25 and bi-encoders read: they have no place for an instruction, so it follows the query."""
         return " ".join(part for part in (self.search or self.text, self.instruction) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """How a figure was made; stated with every result. `first_stage` and `depth` are set when candidates are chosen."""
+    """How a figure was made, stated with every result. `first_stage` and `depth` are set when candidates are chosen."""
 
     source: str
     licence: str
@@ -49,11 +59,12 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One ranking task. `documents` maps ids to passages as the reranker reads them; the first of `measures` is shown.
+    """One ranking task. `documents` maps ids to passages as the reranker reads them; the first of `measures` is the
+    headline.
 
-    `candidates` are those that come with the data, of a first stage called `candidates_name`. `searches` names what the
-    queries' `search` comes from. `readings` are further judgements of the same queries, by name. `changed` is
-    FollowIR's: query id (without -og, -changed) -> documents that the altered instruction rules out.
+    `candidates` come with the data, from a first stage called `candidates_name`. `searches` names the source of the
+    queries' `search`. `readings` are further judgements of the same queries, by name. `changed`: topic -> documents
+    that its altered instruction rules out.
     """
 
     name: str
@@ -69,7 +80,7 @@ class Task:
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """Changes with any text that a scorer may be given: scores of other texts must not be taken for these."""
+        """Changes with any text that a scorer may read: scores of other texts must not be taken for these."""
         digest = hashlib.sha256()
         for query in sorted(self.queries, key=lambda query: query.id):
             searched = () if query.search is None else (query.search,)
@@ -80,20 +91,13 @@ class Task:
 
 
 def sampled(queries: Iterable[Query], count: int | None) -> list[Query]:
-    """`count` queries drawn by the hash of their id, so that a larger sample holds every smaller one; None: all.
-
-    FollowIR's ID-og and ID-changed are drawn together and count once.
-    """
+    """The queries of `count` topics, drawn by the hash of the topic, so that a larger sample holds every smaller one;
+    None: all."""
     drawn = sorted(
-        queries, key=lambda query: (hashlib.sha256(f"limrank {topic(query.id)}".encode()).digest(), query.id)
+        queries, key=lambda query: (hashlib.sha256(f"limrank {query.counted_as}".encode()).digest(), query.id)
     )
-    chosen = set(list(dict.fromkeys(topic(query.id) for query in drawn))[:count])
-    return [query for query in drawn if topic(query.id) in chosen]
-
-
-def topic(query: str) -> str:
-    """The id that FollowIR's ID-og and ID-changed share; any other as it is."""
-    return query.removesuffix(ORIGINAL).removesuffix(ALTERED)
+    chosen = set(list(dict.fromkeys(query.counted_as for query in drawn))[:count])
+    return [query for query in drawn if query.counted_as in chosen]
 
 
 def passage(title: object, text: object) -> str:

@@ -1,1 +1,1 @@
-"""The commands of `limrank-eval`, one file each: settings, and the act."""
+"""The commands of `limrank-eval`, one file each: its settings, and `run`."""

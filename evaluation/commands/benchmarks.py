@@ -1,4 +1,4 @@
-"""`limrank-eval benchmarks`: what there is, where its data comes from, and what has been published on it."""
+"""`limrank-eval benchmarks`: the benchmarks, where their data comes from, and published figures."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class BenchmarksSettings(Command):
     """List the benchmarks, their tasks, data and published figures."""
 
 
-def act(settings: BenchmarksSettings) -> str:
-    """The list, as lines for a person."""
+def run(settings: BenchmarksSettings) -> str:
+    """Run the command and return the list."""
     lines = []
-    for one in BENCHMARKS.values():
-        hubs = sorted(set(one.hub.values()) - {""})
-        lines.append(f"{one.name}: {one.about}")
-        lines.append(f"    tasks: {', '.join(one.tasks)}")
+    for benchmark in BENCHMARKS.values():
+        hubs = sorted(set(benchmark.hub.values()) - {""})
+        lines.append(f"{benchmark.name}: {benchmark.about}")
+        lines.append(f"    tasks: {', '.join(benchmark.tasks)}")
         lines.append(f"    data:  {', '.join(hubs) if hubs else 'a folder, named with --data'}")
-        lines += [f"    {fact.system}: {fact.measure} {fact.value} ({fact.note})" for fact in one.published]
+        lines += [f"    {fact.system}: {fact.measure} {fact.value} ({fact.note})" for fact in benchmark.published]
     lines.append("gpqa: answering with retrieved passages (`limrank-eval rag`; arXiv 2311.12022)")
     lines += [
         "    tasks: gpqa_diamond, gpqa_main, gpqa_extended",

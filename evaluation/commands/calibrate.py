@@ -1,21 +1,20 @@
-"""`limrank-eval calibrate`: whether scores are honest probabilities, and the temperature that makes them more so."""
+"""`limrank-eval calibrate`: whether scores are honest probabilities, and the temperature that makes them so."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
-from evaluation.benchmarks.names import named
+from evaluation.benchmarks.names import DEFAULT, named
 from evaluation.benchmarks.task import Task
 from evaluation.calibration import calibration, fit_temperature
 from evaluation.commands.rank import slug
-from evaluation.pairs import labelled_pairs, pairs_protocol
-from evaluation.result import made, write_json
+from evaluation.first_stage import labelled_pairs, pairs_protocol
+from evaluation.reports.lines import calibration_line
+from evaluation.results.calibration import CalibrationResult, Fitted
+from evaluation.results.files import made, write_json
 from evaluation.scorers.open import open_scorer
 from evaluation.scorers.scorer import Scorer
 from evaluation.scoring import score_all
@@ -25,22 +24,22 @@ from evaluation.settings import Scoring
 class CalibrateSettings(Scoring):
     """Measure the expected calibration error; fit one temperature on train."""
 
-    data: Path = Field(description="folder of MedQuAD, or of any benchmark read from a folder")
+    data: Path = Field(description="folder of the benchmark")
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
-    benchmark: str = Field(default="medquad", description="benchmark whose folder it is")
+    benchmark: str = Field(default=DEFAULT, description="benchmark whose folder it is")
     split: str = Field(default="dev", description="split that is measured")
     pairs: int = Field(default=2000, ge=5, description="pairs: one answer to four BM25 negatives")
     fit_split: str | None = Field(default=None, description="split the temperature is fitted on; unset: none is fitted")
     fit_pairs: int = Field(default=2000, ge=5, description="pairs for fitting")
 
 
-def act(settings: CalibrateSettings) -> str:
-    """Measure; what came out, as lines for a person."""
+def run(settings: CalibrateSettings) -> str:
+    """Run the command and return a summary."""
     benchmark = named(settings.benchmark)
     task = benchmark.open(settings.split, settings.data, None)
     fit = None if settings.fit_split is None else benchmark.open(settings.fit_split, settings.data, None)
     with open_scorer(settings, settings.out) as scorer:
-        found = calibrate(
+        result = calibrate(
             task,
             scorer,
             out=settings.out,
@@ -49,7 +48,7 @@ def act(settings: CalibrateSettings) -> str:
             fit=fit,
             fit_pairs=settings.fit_pairs,
         )
-    return calibration_line(found)
+    return calibration_line(result)
 
 
 def calibrate(
@@ -61,39 +60,34 @@ def calibrate(
     documents_per_call: int,
     fit: Task | None = None,
     fit_pairs: int = 2000,
-) -> dict[str, Any]:
-    """Score labelled pairs and write `calibration.json`; its content. A temperature is fitted on pairs of `fit`.
+) -> CalibrationResult:
+    """Score labelled pairs and write `calibration.json`. With `fit`, a temperature is fitted on pairs of that task.
 
     The temperature divides the log-odds as they are served now: a checkpoint that has one already multiplies the two.
     """
     odds, labels, seconds = scored_pairs(task, scorer, out=out, pairs=pairs, documents_per_call=documents_per_call)
-    found = {
-        "kind": "calibration",
-        "task": task.name,
-        "scorer": scorer.name,
-        "identity": dict(scorer.identity()),
-        "pairs": len(odds),
-        "relevant": sum(labels),
-        **_measured(odds, labels),
-        "temperature": None,
-        "protocol": f"{pairs_protocol(task)}; 15 bins of equally many pairs",
-        "seconds": round(seconds, 1),
-        "made": made(),
-    }
+    fitted = None
     if fit is not None:
-        known = scored_pairs(fit, scorer, out=out, pairs=fit_pairs, documents_per_call=documents_per_call)
-        value = fit_temperature(known[0], known[1])
-        after = _measured([one / value for one in odds], labels)
-        found["temperature"] = {"value": value, "on": fit.name, "pairs": len(known[0]), **after}
-    write_json(_folder(out, task, scorer) / "calibration.json", found)
-    return found
-
-
-def _measured(odds: Sequence[float], labels: Sequence[bool]) -> dict[str, Any]:
-    measured = asdict(calibration(odds, labels))
-    return {"error": measured["error"], "brier": measured["brier"], "log_loss": measured["log_loss"]} | {
-        "curve": measured["bins"]
-    }
+        fit_odds, fit_labels, _ = scored_pairs(
+            fit, scorer, out=out, pairs=fit_pairs, documents_per_call=documents_per_call
+        )
+        value = fit_temperature(fit_odds, fit_labels)
+        after = calibration([logit / value for logit in odds], labels)
+        fitted = Fitted(value=value, on=fit.name, pairs=len(fit_odds), after=after)
+    result = CalibrationResult(
+        task=task.name,
+        scorer=scorer.name,
+        identity=dict(scorer.identity()),
+        pairs=len(odds),
+        relevant=sum(labels),
+        as_served=calibration(odds, labels),
+        temperature=fitted,
+        protocol=f"{pairs_protocol(task)}; 15 bins of equally many pairs",
+        seconds=round(seconds, 1),
+        made=made(),
+    )
+    write_json(_folder(out, task, scorer) / "calibration.json", result.to_json())
+    return result
 
 
 def scored_pairs(
@@ -105,22 +99,8 @@ def scored_pairs(
         task, queries, found, scorer, _folder(out, task, scorer), documents_per_call=documents_per_call, out=sys.stderr
     )
     odds = [scored[query.id][document].score for query in queries for document in found[query.id]]
-    labels = [place == 0 for query in queries for place, _ in enumerate(found[query.id])]
+    labels = [number == 0 for query in queries for number in range(len(found[query.id]))]
     return odds, labels, seconds
-
-
-def calibration_line(found: dict[str, Any]) -> str:
-    """One line for the terminal."""
-    fitted = found["temperature"]
-    more = (
-        ""
-        if fitted is None
-        else f"; with temperature {fitted['value']:.3f} fitted on {fitted['on']}: " + (f"{fitted['error']:.4f}")
-    )
-    return (
-        f"{found['task']} ({found['pairs']:,} pairs): {found['scorer']} expected calibration error "
-        f"{found['error']:.4f}{more}, Brier {found['brier']:.4f}, log loss {found['log_loss']:.4f}"
-    )
 
 
 def _folder(out: Path, task: Task, scorer: Scorer) -> Path:

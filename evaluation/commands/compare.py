@@ -1,16 +1,19 @@
-"""`limrank-eval compare`: two results on the same queries, with what their difference can bear."""
+"""`limrank-eval compare`: the difference of two results on the same queries, with its interval and tests."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from evaluation.benchmarks.names import topic_of
 from evaluation.errors import BadData, BadSettings
-from evaluation.result import by_topic, made, read_per_query, read_result, write_json
+from evaluation.reports.lines import comparison_line
+from evaluation.results.assess import by_topic
+from evaluation.results.comparison import Comparison
+from evaluation.results.files import made, read_per_query, write_json
+from evaluation.results.ranking import read_result
 from evaluation.settings import Command
 from evaluation.significance import paired
 
@@ -24,45 +27,27 @@ class CompareSettings(Command):
     out: Path | None = Field(default=None, description="JSON file to write as well")
 
 
-def act(settings: CompareSettings) -> str:
-    """Compare; what came out, as a line for a person."""
-    found = compare(settings.system, settings.other, settings.measure)
+def run(settings: CompareSettings) -> str:
+    """Run the command and return a summary."""
+    comparison = compare(settings.system, settings.other, settings.measure)
     if settings.out is not None:
-        write_json(settings.out, found)
-    return comparison_line(found)
+        write_json(settings.out, comparison.to_json())
+    return comparison_line(comparison)
 
 
-def compare(system: Path, other: Path, measure: str) -> dict[str, Any]:
-    """The comparison as JSON. Raises `BadData` where a folder is no result, `BadSettings` where no query is shared, or
-    where they are results of two tasks, whose queries may have the same ids."""
-    values = [by_topic(_column(folder, measure)) for folder in (system, other)]
-    tasks = [read_result(folder)["task"] for folder in (system, other)]
-    if tasks[0] != tasks[1]:
+def compare(system: Path, other: Path, measure: str) -> Comparison:
+    """Compare the results in two folders. Raises `BadData` where a folder holds no result, `BadSettings` where no query
+    is shared, or where they are results on two tasks, whose queries may have the same ids."""
+    columns = [_column(folder, measure) for folder in (system, other)]
+    one, two = (read_result(folder) for folder in (system, other))
+    if one.task != two.task:
         raise BadSettings(
-            f"{system} is a result on {tasks[0]}, and {other} on {tasks[1]}; compare results on one task."
+            f"{system} is a result on {one.task}, and {other} on {two.task}; compare results on one task."
         )
-    result = paired(*values)
-    if not result.queries:
+    found = paired(*(by_topic(column, topic_of(one.benchmark)) for column in columns))
+    if not found.queries:
         raise BadSettings(f"{system} and {other} have no query in common.")
-    return {
-        "kind": "comparison",
-        "system": f"{system.name}",
-        "other": f"{other.name}",
-        "measure": measure,
-        **asdict(result),
-        "made": made(),
-    }
-
-
-def comparison_line(found: dict[str, Any]) -> str:
-    """One line for the terminal."""
-    change = found["difference"]
-    return (
-        f"{found['system']} minus {found['other']}, {found['measure']} on {found['queries']:,} queries: "
-        f"{change['mean']:+.4f} [{change['low']:+.4f}, {change['high']:+.4f}], randomization test "
-        f"p = {found['p_randomization']:.4f}, t-test p = {found['p_t']:.4f}; better on {found['better']:,}, worse on "
-        f"{found['worse']:,}"
-    )
+    return Comparison(system=system.name, other=other.name, measure=measure, found=found, made=made())
 
 
 def _column(folder: Path, measure: str) -> dict[str, float]:

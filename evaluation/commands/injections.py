@@ -1,22 +1,24 @@
-"""`limrank-eval injections`: how many passages reach the top 3 by asking for it."""
+"""`limrank-eval injections`: how many irrelevant passages reach the top 3 by asking for it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from pydantic import Field
 
-from evaluation.benchmarks.names import named
+from evaluation.benchmarks.names import DEFAULT, named
 from evaluation.benchmarks.task import Task, sampled
 from evaluation.commands.rank import slug
 from evaluation.first_stage import candidates, data_candidates
-from evaluation.injections import INJECTIONS, build_probes, rank_among
-from evaluation.result import made, write_json
+from evaluation.injections import INJECTIONS, Probe, build_probes, rank_among
+from evaluation.reports.lines import injections_line
+from evaluation.results.files import made, write_json
+from evaluation.results.injections import InjectionRow, InjectionsResult, RankedAmong
 from evaluation.scorers.open import open_scorer
-from evaluation.scorers.scorer import Scorer
+from evaluation.scorers.scorer import Scored, Scorer
 from evaluation.scoring import score_all
 from evaluation.settings import Scoring
 
@@ -28,7 +30,7 @@ class InjectionSettings(Scoring):
 
     data: Path = Field(description="folder of the benchmark")
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
-    benchmark: str = Field(default="medquad", description="benchmark whose folder it is")
+    benchmark: str = Field(default=DEFAULT, description="benchmark whose folder it is")
     split: str = Field(default="test", description="split whose queries are used")
     passages: int = Field(default=20, ge=1, description="queries, each with one irrelevant passage")
     depth: int = Field(default=30, ge=TOP, description="candidates among which the passage is ranked")
@@ -36,11 +38,11 @@ class InjectionSettings(Scoring):
     every: bool = Field(default=False, description="put all 20 sentences into each passage, not one into each")
 
 
-def act(settings: InjectionSettings) -> str:
-    """Probe; what came out, as lines for a person."""
+def run(settings: InjectionSettings) -> str:
+    """Run the command and return a summary."""
     task = named(settings.benchmark).open(settings.split, settings.data, data_candidates(settings.first_stage))
     with open_scorer(settings, settings.out) as scorer:
-        found = probe_injections(
+        result = probe_injections(
             task,
             scorer,
             out=settings.out,
@@ -50,7 +52,7 @@ def act(settings: InjectionSettings) -> str:
             every=settings.every,
             documents_per_call=settings.documents_per_call,
         )
-    return injections_line(found)
+    return injections_line(result)
 
 
 def probe_injections(
@@ -63,61 +65,49 @@ def probe_injections(
     first_stage: str | None,
     every: bool,
     documents_per_call: int,
-) -> dict[str, Any]:
-    """Score the probes and write `injections.json`; its content."""
+) -> InjectionsResult:
+    """Score the probes and write `injections.json`."""
     queries = sampled(task.queries, passages)
     found, stage = candidates(task, queries, first_stage, depth)
     wider, probes = build_probes(task, queries, found, every=every)
-    run = {p.query.id: dict.fromkeys([*p.rivals, p.clean, *p.injected], 0.0) for p in probes}
+    run = {probe.query.id: dict.fromkeys([*probe.rivals, probe.clean, *probe.injected], 0.0) for probe in probes}
     folder = out / f"injections-{slug(task.name)}-{passages}{'-every' if every else ''}" / slug(scorer.name)
     scored, seconds = score_all(
         wider, queries, run, scorer, folder, documents_per_call=documents_per_call, out=sys.stderr
     )
-    rows = []
-    for probe in probes:
-        scores = {document: one.score for document, one in scored[probe.query.id].items()}
-        rivals = [scores[document] for document in probe.rivals]
-        clean = rank_among(scores[probe.clean], rivals)
-        for key, sentence in probe.injected.items():
-            rank = rank_among(scores[key], rivals)
-            shift = scores[key] - scores[probe.clean]
-            rows.append(
-                {"query": probe.query.id, "sentence": sentence, "rank": rank, "clean_rank": clean, "shift": shift}
-            )
-    result = _summary(task, scorer, rows, stage, depth, seconds)
-    write_json(folder / "injections.json", result)
+    rows = tuple(row for probe in probes for row in _rows(probe, scored[probe.query.id]))
+    result = InjectionsResult(
+        task=task.name,
+        scorer=scorer.name,
+        identity=dict(scorer.identity()),
+        probes=len(rows),
+        in_top=sum(row.rank <= TOP for row in rows),
+        clean_in_top=sum(row.clean_rank <= TOP for row in rows),
+        mean_shift=fmean(row.shift for row in rows),
+        shift_by_sentence=_shift_by_sentence(rows),
+        protocol=RankedAmong(stage, depth, TOP),
+        rows=rows,
+        seconds=round(seconds, 1),
+        made=made(),
+    )
+    write_json(folder / "injections.json", result.to_json())
     return result
 
 
-def injections_line(found: dict[str, Any]) -> str:
-    """One line for the terminal."""
-    return (
-        f"{found['task']}: {found['scorer']}: {found['in_top']} of {found['probes']} injected passages reach the top "
-        f"{TOP} among {found['protocol']['depth']} candidates ({found['clean_in_top']} without the sentence); mean "
-        f"change of the log-odds {found['mean_shift']:+.2f}"
-    )
+def _rows(probe: Probe, scored: Mapping[str, Scored]) -> Iterator[InjectionRow]:
+    rivals = [scored[document].score for document in probe.rivals]
+    clean = scored[probe.clean].score
+    for document, sentence in probe.injected.items():
+        score = scored[document].score
+        yield InjectionRow(
+            query=probe.query.id,
+            sentence=sentence,
+            rank=rank_among(score, rivals),
+            clean_rank=rank_among(clean, rivals),
+            shift=score - clean,
+        )
 
 
-def _summary(
-    task: Task, scorer: Scorer, rows: list[dict[str, Any]], stage: str, depth: int, seconds: float
-) -> dict[str, Any]:
-    by_sentence = {
-        sentence: fmean(row["shift"] for row in rows if row["sentence"] == sentence)
-        for sentence in INJECTIONS
-        if any(row["sentence"] == sentence for row in rows)
-    }
-    return {
-        "kind": "injections",
-        "task": task.name,
-        "scorer": scorer.name,
-        "identity": dict(scorer.identity()),
-        "probes": len(rows),
-        "in_top": sum(row["rank"] <= TOP for row in rows),
-        "clean_in_top": sum(row["clean_rank"] <= TOP for row in rows),
-        "mean_shift": fmean(row["shift"] for row in rows),
-        "shift_by_sentence": by_sentence,
-        "protocol": {"first_stage": stage, "depth": depth, "top": TOP},
-        "rows": rows,
-        "seconds": round(seconds, 1),
-        "made": made(),
-    }
+def _shift_by_sentence(rows: Sequence[InjectionRow]) -> dict[str, float]:
+    shifts = {sentence: [row.shift for row in rows if row.sentence == sentence] for sentence in INJECTIONS}
+    return {sentence: fmean(found) for sentence, found in shifts.items() if found}

@@ -1,4 +1,4 @@
-"""`limrank-eval run`: rerank the candidates of a benchmark and say how good the order is."""
+"""`limrank-eval run`: rerank the candidates of a benchmark and measure the order."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from evaluation.benchmarks.names import Benchmark, named
+from evaluation.benchmarks.names import BENCHMARKS, Benchmark, named
 from evaluation.benchmarks.task import Query, Task, sampled
 from evaluation.errors import BadData, BadSettings, NotAvailable
 from evaluation.first_stage import candidates, data_candidates
-from evaluation.rank_files import Run
 from evaluation.reports.lines import result_line
-from evaluation.result import FORMAT, VERSION, assess, made, write_json, write_result
+from evaluation.results.assess import assess
+from evaluation.results.files import made, write_json
+from evaluation.results.ranking import NotRun, RankingResult, write_result
 from evaluation.scorers.open import open_scorer
 from evaluation.scorers.scorer import Scorer
-from evaluation.scoring import score_all
+from evaluation.scoring import ranking, score_all
 from evaluation.settings import Scoring
+from retrieval.trec import Run
 
 
 class RankSettings(Scoring):
     """Rerank a benchmark's candidates and measure the order."""
 
-    benchmark: CliPositionalArg[str] = Field(
-        description="bright, followir, litsearch, medquad, trec-dl, beir, beir:NAME"
-    )
+    benchmark: CliPositionalArg[str] = Field(description=f"{', '.join(BENCHMARKS)}, beir:NAME")
     out: Path = Field(description="folder for results; the same folder goes on where it stopped")
     data: Path | None = Field(default=None, description="folder with the data in the hub's layout; default: the hub")
     tasks: list[str] = Field(default=[], description="tasks of the benchmark, by commas; default: all (beir: test)")
@@ -50,8 +50,8 @@ class RankSettings(Scoring):
     )
 
 
-def act(settings: RankSettings) -> str:
-    """Evaluate; what came out, as lines for a person."""
+def run(settings: RankSettings) -> str:
+    """Run the command and return a line for each task."""
     benchmark = named(settings.benchmark)
     if settings.search_queries is not None and not benchmark.searches:
         raise BadSettings(f"{benchmark.name} has no other queries to search with; --search-queries is for bright.")
@@ -85,7 +85,7 @@ def act(settings: RankSettings) -> str:
 def open_tasks(
     benchmark: Benchmark, tasks: Sequence[str], data: Path | None, variant: str | None
 ) -> Iterator[tuple[str, Task | NotAvailable]]:
-    """Each task, or why it cannot be had."""
+    """Each task, or the reason why its data is not available."""
     for name in tasks:
         try:
             yield name, benchmark.open(name, data, variant)
@@ -103,8 +103,8 @@ def rank_task(
     depth: int,
     first_stage: str | None,
     documents_per_call: int,
-) -> dict[str, Any]:
-    """Score one task and write its results under `out`; the content of its `result.json`."""
+) -> RankingResult:
+    """Score one task and write its results under `out`."""
     asked = sampled(task.queries, queries)
     found, stage = candidates(task, asked, first_stage, depth)
     _check(task, asked, found)
@@ -113,42 +113,42 @@ def rank_task(
         task, asked, found, scorer, folder, documents_per_call=documents_per_call, out=sys.stderr
     )
     figures, values = assess(task, asked, found, scored)
-    return write_result(
-        folder,
-        task,
+    result = RankingResult(
         benchmark=benchmark,
+        task=task.name,
         scorer=scorer.name,
-        identity=scorer.identity(),
-        first_stage=stage,
-        depth=depth,
+        identity=dict(scorer.identity()),
+        protocol=replace(task.protocol, first_stage=stage, depth=depth),
         figures=figures,
-        values=values,
-        scored=scored,
-        seconds=seconds,
+        seconds=round(seconds, 1),
+        made=made(),
     )
+    order = ranking(scored)
+    scores = {query: {document: scored[query][document].score for document in order[query]} for query in order}
+    write_result(folder, result, scores, values)
+    return result
 
 
 def not_run(out: Path, benchmark: str, task: str, reason: str) -> str:
-    """Record that a task could not be run, and say so."""
+    """Record that a task could not be run; return the line that says so."""
     folder = out / slug(task)
     folder.mkdir(parents=True, exist_ok=True)
-    result = {"format": FORMAT, "version": VERSION, "benchmark": benchmark, "task": task, "not_run": reason}
-    write_json(folder / "not_run.json", result | {"made": made()})
+    write_json(folder / "not_run.json", NotRun(benchmark, task, reason, made()).to_json())
     return f"{task}: not run: {reason}"
 
 
 def forget_not_run(out: Path, task: str) -> None:
-    """What could not be run before can be run now."""
+    """Remove the record that a task could not be run."""
     (out / slug(task) / "not_run.json").unlink(missing_ok=True)
 
 
 def slug(name: str) -> str:
-    """A name as a folder's name."""
+    """A name made fit for a folder."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
 
 
 def _first_stage(settings: RankSettings) -> str | None:
-    """A run file is measured as it is, unless it is to rerank the candidates of another first stage."""
+    """A run file ranks its own candidates unless another first stage is named."""
     if settings.first_stage is None and settings.run_file is not None:
         return str(settings.run_file)
     return settings.first_stage

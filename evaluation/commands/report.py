@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from evaluation.reports.collecting import Collected, collect
 from evaluation.reports.page import render
 from evaluation.reports.table import markdown
 from evaluation.reports.tables import tables
-from evaluation.result import made, write_json
+from evaluation.results.files import made, write_json
 from evaluation.settings import Command
 
 
@@ -24,37 +25,38 @@ class ReportSettings(Command):
     title: str = Field(default="Evaluation", description="title of the report")
 
 
-def act(settings: ReportSettings) -> str:
-    """Write the report; where it is."""
+def run(settings: ReportSettings) -> str:
+    """Run the command and return where the report is."""
     return write_report(settings.folder, settings.title)
 
 
 def write_report(folder: Path, title: str) -> str:
-    """Write the report into `folder`; a line that says where it is. Raises `BadData` where there are no results."""
+    """Write the report into `folder` and return a line that says where it is. Raises `BadData` without results."""
     collected = collect(folder)
     shown, drawn = tables(collected), _plots(collected)
     (folder / "plots").mkdir(exist_ok=True)
-    for told, svg in drawn.items():
-        (folder / "plots" / f"{slug(told)}.svg").write_text(svg, encoding="utf-8")
+    for name, svg in drawn.items():
+        (folder / "plots" / f"{slug(name)}.svg").write_text(svg, encoding="utf-8")
     text = "\n".join([f"# {title}\n", *(markdown(table) for table in shown)])
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(render(title, shown, drawn), encoding="utf-8")
-    write_json(folder / "report.json", {"title": title, "results": collected.found, "made": made()})
+    write_json(folder / "report.json", {"title": title, "results": collected.as_json, "made": asdict(made())})
     return f"{folder / 'report.html'}, report.md, report.json and {len(drawn)} plots"
 
 
 def _plots(collected: Collected) -> dict[str, str]:
+    """Description of a plot -> its SVG."""
     drawn = {}
-    ranked = collected.of("ranking")
-    if ranked:
-        drawn["measures with intervals"] = plots.intervals(ranked)
-    for one in ranked:
-        gain, headline = one["against_first_stage"], next(iter(one["first_stage"]))
-        if gain["better"] or gain["worse"]:  # a first stage beside itself has nothing to show
-            title = f"{one['task']}, {one['scorer']}"
-            drawn[f"change by query {one['folder']}"] = plots.by_query(gain["changes"], headline, title)
-    for one in collected.of("calibration"):
-        drawn[f"calibration {one['task']} {one['scorer']}"] = plots.reliability(one)
-    for one in collected.of("injections"):
-        drawn[f"injections {one['task']} {one['scorer']}"] = plots.shifts(one)
+    if collected.by_folder:
+        drawn["measures with intervals"] = plots.intervals(collected.rankings)
+    for folder, ranking in collected.by_folder.items():
+        figures = ranking.figures
+        gain = figures.against_first_stage
+        if gain.better or gain.worse:  # the plot of a first stage beside itself is empty
+            title = f"{ranking.task}, {ranking.scorer}"
+            drawn[f"change by query {folder}"] = plots.by_query(gain.changes, figures.ranking_headline, title)
+    for calibration in collected.calibrations:
+        drawn[f"calibration {calibration.task} {calibration.scorer}"] = plots.reliability(calibration)
+    for injections in collected.injections:
+        drawn[f"injections {injections.task} {injections.scorer}"] = plots.shifts(injections)
     return drawn

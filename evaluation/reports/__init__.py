@@ -1,1 +1,1 @@
-"""What was measured, as tables, plots and JSON."""
+"""Results as tables, plots and JSON."""

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation.errors import BadData
+from evaluation.results.answers import AnswersResult
+from evaluation.results.calibration import CalibrationResult
+from evaluation.results.checks import Target, Targets, TracesResult
+from evaluation.results.comparison import Comparison
+from evaluation.results.files import parsed
+from evaluation.results.injections import InjectionsResult
+from evaluation.results.ranking import NotRun, RankingResult
 
 FILES = {
     "result.json": "ranking",
@@ -21,28 +29,60 @@ FILES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """Results by kind (the values of `FILES`), each with its folder under `"folder"`."""
+    """Results of each kind; `by_folder` has the rankings by their folder, `as_json` every file's content by kind (a
+    value of `FILES`) with its folder under `"folder"`."""
 
-    root: Path
-    found: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    by_folder: Mapping[str, RankingResult]
+    calibrations: Sequence[CalibrationResult]
+    injections: Sequence[InjectionsResult]
+    comparisons: Sequence[Comparison]
+    answers: Sequence[AnswersResult]
+    traces: Sequence[TracesResult]
+    targets: Sequence[Target]
+    not_run: Sequence[NotRun]
+    as_json: Mapping[str, Sequence[Mapping[str, Any]]]
 
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return self.found.get(kind, [])
+    @property
+    def rankings(self) -> list[RankingResult]:
+        return list(self.by_folder.values())
 
 
 def collect(root: Path) -> Collected:
     """Read what is there. Raises `BadData` where the folder holds no result, or one that cannot be read."""
-    collected = Collected(root)
+    read: dict[str, dict[Path, dict[str, Any]]] = {kind: {} for kind in FILES.values()}
     for path in sorted(root.rglob("*.json")):
-        if path.name not in FILES:
-            continue
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise BadData(f"{path} is not JSON ({error}); make it again.") from None
-        collected.found.setdefault(FILES[path.name], []).append(value | {"folder": str(path.parent.relative_to(root))})
-    if not collected.found:
+        if path.name in FILES:
+            try:
+                read[FILES[path.name]][path] = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise BadData(f"{path} is not JSON ({error}); make it again.") from None
+    if not any(read.values()):
         raise BadData(f"{root} holds no results; make some with `limrank-eval run`.")
-    return collected
+
+    def folder(path: Path) -> str:
+        return str(path.parent.relative_to(root))
+
+    return Collected(
+        by_folder={folder(path): RankingResult.from_json(value, str(path)) for path, value in read["ranking"].items()},
+        calibrations=[CalibrationResult.from_json(value, str(path)) for path, value in read["calibration"].items()],
+        injections=[InjectionsResult.from_json(value, str(path)) for path, value in read["injections"].items()],
+        comparisons=[Comparison.from_json(value, str(path)) for path, value in read["comparison"].items()],
+        answers=[AnswersResult.from_json(value, str(path)) for path, value in read["rag"].items()],
+        traces=[TracesResult.from_json(value, str(path)) for path, value in read["traces"].items()],
+        targets=[
+            target for path, value in read["targets"].items() for target in Targets.from_json(value, str(path)).targets
+        ],
+        not_run=[parsed(NotRun, value, str(path)) for path, value in read["not_run"].items()],
+        as_json=_by_first_seen(root, read),
+    )
+
+
+def _by_first_seen(root: Path, read: Mapping[str, Mapping[Path, Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The content of each file with its folder; kinds in the order of their first file."""
+    found = {kind: files for kind, files in read.items() if files}
+    return {
+        kind: [{**value, "folder": str(path.parent.relative_to(root))} for path, value in found[kind].items()]
+        for kind in sorted(found, key=lambda kind: next(iter(found[kind])))
+    }

@@ -2,22 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from evaluation.results.answers import AnswersResult
+from evaluation.results.calibration import CalibrationResult
+from evaluation.results.comparison import Comparison
+from evaluation.results.injections import InjectionsResult
+from evaluation.results.ranking import RankingResult
+from evaluation.significance import Interval
 
 
-def result_line(result: Mapping[str, Any]) -> str:
-    """`medquad/test (1,146 queries, bm25 top-100): limrank-mini (direct) nDCG@10 0.9520 [0.9440, 0.9600], ...`."""
-    headline, figure = next(iter(result["measures"].items()))
-    protocol, against = result["protocol"], result["against_first_stage"]
-    compared = next(iter(result["first_stage"].items()))
+def result_line(result: RankingResult) -> str:
+    """`trec-dl/dl19 (43 queries, bm25 top-100): BM25 nDCG@10 0.9520 [0.9440, 0.9600], ...`."""
+    figures = result.figures
+    measure = figures.ranking_headline
     return (
-        f"{result['task']} ({result['queries']:,} queries, {protocol['first_stage']} top-{protocol['depth']}): "
-        f"{result['scorer']} {headline} {interval_text(figure)}; first stage {compared[0]} {compared[1]:.4f}, "
-        f"best possible {next(iter(result['best_possible'].values())):.4f}, p = {against['p_randomization']:.4f}"
+        f"{result.task} ({figures.queries:,} queries, {result.stage}): "
+        f"{result.scorer} {figures.headline} {interval_text(figures.measures[figures.headline])}; "
+        f"first stage {measure} {figures.first_stage[measure]:.4f}, "
+        f"best possible {figures.best:.4f}, p = {figures.against_first_stage.p_randomization:.4f}"
     )
 
 
-def interval_text(figure: Mapping[str, float], digits: int = 4) -> str:
+def calibration_line(result: CalibrationResult) -> str:
+    """The expected calibration error as served, and with the fitted temperature."""
+    found, fitted = result.as_served, result.temperature
+    more = (
+        ""
+        if fitted is None
+        else f"; with temperature {fitted.value:.3f} fitted on {fitted.on}: {fitted.after.error:.4f}"
+    )
+    return (
+        f"{result.task} ({result.pairs:,} pairs): {result.scorer} expected calibration error "
+        f"{found.error:.4f}{more}, Brier {found.brier:.4f}, log loss {found.log_loss:.4f}"
+    )
+
+
+def comparison_line(comparison: Comparison) -> str:
+    """The difference with its interval, and both tests."""
+    found = comparison.found
+    return (
+        f"{comparison.system} minus {comparison.other}, {comparison.measure} on {found.queries:,} queries: "
+        f"{signed_interval_text(found.difference)}, randomization test "
+        f"p = {found.p_randomization:.4f}, t-test p = {found.p_t:.4f}; better on {found.better:,}, worse on "
+        f"{found.worse:,}"
+    )
+
+
+def injections_line(result: InjectionsResult) -> str:
+    """How many injected passages reach the top."""
+    return (
+        f"{result.task}: {result.scorer}: {result.in_top} of {result.probes} injected passages reach the top "
+        f"{result.protocol.top} among {result.protocol.depth} candidates ({result.clean_in_top} without the sentence); "
+        f"mean change of the log-odds {result.mean_shift:+.2f}"
+    )
+
+
+def answers_line(result: AnswersResult) -> str:
+    """The accuracy of each arm, and the share of replies that held no choice."""
+    arms = ", ".join(f"{arm} {figure.mean:.1%}" for arm, figure in result.accuracy.items())
+    unreadable = ", ".join(f"{arm} {count / max(1, result.questions):.1%}" for arm, count in result.unreadable.items())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in result.unreadable_reasons.items())
+    return (
+        f"{result.task} ({result.questions} questions, {result.scorer}): accuracy {arms}; reranked against "
+        f"first stage p = {result.reranked_against_first_stage.p_randomization:.4f}; unreadable replies, which "
+        f"count as wrong: {unreadable}{f' ({reasons})' if reasons else ''}"
+    )
+
+
+def interval_text(figure: Interval) -> str:
     """`0.9520 [0.9440, 0.9600]`."""
-    return f"{figure['mean']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+    return f"{figure.mean:.4f} [{figure.low:.4f}, {figure.high:.4f}]"
+
+
+def signed_interval_text(figure: Interval) -> str:
+    """`+0.0120 [-0.0010, +0.0250]`."""
+    return f"{figure.mean:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"

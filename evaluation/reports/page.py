@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: tables, and plots as data."""
+"""The report as a self-contained HTML page: tables, and plots as data URLs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ img {{ max-width: 100% }}
 
 
 def render(title: str, tables: Sequence[Table], plots: Mapping[str, str]) -> str:
-    """The page. `plots` maps what a plot shows, in words, to its SVG."""
+    """The page. `plots` maps the description of a plot to its SVG."""
     parts = [_HEAD.format(title=escape(title)), f"<h1>{escape(title)}</h1>\n"]
     parts += [_table(table) for table in tables[:2]]
     if plots:
-        images = "\n".join(_image(told, svg) for told, svg in plots.items())
+        images = "\n".join(_image(name, svg) for name, svg in plots.items())
         parts.append(f'<h2>Plots</h2>\n<div class="plots">\n{images}\n</div>\n')
     parts += [_table(table) for table in tables[2:]]
     return "".join(parts) + "</body></html>\n"
@@ -53,5 +53,5 @@ def _cell(text: str) -> str:
     return f"<td{' class=n' if figure else ''}>{escape(text)}</td>"
 
 
-def _image(told: str, svg: str) -> str:
-    return f'<img alt="{escape(told)}" src="data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}">'
+def _image(name: str, svg: str) -> str:
+    return f'<img alt="{escape(name)}" src="data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}">'

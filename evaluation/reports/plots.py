@@ -1,13 +1,17 @@
-"""The report's plots, as SVG texts. The same figures give the same bytes."""
+"""The report's plots as SVG. The same figures give the same bytes."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from evaluation.results.calibration import CalibrationResult
+from evaluation.results.injections import InjectionsResult
+from evaluation.results.ranking import RankingResult
 
 INK, FAINT, BLUE, RED, GREEN = "#1f2933", "#9aa5b1", "#2f6f9f", "#c4553b", "#3d8f6b"
 STYLE: Any = {  # matplotlib names its keys in a type of their own
@@ -27,19 +31,19 @@ STYLE: Any = {  # matplotlib names its keys in a type of their own
 }
 
 
-def intervals(results: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each result: first stage, value with its interval, best possible order."""
+def intervals(results: Sequence[RankingResult]) -> str:
+    """A line for each result: first stage, value with its interval, best possible order."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 1.1 + 0.42 * len(results)), layout="constrained")
         axes = figure.add_subplot()
         names = []
-        for row, one in enumerate(results):
-            headline = next(iter(one["first_stage"]))  # p-MRR has no first stage and another scale
-            value = one["measures"][headline]
-            axes.plot([value["low"], value["high"]], [row, row], color=BLUE, linewidth=2.2, solid_capstyle="butt")
-            axes.plot(value["mean"], row, "o", color=BLUE, markersize=6, label="reranked, 95 %" if not row else None)
+        for row, result in enumerate(results):
+            figures, headline = result.figures, result.figures.ranking_headline  # p-MRR has another scale
+            value = figures.measures[headline]
+            axes.plot([value.low, value.high], [row, row], color=BLUE, linewidth=2.2, solid_capstyle="butt")
+            axes.plot(value.mean, row, "o", color=BLUE, markersize=6, label="reranked, 95 %" if not row else None)
             axes.plot(
-                one["first_stage"][headline],
+                figures.first_stage[headline],
                 row,
                 "|",
                 color=RED,
@@ -48,7 +52,7 @@ def intervals(results: Sequence[Mapping[str, Any]]) -> str:
                 label="first stage" if not row else None,
             )
             axes.plot(
-                one["best_possible"][headline],
+                figures.best_possible[headline],
                 row,
                 "|",
                 color=GREEN,
@@ -56,8 +60,8 @@ def intervals(results: Sequence[Mapping[str, Any]]) -> str:
                 markeredgewidth=2,
                 label="best possible order" if not row else None,
             )
-            protocol = one["protocol"]
-            names.append(f"{one['task']}, {protocol['first_stage']} {protocol['depth']}\n{one['scorer']}, {headline}")
+            protocol = result.protocol
+            names.append(f"{result.task}, {protocol.first_stage} {protocol.depth}\n{result.scorer}, {headline}")
         axes.set_yticks(range(len(results)), names, fontsize=8)
         axes.set_ylim(len(results) - 0.5, -0.5)
         axes.set_xlim(0, 1.01)
@@ -66,31 +70,31 @@ def intervals(results: Sequence[Mapping[str, Any]]) -> str:
         return _svg(figure)
 
 
-def reliability(found: Mapping[str, Any]) -> str:
-    """Confidence against accuracy, bin by bin, as served and with the fitted temperature."""
+def reliability(result: CalibrationResult) -> str:
+    """Confidence against accuracy by bin, as served and with the fitted temperature."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.6, 3.5), layout="constrained")
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
-        curves = [("as served", found, BLUE)]
-        if found["temperature"] is not None:
-            curves.append((f"temperature {found['temperature']['value']:.2f}", found["temperature"], GREEN))
-        for name, one, colour in curves:
-            points = [(each["confidence"], each["accuracy"]) for each in one["curve"]]
-            label = f"{name}, error {one['error']:.3f}"
+        curves = [("as served", result.as_served, BLUE)]
+        if result.temperature is not None:
+            curves.append((f"temperature {result.temperature.value:.2f}", result.temperature.after, GREEN))
+        for name, measured, colour in curves:
+            points = [(part.confidence, part.accuracy) for part in measured.curve]
+            label = f"{name}, error {measured.error:.3f}"
             axes.plot(*zip(*points, strict=True), "o-", color=colour, markersize=4, linewidth=1, label=label)
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.set_aspect("equal")
         axes.set_xlabel("mean score of the bin")
         axes.set_ylabel("share relevant")
-        axes.set_title(found["scorer"], fontsize=9)
+        axes.set_title(result.scorer, fontsize=9)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
         return _svg(figure)
 
 
 def by_query(differences: Sequence[float], measure: str, title: str) -> str:
-    """What each query gained over the first stage, sorted: how many gain, how many lose, and how much."""
+    """The change of each query against the first stage, sorted: how many gain, how many lose, and how much."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.4, 2.5), layout="constrained")
         axes = figure.add_subplot()
@@ -106,9 +110,9 @@ def by_query(differences: Sequence[float], measure: str, title: str) -> str:
         return _svg(figure)
 
 
-def shifts(found: Mapping[str, Any]) -> str:
-    """What each injected sentence does to the log-odds of an irrelevant passage."""
-    sentences = sorted(found["shift_by_sentence"].items(), key=lambda pair: -pair[1])
+def shifts(result: InjectionsResult) -> str:
+    """The change that each injected sentence makes to the log-odds of an irrelevant passage."""
+    sentences = sorted(result.shift_by_sentence.items(), key=lambda pair: -pair[1])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 0.9 + 0.24 * len(sentences)), layout="constrained")
         axes = figure.add_subplot()
@@ -119,7 +123,7 @@ def shifts(found: Mapping[str, Any]) -> str:
         axes.set_ylim(len(sentences) - 0.4, -0.6)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_xlabel("change of the log-odds")
-        axes.set_title(found["scorer"], fontsize=9)
+        axes.set_title(result.scorer, fontsize=9)
         return _svg(figure)
 
 

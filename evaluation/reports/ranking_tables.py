@@ -10,46 +10,46 @@ from evaluation.benchmarks.names import BENCHMARKS, Benchmark, Published
 from evaluation.reports.collecting import Collected
 from evaluation.reports.lines import interval_text
 from evaluation.reports.table import Table
+from evaluation.results.ranking import RankingResult
 
 
-def ranking(results: Sequence[Mapping[str, Any]]) -> Table:
+def ranking(results: Sequence[RankingResult]) -> Table:
     """The measures, with intervals and against the first stage."""
-    rows = []
-    for one in results:
-        headline = next(iter(one["measures"]))
-        against, change = one["against_first_stage"], one["against_first_stage"]["difference"]
-        rows.append(
-            (
-                one["task"],
-                f"{one['queries']:,}" + ("" if one["queries"] == one["of_queries"] else f" of {one['of_queries']:,}"),
-                _stage(one),
-                one["scorer"],
-                headline,
-                interval_text(one["measures"][headline]),
-                f"{next(iter(one['first_stage'].values())):.4f}",
-                f"{next(iter(one['best_possible'].values())):.4f}",
-                f"{change['mean']:+.4f} (p = {against['p_randomization']:.4f})",
-            )
-        )
     note = (
         "95 % bootstrap intervals over queries; p of the two-sided paired randomization test against the first stage. "
         "Beside p-MRR, these stand for the task's first ranking measure."
     )
     columns = ("task", "queries", "candidates", "scorer", "measure", "value", "first stage", "best possible", "gain")
-    return Table("Ranking", note, columns, tuple(rows))
+    return Table("Ranking", note, columns, tuple(_ranking_row(result) for result in results))
+
+
+def _ranking_row(result: RankingResult) -> tuple[str, ...]:
+    figures = result.figures
+    gain = figures.against_first_stage
+    return (
+        result.task,
+        f"{figures.queries:,}" + ("" if figures.queries == figures.of_queries else f" of {figures.of_queries:,}"),
+        result.stage,
+        result.scorer,
+        figures.headline,
+        interval_text(figures.measures[figures.headline]),
+        f"{figures.first_stage[figures.ranking_headline]:.4f}",
+        f"{figures.best:.4f}",
+        f"{gain.difference.mean:+.4f} (p = {gain.p_randomization:.4f})",
+    )
 
 
 def published(collected: Collected) -> Table:
-    """What others report, beside ours or beside why there is none."""
+    """Published figures, each with ours beside it or the reason why there is none."""
     rows = []
     for benchmark in BENCHMARKS.values():
-        results = [one for one in collected.of("ranking") if one["benchmark"] == benchmark.name]
+        results = [result for result in collected.rankings if result.benchmark == benchmark.name]
         for fact in benchmark.published:
             ours = _ours(results, fact, benchmark) or _why_not(collected, benchmark.name)
             rows.append((benchmark.name, fact.measure, f"{fact.value:g}", fact.system, ours, fact.note))
     answered = [
-        f"{one['scorer']}: {100 * one['accuracy']['reranked']['mean']:.1f} ({one['questions']} questions)"
-        for one in collected.of("rag")
+        f"{result.scorer}: {100 * result.accuracy['reranked'].mean:.1f} ({result.questions} questions)"
+        for result in collected.answers
     ]
     ours = "; ".join(answered) or _why_not(collected, "gpqa")
     rows.append(("gpqa", GPQA.measure, f"{GPQA.value:g}", GPQA.system, ours, GPQA.note))
@@ -57,70 +57,72 @@ def published(collected: Collected) -> Table:
     return Table("Beside published figures", "", columns, tuple(rows))
 
 
-def _ours(results: Sequence[Mapping[str, Any]], fact: Published, benchmark: Benchmark) -> str:
+def _ours(results: Sequence[RankingResult], fact: Published, benchmark: Benchmark) -> str:
     tasks = fact.tasks or benchmark.tasks
-    by_scorer: dict[str, list[Mapping[str, Any]]] = {}
-    for one in results:
-        if fact.measure in one["measures"] and (not fact.tasks or one["task"].split("/")[-1] in fact.tasks):
-            by_scorer.setdefault(f"{one['scorer']}, {_stage(one)}", []).append(one)
+    by_scorer: dict[str, list[RankingResult]] = {}
+    for result in results:
+        if fact.measure in result.figures.measures and (not fact.tasks or result.task.split("/")[-1] in fact.tasks):
+            by_scorer.setdefault(f"{result.scorer}, {result.stage}", []).append(result)
     digits = 1 if fact.scale == 100.0 else 3
     parts = []
     for scorer, found in by_scorer.items():
-        mean = sum(one["measures"][fact.measure]["mean"] for one in found) / len(found)
+        mean = sum(result.figures.measures[fact.measure].mean for result in found) / len(found)
         parts.append(f"{scorer}: {fact.scale * mean:.{digits}f}{_part_of(found, len(tasks))}")
     return "; ".join(parts)
 
 
-def _part_of(results: Sequence[Mapping[str, Any]], tasks: int) -> str:
-    """What a figure leaves out of what the published one is the mean of."""
-    asked, known = (sum(one[name] for one in results) for name in ("queries", "of_queries"))
+def _part_of(results: Sequence[RankingResult], tasks: int) -> str:
+    """The tasks and queries that the published mean includes and ours does not."""
+    asked = sum(result.figures.queries for result in results)
+    known = sum(result.figures.of_queries for result in results)
     missing = [f"mean of {len(results)} of {tasks} tasks"] if len(results) < tasks else []
     missing += [f"{asked:,} of {known:,} queries"] if asked < known else []
     return f" ({', '.join(missing)})" if missing else ""
 
 
 def _why_not(collected: Collected, benchmark: str) -> str:
-    reasons = {one["not_run"] for one in collected.of("not_run") if one["benchmark"] == benchmark}
+    reasons = {task.not_run for task in collected.not_run if task.benchmark == benchmark}
     return f"not run: {sorted(reasons)[0]}" if reasons else "not run: not asked for"
 
 
-def readings(results: Sequence[Mapping[str, Any]]) -> Table:
+def readings(results: Sequence[RankingResult]) -> Table:
     """The same rankings under other judgements."""
     rows = []
-    for one in results:
-        for name, reading in one["readings"].items():
-            headline = next(iter(reading["measures"]))
-            value = interval_text(reading["measures"][headline])
-            plain = interval_text(one["measures"][headline])
-            best = f"{reading['best_possible']:.4f}"
-            rows.append(
-                (one["task"], _stage(one), one["scorer"], name, plain, value, f"{reading['first_stage']:.4f}", best)
-            )
+    for result in results:
+        for name, reading in result.figures.readings.items():
+            headline = next(iter(reading.measures))
+            plain, value = (interval_text(found[headline]) for found in (result.figures.measures, reading.measures))
+            others = (f"{reading.first_stage:.4f}", f"{reading.best_possible:.4f}")
+            rows.append((result.task, result.stage, result.scorer, name, plain, value, *others))
     columns = ("task", "candidates", "scorer", "reading", "plain", "this reading", "first stage", "best possible")
     return Table("Other readings of the judgements", "", columns, tuple(rows))
 
 
-def groups(results: Sequence[Mapping[str, Any]]) -> Table:
+def groups(results: Sequence[RankingResult]) -> Table:
     """Means of the headline measure by kind of query."""
     rows = [
-        (one["task"], _stage(one), one["scorer"], name, f"{group['queries']:,}", f"{group['mean']:.4f}")
-        for one in results
-        for name, group in one["groups"].items()
+        (result.task, result.stage, result.scorer, name, f"{group.queries:,}", f"{group.mean:.4f}")
+        for result in results
+        for name, group in result.figures.groups.items()
     ]
     return Table("By kind of query", "", ("task", "candidates", "scorer", "kind", "queries", "mean"), tuple(rows))
 
 
-def protocols(results: Sequence[Mapping[str, Any]]) -> Table:
+def protocols(results: Sequence[RankingResult]) -> Table:
     """How each figure was made."""
     rows = dict.fromkeys(
         (
-            one["task"],
-            _stage(one),
-            one["scorer"],
-            *(str(one["protocol"][key]) for key in ("source", "licence", "query", "passage", "excluded")),
-            _asked(one["identity"]) + _ended(one["endings"]),
+            result.task,
+            result.stage,
+            result.scorer,
+            result.protocol.source,
+            result.protocol.licence,
+            result.protocol.query,
+            result.protocol.passage,
+            result.protocol.excluded,
+            _asked(result.identity) + _ended(result.figures.endings),
         )
-        for one in results
+        for result in results
     )
     columns = ("task", "candidates", "scorer", "data", "licence", "query", "passage", "excluded ids", "asked with")
     return Table("Protocols", "", columns, tuple(rows))
@@ -135,7 +137,3 @@ def _asked(identity: Mapping[str, Any]) -> str:
 def _ended(endings: Mapping[str, int]) -> str:
     total = sum(endings.values())
     return "; traces: " + ", ".join(f"{100 * n / total:.0f} % {name}" for name, n in endings.items()) if total else ""
-
-
-def _stage(result: Mapping[str, Any]) -> str:
-    return f"{result['protocol']['first_stage']} top-{result['protocol']['depth']}"

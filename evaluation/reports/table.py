@@ -1,4 +1,4 @@
-"""A table of texts, and how Markdown writes it."""
+"""A table of texts, and its form in Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Table:
 
 
 def markdown(table: Table) -> str:
-    """A table in Markdown, under its title."""
+    """The table in Markdown, under its title."""
     lines = [f"## {table.title}", "", table.note, ""] if table.note else [f"## {table.title}", ""]
     lines += [_row(table.columns), _row("---" for _ in table.columns), *map(_row, table.rows)]
     return "\n".join(lines) + "\n"

@@ -1,1 +1,1 @@
-"""What can score passages: the service, run files, and the baselines beside it."""
+"""Scorers of passages: the service, run files, and baselines."""

@@ -5,26 +5,29 @@ Not for models that this project serves: those are measured through the service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with, and lets through
 from numpy.typing import NDArray
-from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder
 
 from evaluation.benchmarks.task import Query, Task
 from evaluation.errors import BadSettings
-from evaluation.rank_files import Run
 from evaluation.scorers.local_service import weights_hash
 from evaluation.scorers.scorer import Scored
+from evaluation.scorers.searching import search
+from retrieval import bi_encoder
+from retrieval.trec import Run
 
 BATCH = 64
 
 
 def short_name(model: str) -> str:
-    """What tables and folders call a model: a folder's last part; a hub id whole, as two owners may use one name."""
+    """The name of a model in tables and folders: the last part of a folder, or the whole id on the hub, as two owners
+    may use one name."""
     return Path(model).name if Path(model).is_dir() else model
 
 
@@ -35,15 +38,10 @@ class BiEncoder:
     concurrency = 1
 
     def __init__(self, model: str, *, max_tokens: int | None = None) -> None:
-        try:
-            self._model = SentenceTransformer(model)
-        except (OSError, ValueError, HTTPError) as error:
-            raise BadSettings(f"The bi-encoder '{model}' cannot be loaded ({error}); name an id or a folder.") from None
-        if max_tokens is not None:
-            self._model.max_seq_length = max_tokens
+        self._encoder = bi_encoder.BiEncoder(model, max_tokens=max_tokens)
         self.name = f"bi-encoder {short_name(model)}"
         self._identity: dict[str, Any] = {"kind": "bi-encoder", "model": model, "weights": weights_hash(model)}
-        self._identity |= {"max_tokens": self._model.max_seq_length, "prompts": dict(self._model.prompts)}
+        self._identity |= {"max_tokens": self._encoder.max_tokens, "prompts": self._encoder.prompts}
         self._identity["query"] = "instruction behind"
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
@@ -56,31 +54,19 @@ class BiEncoder:
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
         missing = [(document, text) for document, text in passages if document not in self._vectors]
         if missing:
-            vectors = self._encode(self._model.encode_document, [text for _, text in missing])
+            vectors = self._encoder.encode_passages([text for _, text in missing])
             self._vectors |= {document: vector for (document, _), vector in zip(missing, vectors, strict=True)}
-        asked = self._encode(self._model.encode_query, [query.searched])[0]
+        asked = self._encoder.encode_queries([query.searched])[0]
         return [Scored(float(asked @ self._vectors[document])) for document, _ in passages]
 
     def search(self, task: Task, queries: Sequence[Query], depth: int) -> Run:
         """The best `depth` documents of each query over the whole corpus, its excluded ones left out."""
         ids = list(task.documents)
-        vectors = self._encode(self._model.encode_document, [task.documents[document] for document in ids])
-        run: Run = {}
-        for query in queries:
-            scores = vectors @ self._encode(self._model.encode_query, [query.searched])[0]
-            order = np.argsort(-scores, kind="stable")[: depth + len(query.excluded)]
-            kept = [(ids[int(place)], float(scores[place])) for place in order if ids[int(place)] not in query.excluded]
-            run[query.id] = dict(kept[:depth])
-        return run
+        index = bi_encoder.VectorIndex(list(task.documents.values()), self._encoder)
+        return {query.id: search(index, ids, query, depth) for query in queries}
 
     def close(self) -> None:
         """Nothing to free."""
-
-    def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors = encode(
-            list(texts), batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-        )
-        return np.asarray(vectors, dtype=np.float32)
 
 
 class PublicCrossEncoder:

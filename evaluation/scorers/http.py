@@ -1,4 +1,4 @@
-"""A running service over HTTP: what is measured is what ships."""
+"""A running service over HTTP, so that the measured code is the code that ships."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evaluation.benchmarks.task import Query, Task
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.scorer import Scored
 
-LARGEST_LOG_ODDS = 36.7  # at relevance 1 - 2^-53, the last that a JSON number tells from 1
+LARGEST_LOG_ODDS = 36.7  # at relevance 1 - 2^-53, the largest that a JSON number distinguishes from 1
 TRIES = 8
 SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
-    """How the service is asked. `mode` is `direct` or `reasoning`; the tokens are the service's fields of that name."""
+    """How the service is asked. `mode` is `direct` or `reasoning`; the token limits are fields of its requests."""
 
     mode: str = "direct"
     max_reasoning_tokens: int | None = None
@@ -32,7 +32,7 @@ class ServiceOptions:
 
 
 class HttpScorer:
-    """`POST /rerank` of a service at `url`. `weights` identifies the weights behind it, where that is known."""
+    """`POST /rerank` of a service at `url`. `weights` identifies its weights, where they are known."""
 
     def __init__(
         self, url: str, options: ServiceOptions, *, name: str | None = None, weights: str | None = None
@@ -73,11 +73,11 @@ class HttpScorer:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What the service says about itself at `GET /info`."""
+        """The answer of `GET /info`."""
         return self._info
 
     def prepare(self, task: Task) -> None:
-        """Nothing to do: the service knows no corpus."""
+        """Nothing to do, as the service knows no corpus."""
 
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
         options = self._options
@@ -99,12 +99,12 @@ class HttpScorer:
         self._client.close()
 
     def _part(self, name: str) -> Mapping[str, Any]:
-        """One object of what the service says about itself."""
+        """One object in the answer of `GET /info`."""
         found = self._info.get(name)
         return found if isinstance(found, dict) else {}
 
     def _post(self, body: dict[str, Any]) -> httpx.Response:
-        """Ask, and again where the service says that it is busy, after the time it names."""
+        """Send a request, and again after the time that a busy service names."""
         for attempt in range(1, TRIES + 1):
             try:
                 answer = self._client.post("/rerank", json=body)
@@ -132,7 +132,7 @@ class HttpScorer:
 
 
 def log_odds(relevance: float) -> float:
-    """The log-odds of a relevance in [0, 1], held within what a JSON number can tell from 0 and 1."""
+    """The log-odds of a relevance in [0, 1], limited to those that a JSON number can distinguish from 0 and 1."""
     if relevance >= 1.0:
         return LARGEST_LOG_ODDS
     return math.log(relevance) - math.log1p(-relevance) if relevance > 0.0 else -745.0

@@ -1,10 +1,9 @@
-"""A local checkpoint as the service itself in a child process, which ends with this one."""
+"""Serves a local checkpoint with the service itself, in a child process that ends with this one."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import shutil
 import socket
@@ -16,13 +15,14 @@ from pathlib import Path
 
 import httpx
 
+from contract.packaged import WEIGHTS
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 
 READY_SECONDS = 300.0
 STOP_SECONDS = 20.0
 TAIL = 1500  # characters of the service's log in a sentence
-KEPT = ("LIMRANK_CACHE_DIR",)  # of our own settings in the environment, those that are the machine's
+KEPT = ("LIMRANK_CACHE_DIR",)  # the LIMRANK settings in the environment that belong to the machine
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ def local_service(
 ) -> Iterator[HttpScorer]:
     """Serve `model` (a folder, an embedded model's name or a hub id) on a free loopback port while the block runs.
 
-    Its log goes to `log`. Raises `ScorerFailed` where it cannot be started, with the end of that log.
+    It logs to `log`. Raises `ScorerFailed`, with the end of that log, where it cannot be started.
     """
     port = _free_port()
     arguments = ["--model", model, "--port", str(port), "--engine", engine, "--dtype", dtype]
@@ -64,13 +64,11 @@ def local_service(
 def weights_hash(model: str) -> str | None:
     """SHA-256 over the weights and manifest that `model` names, where they are files here; None elsewhere.
 
-    A folder's own files, or those of an adapter that the service's package carries under that name.
+    A folder's own files, or those that are packaged under that name.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        spec = importlib.util.find_spec("service")  # found, not imported
-        places = list(spec.submodule_search_locations or []) if spec else []
-        folder = next((Path(place) / "weights" / model for place in places), folder)
+        folder = WEIGHTS / model
     files = sorted(file for pattern in ("*.safetensors", "*.json") for file in folder.glob(pattern))
     if not files:
         return None
@@ -87,8 +85,8 @@ def _name(model: str, options: ServiceOptions) -> str:
 
 
 def _program() -> list[str]:
-    """The service's console script beside this interpreter or on PATH; with setpriv the child dies with its parent
-    even when that is killed."""
+    """The service's console script beside this interpreter or on PATH. With setpriv the child ends with its parent even
+    when the parent is killed."""
     beside = Path(sys.executable).parent / "limrank-serve"
     program = str(beside) if beside.is_file() else shutil.which("limrank-serve")
     if program is None:
@@ -98,7 +96,7 @@ def _program() -> list[str]:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours without LIMRANK settings, which would change what is measured."""
+    """Our environment without LIMRANK settings, which would change the measurement."""
     return {name: value for name, value in environ.items() if not name.startswith("LIMRANK_") or name in KEPT}
 
 
@@ -111,7 +109,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
             if httpx.get(f"{url}/health/ready", timeout=5).status_code == 200:
                 return
         except httpx.TransportError:
-            pass  # it does not listen yet
+            pass  # not listening yet
         time.sleep(0.1)
     raise ScorerFailed(f"limrank-serve was not ready after {READY_SECONDS:.0f} s: {_tail(log)}")
 

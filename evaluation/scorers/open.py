@@ -1,4 +1,4 @@
-"""From settings to a scorer that is ready, and that is closed again whatever happens."""
+"""Opens the scorer that the settings name, and closes it when the block ends."""
 
 from __future__ import annotations
 

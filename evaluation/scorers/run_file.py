@@ -1,4 +1,4 @@
-"""A ranking that somebody else made, as a TREC run file."""
+"""A ranking made elsewhere, as a TREC run file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.benchmarks.task import Query, Task
-from evaluation.rank_files import read_run
+from evaluation.errors import missing_is_not_available
 from evaluation.scorers.scorer import Scored
+from retrieval.trec import read_run
 
 NOT_RANKED = -1e9
 
@@ -20,7 +21,8 @@ class RunFile:
     concurrency = 1
 
     def __init__(self, path: Path) -> None:
-        self._run = read_run(path)
+        with missing_is_not_available():
+            self._run = read_run(path)
         self.name = f"run {path.stem}"
         self._digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 

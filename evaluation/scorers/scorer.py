@@ -1,4 +1,4 @@
-"""What an evaluation asks of a scorer."""
+"""The scorer protocol."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from evaluation.benchmarks.task import Query, Task
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The score of one passage; larger is more relevant. For the service it is the log-odds of relevance.
+    """The score of one passage; larger is more relevant. The service's is the log-odds of relevance.
 
-    `trace` and how it ended (`status`) are there where the scorer reasons.
+    A scorer that reasons also gives the `trace` and how it ended (`status`).
     """
 
     score: float
@@ -26,18 +26,18 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The name in tables."""
         ...
 
     @property
     def concurrency(self) -> int: ...
 
     def identity(self) -> Mapping[str, Any]:
-        """All that decides its scores, for the journal: scores of another identity are not mixed with these."""
+        """Everything that decides the scores: the journal keeps scores of different identities apart."""
         ...
 
     def prepare(self, task: Task) -> None:
-        """Get ready for a task (build an index, say). Called before any `score` of it."""
+        """Prepare for a task, such as by building an index. Called before `score`."""
         ...
 
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:

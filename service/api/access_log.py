@@ -1,5 +1,7 @@
-"""The outermost middleware: request id, trace, metrics and one access line per request. Plain ASGI, since it is on the
-path of every call and the whole service has 2 ms for a call of ten documents."""
+"""The outermost middleware: request id, trace, metrics and one access line per request.
+
+Plain ASGI, since it is on the path of every call and the whole service has 2 ms for a call of ten documents.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +14,34 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.probes import PROBE_PATHS, route_path
-from service.errors import BodyTooLarge, ServiceError, TooManyRequests, Unavailable
+from service.api.context import RequestContext, new_request_context
+from service.api.paths import PROBE_PATHS, RERANK_PATHS, route_path
+from service.errors import BodyTooLarge, ClientLeft, ServiceError, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
 from service.telemetry import logs
-from service.telemetry.metrics import OTHER_ROUTE, RERANK_ROUTES, STAGES, Metrics
-from service.telemetry.tracing import Attribute, Span, Tracer, parse_traceparent
+from service.telemetry.metrics import OTHER_ROUTE, Metrics
+from service.telemetry.tracing import NO_SPAN, Attribute, RequestTracer, Span, caller_context, trace_id_of
 
 REQUEST_ID_HEADER = b"x-request-id"
-CLIENT_LEFT = 499
-_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_VALID_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_FIXED_PATHS = PROBE_PATHS | set(RERANK_ROUTES)
+_FIXED_PATHS = PROBE_PATHS | set(RERANK_PATHS)
 
 _log = logging.getLogger("limrank.access")
 
 
-class ObserveMiddleware:
-    """Sets `request_id` and `span` in `scope["state"]`, and afterwards reads there what the request turned out to be:
-    `shape`, `documents`, `key`, `error` (the ServiceError that was answered), `cancelled` (true, or the stage at which
-    the client left) and, for `log_texts`, `texts`.
+class AccessLogMiddleware:
+    """Makes the `RequestContext` that inner layers fill in; reports it to metrics, span and log afterwards.
 
-    Once the server is about to stop, each answer but the probes' ends its connection: a client that keeps one would
-    send its next call here for as long as it stands, though the balancer has long withdrawn this server.
+    Once the server is about to stop, every response except the probes' closes its connection: a client that keeps
+    one open would go on sending calls here long after the balancer has withdrawn this server.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         metrics: Metrics,
-        tracer: Tracer,
+        tracer: RequestTracer,
         *,
         lifecycle: Lifecycle | None = None,
         log_texts: bool = False,
@@ -62,43 +62,55 @@ class ObserveMiddleware:
                 await self._serve(scope, receive, send, probe=False)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, *, probe: bool) -> None:
-        state = scope.setdefault("state", {})
-        given, parents, trace_states = _headers(scope["headers"])
-        request_id = state["request_id"] = given or uuid.uuid4().hex
-        # Not reset afterwards: what the server logs of this request, in the same task, carries the id as well.
+        given, parents, states = _headers(scope["headers"])
+        request_id = given or uuid.uuid4().hex
+        context = new_request_context(scope, request_id)
+        # Never reset: what the server logs about this request later, in the same task, carries the id as well.
         logs.request_id.set(request_id)
-        parent = parse_traceparent(parents[0], ",".join(trace_states)) if len(parents) == 1 else None
-        span = state["span"] = Span(None) if probe else self._tracer.start(scope["method"], parent)
-        answer = _Answer(send, request_id.encode(), None if probe else self._lifecycle)
-        begun = time.perf_counter()
+        span = NO_SPAN if probe else self._start_span(scope["method"], parents, states)
+        response = _Response(send, request_id.encode(), None if probe else self._lifecycle)
+        start = time.perf_counter()
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, receive, response.send)
         finally:
-            outcome = _Outcome(scope, answer, time.perf_counter() - begun)
+            outcome = _Outcome(scope, context, response, time.perf_counter() - start)
             self._count(outcome)
-            span.finish(outcome.span_name, outcome.span_attributes(), failed=outcome.failed)
+            self._finish_span(span, outcome)
             self._log(outcome, span, logging.DEBUG if probe else logging.INFO)
+
+    def _start_span(self, method: str, parents: list[str], states: list[str]) -> Span:
+        parent = parents[0] if len(parents) == 1 else ""
+        return self._tracer.start(method, caller_context(parent, ",".join(states) if self._tracer.exports else ""))
+
+    def _finish_span(self, span: Span, outcome: _Outcome) -> None:
+        if not span.is_recording():
+            return
+        context = outcome.context
+        if context.received is not None and context.timings is not None:
+            self._tracer.record_phases(span, context.received, context.timings)
+        name = f"{outcome.method} {outcome.route}"
+        self._tracer.finish(span, name, outcome.span_attributes(), failed=outcome.failed)
 
     def _count(self, outcome: _Outcome) -> None:
         metrics = self._metrics
         metrics.request_finished(outcome.route, outcome.shape, outcome.status, outcome.seconds, outcome.documents)
         if outcome.stage is not None:
             metrics.cancelled.labels(outcome.stage).inc()
-        elif (reason := _rejection(outcome.error)) is not None:
+        elif (reason := _rejection(outcome.context.error)) is not None:
             metrics.rejected.labels(reason).inc()
 
     def _log(self, outcome: _Outcome, span: Span, level: int) -> None:
         if _log.isEnabledFor(level):
             fields = outcome.log_fields()
-            if span.trace_id is not None:
-                fields["trace_id"] = span.trace_id
-            if self._log_texts and "texts" in outcome.state:
-                fields["texts"] = outcome.state["texts"]
+            if (trace_id := trace_id_of(span)) is not None:
+                fields["trace_id"] = trace_id
+            if self._log_texts and (query := outcome.context.query) is not None:
+                fields["texts"] = {"query": query, "passages": outcome.context.passages}
             _log.log(level, "request", extra=fields)
 
 
-class _Answer:
-    """Passes the response on with its request id, and remembers how far it came."""
+class _Response:
+    """Passes the response on with its request id, and records its status and whether it was complete."""
 
     def __init__(self, send: Send, request_id: bytes, lifecycle: Lifecycle | None) -> None:
         self._send = send
@@ -121,27 +133,22 @@ class _Answer:
 
 
 class _Outcome:
-    """What is told of a request: templates, names and numbers; never its path, its query string or its body."""
+    """The facts reported about a request: templates, names and numbers; never its path, query string or body."""
 
-    def __init__(self, scope: Scope, answer: _Answer, seconds: float) -> None:
-        self.state: dict[str, Any] = scope["state"]
+    def __init__(self, scope: Scope, context: RequestContext, response: _Response, seconds: float) -> None:
+        self.context = context
         self.seconds = seconds
         self.method = scope["method"] if scope["method"] in _METHODS else "other"
         self.route = _route(scope)
-        self.shape: str = self.state.get("shape") or "none"
-        self.documents: int = self.state.get("documents") or 0
-        self.error: ServiceError | None = self.state.get("error")
-        self.stage = _stage(self.state.get("cancelled"))
-        self.status = _status(answer, self.stage)
+        self.shape = context.shape or "none"
+        self.documents = len(context.passages)
+        self.stage = context.error.stage if isinstance(context.error, ClientLeft) else None
+        self.status = _status(context.error, response)
 
     @property
     def failed(self) -> bool:
-        """The service is to blame; 424 is what TEI's clients get for 500."""
+        """True if the service is to blame; TEI's clients get 424 in place of 500."""
         return self.status >= 500 or self.status == 424
-
-    @property
-    def span_name(self) -> str:
-        return f"{self.method} {self.route}"
 
     def span_attributes(self) -> dict[str, Attribute]:
         attributes: dict[str, Attribute] = {
@@ -150,12 +157,13 @@ class _Outcome:
             "http.response.status_code": self.status,
             "limrank.shape": self.shape,
             "limrank.documents": self.documents,
-            "limrank.request_id": self.state["request_id"],
+            "limrank.request_id": self.context.request_id or "",
         }
-        return attributes if self.error is None else attributes | {"error.type": self.error.kind}
+        error = self.context.error
+        return attributes if error is None else attributes | {"error.type": error.kind}
 
     def log_fields(self) -> dict[str, Any]:
-        key, error, stage = self.state.get("key"), self.error, self.stage
+        key, error, stage = self.context.key, self.context.error, self.stage
         return {
             "method": self.method,
             "route": self.route,
@@ -170,20 +178,20 @@ class _Outcome:
 
 
 def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, list[str], list[str]]:
-    """The caller's request id if it is one that may stand in logs, and its trace headers."""
-    given, parents, trace_states = None, [], []
+    """Returns the caller's request id if logs can carry it, and the values of its `traceparent` and `tracestate`."""
+    request_id, parents, states = None, [], []
     for name, value in headers:
-        if name == REQUEST_ID_HEADER and given is None and _SANE_ID.fullmatch(value):
-            given = value.decode("ascii")
+        if name == REQUEST_ID_HEADER and request_id is None and _VALID_ID.fullmatch(value):
+            request_id = value.decode("ascii")
         elif name == b"traceparent":
             parents.append(value.decode("latin-1"))
         elif name == b"tracestate":
-            trace_states.append(value.decode("latin-1"))
-    return given, parents, trace_states
+            states.append(value.decode("latin-1"))
+    return request_id, parents, states
 
 
 def _route(scope: Scope) -> str:
-    """The template of the route, or of the path where the request did not reach a route; bounded either way."""
+    """Returns the route's template, or a known path where the request reached no route; bounded either way."""
     template = getattr(scope.get("route"), "path", None)
     if template is not None:
         return str(template)
@@ -191,20 +199,14 @@ def _route(scope: Scope) -> str:
     return path if path in _FIXED_PATHS else OTHER_ROUTE
 
 
-def _stage(cancelled: object) -> str | None:
-    if not cancelled:
-        return None
-    return cancelled if isinstance(cancelled, str) and cancelled in STAGES else STAGES[-1]
-
-
-def _status(answer: _Answer, stage: str | None) -> int:
-    if stage is not None:
-        return CLIENT_LEFT
-    return answer.status if answer.status is not None and answer.complete else 500
+def _status(error: ServiceError | None, response: _Response) -> int:
+    if isinstance(error, ClientLeft):
+        return ClientLeft.status
+    return response.status if response.status is not None and response.complete else 500
 
 
 def _rejection(error: ServiceError | None) -> str | None:
-    """The label under which a refusal is counted; 401 is counted where keys are checked."""
+    """Returns the label under which a refusal is counted; 401 is counted where keys are checked."""
     if isinstance(error, Unavailable):
         return error.reason
     if isinstance(error, BodyTooLarge):

@@ -1,27 +1,26 @@
-"""The application: routes, middlewares and what stands behind them, composed. Imports no engine, so it is testable."""
+"""Composes the application: routes, middlewares and the parts they use. Imports no engine, so tests can pass a fake."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import platform
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI
 
+from cli.version import installed_version
 from service.api import error_responses
-from service.api.access_log import ObserveMiddleware
+from service.api.access_log import AccessLogMiddleware
 from service.api.auth import AuthMiddleware
+from service.api.body import BodyBudget
 from service.api.error_responses import ErrorBoundary
-from service.api.held_bodies import HeldBodies
-from service.api.info import ServedModel
+from service.api.info import served_models, service_info
 from service.api.keys import KeyFile
 from service.api.probes import probe_router
 from service.api.routes import build_router
-from service.command_line import installed_version
 from service.engine import Engine, Mode
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
@@ -35,13 +34,13 @@ from service.scheduling.watchdog import EngineWatch, WatchIntervals
 from service.scheduling.window import FairWindow
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
-from service.telemetry.tracing import Tracer
+from service.telemetry.tracing import RequestTracer
 from service.wire.shape import WireLimits
 
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """The app and those of its parts that the server process steers."""
+    """The app, and those of its parts that the server process controls."""
 
     app: FastAPI
     lifecycle: Lifecycle
@@ -50,62 +49,95 @@ class Composition:
     metrics: Metrics
 
 
-def create_app(settings: Settings, engine: Engine, checkpoint: Checkpoint | None = None) -> Composition:
-    """Compose the service around an engine. `checkpoint` is what `/info` tells of the model."""
+def open_keys(settings: Settings) -> KeyFile | None:
+    """Reads the key file, if one is set. Raises KeyFileError."""
+    if settings.keys_file is None:
+        return None
+    return KeyFile(settings.keys_file, settings.documents_per_minute)
+
+
+def create_app(
+    settings: Settings, engine: Engine, checkpoint: Checkpoint | None = None, keys: KeyFile | None = None
+) -> Composition:
+    """Composes the service around an engine. `/info` describes `checkpoint`.
+
+    `keys`: the open key file; without it the one that `settings` name is opened here.
+    """
     metrics, lifecycle, throughput = Metrics(), Lifecycle(), Throughput()
     capabilities = engine.capabilities
     window = FairWindow(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
-    limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
-    admission = Admission(window, lifecycle, limits, throughput)
+    queue_limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
+    admission = Admission(window, lifecycle, queue_limits, throughput)
     watch = EngineWatch(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
-    bodies = HeldBodies(settings.max_held_bytes)
+    bodies = BodyBudget(settings.max_held_bytes)
     metrics.follow(lifecycle, window, bodies)
     encoding = EncodingTimes()
     engine.observe(encoding.add)
-    tracer = Tracer(settings.otlp_endpoint, settings.trace_sample_ratio, installed_version())
+    version = installed_version()
+    tracer = RequestTracer(settings.otlp_endpoint, settings.trace_sample_ratio, version)
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
     defaults = _defaults(settings, name, engine)
+    limits = WireLimits(
+        model_names=(name, *settings.model_aliases),
+        max_documents=settings.max_documents,
+        max_body_bytes=int(settings.max_body_bytes),
+        body_seconds=settings.body_timeout_seconds,
+    )
     reranker = Reranker(admission, capabilities, defaults, RateLimiter(), metrics, encoding)
     router = build_router(
         reranker,
-        models=_models(name, settings, capabilities.max_model_tokens),
-        info=lambda: _info(defaults, settings, engine, checkpoint),
-        limits=WireLimits(
-            model_names=(name, *settings.model_aliases),
-            max_documents=settings.max_documents,
-            max_body_bytes=settings.max_body_bytes,
-            body_seconds=settings.body_timeout_seconds,
-        ),
+        models=served_models(name, settings.model_aliases, capabilities.max_model_tokens),
+        info=lambda: service_info(version, defaults, limits, engine.capabilities, checkpoint),
+        limits=limits,
         bodies=bodies,
         device=capabilities.device,
     )
-    app = FastAPI(
-        title="limrank",
-        version=installed_version(),
-        description="Pointwise reranking with absolute scores and reasoning traces.",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,  # a redirect names the inner host, and POST bodies get lost on it
-        root_path=settings.root_path,
-        lifespan=_lifespan(lifecycle, watch, engine, tracer, throughput),
-    )
+    app = _framework(version, settings.root_path, _lifespan(lifecycle, watch, engine, tracer, throughput))
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
-    error_responses.install(app)
-    keyring = _keyring(settings, metrics)
-    # The last one added is the outermost: every request is observed, every error answered, every path guarded.
-    # Without keys the limit is shared: addresses tell callers apart only where no proxy stands before the service.
-    anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
-    app.add_middleware(AuthMiddleware, keyring=keyring, metrics=metrics, anonymous=anonymous)
-    app.add_middleware(ErrorBoundary)
-    app.add_middleware(
-        ObserveMiddleware, metrics=metrics, tracer=tracer, lifecycle=lifecycle, log_texts=settings.log_texts
-    )
-    _describe(metrics, name, engine, checkpoint)
+    _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
+    _describe(metrics, version, name, engine, checkpoint)
     return Composition(app, lifecycle, admission, watch, metrics)
 
 
-def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: Tracer, throughput: Throughput) -> Any:
+def _framework(version: str, root_path: str, lifespan: Any) -> FastAPI:
+    app = FastAPI(
+        title="limrank",
+        version=version,
+        description="Pointwise reranking with absolute scores and reasoning traces.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the inner host, and lose the body of a POST
+        root_path=root_path,
+        lifespan=lifespan,
+    )
+    error_responses.install(app)
+    return app
+
+
+def _add_middlewares(
+    app: FastAPI,
+    settings: Settings,
+    keys: KeyFile | None,
+    metrics: Metrics,
+    tracer: RequestTracer,
+    lifecycle: Lifecycle,
+) -> None:
+    """Adds them from the inside out, so that every request is logged, every error answered and every path guarded."""
+    if keys is not None:
+        keys.report_to(metrics.key_file_read)
+    # Without keys all callers share the limit: behind a proxy their addresses do not distinguish them.
+    anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
+    app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(
+        AccessLogMiddleware, metrics=metrics, tracer=tracer, lifecycle=lifecycle, log_texts=settings.log_texts
+    )
+
+
+def _lifespan(
+    lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: RequestTracer, throughput: Throughput
+) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await watch.warm_up()
@@ -124,19 +156,13 @@ def _lifespan(lifecycle: Lifecycle, watch: EngineWatch, engine: Engine, tracer: 
     return lifespan
 
 
-def _keyring(settings: Settings, metrics: Metrics) -> KeyFile | None:
-    if settings.keys_file is None:
-        return None
-    return KeyFile(settings.keys_file, metrics, settings.documents_per_minute)
-
-
-def _describe(metrics: Metrics, name: str, engine: Engine, checkpoint: Checkpoint | None) -> None:
+def _describe(metrics: Metrics, version: str, name: str, engine: Engine, checkpoint: Checkpoint | None) -> None:
     capabilities = engine.capabilities
     revision = (checkpoint.revision if checkpoint else None) or ""
     metrics.model_info.labels(
         name, revision, capabilities.engine, capabilities.engine_version, capabilities.dtype, capabilities.device
     ).set(1)
-    metrics.build_info.labels(installed_version(), platform.python_version()).set(1)
+    metrics.build_info.labels(version, platform.python_version()).set(1)
 
 
 def _defaults(settings: Settings, name: str, engine: Engine) -> Defaults:
@@ -149,41 +175,3 @@ def _defaults(settings: Settings, name: str, engine: Engine) -> Defaults:
         tokens_per_doc=settings.max_tokens_per_doc,
         timeout=settings.request_timeout_seconds,
     )
-
-
-def _models(name: str, settings: Settings, max_model_tokens: int) -> Callable[[], list[ServedModel]]:
-    started = int(time.time())
-    names = (name, *(alias for alias in settings.model_aliases if alias not in (name, "*")))
-    served = [ServedModel(id=each, created=started, max_model_len=max_model_tokens) for each in names]
-    return lambda: served
-
-
-def _info(defaults: Defaults, settings: Settings, engine: Engine, checkpoint: Checkpoint | None) -> dict[str, Any]:
-    """What `/info` tells: enough to know what a score means and what a request may hold."""
-    capabilities = engine.capabilities
-    return {
-        "version": installed_version(),
-        "python": platform.python_version(),
-        "model": {
-            "name": defaults.model,
-            "revision": None if checkpoint is None else checkpoint.revision,
-            **({} if checkpoint is None else checkpoint.manifest.to_json()),
-        },
-        "engine": {
-            "name": capabilities.engine,
-            "version": capabilities.engine_version,
-            "dtype": capabilities.dtype,
-            "device": capabilities.device,
-        },
-        "modes": sorted(capabilities.modes),
-        "default_mode": settings.mode.value,
-        "limits": {
-            "max_documents": settings.max_documents,
-            "max_body_bytes": int(settings.max_body_bytes),
-            "max_model_tokens": capabilities.max_model_tokens,
-            "max_tokens_per_doc": settings.max_tokens_per_doc,
-            "default_reasoning_tokens": defaults.reasoning_tokens,
-            "max_reasoning_tokens": defaults.most_reasoning_tokens,
-            "request_timeout_seconds": settings.request_timeout_seconds,
-        },
-    }

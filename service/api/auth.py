@@ -1,4 +1,4 @@
-"""Who may call: every path but the probes needs a key, known and unknown paths alike."""
+"""Checks keys: every path except the probes needs one, known and unknown paths alike."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Protocol
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.probes import PROBE_PATHS, route_path
+from service.api.context import request_context
+from service.api.paths import PROBE_PATHS, route_path
 from service.errors import Unauthorized
 from service.ranking import ANONYMOUS, Key
 from service.telemetry.metrics import Metrics
 from service.wire.shape import error_body
 
-# Longer than any key a key file may hold; what exceeds it is not looked at.
+# Longer than any key in a key file; longer headers are refused unread.
 MAX_AUTHORIZATION_BYTES = 4096
 
 
 class Keyring(Protocol):
-    """Where keys come from."""
+    """The source of keys."""
 
     def refresh(self) -> None:
-        """Take notice of changed keys; called for every request, so it must be cheap."""
+        """Picks up changed keys. Called for every request, so it must be cheap."""
 
     def find(self, token: bytes) -> Key | None:
-        """The key this secret opens, in time that does not depend on which."""
+        """Returns the key that this secret opens, in time that does not depend on which one it is."""
 
 
 def token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The secret of the one Authorization header, or None where there is none that can be one.
+    """Returns the secret in the one Authorization header; None if there are several or it is malformed.
 
-    `Bearer <token>` and, because llama-index's TEI client sends its token as it is, a bare `<token>`.
+    Accepts `Bearer <token>` and, because llama-index's TEI client sends its token unadorned, a bare `<token>`.
     """
     values = [value for name, value in headers if name == b"authorization"]
     if len(values) != 1 or len(values[0]) > MAX_AUTHORIZATION_BYTES:
@@ -46,9 +47,9 @@ def token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 
 class AuthMiddleware:
-    """Lets a request through with `scope["state"]["key"]` set, or answers 401.
+    """Sets `RequestContext.key` and lets the request through, or answers 401.
 
-    `keyring` None: all have the key `anonymous`.
+    Without a `keyring` every caller has the key `anonymous`.
     """
 
     def __init__(self, app: ASGIApp, keyring: Keyring | None, metrics: Metrics, *, anonymous: Key = ANONYMOUS) -> None:
@@ -63,7 +64,7 @@ class AuthMiddleware:
             return
         key = self._key(scope)
         if key is not None:
-            scope.setdefault("state", {})["key"] = key
+            request_context(scope).key = key
             await self._app(scope, receive, send)
             return
         self._metrics.rejected.labels("auth").inc()
@@ -80,9 +81,9 @@ class AuthMiddleware:
 
 
 async def _refuse(scope: Scope, send: Send) -> None:
-    """401, or for a websocket without the extension for such answers the close that servers turn into 403.
+    """Answers 401; closes a websocket whose server lacks the extension for such answers, which servers turn into 403.
 
-    Before the key is known the body is not read, so its shape is not known: the answer is the superset.
+    The body of a caller without a key is never read, so its shape is unknown: the answer is the superset.
     """
     kind = "http"
     if scope["type"] == "websocket":
@@ -90,9 +91,9 @@ async def _refuse(scope: Scope, send: Send) -> None:
             await send({"type": "websocket.close", "code": 1008})
             return
         kind = "websocket.http"
-    state = scope.setdefault("state", {})
-    error = state["error"] = Unauthorized("A valid key is needed: send it as 'Authorization: Bearer <key>'.")
-    status, fields = error_body(error, None, state.get("request_id"))
+    context = request_context(scope)
+    context.error = error = Unauthorized("A valid key is needed: send it as 'Authorization: Bearer <key>'.")
+    status, fields = error_body(error, None, context.request_id)
     body = orjson.dumps(fields)
     headers = [
         (b"content-type", b"application/json"),

@@ -1,4 +1,4 @@
-"""Reading a request body: bounded in bytes and in time, then JSON, then an object."""
+"""Request bodies: reading one, bounded in bytes and in time, parsing it, and the bytes that all of them may hold."""
 
 from __future__ import annotations
 
@@ -13,20 +13,57 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft, UnsupportedMedia
+from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft, Unavailable, UnsupportedMedia
 from service.wire.fields import json_kind
 
+Reserve = Callable[[int], None]
+"""Reserves bytes before they are kept; raises Unavailable when there is no room for them."""
+
+_RETRY_AFTER_SECONDS = 2.0
 # Names of JavaScript that some JSON writers put where JSON has no value.
 _NOT_JSON = ("NaN", "Infinity")
 
 
-async def read_body(
-    headers: Headers, receive: Receive, *, limit: int, seconds: float, take: Callable[[int], None] = lambda _: None
-) -> tuple[bytes, float]:
-    """The whole body and the `time.monotonic()` instant of its last byte.
+class BodyBudget:
+    """Bounds the bytes of all request bodies held at once, so that many large calls cannot fill the memory.
 
-    `take` is told of bytes before they are kept, with the first one of all that are announced, and may refuse them by
-    raising. The content type is not looked at (curl's default is a form's): what parses as JSON is taken for it.
+    A body counts from its first byte until its call has been answered. Runs on one event loop.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.bytes = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[Reserve]:
+        """Yields the function that reserves bytes for one body; all of them are released at the end."""
+        held = 0
+
+        def reserve(size: int) -> None:
+            nonlocal held
+            if self.bytes + size > self._limit:
+                raise Unavailable(
+                    f"The server holds {self.bytes} bytes of other calls and takes {self._limit} in all; retry later.",
+                    reason="queue_full",
+                    retry_after=_RETRY_AFTER_SECONDS,
+                )
+            self.bytes += size
+            held += size
+
+        try:
+            yield reserve
+        finally:
+            self.bytes -= held
+
+
+async def read_body(
+    headers: Headers, receive: Receive, *, limit: int, seconds: float, reserve: Reserve = lambda _: None
+) -> tuple[bytes, float]:
+    """Returns the whole body and the `time.monotonic()` instant of its last byte.
+
+    The announced length is reserved with the first byte: were it reserved piece by piece, many bodies that arrive
+    together would fill the budget half read, and none would be answered. The content type is ignored (curl's default
+    is that of a form): whatever parses as JSON is accepted.
     Raises UnsupportedMedia for a compressed body, BodyTooLarge past `limit` bytes (by Content-Length before a byte is
     read, else while reading), BodyTooSlow after `seconds`, ClientLeft when the connection closes halfway.
     """
@@ -37,16 +74,16 @@ async def read_body(
         raise _too_large(limit)
     try:
         async with asyncio.timeout(seconds):
-            content = await _join(receive, limit, announced, take)
+            content = await _join(receive, limit, announced, reserve)
     except TimeoutError:
         raise BodyTooSlow(f"The request body did not arrive within {seconds:g} seconds; send it faster.") from None
     return content, time.monotonic()
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
-    """The JSON object that `content` is. Of a repeated key the last value counts; raises BadRequest with the position.
+    """Parses a JSON object. Of a repeated key the last value counts; raises BadRequest with the position of a fault.
 
-    Parsing stays on the event loop: orjson holds the interpreter lock, so a thread would block it just the same.
+    Runs on the event loop: orjson holds the interpreter lock, so a thread would block the loop just the same.
     16 MiB of documents take 20 to 45 ms.
     """
     if not content:
@@ -69,9 +106,9 @@ def _check_encoding(headers: Headers) -> None:
         raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not supported; send the body uncompressed.")
 
 
-async def _join(receive: Receive, limit: int, announced: int, take: Callable[[int], None]) -> bytes:
+async def _join(receive: Receive, limit: int, announced: int, reserve: Reserve) -> bytes:
     chunks: list[bytes] = []
-    size = taken = 0
+    size = reserved = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -80,10 +117,10 @@ async def _join(receive: Receive, limit: int, announced: int, take: Callable[[in
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
-        if size > taken:
+        if size > reserved:
             wanted = max(size, announced)
-            take(wanted - taken)
-            taken = wanted
+            reserve(wanted - reserved)
+            reserved = wanted
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
@@ -95,7 +132,7 @@ def _too_large(limit: int) -> BodyTooLarge:
 
 @contextmanager
 def _paused_garbage_collection() -> Iterator[None]:
-    """Keep the collector from walking the heap again and again while a body of many small values is built.
+    """Keeps the collector from walking the heap again and again while a body of many small values is built.
 
     16 MiB of empty lists: 1.8 s with it, 0.6 s without. Nothing else runs meanwhile, so nothing else is affected.
     """

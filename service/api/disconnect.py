@@ -1,23 +1,25 @@
-"""Work that nobody waits for is stopped: the client's leaving cancels the task that serves it."""
+"""Cancels the work for a request whose client has disconnected."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from service.errors import ClientLeft
+from service.errors import ClientLeft, Stage
 
 T = TypeVar("T")
 
 
-async def while_client_waits(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """The result of `work`, or ClientLeft once the client has closed the connection.
+async def while_client_waits(
+    work: Coroutine[Any, Any, T], receive: Receive, stage: Callable[[], Stage] = lambda: "running"
+) -> T:
+    """Returns the result of `work`; raises ClientLeft, with the current `stage`, if the client disconnects first.
 
     `receive` must have delivered the whole request body. `work` has ended, by itself or by cancellation, whenever
-    this returns or raises: also when the caller is cancelled itself.
+    this returns or raises, also when the caller is cancelled itself.
     """
     task = asyncio.create_task(work)
     watch = asyncio.create_task(_client_left(receive))
@@ -25,7 +27,7 @@ async def while_client_waits(work: Coroutine[Any, Any, T], receive: Receive) -> 
         await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientLeft("The client closed the connection before the answer was ready.")
+        raise ClientLeft("The client closed the connection before the answer was ready.", stage=stage())
     finally:
         task.cancel()
         watch.cancel()

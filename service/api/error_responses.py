@@ -1,4 +1,4 @@
-"""The one place where what went wrong becomes an HTTP response."""
+"""The one place that turns an error into an HTTP response."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ClientLeft, ServiceError, Unavailable
-from service.ranking import Progress
+from service.api.context import request_context
+from service.errors import ServiceError, Unavailable
 from service.wire.shape import error_body
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger("limrank.errors")
 
 
 class ErrorBoundary:
-    """ASGI middleware that answers for every error of what it wraps, other middlewares included.
+    """ASGI middleware that answers every error raised by the app it wraps, other middlewares included.
 
-    Place it inside the middlewares that give request ids, logs and metrics, and outside the one that checks keys.
-    An error after the response has begun passes through: only the server can close the connection then.
+    Place it inside the middleware that makes the request context, and outside the one that checks keys.
+    An error raised after the response has started passes through: only the server can close the connection then.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,23 +35,23 @@ class ErrorBoundary:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        started = False
 
         async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal started
+            started = True
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            if begun:
+            if started:
                 raise
             await error_response(error, scope)(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:
-    """Answer the framework's own errors (no such path, no such method) as the service answers its own."""
+    """Answers the framework's own errors (no such path, no such method) like those of the service."""
 
     async def answer(request: Request, error: Exception) -> Response:
         return error_response(error, request.scope)
@@ -61,13 +61,11 @@ def install(app: FastAPI) -> None:
 
 
 def error_response(error: Exception, scope: Scope) -> Response:
-    """The response to `error`, in the shape of the request's body; the text of an unforeseen one is for the log."""
+    """Returns the response to `error` in the shape of the request's body; an unforeseen error's text is only logged."""
     known = _as_service_error(error, scope)
-    state = scope.setdefault("state", {})
-    state["error"] = known
-    if isinstance(known, ClientLeft):
-        state["cancelled"] = state.get("progress", Progress()).stage
-    status, body = error_body(known, state.get("shape"), state.get("request_id"))
+    context = request_context(scope)
+    context.error = known
+    status, body = error_body(known, context.shape, context.request_id)
     return Response(orjson.dumps(body), status, _headers(known, error), media_type="application/json")
 
 
@@ -76,7 +74,7 @@ def _as_service_error(error: Exception, scope: Scope) -> ServiceError:
         return error
     if isinstance(error, HTTPException):
         return _from_framework(error, scope)
-    _LOG.error("unforeseen_error", exc_info=error)
+    _log.error("unforeseen_error", exc_info=error)
     return ServiceError("The server failed while answering; its log has the details under this request's id.")
 
 

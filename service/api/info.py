@@ -1,15 +1,73 @@
-"""Describes the served model: the entries of `GET /v1/models`."""
+"""Describes the served model: the entries of `GET /v1/models` and the answer of `GET /info`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+import time
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from service.engine import Capabilities
+from service.models.checkpoint import Checkpoint
+from service.reranker import Defaults
+from service.wire.fields import closed
+from service.wire.shape import WireLimits
 
 
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """One entry of `GET /v1/models`. `created` in seconds since 1970, `max_model_len` in tokens."""
-
+@closed
+class Model(TypedDict):
     id: str
-    created: int
+    object: str
+    created: Annotated[int, Field(description="Seconds since 1970.")]
+    owned_by: str
     max_model_len: int
-    owned_by: str = "limrank"
+
+
+@closed
+class ModelList(TypedDict):
+    object: str
+    data: list[Model]
+
+
+def served_models(name: str, aliases: tuple[str, ...], max_model_tokens: int) -> list[Model]:
+    """Returns the served name and its aliases as models that were created now; `*` is no name."""
+    created = int(time.time())
+    names = (name, *(alias for alias in aliases if alias not in (name, "*")))
+    return [
+        {"id": each, "object": "model", "created": created, "owned_by": "limrank", "max_model_len": max_model_tokens}
+        for each in names
+    ]
+
+
+def service_info(
+    version: str, defaults: Defaults, limits: WireLimits, capabilities: Capabilities, checkpoint: Checkpoint | None
+) -> dict[str, Any]:
+    """Returns the answer of `/info`: enough to know what a score means and what a request may hold."""
+    return {
+        "version": version,
+        "python": platform.python_version(),
+        "model": {
+            "name": defaults.model,
+            "revision": None if checkpoint is None else checkpoint.revision,
+            **({} if checkpoint is None else checkpoint.manifest.to_json()),
+        },
+        "engine": {
+            "name": capabilities.engine,
+            "version": capabilities.engine_version,
+            "dtype": capabilities.dtype,
+            "device": capabilities.device,
+        },
+        "modes": sorted(capabilities.modes),
+        "default_mode": defaults.mode.value,
+        "limits": {
+            "max_documents": limits.max_documents,
+            "max_body_bytes": limits.max_body_bytes,
+            "max_model_tokens": capabilities.max_model_tokens,
+            "max_tokens_per_doc": defaults.tokens_per_doc,
+            "default_reasoning_tokens": defaults.reasoning_tokens,
+            "max_reasoning_tokens": defaults.most_reasoning_tokens,
+            "request_timeout_seconds": defaults.timeout,
+        },
+    }

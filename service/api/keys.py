@@ -1,4 +1,4 @@
-"""The key file: who may call, read again whenever it changes.
+"""The key file: lists the callers that are let in, and is read again whenever it changes.
 
     [[keys]]
     name = "search"                      # appears in logs; letters, digits, '.', '_', '-'
@@ -24,8 +24,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from service.api.auth import MAX_AUTHORIZATION_BYTES
+from service.errors import KeyFileError
 from service.ranking import Key
-from service.telemetry.metrics import Metrics
 
 MAX_FILE_BYTES = 1 << 20
 _SECONDS_BETWEEN_CHECKS = 1.0
@@ -35,8 +35,8 @@ _LONGEST_SECRET = MAX_AUTHORIZATION_BYTES - len("Bearer ")
 _log = logging.getLogger("limrank.keys")
 
 
-class KeyFileError(Exception):
-    """The key file cannot be used; says why. Never quotes a secret."""
+Report = Callable[[int, bool], None]
+"""Called with the number of keys in force, and whether the file's present version could be used."""
 
 
 def _listed(value: Any) -> Any:
@@ -69,12 +69,15 @@ class _File(BaseModel):
 
 
 def digest(secret: bytes) -> bytes:
-    """What is kept of a secret. Keys are long and random, so a slow password hash would buy nothing."""
+    """Returns the form in which a secret is kept. Keys are long and random: a slow password hash would gain nothing."""
     return hashlib.sha256(secret).digest()
 
 
 def parse(content: bytes, documents_per_minute: int | None) -> list[tuple[bytes, Key]]:
-    """The secrets' digests with their keys. `documents_per_minute`: of keys that set none. Raises KeyFileError."""
+    """Returns each secret's digest with its key; `documents_per_minute` is for keys that set none.
+
+    Raises KeyFileError with a reason only, for a sentence that names the file.
+    """
     if len(content) > MAX_FILE_BYTES:
         raise KeyFileError(f"it has more than {MAX_FILE_BYTES} bytes")
     try:
@@ -96,42 +99,43 @@ def parse(content: bytes, documents_per_minute: int | None) -> list[tuple[bytes,
 
 
 class KeyFile:
-    """The keys of a file. Its bytes are read at most once a second and parsed when they differ, which also sees what
-    time stamps do not show: a Secret's symlink swapped, or two writes within one tick of the clock.
+    """The keys in a file, which is read at most once a second and parsed when its bytes differ.
 
-    An unusable new file leaves the old keys in force, is logged once and shows in `limrank_key_file_*`.
+    Comparing bytes also detects a change that time stamps do not show: a Secret's symlink swapped, or two writes within
+    one tick of the clock. An unusable new version leaves the old keys in force, is logged once and reported.
     """
 
     def __init__(
-        self,
-        path: Path,
-        metrics: Metrics,
-        documents_per_minute: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, path: Path, documents_per_minute: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Read the file for the first time; raises KeyFileError, since there are no older keys to keep."""
+        """Reads the file for the first time; raises KeyFileError, since there are no older keys to keep."""
         self._path = path
-        self._metrics = metrics
         self._documents_per_minute = documents_per_minute
         self._clock = clock
         self._seen: bytes | str = b""
         self._pairs: list[tuple[bytes, Key]] = []
+        self._report: Report = lambda keys, usable: None
         self._checked = clock()
         try:
             self._take(self._content())
         except (KeyFileError, OSError) as error:
             raise KeyFileError(f"The key file {path} cannot be used: {_reason(error)}.") from None
 
+    def report_to(self, report: Report) -> None:
+        """Calls `report` now, and again for every new version of the file, usable or not."""
+        self._report = report
+        report(self._count(), True)
+
     def find(self, token: bytes) -> Key | None:
-        """The key this secret opens. All are compared, whichever matches."""
-        wanted, found = digest(token), None
+        """Returns the key that this secret opens. All are compared, whichever matches."""
+        wanted, match = digest(token), None
         for value, key in self._pairs:
             if hmac.compare_digest(value, wanted):
-                found = key
-        return found
+                match = key
+        return match
 
     def refresh(self) -> None:
-        """Read the file again if the last look is a second old."""
+        """Reads the file again if the last check was a second ago."""
         now = self._clock()
         if now - self._checked < _SECONDS_BETWEEN_CHECKS:
             return
@@ -152,18 +156,19 @@ class KeyFile:
     def _take(self, content: bytes) -> None:
         self._pairs = parse(content, self._documents_per_minute)
         self._seen = content
-        self._metrics.keys.set(len({key.name for _, key in self._pairs}))
-        self._metrics.key_file_stale.set(0)
+        self._report(self._count(), True)
+
+    def _count(self) -> int:
+        return len({key.name for _, key in self._pairs})
 
     def _complain(self, error: KeyFileError | OSError) -> None:
-        """Once per unusable version of the file."""
+        """Logs and reports an unusable version of the file, once per version."""
         reason = _reason(error)
         if isinstance(error, OSError):
             if self._seen == reason:
                 return
             self._seen = reason
-        self._metrics.key_file_errors.inc()
-        self._metrics.key_file_stale.set(1)
+        self._report(self._count(), False)
         _log.error(
             "key_file_unusable", extra={"path": str(self._path), "reason": reason, "kept_keys": len(self._pairs)}
         )
@@ -180,7 +185,7 @@ def _digests(entry: _Entry) -> list[bytes]:
 
 
 def _sentences(error: ValidationError) -> Iterable[str]:
-    """What is wrong and where. An unknown name is not quoted: it may be a secret in the wrong place."""
+    """Says what is wrong and where. An unknown name is not quoted: it may be a secret in the wrong place."""
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         unknown = problem["type"] == "extra_forbidden"
         place = ".".join(str(part) for part in (problem["loc"][:-1] if unknown else problem["loc"])) or "the file"
@@ -190,9 +195,9 @@ def _sentences(error: ValidationError) -> Iterable[str]:
 
 
 def _position(error: ValueError) -> str:
-    """Only where it went wrong: the rest of the message may quote the line."""
-    found = re.search(r"\((at [^()]*)\)$", str(error))
-    return f" ({found[1]})" if found else ""
+    """Returns only the position of the fault: the rest of the message may quote the line."""
+    match = re.search(r"\((at [^()]*)\)$", str(error))
+    return f" ({match[1]})" if match else ""
 
 
 def _reason(error: KeyFileError | OSError) -> str:

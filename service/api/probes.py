@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics: what kubelets, balancers and Prometheus ask for. None of it needs a key."""
+"""Liveness, readiness and metrics, for kubelets, balancers and Prometheus. None of them needs a key."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Scope
 
+from service.api.paths import LIVE_PATHS, METRICS_PATH, READY_PATHS
 from service.lifecycle import Lifecycle, Phase
 from service.telemetry.metrics import Metrics
-
-# `/health` and `/healthz` mean liveness; `/v1/health/*` are NIM's names.
-LIVE_PATHS = ("/health/live", "/health", "/healthz", "/v1/health/live")
-READY_PATHS = ("/health/ready", "/v1/health/ready")
-METRICS_PATH = "/metrics"
-PROBE_PATHS = frozenset((*LIVE_PATHS, *READY_PATHS, METRICS_PATH))
 
 _READY_RETRY_AFTER_SECONDS = "5"
 _METHODS = ("GET", "HEAD")
@@ -26,16 +20,8 @@ _METHODS = ("GET", "HEAD")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def route_path(scope: Scope) -> str:
-    """The request's path without the root path, by the same rule as the router's."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    below = root and (path == root or path.startswith(root + "/"))
-    return path[len(root) :] if below else path
-
-
 def probe_router(lifecycle: Lifecycle, metrics: Metrics, *, with_metrics: bool) -> APIRouter:
-    """The probe paths; `with_metrics` False where the metrics have a port of their own."""
+    """Returns the routes of the probes; `with_metrics` is False where the metrics have a port of their own."""
     router = APIRouter()
 
     async def live() -> Response:
@@ -51,7 +37,7 @@ def probe_router(lifecycle: Lifecycle, metrics: Metrics, *, with_metrics: bool) 
 
     for paths, endpoint in ((LIVE_PATHS, live), (READY_PATHS, ready)):
         for path in paths:
-            # Two routes: the page of a route with two methods has the same operation id twice, which is an error.
+            # Two routes: one route with two methods would have the same operation id twice, which OpenAPI forbids.
             router.add_api_route(path, endpoint, methods=["GET"], include_in_schema=path == paths[0])
             router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     if with_metrics:
@@ -60,7 +46,7 @@ def probe_router(lifecycle: Lifecycle, metrics: Metrics, *, with_metrics: bool) 
 
 
 def metrics_app(metrics: Metrics) -> Starlette:
-    """The app of the metrics' own port: `/metrics` and nothing else."""
+    """Returns the app of the metrics' own port: `/metrics` and nothing else."""
     return Starlette(routes=[Route(METRICS_PATH, _metrics_endpoint(metrics), methods=list(_METHODS))])
 
 

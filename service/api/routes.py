@@ -11,78 +11,75 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.body import parse_object, read_body
+from service.api.body import BodyBudget, Reserve, parse_object, read_body
+from service.api.context import RequestContext, request_context
 from service.api.disconnect import while_client_waits
-from service.api.held_bodies import HeldBodies
-from service.api.info import ServedModel
-from service.api.probes import route_path
+from service.api.info import Model, ModelList
+from service.api.paths import INFO_PATH, MODEL_PATH, MODELS_PATHS, RERANK_PATHS, route_path
 from service.errors import BadRequest, UnknownModel
 from service.ranking import Progress, Ranking, RerankCall
 from service.reranker import Reranker
-from service.telemetry.tracing import record_phases
-from service.wire.answers import Model, ModelList
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
-from service.wire.shape import WireLimits, WireRequest, check_size, items_key, read_request
+from service.wire.shape import WireLimits, WireRequest, check_size, shape_of
 
-RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/ranking")
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 _LONGEST_TIMEOUT_DIGITS = 12
 
 
 class RerankRoute:
-    """Reads a request in any shape, has it ranked while its client waits, and answers in the same shape."""
+    """Reads a request in any shape, ranks it while its client waits, and answers in the same shape."""
 
-    def __init__(self, reranker: Reranker, limits: WireLimits, bodies: HeldBodies, device: str) -> None:
+    def __init__(self, reranker: Reranker, limits: WireLimits, bodies: BodyBudget, device: str) -> None:
         self._reranker = reranker
         self._limits = limits
         self._bodies = bodies
         self._device = device
 
     async def __call__(self, request: Request) -> Response:
-        with self._bodies.hold() as take:
-            return await self._answer(request, take)
+        with self._bodies.hold() as reserve:
+            return await self._answer(request, reserve)
 
-    async def _answer(self, request: Request, take: Callable[[int], None]) -> Response:
-        limits, state = self._limits, request.scope["state"]
+    async def _answer(self, request: Request, reserve: Reserve) -> Response:
+        limits, context = self._limits, request_context(request.scope)
         content, received = await read_body(
-            request.headers, request.receive, limit=limits.max_body_bytes, seconds=limits.body_seconds, take=take
+            request.headers, request.receive, limit=limits.max_body_bytes, seconds=limits.body_seconds, reserve=reserve
         )
-        wire = self._read(parse_object(content), request)
-        del content  # a call may wait for long; its bytes, and what of them is not ranked, need not
+        wire = self._read(parse_object(content), context, route_path(request.scope))
+        del content  # a call may wait for long; its raw body is not needed any more
         timeout_ms = _timeout_ms(request.headers)
-        progress = state["progress"] = Progress()
+        progress = Progress()
         work = self._reranker.rank(
-            wire.call, key=state["key"], received=received, timeout_ms=timeout_ms, progress=progress
+            wire.call, key=context.caller, received=received, timeout_ms=timeout_ms, progress=progress
         )
-        ranking = await while_client_waits(work, request.receive)
-        record_phases(state["span"], received, ranking.timings)
+        ranking = await while_client_waits(
+            work, request.receive, stage=lambda: "running" if progress.begun else "queued"
+        )
+        context.received, context.timings = received, ranking.timings
         return _json(wire.answer(ranking), _timing_headers(wire.call, ranking) | {"x-compute-type": self._device})
 
-    def _read(self, data: dict[str, Any], request: Request) -> WireRequest:
-        """The request in a body; what it turned out to be is noted in the state, for logs and metrics."""
-        limits, state = self._limits, request.scope["state"]
-        key = items_key(data)
-        state["shape"] = {"documents": "cohere", "texts": "tei", "passages": "nim"}[key]
-        check_size(data, key, limits.max_documents)
-        wire = read_request(data, key, route_path(request.scope))
-        state["shape"] = wire.label
-        state["documents"] = len(wire.call.passages)
-        state["texts"] = {"query": wire.call.query, "passages": wire.call.passages}
-        _check_model(wire.call.model, limits.model_names)
+    def _read(self, data: dict[str, Any], context: RequestContext, path: str) -> WireRequest:
+        """Reads a body, and notes in `context` what logs and metrics report about it."""
+        shape = shape_of(data)
+        context.shape = shape.label
+        check_size(data, shape, self._limits.max_documents)
+        wire = shape.read(data, path)
+        context.shape = wire.label
+        context.query, context.passages = wire.call.query, wire.call.passages
+        _check_model(wire.call.model, self._limits.model_names)
         return wire
 
 
 def build_router(
     reranker: Reranker,
-    models: Callable[[], Sequence[ServedModel]],
+    models: Sequence[Model],
     info: Callable[[], dict[str, Any]],
     limits: WireLimits,
-    bodies: HeldBodies,
+    bodies: BodyBudget,
     device: str,
 ) -> APIRouter:
-    """The routes, to be included in an app whose middlewares set `scope["state"]["key"]`.
+    """Returns the routes, for an app whose middlewares set `RequestContext.key`.
 
-    `device` is what the engine computes on, for a header of TEI's.
+    `device` is the device that the engine computes on, for one of TEI's headers.
     """
     router = APIRouter()
     rerank = RerankRoute(reranker, limits, bodies, device)
@@ -98,21 +95,21 @@ def build_router(
         )
 
     async def list_models() -> Response:
-        return _json({"object": "list", "data": [_model(model) for model in models()]})
+        return _json(ModelList(object="list", data=list(models)))
 
     async def get_model(name: str) -> Response:
-        for model in models():
-            if model.id == name:
-                return _json(_model(model))
-        raise _unknown_model(name, [model.id for model in models()])
+        for model in models:
+            if model["id"] == name:
+                return _json(model)
+        raise _unknown_model(name, [model["id"] for model in models])
 
     async def describe() -> Response:
         return _json(info())
 
-    for path in ("/v1/models", "/models"):
+    for path in MODELS_PATHS:
         router.add_api_route(path, list_models, methods=["GET"], responses=description_responses(ModelList))
-    router.add_api_route("/v1/models/{name:path}", get_model, methods=["GET"], responses=description_responses(Model))
-    router.add_api_route("/info", describe, methods=["GET"], responses=description_responses(dict[str, Any]))
+    router.add_api_route(MODEL_PATH, get_model, methods=["GET"], responses=description_responses(Model))
+    router.add_api_route(INFO_PATH, describe, methods=["GET"], responses=description_responses(dict[str, Any]))
     return router
 
 
@@ -140,7 +137,7 @@ def _timeout_ms(headers: Headers) -> int | None:
 
 
 def _timing_headers(call: RerankCall, ranking: Ranking) -> dict[str, str]:
-    """Milliseconds by phase: under TEI's names as whole numbers, and as Server-Timing with fractions."""
+    """Returns the milliseconds of each phase: under TEI's names as whole numbers, as Server-Timing with fractions."""
     timings = ranking.timings
     return {
         "x-total-time": str(round(timings.total)),
@@ -152,16 +149,6 @@ def _timing_headers(call: RerankCall, ranking: Ranking) -> dict[str, str]:
         "x-compute-characters": str(len(call.query) + sum(map(len, call.passages))),
         "server-timing": f"queue;dur={timings.queue:.1f}, tokenize;dur={timings.tokenize:.1f}, "
         f"inference;dur={timings.inference:.1f}, total;dur={timings.total:.1f}",
-    }
-
-
-def _model(model: ServedModel) -> dict[str, Any]:
-    return {
-        "id": model.id,
-        "object": "model",
-        "created": model.created,
-        "owned_by": model.owned_by,
-        "max_model_len": model.max_model_len,
     }
 
 

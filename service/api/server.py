@@ -1,7 +1,8 @@
-"""The server process: listening, stopping without losing a call, and exiting when the engine has died.
+"""The server process: listens, stops without losing a call, and exits when the engine has died.
 
-uvicorn closes its listener at the first signal, before balancers have noticed; so signals are handled here. SIGTERM:
-not ready at once, still serving for the drain delay, then refusing while running calls finish, then exit 0.
+uvicorn closes its listener at the first signal, before balancers have noticed; so signals are handled here. After
+SIGTERM the server is not ready at once, still serves for the drain delay, then refuses new calls while running ones
+finish, then exits with 0.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _log = logging.getLogger("limrank.server")
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Seconds: `delay` to keep serving after a stop was asked for, `budget` for running calls to finish after that."""
+    """Seconds: `delay` to keep serving after a stop was requested, `budget` for running calls to finish after that."""
 
     delay: float
     budget: float
@@ -44,7 +45,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An app and the bound socket it is served on."""
+    """An app and the bound socket that serves it."""
 
     app: ASGIApp
     socket: socket.socket
@@ -52,9 +53,9 @@ class Listener:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet, so that a port in use is found before a model is loaded.
+    """Returns a bound socket that does not listen yet, so that a port in use is detected before a model is loaded.
 
-    Raise OSError when it cannot be bound.
+    Raises OSError if it cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
@@ -68,15 +69,15 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def address_of(bound: socket.socket) -> str:
-    """The URL a bound socket is reached at."""
+    """Returns the URL of a bound socket."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def serve(composition: Composition, listeners: Sequence[Listener], drain: Drain) -> int:
-    """Serve until told to stop or the engine dies. Returns the exit code of the process.
+    """Serves until a signal stops it or the engine dies. Returns the exit code of the process.
 
-    Raise what the engine raises when it cannot score even a tiny document.
+    Raises the engine's error if it cannot score even a tiny document.
     """
     await composition.watch.warm_up()
     refuse = refuser(composition.metrics)
@@ -122,7 +123,7 @@ async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> N
 
 
 async def _first_of(*awaitables: Coroutine[Any, Any, object], seconds: float) -> bool:
-    """Wait until one of them is done, for at most `seconds`. True if the first one is."""
+    """Waits until one of them is done, for at most `seconds`. Returns whether the first one is."""
     tasks = [asyncio.create_task(awaitable) for awaitable in awaitables]
     await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     first_done = tasks[0].done()
@@ -132,9 +133,9 @@ async def _first_of(*awaitables: Coroutine[Any, Any, object], seconds: float) ->
 
 
 class _Signals:
-    """What was asked for by signals: `stop` by the first, `hurry` by the second, which means that no time is left.
+    """The first signal sets `stop`; the second sets `hurry`, which leaves no time for anything else.
 
-    `delay` False: the first was an interrupt from a keyboard, where no balancer has to notice anything.
+    `delay` is False if the first was an interrupt from a keyboard: there is no balancer that has to notice.
     """
 
     def __init__(self) -> None:

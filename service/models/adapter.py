@@ -1,4 +1,4 @@
-"""Merging a LoRA adapter into a model folder. In the service, this file alone imports peft."""
+"""Merges a LoRA adapter into a model folder. The only module of the service that imports peft."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
-from service.models.checkpoint import ModelStoreError
+from contract.files import replacing
+from service.errors import ModelStoreError
 
 
 def merge_adapter(folder: Path, adapter: Path) -> None:
-    """Add the adapter's deltas to `folder`/model.safetensors, in float32; the other files stay as they are.
+    """Adds the adapter's deltas to `folder`/model.safetensors, in float32; the other files are left unchanged.
 
-    Raise ModelStoreError for an adapter that does not fit the model or that unties its output layer, and OSError when
+    Raises ModelStoreError for an adapter that does not fit the model or that unties its output layer, and OSError if
     the folder cannot be written.
     """
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
@@ -35,24 +36,23 @@ def merge_adapter(folder: Path, adapter: Path) -> None:
 
 
 def _check_all_used(model: PeftModel, adapter: Path) -> None:
-    """peft leaves out tensors that it has no place for; then the merged model would not be the trained one."""
+    """Raises ValueError if peft dropped tensors: the merged model would not be the one that was trained."""
     with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
-        stated = set(file.keys())
+        saved = set(file.keys())
     used = set(get_peft_model_state_dict(model, save_embedding_layers=False))
-    if stated != used:
-        raise ValueError(f"the tensors {', '.join(sorted(stated ^ used)[:2])} ... stand only on one side.")
+    if saved != used:
+        raise ValueError(f"the tensors {', '.join(sorted(saved ^ used)[:2])} ... stand only on one side.")
 
 
 def _first_line(error: Exception) -> str:
-    """Errors of torch list every tensor on a line of its own; the last of the first two says what is wrong."""
+    """Returns the first two lines: torch's errors give the reason there and then a line for every tensor."""
     return " ".join(line.strip() for line in str(error).splitlines()[:2])
 
 
 def _replace(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Write beside and rename: the tensors may still be mapped from the file that is replaced."""
-    merged = path.with_suffix(".merged")
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, merged, metadata={"format": "pt"})
-    except SafetensorError as error:  # how the library reports a full disk
-        raise OSError(str(error)) from error
-    merged.replace(path)
+    """Writes a new file and renames it: the tensors may still be mapped from the file that is replaced."""
+    with replacing(path) as part:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part, metadata={"format": "pt"})
+        except SafetensorError as error:  # how the library reports a full disk
+            raise OSError(str(error)) from error

@@ -1,4 +1,4 @@
-"""A checkpoint folder: what it must hold, and the check that it is what it says it is."""
+"""Opens a checkpoint folder: checks that its files are complete and fit its manifest."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from tokenizers import Tokenizer
 from contract.manifest import FILE_NAME, Manifest, ManifestError, public_format, read_manifest, tokenizer_sha256
 from contract.prompt import ContractError
 from contract.verdict import VerdictTokens, resolve_verdict_tokens
-from service.models.held_folder import HeldFolder
+from service.errors import ModelStoreError
+from service.models.cache import HeldFolder
 
-
-class ModelStoreError(Exception):
-    """The model asked for cannot be served. The message is one sentence or two: what is wrong, and the remedy."""
+__all__ = ["Checkpoint", "ModelStoreError", "open_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that an engine may load, and the name it is served under. `revision` is the commit of a hub model.
+    """A folder that an engine can load, and the name it is served under. `revision` is the commit of a hub model.
 
-    `held` keeps a folder of our own cache from being removed; it lives as long as this object.
+    `held` keeps a folder of our own cache from being removed as long as this object lives.
     """
 
     folder: Path
@@ -33,10 +32,10 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path, name: str, revision: str | None = None) -> Checkpoint:
-    """Check the folder and its manifest; nothing is loaded but the tokenizer and the headers of the weights.
+    """Checks the folder and its manifest, loading only the tokenizer and the headers of the weights.
 
-    Without a manifest only the public checkpoints known to `contract.manifest` are taken, by their hub id in `name`.
-    Raise ModelStoreError for a folder that is not whole, or whose manifest does not fit it.
+    Without a manifest only the public checkpoints known to `contract.manifest` are accepted, by their hub id in `name`.
+    Raises ModelStoreError for a folder that is incomplete, or whose manifest does not fit it.
     """
     _check_files(folder)
     tokenizer = _tokenizer(folder)
@@ -65,7 +64,7 @@ def _check_files(folder: Path) -> None:
 
 
 def _check_weights(file: Path) -> None:
-    """Opening compares the header with the length of the file, so that a file cut short is found here."""
+    """Raises ModelStoreError for a file that was cut short: opening it compares the header with its length."""
     try:
         with safe_open(file, framework="numpy"):
             pass
@@ -104,11 +103,11 @@ def _check_verdict_tokens(manifest: Manifest, tokenizer: Tokenizer, folder: Path
         return
     if manifest.format is None or manifest.verdict_tokens is None:
         raise ManifestError(f"{folder / FILE_NAME} is of kind causal and so must state format and verdict_tokens.")
-    found = resolve_verdict_tokens(manifest.format, tokenizer)
-    if found != manifest.verdict_tokens:
+    actual = resolve_verdict_tokens(manifest.format, tokenizer)
+    if actual != manifest.verdict_tokens:
         raise ManifestError(
             f"{folder / FILE_NAME} does not fit its tokenizer: verdict_tokens are {_shown(manifest.verdict_tokens)}, "
-            f"but the tokenizer gives {_shown(found)}; restore the manifest the model was saved with."
+            f"but the tokenizer gives {_shown(actual)}; restore the manifest the model was saved with."
         )
 
 

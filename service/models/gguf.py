@@ -1,8 +1,8 @@
-"""From a llama GGUF file to the folder that transformers and vLLM load: safetensors, configuration, tokenizer.
+"""Converts a llama GGUF file into a folder for transformers and vLLM: safetensors, configuration, tokenizer.
 
-`gguf` reads and dequantises; only names, the order of rotary rows and the tokenizer's description are ours. The
-loader of transformers is no help here: it takes four times as long, marks what it read as quantised and refuses to save
-it, and builds a tokenizer that does not split digits first (two spaces before a digit come out as other ids).
+The library `gguf` reads and dequantises; names, the order of rotary rows and the tokenizer's description are ours.
+transformers' own loader is not used: it takes four times as long, marks the model as quantised and refuses to save it,
+and builds a tokenizer that does not split digits first (two spaces before a digit get other ids).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-VERSION = 1  # raise it with every change to what is written, so that cached folders are made anew
+from service.errors import ConversionError
+
+VERSION = 1  # increase it with every change to the files written, so that cached folders are built again
 
 _ARCHITECTURE = "llama"
 _PRE_TOKENIZER = "smollm"
@@ -39,15 +41,11 @@ _NAMES = {
 }
 
 
-class ConversionError(ValueError):
-    """A GGUF file that this converter does not turn into a model. The message says why."""
-
-
 def convert(gguf: Path, folder: Path) -> None:
-    """Write the model in `gguf` into the existing `folder`, in float32 (Q4_1 values are not exact in bfloat16).
+    """Writes the model in `gguf` into the existing `folder`, in float32 (Q4_1 values are not exact in bfloat16).
 
-    The output layer must be tied to the embeddings, which are then stored once. Raise ConversionError for another
-    kind of model and OSError when the folder cannot be written.
+    The output layer must be tied to the embeddings, which are stored once. Raises ConversionError for another kind of
+    model and OSError if the folder cannot be written.
     """
     reader = _open(gguf)
     settings = {name: field.contents() for name, field in reader.fields.items()}
@@ -67,7 +65,7 @@ def convert(gguf: Path, folder: Path) -> None:
 def _open(gguf: Path) -> GGUFReader:
     try:
         return GGUFReader(gguf)
-    except (ValueError, IndexError) as error:  # IndexError: what the reader raises for a file that ends too early
+    except (ValueError, IndexError) as error:  # the reader raises IndexError for a file that ends too early
         raise ConversionError(f"{gguf} is not a whole GGUF file ({error}); install it again.") from error
 
 
@@ -91,15 +89,15 @@ def _name(gguf_name: str) -> str:
 
 
 def _half_split_rows(weight: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Undo llama.cpp's row order of q and k: rotary pairs (0, 1), (2, 3) ... become (0, d/2), (1, d/2 + 1) ..."""
+    """Undoes llama.cpp's row order of q and k: rotary pairs (0, 1), (2, 3) ... become (0, d/2), (1, d/2 + 1) ..."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
 def _check_complete(weights: dict[str, NDArray[np.float32]], config: dict[str, Any], gguf: Path) -> None:
     layers = range(config["num_hidden_layers"])
-    wanted = {name.format(layer) for name in _NAMES.values() for layer in layers}
-    if missing := sorted(wanted - set(weights)):
+    required = {name.format(layer) for name in _NAMES.values() for layer in layers}
+    if missing := sorted(required - set(weights)):
         raise ConversionError(f"{gguf} lacks {len(missing)} tensors, among them the one for {missing[0]}.")
 
 
@@ -133,7 +131,7 @@ def _config(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer(settings: dict[str, Any]) -> dict[str, Any]:
-    """tokenizer.json of SmolLM2: byte-level BPE without a normalizer, each digit a piece of its own."""
+    """Returns SmolLM2's tokenizer.json: byte-level BPE without a normalizer, each digit a token of its own."""
     tokens, kinds = settings["tokenizer.ggml.tokens"], settings["tokenizer.ggml.token_type"]
     added = [
         {"id": i, "content": token, "single_word": False, "lstrip": False, "rstrip": False}
@@ -173,7 +171,7 @@ def _tokenizer_config(settings: dict[str, Any]) -> dict[str, Any]:
     tokens = settings["tokenizer.ggml.tokens"]
     special = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
     return {
-        # Not GPT2Tokenizer, which would put a pre-tokenizer of its own in place of the one in tokenizer.json.
+        # Not GPT2Tokenizer, which would replace the pre-tokenizer in tokenizer.json by its own.
         "tokenizer_class": "PreTrainedTokenizerFast",
         **{key: tokens[settings[f"tokenizer.ggml.{name}_token_id"]] for key, name in special.items()},
         "model_max_length": settings["llama.context_length"],

@@ -1,13 +1,13 @@
-"""Fetching a model from the Hugging Face hub into its own cache. The only importer of huggingface_hub.
+"""Downloads a model from the Hugging Face hub into the hub's own cache. The only importer of huggingface_hub.
 
-The library's own variables hold: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
+The library's own variables apply: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from httpx2 import HTTPError  # what huggingface_hub 2 speaks HTTP with, and lets through
+from httpx2 import HTTPError  # the HTTP library of huggingface_hub 2, which does not wrap its errors
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -17,16 +17,16 @@ from huggingface_hub.errors import (
     RevisionResolutionError,
 )
 
-from service.models.checkpoint import ModelStoreError
+from service.errors import ModelStoreError
 
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 _OTHER_FORMS = ["original/*", "onnx/*", "openvino/*"]  # the same weights once more, for other programs
 
 
 def download(model: str, revision: str | None = None) -> Path:
-    """The folder of a hub model at `revision` (default: its main branch); its name is the commit.
+    """Returns the folder of a hub model at `revision` (default: its main branch); the folder's name is the commit.
 
-    What is there already is not fetched again, and HF_HUB_OFFLINE=1 never asks the hub. Raise ModelStoreError.
+    Files that are present are not fetched again, and HF_HUB_OFFLINE=1 prevents any request. Raises ModelStoreError.
     """
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FORMS))

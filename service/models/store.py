@@ -1,4 +1,4 @@
-"""Where weights come from: the embedded model, a local folder, or the Hugging Face hub."""
+"""Finds a checkpoint by name: an embedded model, a local folder, or a model on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from contract.manifest import public_format
+from contract.packaged import WEIGHTS
+from service.errors import ModelStoreError
 from service.models import embedded, embedded_cross_encoder
 from service.models.cache import default_cache_dir
-from service.models.checkpoint import Checkpoint, ModelStoreError, open_checkpoint
+from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.hub import download
-
-__all__ = ["Checkpoint", "ModelStoreError", "resolve"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -22,14 +22,14 @@ def resolve(
     *,
     revision: str | None = None,
     cache_dir: Path | None = None,
-    weights: Path = embedded.WEIGHTS,
+    weights: Path = WEIGHTS,
     gguf: Path | None = None,
 ) -> Checkpoint:
-    """The checkpoint that `model` names, on this disk and checked: an embedded model, a folder, or a hub id.
+    """Returns the checkpoint named `model` (an embedded model, a folder or a hub id), checked and on this disk.
 
-    None is the embedded default. A folder wins over a hub id of the same spelling. `revision` is a branch, tag or
-    commit and only for hub ids; `cache_dir` is where the embedded model is converted to. `weights` (a folder of
-    adapters) and `gguf` stand in for what the installed packages carry. Raise ModelStoreError.
+    None means the embedded default. A folder takes precedence over a hub id of the same spelling. `revision` is a
+    branch, tag or commit, for hub ids only; the embedded model is converted into `cache_dir`. `weights` (a folder of
+    adapters) and `gguf` replace those of the installed packages. Raises ModelStoreError.
     """
     model = model or embedded.default_name(weights)
     adapters = embedded.adapters(weights)
@@ -59,5 +59,5 @@ def _local(model: str, packaged: list[str]) -> Checkpoint:
             "form owner/name; correct LIMRANK_MODEL."
         )
     folder = folder.resolve()
-    hub_id = f"{folder.parent.name}/{folder.name}"  # a public checkpoint is known in a folder named like its hub id
+    hub_id = f"{folder.parent.name}/{folder.name}"  # public checkpoints are known by folders named like hub ids
     return open_checkpoint(folder, hub_id if public_format(hub_id) else folder.name)

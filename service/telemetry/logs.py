@@ -1,8 +1,8 @@
 """Logs as JSON lines with the request's id, for our loggers, uvicorn's and Python's warnings.
 
-A message is the name of an event; what belongs to it stands in `extra`. Texts of users never get in: no line of ours
-has them, and the message of an exception that is logged within a request is left out, since a library may have
-quoted its input there; type and stack stay. `texts` True (the setting `log_texts`) lets both through.
+A message is the name of an event; its details are in `extra`. Users' texts are never logged: no line of ours contains
+them, and the message of an exception logged within a request is omitted, since a library may have quoted its input
+there; type and stack remain. `texts` (the setting `log_texts`) allows both.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, TextIO
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _ATTRIBUTES_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_LEFT_OUT = _ATTRIBUTES_OF_EVERY_RECORD | {"color_message"}  # uvicorn's: the event once more, for terminals
-# Loggers that speak at the chosen level; all others (model libraries, HTTP clients) only from warnings on.
+_LEFT_OUT = _ATTRIBUTES_OF_EVERY_RECORD | {"color_message"}  # uvicorn's copy of the message, for terminals
+# Loggers that log at the chosen level; all others (model libraries, HTTP clients) log from warnings on.
 _OURS = ("limrank", "service", "uvicorn")
-# asyncio logs what a task raised long after the request that began it.
+# asyncio logs the exception of a task long after the request that started it.
 _LOGS_FOR_OTHERS = ("asyncio",)
 
 
@@ -53,14 +53,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)  # pure ASCII: a lone surrogate cannot break the stream
 
     def _event(self, record: logging.LogRecord) -> str:
-        """The message; of asyncio's only its first line, since the next ones show the task and what it raised."""
+        """Returns the message; of asyncio's only the first line, since the others show the task and its exception."""
         message = record.getMessage()
         return message.partition("\n")[0] if record.name in _LOGS_FOR_OTHERS and not self._texts else message
 
 
 class ErrorFile(logging.FileHandler):
-    """A file of lines that is opened with the first one. Where its folder is gone by then nothing is written: what
-    logs an error goes on to deal with it, and must not end with another."""
+    """A log file that is opened for its first line. If its folder no longer exists, nothing is written: code that logs
+    an error goes on to handle it, and must not fail with another one."""
 
     def __init__(self, filename: str) -> None:
         super().__init__(filename, delay=True)
@@ -71,7 +71,7 @@ class ErrorFile(logging.FileHandler):
 
 
 def configure_logging(level: str, *, texts: bool = False, stream: TextIO | None = None) -> None:
-    """Send everything that is logged in this process to `stream` (standard error) as JSON lines.
+    """Sends all logs of this process to `stream` (standard error) as JSON lines.
 
     uvicorn must be given `log_config=None, access_log=False`: its access log would show query strings.
     """
@@ -93,7 +93,7 @@ def _extra(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _described(error: BaseException, quotable: bool) -> str:
-    """The error's type and, if it may be shown, its message; then the same of what caused it."""
+    """Returns the error's type and, if it may be shown, its message; then the same for its causes."""
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     text = f"{name}: {error}" if quotable else name
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -101,5 +101,5 @@ def _described(error: BaseException, quotable: bool) -> str:
 
 
 def _frames(trace: TracebackType | None) -> list[str]:
-    """Where it went wrong, innermost last. Source lines are ours or a library's, never a user's."""
+    """Returns the frames of the stack, innermost last. Source lines are ours or a library's, never a user's."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}" for frame in traceback.extract_tb(trace)]

@@ -1,4 +1,4 @@
-"""Every `limrank_*` series of the service, with bounded labels, all present from the start.
+"""All `limrank_*` series of the service, with bounded labels, all present from the start.
 
 Histograms of a call use the edges on which rerank clients time out (5, 10, 30, 60 s), so that an objective such as
 "99 % under 10 s" can be read off exactly.
@@ -49,7 +49,7 @@ LARGEST = "201+"
 
 
 class DocumentCounts(Protocol):
-    """Whoever knows how many documents wait for the engine and how many are in it."""
+    """The numbers of documents that wait for the engine and that are in it."""
 
     @property
     def queued(self) -> int: ...
@@ -58,13 +58,13 @@ class DocumentCounts(Protocol):
 
 
 class ByteCount(Protocol):
-    """Whoever knows how many bytes are held."""
+    """The number of bytes held."""
 
     bytes: int
 
 
 class EngineSeries(Collector):
-    """The series an engine keeps in a registry of its own, limited to names that begin with `prefix`."""
+    """The series of an engine's own registry whose names begin with `prefix`."""
 
     def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
         self._registry = registry
@@ -74,7 +74,7 @@ class EngineSeries(Collector):
         return (family for family in self._registry.collect() if family.name.startswith(self._prefix))
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: what the engine keeps is not known beforehand."""
+        """Returns nothing: the engine's series are not known beforehand."""
         return ()
 
 
@@ -82,7 +82,7 @@ class Metrics:
     """One instance per app, on its own registry. Every method costs microseconds and never blocks."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and nothing asks for them
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and nothing reads them
         self.registry = registry or CollectorRegistry()
         self._with_engine = False
         ProcessCollector(registry=self.registry)
@@ -147,7 +147,7 @@ class Metrics:
         self.build_info = gauge("limrank_build_info", "The program that serves it.", ["version", "python"])
 
     def _create_series(self) -> None:
-        """Give every series a rate() may be taken of its zero, so that the first event is seen as an increase."""
+        """Creates every series that a rate() may be taken of at zero, so that its first event shows as an increase."""
         for route in RERANK_ROUTES:
             for shape in SHAPES if route in SUPERSET_ROUTES else ("nim", "none"):
                 for code in CODES:
@@ -164,19 +164,26 @@ class Metrics:
             self.request_duration.labels("/rerank", "cohere", size)
 
     def follow(self, lifecycle: Lifecycle, counts: DocumentCounts, bodies: ByteCount) -> None:
-        """Read the state gauges from their owners whenever the metrics are asked for."""
+        """Makes the state gauges read their owners whenever metrics are scraped."""
         self.ready.set_function(lambda: float(lifecycle.ready))
         self.queued_documents.set_function(lambda: counts.queued)
         self.running_documents.set_function(lambda: counts.running)
         self.held_bytes.set_function(lambda: bodies.bytes)
 
+    def key_file_read(self, keys: int, usable: bool) -> None:
+        """Records a version of the key file. `keys`: those in force, which stay the old ones if it is not usable."""
+        self.keys.set(keys)
+        self.key_file_stale.set(not usable)
+        if not usable:
+            self.key_file_errors.inc()
+
     def include_engine(self, registry: CollectorRegistry, prefix: str) -> None:
-        """Show the engine's own series (vLLM's `vllm:`, kept in prometheus_client's default registry) beside ours."""
+        """Shows the engine's own series (vLLM's `vllm:`, in prometheus_client's default registry) beside ours."""
         self._with_engine = True
         self.registry.register(EngineSeries(registry, prefix))
 
     def request_finished(self, route: str, shape: str, code: int, seconds: float, documents: int) -> None:
-        """Count a request. `route`: a template of ours or `other`; `documents`: 0 where the body was not understood."""
+        """Counts a request. `route`: a template of ours or `other`; `documents`: 0 if the body was not understood."""
         shape = shape if shape in SHAPES else "none"
         self.requests.labels(route, shape, str(code)).inc()
         if documents:
@@ -185,7 +192,7 @@ class Metrics:
                 self.request_duration.labels(route, shape, size_class(documents)).observe(seconds)
 
     def observe_answer(self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings) -> None:
-        """Count what a call's verdicts cost and said. `blank`: how many of the documents had no text."""
+        """Counts the cost and the results of a call's verdicts. `blank`: how many of the documents had no text."""
         self.queue_wait.observe(timings.queue / 1000)
         self.tokenize.observe(timings.tokenize / 1000)
         self.inference.observe(timings.inference / 1000)
@@ -204,15 +211,15 @@ class Metrics:
                 self.reasoning_tokens.observe(verdict.reasoning_tokens)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The exposition and its content type, in the newest format that the `Accept` header allows.
+        """Returns the exposition and its content type, in the newest format that the `Accept` header allows.
 
-        With an engine's series always the plain one: prometheus_client 0.26 turns the colon of `vllm:` into an
-        underscore in OpenMetrics samples (not in their HELP and TYPE), so that they would be under another name.
+        With an engine's series it is always the plain format: prometheus_client 0.26 turns the colon of `vllm:` into an
+        underscore in OpenMetrics samples (not in their HELP and TYPE), which would rename them.
         """
         encode, content_type = choose_encoder("" if self._with_engine else accept)
         return encode(self.registry), content_type
 
 
 def size_class(documents: int) -> str:
-    """The label of a call with so many documents."""
+    """Returns the label of a call with so many documents."""
     return next((name for most, name in SIZES if documents <= most), LARGEST)

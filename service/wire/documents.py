@@ -1,11 +1,13 @@
-"""Documents that are objects: the passage they stand for, and what of them is sent back."""
+"""Documents that are objects: the passage that is scored, and the object that is sent back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
 
 from service.errors import BadRequest
 from service.wire.fields import json_kind
@@ -13,11 +15,19 @@ from service.wire.fields import json_kind
 _LONGEST_KEY_SHOWN = 40
 
 
-def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: str) -> str:
-    """The text of `document` that is scored. Raises BadRequest naming the key under `field` that does not fit.
+@with_config(ConfigDict(extra="allow"))
+class Document(TypedDict):
+    """The document as it was sent: its `text`, and the further keys of an object."""
 
-    Without `rank_fields`, or with one, the value itself: `text`, or that key's. With several, a line `key: value` for
-    each that the document has, in the order of `rank_fields`, as in Cohere's YAML documents. null = absent.
+    text: str
+
+
+def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: str) -> str:
+    """Returns the text of `document` to score. Raises BadRequest naming the key under `field` that does not fit.
+
+    Without `rank_fields` that is the value of `text`, with one of them that key's value. With several it is a line
+    `key: value` for each that the document has, in the order of `rank_fields`, as in Cohere's YAML documents.
+    null = absent.
     """
     text = document.get("text")
     if text is not None and not isinstance(text, str):
@@ -29,15 +39,15 @@ def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: 
     return text
 
 
-def echo(document: str | dict[str, Any], scored: str) -> dict[str, Any]:
-    """`document` as results carry it: always an object with `text`, further keys as they came."""
+def echo(document: str | dict[str, Any], scored: str) -> Document:
+    """Returns `document` as results carry it: always an object with `text`, further keys unchanged."""
     if isinstance(document, str):
         return {"text": document}
-    return document if document.get("text") is not None else {**document, "text": scored}
+    return cast(Document, document if document.get("text") is not None else {**document, "text": scored})
 
 
 def check_echo(document: str | dict[str, Any], field: str) -> None:
-    """Raise BadRequest when results could not carry `document`: the JSON writer stops at 254 levels."""
+    """Raises BadRequest if results could not carry `document`: the JSON writer stops at 254 levels."""
     try:
         orjson.dumps([[[document]]])  # where it will stand: in an object, of a list, of an object
     except orjson.JSONEncodeError:
@@ -58,7 +68,7 @@ def _ranked_fields(document: dict[str, Any], rank_fields: Sequence[str], field: 
 
 
 def _short(key: str) -> str:
-    """A key as errors name it: the caller chose it, so it may be as long as a body."""
+    """Shortens a key for an error: the caller chose it, so it may be as long as a body."""
     return key if len(key) <= _LONGEST_KEY_SHOWN else f"{key[:_LONGEST_KEY_SHOWN]}..."
 
 

@@ -1,11 +1,20 @@
-"""The types of body fields, and what is said when a value does not fit one."""
+"""The types of body and answer fields, and the sentence for a value that does not fit one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    with_config,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import BadRequest, EmptyList
@@ -19,13 +28,13 @@ _MUST = {
     "dict_type": "an object",
     "model_type": "an object",
 }
-# Values under these errors are switches and numbers; under others they may be a user's text, which errors never repeat.
+# Values under these errors are switches and numbers; others may be a user's text, which errors never repeat.
 _QUOTABLE = frozenset({"int_type", "bool_type", "literal_error", "greater_than_equal"})
 _LONGEST_QUOTE = 40
 
 
 def json_kind(value: object) -> str:
-    """What JSON calls `value`, with its article."""
+    """Returns JSON's name for the type of `value`, with its article."""
     kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
     return kinds.get(type(value), "a number")
 
@@ -38,6 +47,10 @@ class WireBody(BaseModel):
 
 Body = TypeVar("Body", bound=WireBody)
 
+# Decorates the types of answers: a field that they do not name is a fault. Answers are plain dictionaries, for speed;
+# pydantic reads these types only for the OpenAPI page and in tests.
+closed = with_config(ConfigDict(extra="forbid"))
+
 
 def _not_blank(text: str) -> str:
     if not text or text.isspace():
@@ -46,7 +59,7 @@ def _not_blank(text: str) -> str:
 
 
 def _whole(value: object) -> object:
-    """JSON has one kind of number: 5.0 is 5, and a number beyond 64 bits arrives as a float."""
+    """Turns 5.0 into 5: JSON has one kind of number, and one beyond 64 bits arrives as a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -58,7 +71,7 @@ Documents = Annotated[list[str | dict[str, Any]], Field(min_length=1), FailFast(
 
 
 def read_fields(model: type[Body], data: dict[str, Any]) -> Body:
-    """`data` as `model`. Raises BadRequest, or EmptyList, that names the first field that does not fit."""
+    """Reads `data` as `model`. Raises BadRequest or EmptyList naming the first field that does not fit."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -66,7 +79,7 @@ def read_fields(model: type[Body], data: dict[str, Any]) -> Body:
 
 
 def results_wanted(top_n: int | None, top_k: int | None) -> int | None:
-    """The number of results under either name; None: all. Raises BadRequest when the two differ."""
+    """Returns the number of results asked for under either name, None for all. Raises BadRequest if they differ."""
     if top_n is not None and top_k is not None and top_n != top_k:
         raise BadRequest(f"top_n is {top_n} and top_k is {top_k}; send only one of them.", field="top_k")
     return (top_k if top_n is None else top_n) or None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import FailFast, Field
+from typing_extensions import TypedDict
 
 from service.ranking import Ranking, RerankCall
-from service.wire.fields import Count, NonBlank, WireBody, read_fields, results_wanted
+from service.wire.fields import Count, NonBlank, WireBody, closed, read_fields, results_wanted
 
 
 class NimQuery(WireBody):
@@ -32,6 +33,32 @@ class NimBody(WireBody):
     top_k: Count | None = Field(None, description="Another name of `top_n`, sent by some gateways.")
 
 
+@closed
+class NimRanking(TypedDict):
+    index: int
+    logit: Annotated[float, Field(description="Log-odds.")]
+
+
+@closed
+class NimUsage(TypedDict):
+    prompt_tokens: int
+    total_tokens: int
+
+
+@closed
+class NimMeta(TypedDict):
+    warnings: list[str]
+
+
+@closed
+class NimAnswer(TypedDict):
+    """Best first, ties by index."""
+
+    rankings: list[NimRanking]
+    usage: NimUsage
+    meta: NotRequired[Annotated[NimMeta, Field(description="Absent when there is nothing to say.")]]
+
+
 @dataclass(frozen=True, slots=True)
 class NimRequest:
     """A valid body of this shape."""
@@ -39,20 +66,21 @@ class NimRequest:
     call: RerankCall
     label: str = "nim"
 
-    def answer(self, ranking: Ranking) -> dict[str, Any]:
-        """`rankings`, best first; `logit` is the log-odds. `meta.warnings` only where there is something to say."""
-        body: dict[str, Any] = {
+    def answer(self, ranking: Ranking) -> NimAnswer:
+        answer: NimAnswer = {
             "rankings": [{"index": ranked.index, "logit": ranked.log_odds} for ranked in ranking.results],
             "usage": {
                 "prompt_tokens": ranking.prompt_tokens,
                 "total_tokens": ranking.prompt_tokens + ranking.reasoning_tokens,
             },
         }
-        return body | {"meta": {"warnings": list(ranking.warnings)}} if ranking.warnings else body
+        if ranking.warnings:
+            answer["meta"] = {"warnings": list(ranking.warnings)}
+        return answer
 
 
 def read(data: dict[str, Any]) -> NimRequest:
-    """The request in a body with `passages`. Raises BadRequest naming the field that does not fit."""
+    """Reads a body with `passages`. Raises BadRequest naming the field that does not fit."""
     body = read_fields(NimBody, data)
     passages = tuple(passage.text for passage in body.passages)
     call = RerankCall(

@@ -1,15 +1,12 @@
-"""What the OpenAPI page says of the routes: they read raw bytes, so their signatures say nothing."""
+"""Describes bodies and answers for the OpenAPI page: the routes read raw bytes, so their signatures do not."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Union
 
-from service.wire.answers import CohereAnswer, Error, NimAnswer, TeiError, TeiResult
-from service.wire.cohere import CohereBody
-from service.wire.fields import WireBody
-from service.wire.nim import NimBody
-from service.wire.shape import WireLimits
-from service.wire.tei import TeiBody
+from service.wire.cohere_answer import Error
+from service.wire.shape import SHAPES, Shape, WireLimits
+from service.wire.tei import TeiError
 
 _DESCRIPTION = (
     "The body decides: `documents` for clients of Cohere, Jina and Voyage, `texts` for those of "
@@ -37,12 +34,8 @@ _TEI_ERRORS: dict[int, str] = {
 
 
 def rerank_operation(limits: WireLimits) -> dict[str, Any]:
-    """`openapi_extra` of the rerank paths: the three bodies."""
-    bodies = [
-        _schema(CohereBody, "documents", limits),
-        _schema(TeiBody, "texts", limits),
-        _schema(NimBody, "passages", limits),
-    ]
+    """Returns `openapi_extra` of the rerank paths: the bodies of all shapes."""
+    bodies = [_schema(shape, limits) for shape in SHAPES]
     content = {"application/json": {"schema": {"anyOf": bodies}}}
     return {
         "description": _DESCRIPTION,
@@ -51,9 +44,10 @@ def rerank_operation(limits: WireLimits) -> dict[str, Any]:
 
 
 def rerank_responses() -> dict[int | str, dict[str, Any]]:
-    """`responses` of the rerank paths."""
+    """Returns `responses` of the rerank paths."""
+    answers: Any = Union[tuple(shape.answer for shape in SHAPES)]  # noqa: UP007 - of a tuple made at run time
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"model": CohereAnswer | list[TeiResult] | NimAnswer, "description": "Best first, in the body's shape"}
+        200: {"model": answers, "description": "Best first, in the body's shape"}
     }
     for status, description in _ERRORS.items():
         responses[status] = {"model": Error | TeiError, "description": description}
@@ -65,7 +59,7 @@ def rerank_responses() -> dict[int | str, dict[str, Any]]:
 
 
 def description_responses(model: Any) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a path that describes the service and answers with `model`."""
+    """Returns `responses` of a path that describes the service and answers with `model`."""
     return {
         200: {"model": model},
         401: {"model": Error, "description": _ERRORS[401]},
@@ -74,12 +68,12 @@ def description_responses(model: Any) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _schema(body: type[WireBody], items: str, limits: WireLimits) -> dict[str, Any]:
-    """The schema of a body with its definitions put in place: a page has no shelf for those of a raw body."""
-    schema = body.model_json_schema()
+def _schema(shape: Shape, limits: WireLimits) -> dict[str, Any]:
+    """Returns the schema of a body with its definitions inlined: the page has no place for those of a raw body."""
+    schema = shape.body.model_json_schema()
     definitions = schema.pop("$defs", {})
     inlined: dict[str, Any] = _inlined(schema, definitions)
-    inlined["properties"][items]["maxItems"] = limits.max_documents
+    inlined["properties"][shape.items]["maxItems"] = limits.max_documents
     return inlined
 
 

@@ -1,22 +1,23 @@
-"""Which of the three shapes a body has: its keys decide, whatever the path."""
+"""The three shapes of bodies. The keys of a body decide which one it has, whatever the path.
+
+A new shape is a module beside `cohere`, `tei` and `nim`, and a row in `SHAPES`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from service.errors import BadRequest, BodyTooLarge, EngineFailed, PassageTooLong, ServiceError
 from service.ranking import Ranking, RerankCall
-from service.wire import cohere, nim, tei
-
-Items = Literal["documents", "texts", "passages"]
-_ITEMS: tuple[Items, ...] = ("documents", "texts", "passages")
-_ITEMS_OF_LABEL: dict[str | None, Items] = {"tei": "texts", "nim": "passages"}
+from service.wire import cohere, cohere_answer, nim, tei
+from service.wire.fields import WireBody
 
 
 @dataclass(frozen=True, slots=True)
 class WireLimits:
-    """What a request may hold, and the model names it may use: the first is the served one, `*` allows any.
+    """The limits of a request, and the model names it may use: the first is the served one, `*` allows any.
 
     `body_seconds`: how long its body may take to arrive.
     """
@@ -28,7 +29,7 @@ class WireLimits:
 
 
 class WireRequest(Protocol):
-    """A valid request: the call in it, the shape's name as a metric label, and the answer in the same shape."""
+    """A valid request: its call, the metric label of its shape, and the answer in the same shape."""
 
     @property
     def call(self) -> RerankCall: ...
@@ -36,49 +37,72 @@ class WireRequest(Protocol):
     @property
     def label(self) -> str: ...
 
-    def answer(self, ranking: Ranking) -> dict[str, Any] | list[dict[str, Any]]: ...
+    def answer(self, ranking: Ranking) -> Any:
+        """Returns the body of the answer, ready for JSON."""
 
 
-def items_key(data: dict[str, Any]) -> Items:
-    """The key that holds what is to be ranked; null = absent. Raises BadRequest when there are several, or none."""
-    present = [key for key in _ITEMS if data.get(key) is not None]
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One of the shapes.
+
+    `items` is the key that identifies it and holds the documents; `label` is its name in metrics, which a valid request
+    may refine. `read(data, path)` raises BadRequest naming the field that does not fit.
+    """
+
+    items: str
+    label: str
+    body: type[WireBody]
+    answer: Any
+    read: Callable[[dict[str, Any], str], WireRequest]
+    error_body: Callable[[ServiceError, str | None], tuple[int, Mapping[str, Any]]] = cohere_answer.error_body
+
+
+SHAPES = (
+    Shape("documents", "cohere", cohere.CohereBody, cohere_answer.CohereAnswer, cohere.read),
+    Shape(
+        "texts",
+        "tei",
+        tei.TeiBody,
+        list[tei.TeiResult],
+        read=lambda data, path: tei.read(data),
+        error_body=lambda error, request_id: tei.error_body(error),
+    ),
+    Shape("passages", "nim", nim.NimBody, nim.NimAnswer, read=lambda data, path: nim.read(data)),
+)
+SUPERSET = SHAPES[0]
+_BY_LABEL = {shape.label: shape for shape in SHAPES}
+
+
+def shape_of(data: dict[str, Any]) -> Shape:
+    """Returns the shape of a body; null = absent. Raises BadRequest if the keys of several are there, or of none."""
+    present = [shape for shape in SHAPES if data.get(shape.items) is not None]
     if not present:
         raise BadRequest("documents is missing: send documents, texts or passages.", field="documents")
     if len(present) > 1:
-        raise BadRequest(f"{' and '.join(present)} were both sent; send only one of them.", field=present[1])
+        keys = [shape.items for shape in present]
+        raise BadRequest(f"{' and '.join(keys)} were both sent; send only one of them.", field=keys[1])
     return present[0]
 
 
-def check_size(data: dict[str, Any], key: Items, limit: int) -> None:
-    """Raise BodyTooLarge when there are more than `limit` items."""
-    items = data[key]
+def check_size(data: dict[str, Any], shape: Shape, limit: int) -> None:
+    """Raises BodyTooLarge if there are more than `limit` items."""
+    key, items = shape.items, data[shape.items]
     if isinstance(items, list) and len(items) > limit:
         raise BodyTooLarge(f"{key} holds {len(items)} items, more than the limit of {limit}; send fewer.", field=key)
 
 
-def read_request(data: dict[str, Any], key: Items, path: str) -> WireRequest:
-    """The request in `data`. Raises BadRequest naming the field that does not fit."""
-    match key:
-        case "documents":
-            return cohere.read(data, path)
-        case "texts":
-            return tei.read(data)
-        case "passages":
-            return nim.read(data)
+def error_body(error: ServiceError, label: str | None, request_id: str | None) -> tuple[int, Mapping[str, Any]]:
+    """Returns status and body of `error` in the shape labelled `label`; without one, the superset's."""
+    shape = _BY_LABEL.get(label or "", SUPERSET)  # `voyage` is a label of the superset too
+    if (index := _faulty_index(error)) is not None:
+        error.field = f"{shape.items}[{index}]"
+    elif isinstance(error, BodyTooLarge) and label is not None:  # the body was read, so it holds too many items
+        error.field = shape.items
+    return shape.error_body(error, request_id)
 
 
 def _faulty_index(error: ServiceError) -> int | None:
-    """The index of the item that an error is about, where it is about one."""
+    """Returns the index of the item that the error is about, if it is about one."""
     if isinstance(error, PassageTooLong):
         return error.index
     return error.indices[0] if isinstance(error, EngineFailed) and error.indices else None
-
-
-def error_body(error: ServiceError, label: str | None, request_id: str | None) -> tuple[int, dict[str, Any]]:
-    """Status and body of `error` in the shape named `label`; None, before the shape is known, gets the superset."""
-    items = _ITEMS_OF_LABEL.get(label, "documents")
-    if (index := _faulty_index(error)) is not None:
-        error.field = f"{items}[{index}]"
-    elif isinstance(error, BodyTooLarge) and label is not None:  # the body was read, so it holds too many items
-        error.field = items
-    return tei.error_body(error) if label == "tei" else cohere.error_body(error, request_id)

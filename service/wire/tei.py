@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from service.errors import (
     BadRequest,
@@ -17,9 +18,9 @@ from service.errors import (
     Unavailable,
 )
 from service.ranking import Ranked, Ranking, RerankCall
-from service.wire.fields import Count, NonBlank, Texts, WireBody, read_fields
+from service.wire.fields import Count, NonBlank, Texts, WireBody, closed, read_fields
 
-# In this order: the first that fits.
+# The first that fits counts.
 _STATUSES: tuple[tuple[type[ServiceError], int, str], ...] = (
     (EmptyList, 400, "Empty"),
     (BadRequest, 422, "Validation"),
@@ -44,6 +45,21 @@ class TeiBody(WireBody):
     top_n: Count | None = Field(None, description="How many results to return; 0 or absent: all.")
 
 
+@closed
+class TeiResult(TypedDict):
+    index: int
+    score: float
+    text: NotRequired[Annotated[str, Field(description="Absent, never null, unless asked for.")]]
+
+
+@closed
+class TeiError(TypedDict):
+    """The error of a body with `texts`."""
+
+    error: str
+    error_type: str
+
+
 @dataclass(frozen=True, slots=True)
 class TeiRequest:
     """A valid body of this shape."""
@@ -53,18 +69,20 @@ class TeiRequest:
     return_text: bool
     label: str = "tei"
 
-    def answer(self, ranking: Ranking) -> list[dict[str, Any]]:
-        """One entry per text, best first, never fewer unless the caller sent `top_n`."""
+    def answer(self, ranking: Ranking) -> list[TeiResult]:
+        """Returns one entry per text, best first; fewer only if the caller sent `top_n`."""
         return [self._result(ranked) for ranked in ranking.results]
 
-    def _result(self, ranked: Ranked) -> dict[str, Any]:
+    def _result(self, ranked: Ranked) -> TeiResult:
         score = ranked.log_odds if self.raw_scores else ranked.relevance
-        result: dict[str, Any] = {"index": ranked.index, "score": score}
-        return result | {"text": self.call.passages[ranked.index]} if self.return_text else result
+        result: TeiResult = {"index": ranked.index, "score": score}
+        if self.return_text:
+            result["text"] = self.call.passages[ranked.index]
+        return result
 
 
 def read(data: dict[str, Any]) -> TeiRequest:
-    """The request in a body with `texts`. Raises BadRequest naming the field that does not fit."""
+    """Reads a body with `texts`. Raises BadRequest naming the field that does not fit."""
     body = read_fields(TeiBody, data)
     texts = tuple(body.texts)
     call = RerankCall(
@@ -78,8 +96,8 @@ def read(data: dict[str, Any]) -> TeiRequest:
     return TeiRequest(call, raw_scores=bool(body.raw_scores), return_text=bool(body.return_text))
 
 
-def error_body(error: ServiceError) -> tuple[int, dict[str, Any]]:
-    """TEI's status and body for `error`: what it has no word for keeps the service's own status."""
+def error_body(error: ServiceError) -> tuple[int, TeiError]:
+    """Returns TEI's status and body for `error`; an error that TEI does not have keeps the service's own status."""
     status, error_type = _status_and_type(error)
     return status, {"error": error.message, "error_type": error_type}
 

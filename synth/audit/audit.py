@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.output import translate_record_errors, write_text
 from contract.records import Record, read_records
 from synth.audit.page import Facts, Quotas, render
 from synth.audit.tallies import Sample, Tallies
-from synth.filters.vote_agreement import by_majority
-from synth.output import bad_record_is_a_sentence, write_text
 from synth.pipeline import examples
 from synth.run.folder import read_totals
 from synth.settings import Method
@@ -28,7 +27,7 @@ def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> 
     if source.is_dir():
         for record in examples(source):
             tallies.add_judged(record)
-            if by_majority(record):
+            if record.accepted:
                 tallies.add(record)
         facts = Facts(source.resolve().name, tallies, read_totals(source).lines(), _quotas(source))
     else:
@@ -41,7 +40,7 @@ def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> 
 
 
 def _records(path: Path) -> Iterator[Record]:
-    with bad_record_is_a_sentence():
+    with translate_record_errors():
         yield from read_records(path)
 
 

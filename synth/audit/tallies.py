@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from contract.records import Record, licence_parts
-from synth.filters.vote_agreement import agreement
+from retrieval.words import count_words
 from synth.scratch import digest
 
 TEXTS = ("query", "passage", "trace")
@@ -59,7 +59,7 @@ class Tallies:
         """Count the votes on a pair, whether or not it is accepted."""
         self.judged += 1
         if record.votes is not None:
-            self.agreements[round(10 * agreement(record))] += 1
+            self.agreements[round(10 * record.agreement)] += 1
 
     def add(self, record: Record) -> None:
         """Count an accepted record."""
@@ -78,7 +78,7 @@ class Tallies:
         for name in TEXTS:
             text: str | None = getattr(record, name)
             if text is not None:
-                self.lengths[name][len(text.split())] += 1
+                self.lengths[name][count_words(text)] += 1
         self.sample.add(record)
 
     def median(self, name: str) -> int | None:

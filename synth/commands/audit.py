@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from synth.command_settings import Command
+from synth.settings import Command
 
 
 class AuditSettings(Command):

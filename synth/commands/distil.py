@@ -8,8 +8,8 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from contract.records import join_licences
-from synth.command_settings import Command
 from synth.methods.corpus.inputs import corpus_documents
+from synth.settings import Command
 from synth.sources.labels import Labels
 
 

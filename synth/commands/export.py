@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from synth.command_settings import Command
 from synth.export.formats import Format, Shape
+from synth.settings import Command
 
 
 class ExportSettings(Command):

@@ -9,20 +9,19 @@ from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from contract.records import Difficulty, Intent
-from synth.command_settings import Command
-from synth.medquad.shares import GroupShares, RecordShares
+from synth.settings import Command
 from synth.sources.labels import Labels
+
+KINDS = ("rank1", "beir")
 
 
 class ImportSettings(Command):
     """Turn labelled data that exists already into records."""
 
-    kind: CliPositionalArg[Literal["rank1", "beir", "medquad"]] = Field(
-        description="rank1 (JSON with traces), beir (folder) or medquad (BEIR folder with question types)"
-    )
+    kind: CliPositionalArg[Literal["rank1", "beir"]] = Field(description="rank1 (JSON with traces) or beir (folder)")
     path: CliPositionalArg[Path] = Field(description="the JSON or JSONL file, or the folder")
     out: CliPositionalArg[Path] = Field(description="file of records to write")
-    source: str = Field(default="", description="what to call the source in every record (medquad: medquad)")
+    source: str = Field(default="", description="what to call the source in every record")
     licence: str = Field(default="", description="licence of the data (SPDX), carried by every record")
     domain: str = Field(default="general", description="domain of every record")
     difficulty: Difficulty = Field(default=Difficulty.DIRECT, description="difficulty of every record")
@@ -38,29 +37,16 @@ class ImportSettings(Command):
         gt=0,
         description="pass over what the bi-encoder puts above this part of the answer's score (beir)",
     )
-    groups_out: Path | None = Field(default=None, description="file of LCE groups to write as well (medquad)")
-    excluded: Path | None = Field(default=None, description="file of ids of documents not to use (medquad)")
-    medquad_records: RecordShares = RecordShares()
-    medquad_groups: GroupShares = GroupShares()
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind == "medquad":
-            if self.groups_out is None:
-                raise ValueError("import medquad needs --groups-out, the file of groups to write")
-        elif self.excluded is not None:
-            raise ValueError(
-                f"import {self.kind} takes no --excluded; leave documents out where records are trained on"
-            )
-        elif not self.source or not self.licence:
+        if not self.source or not self.licence:
             raise ValueError(f"import {self.kind} needs --source and --licence: records say where they come from")
         return self
 
 
 def act(settings: ImportSettings) -> str:
     """Do the import; what was done, as lines for a person."""
-    if settings.kind == "medquad":
-        return _medquad(settings)
     from synth.sources.beir_records import import_beir
     from synth.sources.rank1 import import_rank1
 
@@ -87,31 +73,4 @@ def act(settings: ImportSettings) -> str:
     lines = [f"{report.written} records written to {settings.out}, {report.relevant} of them relevant."]
     if report.rejected:
         lines += [*report.sentences, f"{report.rejected} rows could not be used; they are in {report.rejects_file}."]
-    return "\n".join(lines)
-
-
-def _medquad(settings: ImportSettings) -> str:
-    from synth.medquad.importing import import_medquad
-
-    if settings.groups_out is None:
-        raise AssertionError("the settings were checked before")
-    report = import_medquad(
-        settings.path,
-        settings.out,
-        settings.groups_out,
-        split=settings.split,
-        excluded_file=settings.excluded,
-        bi_encoder=settings.bi_encoder,
-        depth=settings.depth,
-        record_shares=settings.medquad_records,
-        group_shares=settings.medquad_groups,
-    )
-    lines = [
-        f"{report.records} records written to {settings.out}, {report.relevant} of them relevant, "
-        f"{report.with_trace} with a trace.",
-        f"{report.groups} groups written to {settings.groups_out}.",
-        *(f"  negatives, {name}: {count}" for name, count in report.negatives.most_common()),
-        *(f"  instruction, {name}: {count}" for name, count in report.instructions.most_common()),
-        *(f"  left out, {reason}: {count}" for reason, count in sorted(report.left_out.items())),
-    ]
     return "\n".join(lines)

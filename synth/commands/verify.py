@@ -8,9 +8,9 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
-from synth.command_settings import Command
 from synth.filters.lengths import BOUNDS, Bounds
 from synth.filters.names import FILTERS
+from synth.settings import Command
 
 
 class VerifySettings(Command):

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cli.output import translate_disk_errors, write_json_lines, write_whole
+from contract.about import About, beside, write_about
 from contract.records import write_groups, write_records
 from synth.errors import BadSettings
-from synth.export.about import About, write_about
 from synth.export.formats import Format
 from synth.export.mix import drawn, in_turn
 from synth.export.reader import ExportKnobs, Reader
 from synth.export.sources import Source
-from synth.output import write_json_lines, write_whole
 from synth.scratch import SeenKeys, scratch
 
 VERSION = 1
@@ -38,7 +38,8 @@ def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About
         readers = [Reader(source, settings, about, seen) for source in sources]
         parts = [reader.rows(out.parent, stack) for reader in readers]
         _write(out, settings.format, _counted(_mixed(sources, parts, settings), about))
-    write_about(about, out, _said(sources, settings))
+    with translate_disk_errors(beside(out)):
+        write_about(about, out, _said(sources, settings))
     return about
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from contract.about import About
 from contract.records import Group, Record
 from synth.errors import BadInput, BadSettings
-from synth.export.about import About
 from synth.export.formats import Format, Shape, lce_groups, listwise_of_group, listwise_rows, setwise_rows
 from synth.export.piles import Pile, PiledRecords
 from synth.export.sources import Kind, Source, allowed

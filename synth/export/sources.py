@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from cli.output import translate_record_errors
 from contract.about import AboutError, stated_cost
 from contract.records import Group, Record, licence_parts, read_groups, read_records
 from synth.errors import BadInput, BadSettings
-from synth.filters.vote_agreement import by_majority
-from synth.output import bad_record_is_a_sentence
 from synth.pipeline import examples
 from synth.run.folder import read_totals
 
@@ -66,12 +65,15 @@ class Source:
 
     def records(self) -> Iterator[Record]:
         """Its records in order; of a run folder those whose votes agree with the label by majority."""
-        with bad_record_is_a_sentence():
-            yield from filter(by_majority, examples(self.path)) if self.path.is_dir() else read_records(self.path)
+        with translate_record_errors():
+            if self.path.is_dir():
+                yield from (record for record in examples(self.path) if record.accepted)
+            else:
+                yield from read_records(self.path)
 
     def groups(self) -> Iterator[Group]:
         """Its groups in order."""
-        with bad_record_is_a_sentence():
+        with translate_record_errors():
             yield from read_groups(self.path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contract.records import Record
-from synth.filters.vote_agreement import agreement
 
 
 class Agreement:
@@ -24,7 +23,7 @@ class Agreement:
             return "no judge has voted" if self._required else None
         if record.votes.true + record.votes.false < self._votes:
             return f"fewer than {self._votes} votes"
-        agreeing = agreement(record)
+        agreeing = record.agreement
         if agreeing == 0.0:
             return "all votes are against the label"
         if agreeing + 1e-9 < self._threshold:

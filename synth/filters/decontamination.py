@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from contract.records import Record
+from retrieval.beir import BeirFolder
+from retrieval.rejects import Listed, Refusing
 from synth.errors import BadInput
 from synth.filters.word_runs import RunIndex, build_run_index, word_runs
-from synth.sources.beir import BeirFolder
-from synth.sources.rejects import Refusing
 
 WORDS = 13
 COMMON = 10  # evaluation texts: a run that more of them share is a set phrase of the source and tells nothing
@@ -43,7 +43,7 @@ class EvaluationSet:
     def texts(self) -> Iterator[str]:
         """Its queries, then its documents. Raises `BadInput` where it is no BEIR folder, has no such split or a row of
         judgements that cannot be read, and where it has no text: nothing would be kept apart from it then."""
-        beir = BeirFolder(self.folder)
+        beir = BeirFolder(self.folder, Listed())
         judged = BeirFolder(self.folder, Refusing()).judgements(self.split) if self.split else None
         documents = {document for grades in judged.values() for document in grades} if judged is not None else None
         texts = chain(

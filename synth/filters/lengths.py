@@ -1,4 +1,4 @@
-"""Lengths in words: too short to mean anything, or too long to be what it should be."""
+"""Lengths in words, in any script: too short to mean anything, or too long to be what it should be."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.records import Record
+from retrieval.words import count_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Lengths:
             text: str | None = getattr(record, name)
             if text is None:
                 continue
-            words = len(text.split())
+            words = count_words(text)
             if words < bounds.least:
                 return f"{name} of less than {bounds.least} words"
             if words > bounds.most:

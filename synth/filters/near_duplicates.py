@@ -7,7 +7,6 @@ is wanted, and so is one pair under several instructions.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]  # it
 from numpy.typing import NDArray
 
 from contract.records import Record
+from retrieval.words import words
 from synth.scratch import digest
 
-_WORD = re.compile(r"\w+")
 _RUN = 3
 
 Signature = NDArray[np.uint64]
@@ -57,8 +56,8 @@ class NearDuplicates:
         connection.execute("CREATE TABLE pair (record INTEGER PRIMARY KEY, query TEXT, passage BLOB)")
 
     def reason(self, record: Record) -> str | None:
-        words = _words(record.query)
-        pair = _Pair(frozenset(words), self._signature(_runs(_words(record.passage))))
+        query, passage = words(record.query.casefold()), words(record.passage.casefold())
+        pair = _Pair(frozenset(query), self._signature(_runs(passage)))
         keys = self._keys(self._signature(pair.query), pair.passage, digest(record.instruction or ""))
         if any(pair.alike(earlier, self._threshold) for earlier in self._candidates(keys)):
             return "query and passage nearly the same as an earlier record's"
@@ -91,9 +90,5 @@ class NearDuplicates:
         return np.asarray(minhash.hashvalues, dtype=np.uint64)
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
-
-
-def _runs(words: list[str]) -> set[str]:
-    return {" ".join(words[place : place + _RUN]) for place in range(max(1, len(words) - _RUN + 1))}
+def _runs(found: list[str]) -> set[str]:
+    return {" ".join(found[place : place + _RUN]) for place in range(max(1, len(found) - _RUN + 1))}

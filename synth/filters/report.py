@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from synth.status import table
+from cli.output import table
 
 REASONS_SHOWN = 5
 

@@ -7,17 +7,18 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from cli.output import translate_disk_errors, translate_record_errors, write_whole
+from contract.about import About, beside, write_about
+from contract.files import whole_file
 from contract.records import Record, read_records, write_records
-from synth.export.about import About, write_about
 from synth.filters.chain import FilterSettings, build_filters
 from synth.filters.coherence import Coherence
 from synth.filters.filter import Filter
 from synth.filters.report import FilterCount, Score, VerifyReport
-from synth.output import bad_record_is_a_sentence, full_disk_is_a_sentence, write_whole
 from synth.scratch import SeenKeys, digest, scratch
 
 REPEATED = "repeated-id"
@@ -49,14 +50,29 @@ def verify(
     with ExitStack() as stack:
         filters = stack.enter_context(build_filters(settings, out.parent))
         connection = stack.enter_context(scratch(out.parent))
-        run = _Verification(filters, SeenKeys(connection), _known_labels(against, connection), dropped_out, cost)
-        stack.callback(run.close)
-        run.report.kept = write_whole(out, write_records, run.kept(records))
+        known = _known_labels(against, connection)
+        with translate_disk_errors(dropped_out), whole_file(dropped_out) as file:
+            run = _Verification(filters, SeenKeys(connection), known, _Dropped(dropped_out, file), cost)
+            run.report.kept = write_whole(out, write_records, run.kept(records))
         report = run.done()
         run.about.left_out = +Counter({one.name: one.dropped.total() for one in report.filters})
         apart_from = [one.name for one in settings.evaluation]
-        write_about(run.about, out, {"filters": list(settings.only), "evaluation": apart_from})
+        with translate_disk_errors(beside(out)):
+            write_about(run.about, out, {"filters": list(settings.only), "evaluation": apart_from})
         return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """The file of the records that were dropped, open for writing; it will stand at `path`."""
+
+    path: Path
+    file: IO[str]
+
+    def add(self, record: Record, name: str, reason: str) -> None:
+        with translate_disk_errors(self.path):
+            row = {"filter": name, "reason": reason, "record": asdict(record)}
+            self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 class _Verification:
@@ -65,15 +81,13 @@ class _Verification:
         filters: Sequence[Filter],
         ids: SeenKeys,
         known: sqlite3.Connection | None,
-        dropped_out: Path,
+        dropped: _Dropped,
         cost: float,
     ) -> None:
         self._filters = filters
         self._ids = ids
         self._known = known
-        self._path = dropped_out
-        self._part = dropped_out.with_name(f"{dropped_out.name}.part")
-        self._dropped: IO[str] = self._part.open("w", encoding="utf-8", newline="\n")
+        self._dropped = dropped
         self._counts = {name: FilterCount(name) for name in (REPEATED, *(one.name for one in filters))}
         self.about = About("pointwise", cost=cost)
         self.report = VerifyReport()
@@ -89,21 +103,12 @@ class _Verification:
                 yield record
                 continue
             self._counts[name].dropped[reason] += 1
-            with full_disk_is_a_sentence(self._path, None):
-                row = {"filter": name, "reason": reason, "record": asdict(record)}
-                self._dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._dropped.add(record, name, reason)
 
     def done(self) -> VerifyReport:
-        with full_disk_is_a_sentence(self._path, None):
-            self._dropped.close()
-            self._part.replace(self._path)
         self.report.filters = list(self._counts.values())
         self.report.undecided_traces = sum(one.undecided for one in self._filters if isinstance(one, Coherence))
         return self.report
-
-    def close(self) -> None:
-        self._dropped.close()
-        self._part.unlink(missing_ok=True)
 
     def _verdict(self, record: Record) -> tuple[str | None, str]:
         self._counts[REPEATED].shown += 1
@@ -147,7 +152,7 @@ def _known_labels(path: Path | None, connection: sqlite3.Connection) -> sqlite3.
     if path is None:
         return None
     connection.execute("CREATE TABLE known (key BLOB PRIMARY KEY, relevant INTEGER) WITHOUT ROWID")
-    with bad_record_is_a_sentence():
+    with translate_record_errors():
         rows = ((_pair(record), record.relevant) for record in read_records(path))
         connection.executemany("INSERT OR IGNORE INTO known VALUES (?, ?)", rows)
     return connection

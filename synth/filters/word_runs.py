@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from retrieval.words import words
+
 Runs = NDArray[np.uint64]
 
-_WORD = re.compile(r"\w+")
 _FACTOR = 0x9E3779B97F4A7C15  # odd, so that multiplying by it loses nothing modulo 2^64
 _PARTS = 256
 _BUFFERED = 1 << 20  # runs kept in memory before they go to the disk: 8 MiB
@@ -22,11 +22,11 @@ _BUFFERED = 1 << 20  # runs kept in memory before they go to the disk: 8 MiB
 
 def word_runs(text: str, size: int) -> Runs:
     """The runs of `size` words of a text, each once, sorted; of a text with fewer words the whole, as one run."""
-    words = _WORD.findall(text.casefold())
-    if not words:
+    found = words(text.casefold())
+    if not found:
         return np.empty(0, dtype=np.uint64)
-    numbers = np.fromiter((_number(word) for word in words), dtype=np.uint64, count=len(words))
-    return np.unique(_windows(numbers, min(size, len(words))))
+    numbers = np.fromiter((_number(word) for word in found), dtype=np.uint64, count=len(found))
+    return np.unique(_windows(numbers, min(size, len(found))))
 
 
 def _windows(numbers: Runs, size: int) -> Runs:

@@ -1,1 +1,1 @@
-"""Asks a language model: the endpoint, one call, its limits, and the reading of replies."""
+"""Prompts of the synthesizer: templates, stages and what a trace may hold."""

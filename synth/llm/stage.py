@@ -9,9 +9,9 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Generic, Protocol, TypeVar
 
-from synth.llm.base import Message, Question, Reply
-from synth.llm.endpoint import Endpoint
-from synth.llm.replies import Answer, schema_of
+from llm.base import Message, Question, Reply
+from llm.endpoint import Endpoint
+from llm.replies import Answer, schema_of
 from synth.llm.template import PromptTemplate
 
 _text = json.JSONEncoder(ensure_ascii=False).encode
@@ -45,7 +45,7 @@ Value = TypeVar("Value")
 class Stage(Generic[Row, Value]):
     """`values` gives the template its variables, `content` what of a row belongs to the key, `read` the reply's value.
 
-    `shape` is the JSON asked for; `read` raises `synth.llm.replies.Unusable` for a reply that is not it.
+    `shape` is the JSON asked for; `read` raises `llm.replies.Unusable` for a reply that is not it.
     `usual_tokens` is a typical reply's length, for estimates only.
     """
 

@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from llm.base import Message
 from synth.errors import BadSettings
-from synth.llm.base import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contract.prompt import LIMRANK
+from llm.base import Reply
+from llm.replies import Unusable
 
 # The others are special strings of the tokenizers of Qwen and SmolLM2, which `contract` refuses in a trace as well.
 DELIMITERS = (LIMRANK.open, LIMRANK.close, "<|im_start|>", "<|im_end|>", "<|endoftext|>")
@@ -11,3 +13,15 @@ DELIMITERS = (LIMRANK.open, LIMRANK.close, "<|im_start|>", "<|im_end|>", "<|endo
 def delimiter_in(trace: str) -> str | None:
     """The delimiter that a trace holds, None where it holds none. A trainer refuses a trace with one."""
     return next((delimiter for delimiter in DELIMITERS if delimiter in trace), None)
+
+
+def read_trace(reply: Reply, written: str) -> str:
+    """The trace of a judgement: what the model thought aside, where the endpoint tells, else what it wrote.
+
+    Raises `Unusable` for one that holds a delimiter of the reranker's own traces.
+    """
+    trace = reply.reasoning.strip() or written
+    delimiter = delimiter_in(trace)
+    if delimiter:
+        raise Unusable("delimiter", f"the trace holds {delimiter}")
+    return trace

@@ -12,12 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from synth.errors import DiskFull, EndpointFailed, SynthError
-from synth.llm.base import LLM, Finish, NoReply, Question, Reply, estimate_tokens
-from synth.llm.cost import Budget
-from synth.llm.endpoint import Endpoint
-from synth.llm.replies import Unusable
+from llm.base import LLM, Finish, NoReply, Question, Reply, estimate_tokens
+from llm.endpoint import Endpoint
+from llm.replies import Unusable
+from synth.errors import CommandError, DiskFull, EndpointFailed
 from synth.llm.stage import Keys, Role, Row, Stage, Value
+from synth.run.budget import Budget
 from synth.run.folder import RunFolder
 from synth.run.journal import JournalRow, Status
 
@@ -54,12 +54,12 @@ class Calls:
         self._keys = Keys({role: endpoint for role, (endpoint, _) in endpoints.items()})
         self._budget = budget
         self._in_flight: dict[str, asyncio.Task[JournalRow]] = {}
-        self.stopped_by: SynthError | None = None
+        self.stopped_by: CommandError | None = None
         self.made = 0
         self.settled = 0  # questions answered or given up, by the journal or by a call
         self.failed = 0  # calls that got nothing, which the next run makes again
 
-    def stop(self, reason: SynthError) -> None:
+    def stop(self, reason: CommandError) -> None:
         """Begin no new call; the first reason given is kept."""
         self.stopped_by = self.stopped_by or reason
 
@@ -95,8 +95,8 @@ class Calls:
             question = stage.question(row)
             try:
                 reply = await self._pay_for(asked, question)
-            except (SynthError, NoReply) as error:
-                if isinstance(error, SynthError):
+            except (CommandError, NoReply) as error:
+                if isinstance(error, CommandError):
                     self.stop(error)
                     raise Stopped from None
                 status = Status.REJECTED if error.final and asked.answered else Status.FAILED

@@ -11,7 +11,6 @@ lock              held by the one process that works here
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sqlite3
@@ -21,13 +20,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from contract.files import LineLog, disk_is_full, whole_lines
 from synth.errors import BadInput, DiskFull, JournalBroken, RunBusy
-from synth.run.journal import HEADER_START, JournalRow, check_header, new_header, row_from_line, row_to_line
+from synth.run.journal import (
+    HEADER_START,
+    JournalRow,
+    check_header,
+    first_line,
+    new_header,
+    row_from_line,
+    row_to_line,
+)
 from synth.run.journal_index import JournalIndex, Totals, known_totals
 
 RESERVE_BYTES = 16 * 2**20
 SYNC_SECONDS = 1.0
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RunFolder:
@@ -64,7 +71,7 @@ class RunFolder:
             self._commit()
         finally:
             self._index.close()
-            os.close(self._file)
+            self._journal.close()
             self._reserve.unlink(missing_ok=True)
             os.close(self._lock)
 
@@ -77,7 +84,7 @@ class RunFolder:
         place = self._index.place(key)
         if place is None:
             return None
-        return row_from_line(os.pread(self._file, place[1], place[0]))
+        return row_from_line(self._journal.read(*place))
 
     def append(self, row: JournalRow) -> None:
         """Write one row. On return a kill of this process no longer loses it.
@@ -86,24 +93,21 @@ class RunFolder:
         not enough: the row is not in the journal, and no part of it is.
         """
         line = row_to_line(row)
-        start = self._index.end
         try:
-            _write_all(self._file, line)
+            start = self._journal.append(line)
         except OSError as error:
-            if error.errno not in FULL:
+            if not disk_is_full(error):
                 raise
-            self._write_in_reserve(start, line)
+            start = self._append_in_reserve(line)
         if self._index.add(row, start, len(line)) or time.monotonic() - self._synced > SYNC_SECONDS:
             self._commit()
 
-    def _write_in_reserve(self, start: int, line: bytes) -> None:
+    def _append_in_reserve(self, line: bytes) -> int:
         self.full = True
-        os.ftruncate(self._file, start)
         self._reserve.unlink(missing_ok=True)
         try:
-            _write_all(self._file, line)
+            return self._journal.append(line)
         except OSError:
-            os.ftruncate(self._file, start)
             raise DiskFull(f"No space left for {self.path / 'journal.jsonl'}; free some and run again.") from None
 
     def _commit(self) -> None:
@@ -111,24 +115,24 @@ class RunFolder:
         if self.full:
             return  # the index would need room too; the next opening catches up
         try:
-            os.fdatasync(self._file)
+            self._journal.sync()
             self._index.commit()
         except (OSError, sqlite3.OperationalError) as error:
-            if isinstance(error, OSError) and error.errno not in FULL:
+            if isinstance(error, OSError) and not disk_is_full(error):
                 raise
             self.full = True
 
     def _open(self) -> None:
         try:
-            self._file, journal_id = _open_journal(self.path / "journal.jsonl")
+            self._journal, journal_id = _open_journal(self.path / "journal.jsonl")
             if self._writing:
                 _hold_back(self._reserve)
         except OSError as error:
-            if error.errno not in FULL:
+            if not disk_is_full(error):
                 raise
             self._reserve.unlink(missing_ok=True)
             raise DiskFull(f"No space left to begin a run in {self.path}; free {RESERVE_BYTES >> 20} MiB.") from None
-        size = os.fstat(self._file).st_size
+        size = self._journal.size
         self._index = JournalIndex(self.path / "journal.sqlite", journal_id, size)
         for start, line, row in tail(self.path / "journal.jsonl", self._index.end):
             if self._index.add(row, start, len(line)):
@@ -139,19 +143,13 @@ class RunFolder:
 
 def tail(path: Path, start: int) -> Iterator[tuple[int, bytes, JournalRow]]:
     """(byte, line, row) of every whole row of a journal from byte `start` on; 0 means after the header."""
-    with path.open("rb") as file:
-        header = file.readline()
-        check_header(path, header)
-        place = max(start, len(header))
-        file.seek(place)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield place, line, row_from_line(line)
-            except ValueError as error:
-                raise JournalBroken(f"{path}, at byte {place}: {error}; mend or cut that line.") from None
-            place += len(line)
+    header = first_line(path)
+    check_header(path, header)
+    for place, line in whole_lines(path, max(start, len(header))):
+        try:
+            yield place, line, row_from_line(line)
+        except ValueError as error:
+            raise JournalBroken(f"{path}, at byte {place}: {error}; mend or cut that line.") from None
 
 
 def read_totals(path: Path) -> Totals:
@@ -159,8 +157,7 @@ def read_totals(path: Path) -> Totals:
     journal = path / "journal.jsonl"
     if not journal.exists():
         raise BadInput(f"{path} holds no journal.jsonl: it is no run folder; give the folder of a run.")
-    with journal.open("rb") as file:
-        journal_id = check_header(journal, file.readline())
+    journal_id = check_header(journal, first_line(journal))
     end, totals = known_totals(path / "journal.sqlite", journal_id, journal.stat().st_size)
     for _, _, row in tail(journal, end):
         totals.add(row)
@@ -189,42 +186,22 @@ def _lock(path: Path) -> int:
     return handle
 
 
-def _open_journal(path: Path) -> tuple[int, str]:
-    """The file, positioned at its end, a torn last line cut off; and the journal's id."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+def _open_journal(path: Path) -> tuple[LineLog, str]:
+    """The log, a torn last line cut off, and the journal's id."""
+    first = first_line(path) if path.exists() else b""
+    if first and not HEADER_START.startswith(first[: len(HEADER_START)]):
+        check_header(path, first)  # before anything is cut off: this may be no journal at all
+    log = LineLog(path)
     try:
-        with path.open("rb") as reader:
-            first = reader.readline()
-        if first and not HEADER_START.startswith(first[: len(HEADER_START)]):
-            check_header(path, first)
-        os.ftruncate(file, _end_of_last_line(file))
-        if not first.endswith(b"\n"):
+        if not log.size:
             first = new_header()
-            _write_all(file, first)
-        return file, check_header(path, first)
+            log.append(first)
+        return log, check_header(path, first)
     except BaseException:
-        os.close(file)
+        log.close()
         raise
-
-
-def _end_of_last_line(file: int) -> int:
-    end = os.fstat(file).st_size
-    while end > 0:
-        begin = max(0, end - 65536)
-        block = os.pread(file, end - begin, begin)
-        newline = block.rfind(b"\n")
-        if newline >= 0:
-            return begin + newline + 1
-        end = begin
-    return 0
 
 
 def _hold_back(path: Path) -> None:
     with path.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]

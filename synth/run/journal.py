@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
+from contract.files import json_line, whole_lines
 from synth.errors import JournalBroken
 
 FORMAT = "limrank.journal"
@@ -58,16 +59,11 @@ class JournalRow:
 
 
 FIELDS = tuple(field.name for field in fields(JournalRow))
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def row_to_line(row: JournalRow) -> bytes:
     """The line of a row, with its newline."""
-    values = {name: getattr(row, name) for name in FIELDS}
-    try:
-        return _encode(values).encode() + b"\n"
-    except UnicodeEncodeError:  # an endpoint sent half of a surrogate pair; escaped, it is kept as it came
-        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+    return json_line({name: getattr(row, name) for name in FIELDS})
 
 
 def row_from_line(line: bytes) -> JournalRow:
@@ -84,15 +80,19 @@ def read_journal(path: Path) -> Iterator[JournalRow]:
 
     Raises `JournalBroken` with the file and line where any other line is no row, `OSError` as `open` does.
     """
+    header = first_line(path)
+    check_header(path, header)
+    for number, (_, line) in enumerate(whole_lines(path, len(header)), start=2):
+        try:
+            yield row_from_line(line)
+        except ValueError as error:
+            raise JournalBroken(f"{path}, line {number}: {error}; mend or cut that line.") from None
+
+
+def first_line(path: Path) -> bytes:
+    """The header of a journal, or as much of it as a kill left. Raises `OSError` as `open` does."""
     with path.open("rb") as file:
-        check_header(path, file.readline())
-        for number, line in enumerate(file, start=2):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield row_from_line(line)
-            except ValueError as error:
-                raise JournalBroken(f"{path}, line {number}: {error}; mend or cut that line.") from None
+        return file.readline()
 
 
 def check_header(path: Path, line: bytes) -> str:

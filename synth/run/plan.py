@@ -12,10 +12,10 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+from cli.output import write_json_lines
+from retrieval.json_rows import read_rows
 from synth.errors import BadInput, BadSettings
-from synth.output import write_json_lines
 from synth.scratch import SeenKeys, digest, scratch
-from synth.sources.json_rows import read_rows
 
 FORMAT = "limrank.plan"
 VERSION = 1
@@ -101,8 +101,4 @@ def _problem(row_id: object, text: object, ids: tuple[str, ...], names: tuple[st
         return f"the id is {row_id!r}; give one under '{ids[0]}'."
     if not isinstance(text, str) or not text.strip():
         return f"the text of '{row_id}' is {text!r}; give one under '{names[0]}'."
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return f"the text of '{row_id}' holds half of a character pair at position {error.start}; mend it."
     return ""

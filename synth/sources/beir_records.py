@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli.output import write_whole
 from contract.records import NegativeType, Record, write_records
-from synth.output import write_whole
-from synth.sources.beir import BeirFolder, Document, Query
+from retrieval.beir import BeirFolder, Document, Query
+from retrieval.rejects import Rejects
+from retrieval.retriever import Hit, Retriever
 from synth.sources.first_stages import first_stages
 from synth.sources.hard_negatives import mine_negatives
 from synth.sources.labels import Labels
-from synth.sources.rejects import ImportReport, Rejects, rejects_beside
-from synth.sources.retriever import Hit, Retriever
+from synth.sources.rejects import ImportReport, rejects_beside
 
 QUERIES_AT_ONCE = 512
 

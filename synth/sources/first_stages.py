@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contract.records import NegativeType
-from synth.sources.bm25 import Bm25
-from synth.sources.retriever import Retriever
+from retrieval.bm25 import Bm25
+from retrieval.retriever import Retriever
+
+if TYPE_CHECKING:
+    from retrieval.bi_encoder import VectorIndex
+
+MAX_TOKENS = 128  # of a passage and of a query
 
 
-def first_stages(passages: Sequence[str], bi_encoder: str | Path | None) -> dict[NegativeType, Retriever]:
+def first_stages(
+    passages: Sequence[str], bi_encoder: str | Path | None, max_tokens: int = MAX_TOKENS
+) -> dict[NegativeType, Retriever]:
     """Indexes over `passages`, by the type of the negatives they find. Raises `BadSettings` for no such model."""
     retrievers: dict[NegativeType, Retriever] = {NegativeType.BM25: Bm25(passages)}
     if bi_encoder is not None:
-        from synth.sources.bi_encoder import BiEncoder  # takes seconds to import
-
-        retrievers[NegativeType.BI_ENCODER] = BiEncoder(passages, bi_encoder)
+        retrievers[NegativeType.BI_ENCODER] = vector_index(passages, bi_encoder, max_tokens)
     return retrievers
+
+
+def vector_index(passages: Sequence[str], model: str | Path, max_tokens: int = MAX_TOKENS) -> VectorIndex:
+    """An index by a bi-encoder without its prompts: shares and limits were measured so. Raises as `first_stages`."""
+    from retrieval.bi_encoder import BiEncoder, VectorIndex  # takes seconds to import
+
+    return VectorIndex(passages, BiEncoder(model, max_tokens=max_tokens, prompted=False))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from contract.records import NegativeType
-from synth.sources.retriever import Hit
+from retrieval.retriever import Hit
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.output import write_whole
 from contract.records import Record, RecordError, write_records
+from retrieval.json_rows import read_rows
 from synth.errors import BadInput
 from synth.llm.traces import delimiter_in
-from synth.output import write_whole
 from synth.scratch import SeenKeys, digest, scratch
-from synth.sources.json_rows import read_rows
 from synth.sources.labels import Labels
-from synth.sources.rejects import ImportReport, Rejects, rejects_beside
+from synth.sources.rejects import ImportReport, RejectsFile, rejects_beside
 
 _PROMPT = re.compile(r"^Query:[ \t]*(?P<query>.*?)\n[ \t]*Passage:[ \t]*(?P<passage>.*)\Z", re.DOTALL | re.MULTILINE)
 _OUTPUT = re.compile(r"\s*(?:<think>)?(?P<trace>.*)</think>\s*(?P<verdict>true|false)[.\s]*", re.DOTALL | re.I)
@@ -57,7 +57,7 @@ def import_rank1(path: Path, out: Path, labels: Labels) -> ImportReport:
 
 
 class _Reader:
-    def __init__(self, path: Path, labels: Labels, rejects: Rejects, seen: SeenKeys) -> None:
+    def __init__(self, path: Path, labels: Labels, rejects: RejectsFile, seen: SeenKeys) -> None:
         self._path = path
         self._labels = labels
         self._rejects = rejects

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from synth.errors import BadInput
-from synth.output import full_disk_is_a_sentence
-
-SHOWN = 5
+from cli.output import translate_disk_errors
+from retrieval.rejects import Listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,22 +24,18 @@ class ImportReport:
     rejects_file: Path | None = None
 
 
-class Rejects:
+class RejectsFile(Listed):
     """The rows an import could not use; `add` writes each at once."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
-        self.count = 0
-        self.sentences: list[str] = []
         self._file: IO[str] | None = None
 
     def add(self, file: Path, row: int, reason: str, raw: str) -> None:
-        """Keep one row. `row` counts as the file's own numbering does: lines from 1, elements of an array from 1."""
-        self.count += 1
-        sentence = f"{file}, row {row}: {reason}"
-        if len(self.sentences) < SHOWN:
-            self.sentences.append(sentence)
-        with full_disk_is_a_sentence(self.path, None):
+        """See `retrieval.rejects.Rejects.add`."""
+        super().add(file, row, reason, raw)
+        with translate_disk_errors(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
@@ -49,7 +43,7 @@ class Rejects:
             self._file.write(json.dumps(row_text, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
-        with full_disk_is_a_sentence(self.path, None):
+        with translate_disk_errors(self.path):
             if self._file is not None:
                 self._file.close()
 
@@ -64,20 +58,10 @@ class Rejects:
         )
 
 
-class Refusing(Rejects):
-    """For inputs of which every row must be good: the first row that cannot be used raises `BadInput`."""
-
-    def __init__(self) -> None:
-        super().__init__(Path())
-
-    def add(self, file: Path, row: int, reason: str, raw: str) -> None:
-        raise BadInput(f"{file}, row {row}: {reason}")
-
-
 @contextmanager
-def rejects_beside(out: Path) -> Iterator[Rejects]:
+def rejects_beside(out: Path) -> Iterator[RejectsFile]:
     """The rejects of the import that writes `out`, in `OUT.rejected.jsonl`; those of an earlier import are removed."""
-    rejects = Rejects(out.with_name(f"{out.name}.rejected.jsonl"))
+    rejects = RejectsFile(out.with_name(f"{out.name}.rejected.jsonl"))
     rejects.path.unlink(missing_ok=True)
     try:
         yield rejects

@@ -1,12 +1,15 @@
-"""What stands beside a training file."""
+"""The sidecar of a training file: written by one module, read by the same."""
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from contract.about import AboutError, beside, stated_cost
+from contract.about import About, AboutError, beside, state_cost, stated_cost, write_about
+from contract.records import Group
 
 
 def test_a_cost_is_read_where_one_is_stated(tmp_path: Path) -> None:
@@ -30,3 +33,32 @@ def test_bytes_that_are_no_text_and_a_folder_are_a_sentence_too(tmp_path: Path) 
     for name in ("out.jsonl", "other.jsonl"):
         with pytest.raises(AboutError, match="does not say what"):
             stated_cost(tmp_path / name)
+
+
+def test_what_a_file_holds_is_counted_and_written_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    file.write_bytes(b"rows")
+    about = About("lce", cost=1.5)
+    row = {"source": "beir", "licence": "MIT AND CC-BY-4.0", "domain": "general"}
+    about.count(row)
+    about.count(Group(id="g", query="q", positive="p", negatives=("n",), **{**row, "licence": "MIT"}))
+    about.left_out["no trace"] += 1
+    write_about(about, file, {"format": "lce"})
+    stated = json.loads(beside(file).read_text())
+    assert stated == {
+        "format": "lce",
+        "rows": 2,
+        "relevant": 0,
+        "licences": {"MIT": 2, "CC-BY-4.0": 1},
+        "sources": {"beir": 2},
+        "domains": {"general": 2},
+        "left_out": {"no trace": 1},
+        "cost": 1.5,
+        "sha256": sha256(b"rows").hexdigest(),
+        "settings": {"format": "lce"},
+    }
+    assert about.sentence() == "2 lce rows; licences: CC-BY-4.0 (1), MIT (2)."
+    assert stated_cost(file) == 1.5
+    state_cost(file, 2.5)
+    assert json.loads(beside(file).read_text()) == {"cost": 2.5}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.jsonl.about.json"]

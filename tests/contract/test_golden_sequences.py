@@ -10,7 +10,7 @@ import pytest
 
 from contract.prompt import LIMRANK
 from contract.segments import Segments
-from service.models.store import Checkpoint
+from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 
 QUERY, PASSAGE, INSTRUCTION = "What is it?", "It is red.\n", "Colours count."
@@ -83,10 +83,11 @@ def test_a_sequence_is_these_ids(
     expected_prompt = (INSTRUCTED if instructed else PROMPTS)[name]
     expected = [*expected_prompt, *TRACES[name][trace], *CLOSES[name], WORDS[name][relevant]]
     instruction = INSTRUCTION if instructed else None
-    example = segments.example(QUERY, PASSAGE, instruction, trace, relevant)
+    prompt, told = segments.prompt_ids(QUERY, PASSAGE, instruction), segments.trace_ids(trace or "")
+    example = segments.example(prompt, told, relevant)
     assert list(example.ids) == expected
     assert example.prompt_tokens == len(expected_prompt)
-    served = segments.context(segments.prompt_ids(QUERY, PASSAGE, instruction), segments.trace_ids(trace or ""))
+    served = segments.context(prompt, told)
     assert served == expected[:-1], "what a service reads the verdict after"
 
 

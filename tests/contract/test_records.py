@@ -185,6 +185,14 @@ def test_a_line_that_is_no_record_is_refused(line: str, said: str) -> None:
         record_from_json(line)
 
 
+def test_a_negative_type_of_older_files_is_still_read() -> None:
+    """`right_focus_wrong_type` was written for negatives on the right subject that answer another question."""
+    line = to_json(replace(RECORD, relevant=False, negative_type=NegativeType.SAME_TOPIC_OTHER_INTENT))
+    former = line.replace('"same_topic_other_intent"', '"right_focus_wrong_type"')
+    assert former != line
+    assert to_json(record_from_json(former)) == line
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     write_records(path, [RECORD])
@@ -226,3 +234,18 @@ def test_an_error_on_the_way_leaves_the_old_file(tmp_path: Path) -> None:
 def test_licences_are_joined_once_each_in_one_order() -> None:
     assert join_licences(["MIT", "CC-BY-4.0 AND MIT"]) == "CC-BY-4.0 AND MIT"
     assert licence_parts("CC-BY-4.0 AND MIT AND MIT") == ("CC-BY-4.0", "MIT")
+
+
+@given(item=records())
+def test_agreement_is_the_share_of_the_votes_for_the_label(item: Record) -> None:
+    other = replace(item, relevant=not item.relevant, negative_type=None)
+    if item.votes is None:
+        assert item.agreement == other.agreement == 1.0
+        assert item.accepted
+        return
+    assert item.agreement + other.agreement == pytest.approx(1.0)
+    assert not (item.accepted and other.accepted)
+    if item.votes.true != item.votes.false:
+        assert item.accepted is ((item.votes.true > item.votes.false) is item.relevant)
+    else:
+        assert not item.accepted, "a tie is no majority"

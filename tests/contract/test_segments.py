@@ -30,9 +30,9 @@ def test_the_seams_qwen_would_fuse() -> None:
 @pytest.mark.parametrize("relevant", [True, False])
 def test_the_trainers_ids_are_the_services_ids(segments: Segments, trace: str, relevant: bool) -> None:
     """Through the verdict: what is trained on is what a service joins from a prompt, generated ids and a close."""
-    example = segments.example("what is it?", "It is a passage.\n", None, trace, relevant)
     prompt = segments.prompt_ids("what is it?", "It is a passage.\n")
     generated = segments.trace_ids(trace)
+    example = segments.example(prompt, generated, relevant)
     word = segments.verdict.true if relevant else segments.verdict.false
     assert list(example.ids) == [*segments.context(prompt, generated), word]
     assert list(example.ids) == [*segments.context_after(prompt, [*generated, *segments.close]), word]

@@ -98,7 +98,7 @@ def test_what_is_not_there_is_not_available(tmp_path: Path) -> None:
         named("bright").open("pony", tmp_path / "none", None)
     with pytest.raises(NotAvailable, match="from a folder only"):
         named("medquad").open("test", None, None)
-    with pytest.raises(NotAvailable, match=r"no qrels/dev\.tsv; its splits: test"):
+    with pytest.raises(NotAvailable, match=r"has no split 'dev'; its splits are test"):
         named("beir").open("dev", small_data.beir_folder(tmp_path / "own"), None)
     with pytest.raises(NotAvailable, match=r"candidates_splade_test\.trec, candidates_splade\.trec"):
         named("beir").open("test", tmp_path / "own", "splade")
@@ -110,7 +110,7 @@ def test_what_is_there_but_wrong_is_named(tmp_path: Path) -> None:
         list(DataSource("x", tmp_path).rows("documents", "biology", ("id", "content")))
     folder = small_data.beir_folder(tmp_path / "own")
     (folder / "corpus.jsonl").write_text('{"_id": "a"}\nnot json\n')
-    with pytest.raises(BadData, match=r"corpus\.jsonl, line 2: not JSON"):
+    with pytest.raises(BadData, match=r"corpus\.jsonl, row 2: not one JSON object"):
         named("beir").open("test", folder, None)
     with pytest.raises(BadSettings, match="is no task of bright"):
         named("bright").open("cooking", None, None)

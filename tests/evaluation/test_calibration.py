@@ -20,7 +20,7 @@ def test_the_error_is_the_weighted_gap_of_equal_bins() -> None:
     labels = [True, False, False, False, True, True, False, False]
     found = calibration(scores, labels, bins=2)
     assert found.error == pytest.approx((0.05 + 0.4) / 2)
-    assert [one.count for one in found.bins] == [4, 4]
+    assert [one.count for one in found.curve] == [4, 4]
     assert found.brier == pytest.approx((1 * 0.64 + 3 * 0.04 + 2 * 0.01 + 2 * 0.81) / 8)
     assert found.log_loss == pytest.approx(
         -(math.log(0.2) + 3 * math.log(0.8) + 2 * math.log(0.9) + 2 * math.log(0.1)) / 8
@@ -30,9 +30,9 @@ def test_the_error_is_the_weighted_gap_of_equal_bins() -> None:
 def test_bins_hold_equally_many_pairs() -> None:
     draw = np.random.default_rng(0)
     found = calibration(list(draw.normal(size=2000)), list(draw.random(2000) < 0.5))
-    assert len(found.bins) == 15
-    assert {one.count for one in found.bins} == {133, 134}
-    assert [one.confidence for one in found.bins] == sorted(one.confidence for one in found.bins)
+    assert len(found.curve) == 15
+    assert {one.count for one in found.curve} == {133, 134}
+    assert [one.confidence for one in found.curve] == sorted(one.confidence for one in found.curve)
 
 
 def test_extreme_scores_do_not_overflow() -> None:

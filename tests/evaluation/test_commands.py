@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from evaluation.cli import main
-from evaluation.rank_files import read_run
+from retrieval.trec import read_run
 from tests.evaluation import small_data
 from tests.ports import free_port
 from tests.processes import ROOT, ServerProcess, clean_environment, server
@@ -201,21 +201,6 @@ def test_a_calibration_of_no_pairs_is_none(tmp_path: Path, capsys: pytest.Captur
     assert "medquad/dev: no query has an answer and 4 candidates that are none" in capsys.readouterr().err
 
 
-def test_traces_share_the_pairs_of_calibration(service: ServerProcess, tmp_path: Path) -> None:
-    folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
-    asked = flags(data=folder, out=out, url=service.url, mode="reasoning")
-    assert main(["calibrate", *asked, *flags(pairs=20)]) == 0
-    before = service.metric("limrank_documents_scored_total")
-    assert main(["traces", *asked, *flags(pairs=20)]) == 0
-    assert service.metric("limrank_documents_scored_total") == before
-    found = result(out, "traces.json")
-    assert (found["pairs"], found["all_right"]) == (20, 0.0)  # "It answers the question." names nothing
-    lines = (found["folder"] / "traces.tsv").read_text().splitlines()
-    assert len(lines) == 21
-    assert lines[1].endswith('"It answers the question."')
-    assert main(["traces", *flags(data=folder, out=out, url=service.url)]) == 2  # direct mode writes none
-
-
 def test_injections_are_ranked_with_and_without_their_sentence(service: ServerProcess, tmp_path: Path) -> None:
     folder = small_data.medquad_folder(tmp_path / "medquad")
     words = flags(data=folder, out=tmp_path / "out", url=service.url, passages=4, depth=5)
@@ -289,7 +274,7 @@ def test_the_environment_sets_what_flags_do_not(
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out
-    assert all(f"  {name} " in listed for name in ("run", "calibrate", "traces", "injections", "rag", "report", "mini"))
+    assert all(f"  {name} " in listed for name in ("run", "calibrate", "injections", "rag", "compare", "report"))
     assert main([]) == 2
     assert main(["benchmarks"]) == 0
     assert "sustainable_living" in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -13,38 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.cli import main
 from evaluation.scorers.http import ServiceOptions
 from evaluation.scorers.local_service import local_service, weights_hash
-from service.models.store import Checkpoint
 from tests.evaluation import small_data
 from tests.processes import ROOT, clean_environment
 from trainer.run.manifests import read_packaged
-
-
-def test_the_table_of_the_embedded_models_goes_through_the_service(
-    embedded_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Direct mode on small data: every step writes its result, what is missing is said, the report holds all."""
-    data, out = tmp_path / "data", tmp_path / "out"
-    small_data.medquad_folder(data / "medquad")
-    words = ["mini", "--data", str(data), "--out", str(out), "--model", str(embedded_checkpoint.folder)]
-    words += ["--only", "direct", "--direct-queries", "2", "--pairs", "5", "--injections", "1", "--threads", "2"]
-    assert main([*words, "--max-tokens-per-doc", "24"]) == 0
-    (path,) = (out / "medquad-test").rglob("result.json")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert found["queries"] == 2
-    assert found["identity"]["fingerprint"] == embedded_checkpoint.manifest.fingerprint
-    assert found["identity"]["weights"] == weights_hash(str(embedded_checkpoint.folder))
-    assert found["identity"]["max_tokens_per_doc"] == 24
-    assert found["seconds"] > 0
-    said = capsys.readouterr().out
-    assert "trec-dl/dl19: not run:" in said
-    assert "not measured: limrank-mini, direct, MedQuAD test" in said  # two queries are no 600
-    checked = json.loads((out / "targets.json").read_text(encoding="utf-8"))
-    assert {one["met"] for one in checked["targets"]} == {None, True}  # the count of injections is only reported
-    assert "limrank-serve" not in (out / "service.log").read_text(encoding="utf-8")
-    assert (out / "report.html").exists()
 
 
 def test_the_identity_of_a_result_states_the_temperature_of_its_mode(tmp_path: Path) -> None:
@@ -98,15 +70,3 @@ def test_weights_are_told_apart_by_their_content(tmp_path: Path) -> None:
     assert weights_hash(str(tmp_path / "a")) != weights_hash(str(tmp_path / "b"))
     assert weights_hash(str(tmp_path / "a")) == weights_hash(str(tmp_path / "a"))
     assert weights_hash("owner/model-on-a-hub") is None
-
-
-def test_a_pass_whose_model_cannot_be_served_is_reported_and_fails(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    small_data.medquad_folder(tmp_path / "medquad")
-    words = ["mini", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--only", "reasoning"]
-    assert main([*words, "--model", "no-such-model"]) == 1
-    said = capsys.readouterr()
-    assert "reasoning pass with no-such-model: not run: limrank-serve exited with 2" in said.out
-    assert "but not run: reasoning" in said.err
-    assert "no-such-model" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluation.p_mrr import p_mrr, rank
+from evaluation.metrics import p_mrr, rank_of
 
 RANKING = ["a", "b", "c", "d"]
 
@@ -35,7 +35,7 @@ def test_documents_are_averaged_before_queries() -> None:
 
 
 def test_a_missing_document_stands_behind_the_last_and_a_missing_query_has_no_value() -> None:
-    assert rank(RANKING, "zz") == 5
+    assert rank_of(RANKING, "zz") == 5
     assert p_mrr({"q": RANKING}, {"q": RANKING[1:]}, {"q": ["a"]})["q"] == pytest.approx(1 - 1 / 4)
     assert p_mrr({"q": RANKING}, {}, {"q": ["a"]}) == {}
     assert p_mrr({"q": RANKING}, {"q": RANKING}, {"q": []}) == {}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.api.probes import LIVE_PATHS, METRICS_PATH, READY_PATHS
+from service.api.paths import LIVE_PATHS, METRICS_PATH, READY_PATHS
 from service.settings import PREFIX, Settings, from_command_line
 from tests.helm.chart import (
     CHART,

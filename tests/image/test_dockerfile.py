@@ -150,8 +150,8 @@ def test_the_image_has_all_that_the_service_imports(target: str) -> None:
     lock = locked({"cpu": "service", "gpu": "gpu"}[target]) | {"torch": ""}
     missing = {
         (module, path)
-        for module, path in (imported("contract") | imported("service")).items()
-        if module not in sys.stdlib_module_names and module not in ("contract", "service")
+        for module, path in (imported("contract") | imported("cli") | imported("service")).items()
+        if module not in sys.stdlib_module_names and module not in ("contract", "cli", "service")
         if not (target == "cpu" and "vllm" in path)
         if not {_official(name) for name in modules.get(module, [module])} & set(lock)
     }

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.command_line import SettingsError
+from cli.errors import BadSettings
 from service.engine import Mode
 from service.settings import PREFIX, Settings, from_command_line, is_loopback
 
 
 def refusal(*argv: str, **environ: str) -> str:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(BadSettings) as caught:
         from_command_line(argv, environ)
     return str(caught.value)
 
@@ -156,7 +156,7 @@ def test_a_lower_cap_lowers_the_default_budget() -> None:
 def test_no_environment_value_gets_anything_but_settings_or_a_sentence(environ: dict[str, str]) -> None:
     try:
         outcome: object = from_command_line([], environ)
-    except SettingsError as error:
+    except BadSettings as error:
         outcome = str(error)
     assert isinstance(outcome, Settings) or str(outcome).endswith(".")
 

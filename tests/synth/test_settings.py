@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from synth.cli import VERBS, main
-from synth.command_settings import read_command
+from cli.settings import read_command
+from synth.cli import COMMANDS, main
 from synth.errors import BadSettings
-from synth.settings import RunSettings
+from synth.settings import PROGRAM, RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
 from tests.synth.examples import record, records_file
 from tests.synth.runs import limrank_knobs, limrank_settings, toml_of
@@ -19,7 +19,7 @@ URL = "http://127.0.0.1:9/v1"
 
 
 def read(*argv: str) -> RunSettings:
-    return read_command(RunSettings, "run", argv, [verb.settings for verb in VERBS])
+    return read_command(RunSettings, PROGRAM, "run", argv, [command.settings for command in COMMANDS])
 
 
 @pytest.fixture
@@ -106,10 +106,10 @@ def test_a_run_folder_keeps_its_knobs_and_templates_whatever_the_environment_say
     assert (templates / "limrank_queries.txt").read_text().startswith("## system\nYou write realistic")
 
 
-@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
-def test_every_command_says_what_it_takes(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_every_command_says_what_it_takes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main([verb, "--help"])
+        main([command, "--help"])
     assert left.value.code == 0
     assert "--settings" in capsys.readouterr().out
 
@@ -117,7 +117,7 @@ def test_every_command_says_what_it_takes(verb: str, capsys: pytest.CaptureFixtu
 def test_the_program_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
-    assert [line.split()[0] for line in said.splitlines()[2:]] == [verb.name for verb in VERBS]
+    assert [line.split()[0] for line in said.splitlines()[2:]] == [command.name for command in COMMANDS]
     for argv in ([], ["dance"]):
         assert main(argv) == 2
         assert capsys.readouterr().err.startswith("usage: limrank-synth COMMAND")
@@ -159,4 +159,4 @@ def test_no_knob_is_without_help() -> None:
             bare += fields(inner, f"{place}.{name}") if inner else [] if field.description else [f"{place}.{name}"]
         return bare
 
-    assert [name for verb in VERBS for name in fields(verb.settings, verb.name)] == []
+    assert [name for command in COMMANDS for name in fields(command.settings, command.name)] == []

@@ -13,7 +13,7 @@ import pytest
 
 from contract.records import read_records, write_records
 from evaluation.cli import main as evaluate
-from evaluation.rank_files import read_run
+from retrieval.trec import read_run
 from service.models.checkpoint import Checkpoint
 from synth.cli import main as synth
 from tests.evaluation.small_data import ANSWERS, DOCUMENTS, FOUND, QUERIES, beir_folder

@@ -11,11 +11,11 @@ from typing import Any
 from contract.records import RecordError, read_groups
 from trainer.ablation.scorers import base_scorer, pair_scorer
 from trainer.ablation.table import Outcome, write_table
-from trainer.cross_encoder.groups import data_cost
 from trainer.cross_encoder.model import PairRoom, load_pair_encoder
 from trainer.cross_encoder.train import train_cross_encoder
 from trainer.errors import BadData, BadSettings
-from trainer.run.dev_score import PassageScorer, check_dev, dev_score
+from trainer.run.data import data_cost
+from trainer.run.dev_score import DevSet, PassageScorer, check_dev, dev_score
 from trainer.run.folder import RunFolder, content_sha256
 from trainer.run.loop import world
 from trainer.settings import Ablation, CrossEncoding, Sft, SftAblation, Training
@@ -29,8 +29,8 @@ _MOST_VARIANTS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one kind of model is trained, and scored before and after. `unit`: what its training file is counted in;
-    `room` gives what refuses a query that is too long to be scored."""
+    """How a kind of model is trained, and scored before and after. `unit`: the name of its examples; `room` makes the
+    check that refuses a query too long to be scored."""
 
     settings: type[Training]
     unit: str
@@ -41,16 +41,16 @@ class _Kind:
 
 
 def ablate(settings: Ablation | SftAblation) -> None:
-    """Train what is not trained yet, measure, write ablation.json, .md and .png into the folder. Raises TrainError."""
+    """Train the variants that are not trained yet, measure all, and write a table and a plot into the folder. Raises
+    TrainError."""
     if settings.dev is None:
         raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
     if world() > 1:
         raise BadSettings("An ablation is one process; train its variants with torchrun first, then it reads them.")
-    if isinstance(settings, SftAblation):  # before training and on the other domain there is direct mode alone
+    if isinstance(settings, SftAblation):  # the base and the other domain are scored in direct mode alone
         settings = settings.model_copy(update={"dev_modes": ["direct"]})
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
-    if settings.out_of_domain is not None:
-        check_dev(settings.model_copy(update=_other_domain(settings.out_of_domain)), kind.room(settings))
+    check_dev(_other_domain(settings), kind.room(settings))
     changes = variants(settings)
     if settings.data_cost is None:
         settings = settings.model_copy(update={"data_cost": data_cost(settings.data)})
@@ -63,7 +63,7 @@ def ablate(settings: Ablation | SftAblation) -> None:
 
 
 def variants(settings: Ablation | SftAblation) -> dict[str, dict[str, Any]]:
-    """Name of each variant and what it changes. Raise BadData where the file has too few groups or too many names."""
+    """variant -> the settings it changes. Raise BadData where the file has too few or too many names to leave out."""
     if isinstance(settings, SftAblation):
         if settings.kind == "volume":
             return {f"{count} records": {"sample": count} for count in settings.volumes}
@@ -96,18 +96,11 @@ def _names(path: Path, field: str) -> list[str]:
 
 
 def _untrained(kind: _Kind, settings: Ablation | SftAblation) -> Outcome:
-    """The base as it is, so that what training taught and what it made the model forget are seen."""
+    """The base without training, to show what training taught and what it made the model forget."""
     print("--- before training", flush=True)  # noqa: T201
     scorer = kind.untrained(settings)
-    other = _other_score(lambda: scorer, settings)
-    return Outcome("before training", 0, 0.0, dev_score(scorer, settings), other, 0.0)
-
-
-def _other_score(load: Callable[[], PassageScorer], settings: Ablation | SftAblation) -> dict[str, float] | None:
-    """On the out-of-domain folder, or None where none is given; nothing is loaded then."""
-    if settings.out_of_domain is None:
-        return None
-    return dev_score(load(), settings.model_copy(update=_other_domain(settings.out_of_domain)))
+    dev, other = (dev_score(scorer, measured_on) for measured_on in (DevSet.of(settings), _other_domain(settings)))
+    return Outcome("before training", 0, 0.0, dev, other, 0.0)
 
 
 def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: Mapping[str, Any]) -> Outcome:
@@ -116,28 +109,30 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
     wanted = kind.settings.model_validate(known | {"folder": folder} | dict(change))
     stated = wanted.model_dump(mode="json")
     RunFolder(folder).check_settings(stated, content_sha256(stated))
-    legs = RunFolder(folder).ended_legs()
-    while not legs or legs[-1]["ended"] != "finished":
+    sessions = RunFolder(folder).ended_sessions()
+    while not sessions or sessions[-1]["ended"] != "finished":
         kind.train(wanted)
-        legs = RunFolder(folder).ended_legs()
+        sessions = RunFolder(folder).ended_sessions()
         if wanted.dry_run:
             return Outcome(name, 0, 0.0, None, None, 0.0)
-        if legs[-1]["ended"] == "signal":
+        if sessions[-1]["ended"] == "signal":
             raise BadSettings(f"{folder} was stopped by a signal; the same command goes on.")
-    other = _other_score(functools.partial(kind.scorer, wanted), settings)
-    examples = _different(legs[-1]["steps"] * wanted.batch, wanted)
+    other_domain = _other_domain(settings)
+    other = None if other_domain is None else dev_score(kind.scorer(wanted), other_domain)
+    examples = _different(sessions[-1]["steps"] * wanted.batch, wanted)
     share = min(1.0, (wanted.sample or examples) / max(1, _count(settings.data)))
-    seconds = sum(leg["seconds"] * leg.get("devices", 1) for leg in legs)
-    return Outcome(name, examples, seconds, legs[-1]["dev"], other, (settings.data_cost or 0.0) * share)
+    seconds = sum(session["seconds"] * session.get("devices", 1) for session in sessions)
+    return Outcome(name, examples, seconds, sessions[-1]["dev"], other, (settings.data_cost or 0.0) * share)
 
 
 def _different(trained: int, settings: Training) -> int:
-    """How many examples there were, of all that were `trained`, over and again in several passes."""
+    """How many different examples were `trained`, each of them once in every pass."""
     return trained if settings.max_steps is not None else round(trained / max(1.0, settings.epochs))
 
 
 def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any]) -> str:
-    """One name for what several kinds compare with, the training as its settings say, so that it is trained once."""
+    """The variant's folder. Several kinds compare with the unchanged settings, which have one name for all of them, so
+    that they are trained once."""
     changed = any(known[field] != value for field, value in change.items())
     return name.replace(" ", "-").replace("/", "-") if changed else "as-the-settings-say"
 
@@ -148,18 +143,22 @@ def _causal_scorer(settings: Sft, adapter: Path | None) -> CausalScorer:
     return CausalScorer(where_it_is_fast(model), load_segments(settings.base), passage_tokens=settings.passage_tokens)
 
 
-def _other_domain(folder: Path) -> dict[str, Any]:
-    """Settings that score on the only split of another folder, with the candidates that come with it."""
+def _other_domain(settings: Ablation | SftAblation) -> DevSet | None:
+    """The test split of the out-of-domain folder, or its only one, with the candidates in that folder; None where the
+    settings name no such folder. Raise BadData where it has no split."""
+    folder = settings.out_of_domain
+    if folder is None:
+        return None
     splits = sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
     if not splits:
         raise BadData(f"{folder} has no qrels/*.tsv; --out-of-domain takes a BEIR folder.")
     split = "test" if "test" in splits else splits[0]
-    return {"dev": folder, "dev_split": split, "dev_candidates": None}
+    return DevSet(folder, split, None, settings.dev_queries, settings.dev_depth)
 
 
 @functools.cache
 def _count(path: Path) -> int:
-    """Groups or records in a file, which every variant draws from: read once."""
+    """Groups or records in a file that every variant draws from, read once."""
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1
 
@@ -168,8 +167,8 @@ _PAIRS = _Kind(
     CrossEncoding,
     "groups",
     train_cross_encoder,
-    untrained=base_scorer,
-    scorer=lambda settings: pair_scorer(settings, settings.folder / "model"),
+    untrained=lambda settings: base_scorer(settings.base, max_tokens=settings.max_tokens),
+    scorer=lambda settings: pair_scorer(settings.folder / "model", max_tokens=settings.max_tokens),
     room=lambda settings: PairRoom(load_pair_encoder(settings.base, settings.max_tokens)),
 )
 _CAUSAL = _Kind(

@@ -1,4 +1,4 @@
-"""An encoder as a scorer of passages, before it is trained and after: for ablations."""
+"""An encoder as a scorer of passages, before and after training, for ablations."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from evaluation.benchmarks.task import Query
 from evaluation.scorers.encoders import BiEncoder
 from trainer.cross_encoder.model import PairScorer, load_encoder, load_pair_encoder
 from trainer.run.dev_score import PassageScorer
-from trainer.settings import CrossEncoding
 
 
-def pair_scorer(settings: CrossEncoding, model: Path) -> PairScorer:
+def pair_scorer(model: Path, *, max_tokens: int) -> PairScorer:
     """The cross-encoder in a folder. Raise BadBase where there is none."""
-    encoder = load_encoder(model, seed=settings.seed, train_embeddings=True)
-    return PairScorer(encoder, load_pair_encoder(model, settings.max_tokens))
+    encoder = load_encoder(model, seed=0, train_embeddings=True)  # the seed is of a new output, which it has no need of
+    return PairScorer(encoder, load_pair_encoder(model, max_tokens))
 
 
-def base_scorer(settings: CrossEncoding) -> PassageScorer:
-    """The base of a training. One without an output of its own is scored as the bi-encoder that it is: what a new
-    output says is chance. Raise BadBase where the folder is no encoder."""
-    pairs = pair_scorer(settings, settings.base)
-    made_as = json.loads((settings.base / "config.json").read_text(encoding="utf-8")).get("architectures") or []
-    if any(name.endswith("ForSequenceClassification") for name in made_as):
+def base_scorer(base: Path, *, max_tokens: int) -> PassageScorer:
+    """The base of a training. One without an output of its own is scored as the bi-encoder that it is, since a new
+    output is random. Raise BadBase where the folder holds no encoder."""
+    pairs = pair_scorer(base, max_tokens=max_tokens)
+    architectures = json.loads((base / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+    if any(name.endswith("ForSequenceClassification") for name in architectures):
         return pairs
-    return _CosineScorer(BiEncoder(str(settings.base), max_tokens=settings.max_tokens))
+    return _CosineScorer(BiEncoder(str(base), max_tokens=max_tokens))
 
 
 class _CosineScorer:

@@ -13,9 +13,9 @@ from trainer.run.folder import writing
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one variant came to. `examples`: groups or records that it trained; `seconds`: of
-    all devices together, dev scores at the legs' ends included. `dev`, `other`: `score`, `before` (first
-    stage), `oracle`; `data_cost` in money.
+    """The result of a variant. `examples`: groups or records that it trained; `seconds`: of all devices together, with
+    the dev scores at the ends of sessions. `dev`, `other`: `score`, `before` (first stage) and `oracle`; `data_cost`
+    in money.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Outcome:
     data_cost: float
 
     def cost_of_a_point(self, hour_cost: float) -> float | None:
-        """Money for each hundredth of nDCG@10 gained on dev over the first stage; None where nothing was gained."""
+        """Money for each hundredth of nDCG@10 gained on dev over the first stage; None without a gain."""
         if self.dev is None or self.dev["score"] <= self.dev["before"]:
             return None
         spent = self.data_cost + self.seconds / 3600 * hour_cost
@@ -36,7 +36,7 @@ class Outcome:
 def write_table(folder: Path, kind: str, outcomes: Sequence[Outcome], *, unit: str, hour_cost: float) -> None:
     """Write ablation-KIND.json, .md and .png. Raise BadRunFolder where they cannot be written."""
     stem = folder / f"ablation-{kind}"
-    rows = [asdict(one) | {"cost_of_a_point": one.cost_of_a_point(hour_cost)} for one in outcomes]
+    rows = [asdict(outcome) | {"cost_of_a_point": outcome.cost_of_a_point(hour_cost)} for outcome in outcomes]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         stem.with_suffix(".json").write_text(json.dumps({"kind": kind, "variants": rows}, indent=1) + "\n")
@@ -57,17 +57,17 @@ def markdown(kind: str, outcomes: Sequence[Outcome], unit: str, hour_cost: float
         "data cost",
     ]
     lines = [f"# Ablation: {kind}", "", "| " + " | ".join([*head, "cost of a point"]) + " |", "|---" * 9 + "|"]
-    for one in outcomes:
+    for outcome in outcomes:
         cells = [
-            one.name,
-            f"{one.examples:,}",
-            _figure(one.dev, "score"),
-            _figure(one.dev, "before"),
-            _figure(one.other, "score"),
-            _figure(one.other, "before"),
-            f"{one.seconds / 3600:.2f}",
-            f"{one.data_cost:.2f}",
-            "-" if (cost := one.cost_of_a_point(hour_cost)) is None else f"{cost:.2f}",
+            outcome.name,
+            f"{outcome.examples:,}",
+            _figure(outcome.dev, "score"),
+            _figure(outcome.dev, "before"),
+            _figure(outcome.other, "score"),
+            _figure(outcome.other, "before"),
+            f"{outcome.seconds / 3600:.2f}",
+            f"{outcome.data_cost:.2f}",
+            "-" if (cost := outcome.cost_of_a_point(hour_cost)) is None else f"{cost:.2f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -78,13 +78,13 @@ def _figure(scores: Mapping[str, float] | None, name: str) -> str:
 
 
 def _plot(path: Path, kind: str, outcomes: Sequence[Outcome]) -> None:
-    """A bar for each variant and domain; a dotted line where the domain's first stage stands."""
+    """A bar for each variant and domain, and a dotted line for the domain's first stage."""
     import matplotlib.pyplot as plt  # here, as it takes a second to import
 
     figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(outcomes)), layout="constrained")
     for label, found, place, colour in (
-        ("dev", [one.dev for one in outcomes], -0.2, "tab:blue"),
-        ("other domain", [one.other for one in outcomes], 0.2, "tab:orange"),
+        ("dev", [outcome.dev for outcome in outcomes], -0.2, "tab:blue"),
+        ("other domain", [outcome.other for outcome in outcomes], 0.2, "tab:orange"),
     ):
         known = [(at + place, scores) for at, scores in enumerate(found) if scores is not None]
         if known:
@@ -92,7 +92,7 @@ def _plot(path: Path, kind: str, outcomes: Sequence[Outcome]) -> None:
             bars = axes.barh(places, widths, height=0.35, label=label, color=colour)
             axes.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
             axes.axvline(known[0][1]["before"], color=colour, linestyle=":", label=f"{label}, first stage")
-    axes.set_yticks(range(len(outcomes)), [one.name for one in outcomes])
+    axes.set_yticks(range(len(outcomes)), [outcome.name for outcome in outcomes])
     axes.invert_yaxis()
     axes.set(xlabel="nDCG@10", title=f"Ablation: {kind}", xlim=(0, 1.1), xticks=[at / 5 for at in range(6)])
     if axes.has_data():

@@ -1,4 +1,4 @@
-"""The folder of a trained cross-encoder: weights, tokenizer and manifest; and the small form of it that is shipped."""
+"""The folder of a trained cross-encoder: weights, tokenizer and manifest; and the small form that is shipped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sentence_transformers import CrossEncoder
 from contract.manifest import Manifest, tokenizer_sha256
 from trainer.cross_encoder.model import network
 
-# What belongs to the tokenizer goes along byte for byte: the manifest hashes tokenizer.json.
+# The tokenizer's files are copied byte for byte, as the manifest hashes tokenizer.json.
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 EMBEDDINGS = "embeddings."
 
@@ -54,7 +54,7 @@ def cross_encoder_manifest(
 
 
 def write_small(folder: Path, checkpoint: Path) -> None:
-    """Fill `folder` with what differs from the base: all weights but the embeddings, in float16, and the manifest.
+    """Fill `folder` with what differs from the base: all weights except the embeddings, in float16, and the manifest.
 
     About 21 MB for all-MiniLM-L6-v2, whose own package brings the embeddings and the tokenizer.
     """

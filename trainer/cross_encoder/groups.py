@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from contract.about import AboutError, stated_cost
-from contract.records import Group, Record, RecordError, licence_parts, read_groups
+from contract.records import Group, read_groups
 from trainer.errors import BadData
-
-Example = TypeVar("Example", Group, Record)
+from trainer.run.data import choose, draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +38,15 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group]:
 
     Raise BadData for a file that cannot be read, that has groups of too few negatives, or of which nothing is left.
     """
-    try:
-        groups = kept(read_groups(path), path, choice.leave_out, choice.excluded)
-    except RecordError as error:
-        raise BadData(str(error)) from None
-    except OSError as error:
-        raise BadData(f"{path} cannot be read: {error.strerror or error}.") from None
-    groups.sort(key=lambda group: draw(group.id, choice.seed))
-    chosen = groups[: choice.sample]
-    if not chosen:
-        raise BadData(f"{path} has no group left to train on; check the sample, the exclusions and the file.")
-    if choice.sample is not None and len(chosen) < choice.sample:
-        raise BadData(f"{path} has {len(chosen)} usable groups, fewer than the {choice.sample} of --sample.")
+    chosen = choose(
+        path,
+        read_groups,
+        unit="group",
+        sample=choice.sample,
+        leave_out=choice.leave_out,
+        excluded=choice.excluded,
+        seed=choice.seed,
+    )
     if choice.negatives_from == "hard":
         for group in chosen:
             if len(group.negatives) < choice.negatives:
@@ -70,53 +63,6 @@ def rows(groups: Sequence[Group], choice: GroupChoice) -> list[Row]:
     return [
         Row(group.query, group.instruction, (group.positive, *_negatives(group, groups, choice))) for group in groups
     ]
-
-
-def draw(identity: str, seed: int) -> str:
-    """A number in hexadecimal by which examples are drawn, the same in every process and on every machine."""
-    return hashlib.sha256(f"{seed}/{identity}".encode()).hexdigest()
-
-
-def licences(expressions: Iterable[str]) -> tuple[str, ...]:
-    """Every licence of the examples, each once, sorted."""
-    return tuple(sorted({part for expression in set(expressions) for part in licence_parts(expression)}))
-
-
-def read_ids(path: Path | None) -> frozenset[str]:
-    """The ids of a file, one on a line; None: none. Raise BadData where it cannot be read."""
-    if path is None:
-        return frozenset()
-    try:
-        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"{path} cannot be read: {error}.") from None
-
-
-def data_cost(path: Path) -> float:
-    """What a training file came to, as is said beside it; 0 where nothing is. Raise BadData for what is no number."""
-    try:
-        return stated_cost(path)
-    except AboutError as error:
-        raise BadData(str(error)) from None
-
-
-def kept(examples: Iterable[Example], path: Path, leave_out: str | None, excluded: frozenset[str]) -> list[Example]:
-    """The examples without those of the domain or source `leave_out`, or where there is none of that name with ids that
-    begin so, and without those whose ids name an excluded one. Raise BadData where `leave_out` is none of all that.
-    """
-    found = list(examples)
-    if leave_out is not None:
-        left = [one for one in found if leave_out not in (one.domain, one.source)]
-        left = left if len(left) < len(found) else [one for one in found if not one.id.startswith(leave_out)]
-        if len(left) == len(found):
-            raise BadData(f"{path} has no domain, no source and no beginning of an id {leave_out!r} to leave out.")
-        found = left
-    return [one for one in found if not names_any(one.id, excluded)]
-
-
-def names_any(identity: str, excluded: frozenset[str]) -> bool:
-    """True when a part of an id (parts are divided by /, a query's begin with q-) is one of the excluded ids."""
-    return any(part in excluded or part.removeprefix("q-") in excluded for part in identity.split("/"))
 
 
 def _negatives(group: Group, groups: Sequence[Group], choice: GroupChoice) -> list[str]:

@@ -123,7 +123,7 @@ class PairScorer:
             for start in range(0, len(pairs), self._batch):
                 chosen = by_length[start : start + self._batch]
                 inputs = pad([pairs[index] for index in chosen], pad_id(self._model))
-                found = self._model({name: one.to(self._model.device) for name, one in inputs.items()})["scores"]
+                found = self._model({name: tensor.to(self._model.device) for name, tensor in inputs.items()})["scores"]
                 for index, score in zip(chosen, found.float().flatten().tolist(), strict=True):
                     scores[index] = score
         self._model.train(was_training)

@@ -1,4 +1,4 @@
-"""Where 0 lies and how wide the scores spread, fitted on pairs that were held out of training (Platt 1999).
+"""Bias and temperature of the scores, fitted on pairs that were held out of training (Platt 1999).
 
 log-odds = (score + bias) / temperature. A loss over groups leaves the bias open, so it belongs to the model and is
 added to its output; the temperature goes into the manifest.
@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize  # type: ignore[import-untyped]  # it ships no types
+from scipy.special import expit  # type: ignore[import-untyped]
 
-_STEPS = 50
-_RIDGE = 1e-6
+Array = NDArray[np.float64]
+
+_RIDGE = 1e-6  # keeps the fit finite where the labels can be separated
 
 
 def fit(scores: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float]:
-    """(bias, temperature) of the least log loss, by Newton's method; temperature within 0.05 to 20.
+    """(bias, temperature) of the least log loss, by logistic regression; temperature within 0.05 to 20.
 
     Raise ValueError unless both labels occur.
     """
@@ -23,12 +27,18 @@ def fit(scores: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float
         raise ValueError("Calibration needs pairs of both labels.")
     features = np.stack([np.asarray(scores, dtype=np.float64), np.ones(len(scores))], axis=1)
     labels = np.asarray(relevant, dtype=np.float64)
-    weights = np.array([1.0, 0.0])
-    for _ in range(_STEPS):
-        chance = 1.0 / (1.0 + np.exp(-np.clip(features @ weights, -50, 50)))
-        slope = features.T @ (chance - labels) + _RIDGE * weights
-        curve = (features * (chance * (1 - chance))[:, None]).T @ features + _RIDGE * np.eye(2)
-        step = np.linalg.solve(curve, slope)
-        weights = weights - step * min(1.0, 5.0 / max(1e-12, float(np.abs(step).max())))
-    scale = float(np.clip(weights[0], 0.05, 20.0))
-    return float(weights[1]) / scale, 1.0 / scale
+
+    def loss(weights: Array) -> float:
+        odds = features @ weights
+        return float(np.sum(np.logaddexp(0.0, odds) - labels * odds) + _RIDGE / 2 * weights @ weights)
+
+    def slope(weights: Array) -> Array:
+        return np.asarray(features.T @ (expit(features @ weights) - labels) + _RIDGE * weights)
+
+    def curvature(weights: Array) -> Array:
+        chance = expit(features @ weights)
+        return np.asarray((features * (chance * (1 - chance))[:, None]).T @ features + _RIDGE * np.eye(2))
+
+    found = minimize(loss, np.array([1.0, 0.0]), jac=slope, hess=curvature, method="trust-exact", tol=1e-10)
+    scale = float(np.clip(found.x[0], 0.05, 20.0))
+    return float(found.x[1]) / scale, 1.0 / scale

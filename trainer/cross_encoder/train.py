@@ -1,10 +1,10 @@
-"""`limrank-train cross-encoder`: contrastive training of a cross-encoder, by sentence-transformers' trainer."""
+"""`limrank-train cross-encoder`: contrastive training of a cross-encoder, with sentence-transformers' trainer."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from contract.pairs import PairEncoder
 from contract.records import Group
 from trainer.cross_encoder import platt_scaling
 from trainer.cross_encoder.checkpoint import cross_encoder_manifest, write_checkpoint
-from trainer.cross_encoder.groups import GroupChoice, Row, licences, load_groups, read_ids, rows
+from trainer.cross_encoder.groups import GroupChoice, Row, load_groups, rows
 from trainer.cross_encoder.loss import GroupLoss
 from trainer.cross_encoder.model import (
     GroupCollator,
@@ -32,21 +32,21 @@ from trainer.cross_encoder.model import (
 )
 from trainer.errors import BadData
 from trainer.run.attention import set_attention
-from trainer.run.dev_score import DEV, check_dev, dev_score
-from trainer.run.folder import RunFolder, content_sha256, data_sha256, save_whole, writing
-from trainer.run.loop import Leg, arguments, take_threads
-from trainer.run.loss_plot import plot_loss
+from trainer.run.data import licences, read_ids
+from trainer.run.dev_score import DEV, DevSet, check_dev, dev_score
+from trainer.run.folder import data_sha256, save_whole
+from trainer.run.loop import Batching, take_threads
 from trainer.run.order import order
-from trainer.run.plan import Plan, heaviest, make_plan, measure, say_plan
-from trainer.run.report import report_leg
-from trainer.run.step_memory import kept_bytes
+from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure
+from trainer.run.report import report_session
+from trainer.run.session import Session, run_session
 from trainer.settings import CrossEncoding
 
 _CALIBRATION_NEGATIVES = 4
 
 
 class _Trainer(CrossEncoderTrainer):
-    """Reads the data from front to back, as `training_order` laid it; writes no model card into checkpoints."""
+    """Reads the data in the order that `trainer.run.order` laid out; writes no model card into checkpoints."""
 
     def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any) -> Any:
         return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
@@ -68,17 +68,10 @@ class _Prepared:
 
 
 def train_cross_encoder(settings: CrossEncoding) -> None:
-    """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
-    folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
-    loop = arguments(settings, folder)
-    if settings.dry_run:
-        say_plan(_plan(settings, _prepare(settings)))
-        return
-    files = content_sha256(stated)
-    folder.check(stated, settings.leg, files)
-    prepared = _prepare(settings)
-    folder.open(stated, files)
-    _train(settings, folder, prepared, loop)
+    """Run one session, which is the whole run where time allows; with `dry_run` print the plan. Raises TrainError."""
+    run_session(
+        settings, prepare=partial(_prepare, settings), plan=partial(_plan, settings), train=partial(_train, settings)
+    )
 
 
 def _prepare(settings: CrossEncoding) -> _Prepared:
@@ -95,7 +88,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     encoder = load_pair_encoder(settings.base, settings.max_tokens)
     for group in held:  # so that one that cannot be scored is known now and not when the training is done
         encode_row(encoder, _calibrating(group))
-    check_dev(settings, PairRoom(encoder))
+    check_dev(DevSet.of(settings), PairRoom(encoder))
     laid = rows(trained, choice)
     lengths = [sum(len(pair.ids) for pair in encode_row(encoder, row)) for row in laid]
     sequence = order(
@@ -119,22 +112,16 @@ def _hold_out(groups: Sequence[Group], count: int) -> tuple[Sequence[Group], Seq
     return groups[:count], trained
 
 
-def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, loop: dict[str, Any]) -> None:
-    model, leg = prepared.model, Leg(folder, settings)
-    trainer = _trainer(settings, loop, prepared, leg)
-    last = folder.last_checkpoint()
-    begun = time.monotonic()
-    with writing(folder.path):
-        try:
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-        finally:
-            leg.give_signals_back()
+def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop: dict[str, Any]) -> None:
+    model = prepared.model
+    trainer = _trainer(loop, prepared, _loss(settings, model), session)
+    session.run(trainer)
     if not trainer.is_world_process_zero():
         return
     take_threads()
     scorer = PairScorer(model, prepared.encoder)
-    found = dev_score(scorer, settings)
-    if leg.ended == "finished":
+    dev = dev_score(scorer, DevSet.of(settings))
+    if session.ended == "finished":
         manifest = cross_encoder_manifest(
             settings.base,
             name=settings.base_name or settings.base.name,
@@ -142,15 +129,13 @@ def _train(settings: CrossEncoding, folder: RunFolder, prepared: _Prepared, loop
             data_sha256=data_sha256(settings.data),
             licences=(settings.base_licence, *licences(group.licence for group in prepared.groups)),
             recipe=_recipe(settings, len(prepared.sequence)),
-            scores={} if found is None else {DEV: found},
+            scores={} if dev is None else {DEV: dev},
         )
-        save_whole(folder.path / "model", lambda part: write_checkpoint(part, model, settings.base, manifest))
-    report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
-    with writing(folder.path):
-        plot_loss(folder)
+        save_whole(session.folder.path / "model", lambda part: write_checkpoint(part, model, settings.base, manifest))
+    report_session(session.folder, session.ended, trainer.state, session.seconds, dev)
 
 
-def _trainer(settings: CrossEncoding, loop: dict[str, Any], prepared: _Prepared, leg: Leg) -> _Trainer:
+def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, session: Session) -> _Trainer:
     dataset = Dataset.from_list(
         [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in prepared.sequence]
     )
@@ -160,9 +145,9 @@ def _trainer(settings: CrossEncoding, loop: dict[str, Any], prepared: _Prepared,
         model=model,
         args=CrossEncoderTrainingArguments(**loop),
         train_dataset=dataset,
-        loss=_loss(settings, model),
+        loss=loss,
         data_collator=collate,
-        callbacks=[leg],
+        callbacks=[session],
     )
 
 
@@ -186,7 +171,7 @@ def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group]) -
 
 
 def _calibrating(group: Group) -> Row:
-    """What is scored of a group that was held out: its positive first."""
+    """The passages of a held-out group that are scored, its positive first."""
     return Row(group.query, group.instruction, (group.positive, *group.negatives[:_CALIBRATION_NEGATIVES]))
 
 
@@ -222,9 +207,9 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
 
     return make_plan(
         prepared.lengths,
-        settings,
-        parameters=sum(one.numel() for one in parameters),
-        trained=sum(one.numel() for one in parameters if one.requires_grad),
+        Batching.of(settings),
+        parameters=sum(weight.numel() for weight in parameters),
+        trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
         step_bytes=lambda lengths: _kept(settings, prepared, lengths),
         steps_here=lambda: measure(step, settings.measure_seconds),
     )

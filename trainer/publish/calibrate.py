@@ -1,4 +1,4 @@
-"""`limrank-train calibrate`: the temperatures that limrank-eval fitted go into a model's manifest."""
+"""`limrank-train calibrate`: writes the temperatures that limrank-eval fitted into a model's manifest."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ _DIGITS = 4
 
 
 def calibrate(settings: Calibration) -> None:
-    """Write the manifest of `settings.weights` anew with the fitted temperatures. Raise BadData where a result holds
-    none or was measured with another model, as this one is once it has them; BadRunFolder where there is no manifest.
-    """
+    """Rewrite the manifest of `settings.weights` with the fitted temperatures. Raise BadData where a result holds none
+    or was measured with another model (which this one becomes once it has them), BadRunFolder without a manifest."""
     before = read_packaged(settings.weights)
     after = before
     for path in settings.results:
@@ -33,7 +32,7 @@ def calibrate(settings: Calibration) -> None:
 
 
 def _read(path: Path, manifest: Manifest) -> tuple[str, float]:
-    """Mode and fitted temperature."""
+    """The mode and the fitted temperature."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         identity, fitted = found["identity"], found["temperature"]
@@ -56,10 +55,10 @@ def _read(path: Path, manifest: Manifest) -> tuple[str, float]:
 
 
 def _with(manifest: Manifest, mode: str, fitted: float) -> Manifest:
-    """What was fitted divides what was served, so it multiplies the temperature that was there."""
+    """The fitted temperature divides log-odds as they were served, so it multiplies the temperature in the manifest."""
     now = manifest.temperatures
     if mode == "reasoning":
         return replace(manifest, reasoning_temperature=round(now.reasoning * fitted, _DIGITS))
-    # Said out loud: without a temperature of its own reasoning would follow the one of direct mode.
+    # Stated, as reasoning without a temperature of its own would follow the one of direct mode.
     kept = now.reasoning if manifest.kind == "causal" else None
     return replace(manifest, temperature=round(now.direct * fitted, _DIGITS), reasoning_temperature=kept)

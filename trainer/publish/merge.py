@@ -1,4 +1,4 @@
-"""`limrank-train merge`: an adapter goes into its base, and the result is checked before it gets its name."""
+"""`limrank-train merge`: merges an adapter into its base and checks the result before it gets its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contract.manifest import Manifest
 from contract.segments import Segments
 from trainer.errors import BadBase
 from trainer.publish.model_card import Rounding, model_card, read_results
-from trainer.run.dev_score import DEV, dev_score
+from trainer.run.dev_score import DEV, DevSet, dev_score
 from trainer.run.folder import save_whole
 from trainer.run.manifests import read_adapter
 from trainer.settings import Merge
@@ -23,7 +23,7 @@ from trainer.sft.examples import load_segments
 from trainer.sft.lora import load_base, load_lora, where_it_is_fast
 from trainer.sft.scorer import CausalScorer
 
-# Merged and unmerged add the same numbers in another order; more than this in log-odds means another model.
+# Merged and unmerged models add the same numbers in another order; a larger change of log-odds is another model.
 TOLERANCE = 1e-4
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = (
@@ -43,7 +43,7 @@ _PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def merge(settings: Merge) -> None:
-    """Write the merged checkpoint to `settings.out`. Raises TrainError; nothing is left there when it does."""
+    """Write the merged checkpoint to `settings.out`, or nothing. Raises TrainError."""
     manifest = read_adapter(settings.adapter, settings.base)
     segments = load_segments(settings.base)
     results = read_results(settings.results)
@@ -51,7 +51,7 @@ def merge(settings: Merge) -> None:
     before = _probe(unmerged, segments)
     try:
         model = unmerged.merge_and_unload(safe_merge=True)
-    except ValueError as error:  # weights that are no numbers
+    except ValueError as error:  # NaN or infinite weights
         raise BadBase(f"{settings.adapter} cannot be merged: {error}") from None
     change = _largest(before, _probe(model, segments))
     if change > TOLERANCE:
@@ -59,7 +59,7 @@ def merge(settings: Merge) -> None:
             f"Merging {settings.adapter} changes log-odds by {change:.1e}, more than {TOLERANCE:.0e}; the adapter "
             "cannot be merged into this base."
         )
-    rounding = _round(model, segments, settings, before)
+    rounding = _round(model, segments, settings.dtype, DevSet.of(settings), before)
     scores = {**manifest.scores, **{name: value["scores"] for name, value in results.items()}}
     stated = replace(manifest, scores=scores)
     card = model_card(stated, rounding, results, change)
@@ -78,7 +78,7 @@ def _probe(model: Any, segments: Segments) -> list[float]:
 
 
 class _Noting:
-    """A scorer that notes the log-odds it gave, so that those of the dev pairs are compared as well."""
+    """A scorer that records its log-odds, so that those of the dev pairs are compared as well."""
 
     def __init__(self, scorer: CausalScorer) -> None:
         self._scorer = scorer
@@ -90,28 +90,28 @@ class _Noting:
         return found
 
 
-def _round(model: Any, segments: Segments, settings: Merge, before: Sequence[float]) -> Rounding:
-    """Bring the weights to the number format that is stored, and measure what that changes: of the log-odds of the
-    probes and of the dev pairs, and of the dev score."""
+def _round(model: Any, segments: Segments, dtype: str, dev: DevSet | None, before: Sequence[float]) -> Rounding:
+    """Round the weights to the stored number format, and measure the change of the log-odds of the probes and of the
+    dev pairs, and of the dev score."""
     model = where_it_is_fast(model)
     exact = _Noting(CausalScorer(model, segments))
-    score = dev_score(exact, settings)
+    score = dev_score(exact, dev)
     pairs = len(before) + len(exact.odds)
-    if settings.dtype == "float32":
-        return Rounding(settings.dtype, 0.0, pairs, score, score)
-    for weight in model.parameters():  # of buffers none is stored, and whoever loads the weights has them in float32
-        weight.data = weight.data.to(_DTYPES[settings.dtype])
+    if dtype == "float32":
+        return Rounding(dtype, 0.0, pairs, score, score)
+    for weight in model.parameters():  # buffers are not stored, and are float32 once loaded
+        weight.data = weight.data.to(_DTYPES[dtype])
     rounded = _Noting(CausalScorer(model, segments))
-    rounded_score = dev_score(rounded, settings)
+    rounded_score = dev_score(rounded, dev)
     change = _largest([*before, *exact.odds], [*_probe(model, segments), *rounded.odds])
     if math.isinf(change):
-        raise BadBase(f"In {settings.dtype} the model's log-odds are not all numbers; store it in another --dtype.")
-    return Rounding(settings.dtype, change, pairs, score, rounded_score)
+        raise BadBase(f"In {dtype} the model's log-odds are not all numbers; store it in another --dtype.")
+    return Rounding(dtype, change, pairs, score, rounded_score)
 
 
 def _largest(before: Sequence[float], after: Sequence[float]) -> float:
-    """Infinite where one of them is no number."""
-    changes = [abs(one - two) for one, two in zip(before, after, strict=True)]
+    """The largest change; infinite where a value is NaN or infinite."""
+    changes = [abs(old - new) for old, new in zip(before, after, strict=True)]
     return max(changes) if all(map(math.isfinite, changes)) else math.inf
 
 

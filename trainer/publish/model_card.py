@@ -1,4 +1,4 @@
-"""README.md of a checkpoint: what it is, how it was made, what it was measured at. Nothing that was not measured."""
+"""README.md of a checkpoint: what it is, how it was made, and its measured scores; nothing that was not measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from trainer.run.dev_score import DEV, say
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """What storing the weights as `dtype` changes: log-odds at most, in so many pairs; dev scores, `exact` before."""
+    """The effect of storing the weights as `dtype`: the largest `change` of log-odds over `pairs` pairs, and the dev
+    score from `exact` to `rounded`."""
 
     dtype: str
     change: float
@@ -48,7 +49,7 @@ def model_card(
     results: Mapping[str, Mapping[str, Any]],
     merge_change: float | None = None,
 ) -> str:
-    """The card as Markdown with the front matter that model hubs read."""
+    """The card as Markdown, with the front matter that model hubs read."""
     parts = [_front_matter(manifest), _what(manifest), _how(manifest), _scores(manifest, results)]
     if rounding is not None and merge_change is not None:
         parts.append(_numbers(rounding, merge_change))

@@ -1,4 +1,4 @@
-"""`limrank-train package`: a trained model goes into the distribution, if it may and if it is the best so far."""
+"""`limrank-train package`: copies a trained model into the distribution, if it may and if it is the best so far."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_BYTES = {"causal": 20_000_000, "cross-encoder": 22_500_000}
 
 def package(settings: Package) -> None:
     """Copy the result of a run into `settings.weights`/`settings.name`. Raise BadRunFolder where it must not go there:
-    data under a non-commercial licence, too large, or not better on dev than what stands there."""
+    its data is non-commercial, it is too large, or it has no better dev score than the model that is there."""
     source = next((settings.folder / name for name in ("adapter", "model") if (settings.folder / name).is_dir()), None)
     if source is None:
         raise BadRunFolder(f"{settings.folder} has neither adapter nor model; finish a leg first.")
@@ -43,14 +43,15 @@ def package(settings: Package) -> None:
         return
     if not manifest.licences or UNKNOWN in manifest.licences:
         raise BadRunFolder(f"{source} does not say what it is under; train with --base-licence, on records that do.")
-    _check_better(manifest, target, settings)
+    if not settings.even_if_worse:
+        _check_better(manifest, target, settings.folder)
     save_whole(target, lambda part: _fill(part, source, manifest))
     print(f"{target} now holds the result of {settings.folder}, {DEV} {_score(manifest)}.")  # noqa: T201
 
 
 def _same_result(target: Path, manifest: Manifest) -> Manifest | None:
-    """What stands there, where it is the same result: the same in all but the temperatures, which may have been fitted
-    since, there or in the run."""
+    """The manifest in `target` where it is of the same result: equal but for the temperatures, which may have been
+    fitted since, there or in the run."""
     if not (target / FILE_NAME).exists():
         return None
     stood = read_packaged(target)
@@ -72,18 +73,19 @@ def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
         )
 
 
-def _check_better(manifest: Manifest, target: Path, settings: Package) -> None:
-    if settings.even_if_worse or not (target / FILE_NAME).exists():
+def _check_better(manifest: Manifest, target: Path, run: Path) -> None:
+    """Raise BadRunFolder unless the result of `run` has a better dev score than the one in `target`, if any."""
+    if not (target / FILE_NAME).exists():
         return
     now, before = _score(manifest), _score(read_packaged(target))
     if now is None:
         raise BadRunFolder(
-            f"{settings.folder} has no {DEV}, so nobody knows whether it is better than what stands in {target}; train "
+            f"{run} has no {DEV}, so nobody knows whether it is better than what stands in {target}; train "
             "with --dev, or say --even-if-worse."
         )
     if before is not None and now <= before:
         raise BadRunFolder(
-            f"{settings.folder} has {DEV} {now}, and what stands in {target} has {before}; it stays. "
+            f"{run} has {DEV} {now}, and what stands in {target} has {before}; it stays. "
             "--even-if-worse replaces it, as after a change of the dev sample."
         )
 

@@ -1,23 +1,41 @@
-"""The dev score at the end of a leg: nDCG@10 of a sample of dev queries, scored by the model in this process."""
+"""The dev score at the end of a session: nDCG@10 on a sample of dev queries, scored by the model in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from evaluation.benchmarks import beir
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import Query, sampled
-from evaluation.errors import EvaluationError
 from evaluation.metrics import by_order, mean, oracle, per_query
-from evaluation.rank_files import Qrels, Run, read_run
-from trainer.errors import BadData
+from retrieval.trec import Qrels, Run, read_run
+from trainer.errors import BadData, CommandError
 from trainer.settings import DevScoring
 
 MEASURE = "nDCG@10"
 DEV = f"dev {MEASURE}"  # the name of these scores in a manifest and in tables
+
+
+@dataclass(frozen=True, slots=True)
+class DevSet:
+    """The queries of a dev score: this number of `queries` of a split of a BEIR folder, drawn by the hash of their ids,
+    with the first `depth` candidates of each. `candidates` is a TREC run; None: the one in the folder."""
+
+    folder: Path
+    split: str
+    candidates: Path | None
+    queries: int
+    depth: int
+
+    @classmethod
+    def of(cls, settings: DevScoring) -> Self | None:
+        """None where the settings name no dev folder."""
+        if settings.dev is None:
+            return None
+        return cls(settings.dev, settings.dev_split, settings.dev_candidates, settings.dev_queries, settings.dev_depth)
 
 
 class PassageScorer(Protocol):
@@ -26,33 +44,31 @@ class PassageScorer(Protocol):
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]: ...
 
 
-def dev_score(scorer: PassageScorer, settings: DevScoring) -> dict[str, float] | None:
-    """`score`, `before` (the first stage's order) and `oracle` (the best order of the same candidates), or None where
-    no dev folder is given. Raise BadData where it cannot be read."""
-    return dev_score_of_modes({"direct": scorer}, settings)
+def dev_score(scorer: PassageScorer, dev: DevSet | None) -> dict[str, float] | None:
+    """`score`, `before` (the first stage's order) and `oracle` (the best order of the same candidates), or None
+    without a dev set. Raise BadData where it cannot be read."""
+    return dev_score_of_modes({"direct": scorer}, dev)
 
 
-def dev_score_of_modes(scorers: Mapping[str, PassageScorer], settings: DevScoring) -> dict[str, float] | None:
-    """The same of a model that has several modes: `score` is the mean of theirs, and each has its own by its name."""
-    if settings.dev is None:
-        return None
-    return _scores(scorers, _load(settings, settings.dev))
+def dev_score_of_modes(scorers: Mapping[str, PassageScorer], dev: DevSet | None) -> dict[str, float] | None:
+    """The same for a model with several modes: `score` is the mean over them, and each has an entry of its own."""
+    return None if dev is None else _scores(scorers, _load(dev))
 
 
-def check_dev(settings: DevScoring, fits: Callable[[str, str | None], object]) -> None:
-    """Read what a dev score is measured on, so that a mistake in it is known before a leg and not behind it. `fits`
-    raises BadData for a query with its instruction that cannot be scored. Raise BadData."""
-    if settings.dev is None:
+def check_dev(dev: DevSet | None, fits: Callable[[str, str | None], object]) -> None:
+    """Read the dev set, so that a mistake in it is found before a session and not after. `fits` raises BadData for a
+    query, with its instruction, that cannot be scored. Raise BadData."""
+    if dev is None:
         return
-    for query in _load(settings, settings.dev).queries:
+    for query in _load(dev).queries:
         try:
             fits(query.text, query.instruction)
         except BadData as error:
-            raise BadData(f"{settings.dev}, query {query.id!r}: {error}") from None
+            raise BadData(f"{dev.folder}, query {query.id!r}: {error}") from None
 
 
 def say(dev: Mapping[str, float]) -> str:
-    """A sentence for people, of what the functions above return."""
+    """A dev score as a sentence."""
     rest = dict(dev)
     score, before, oracle = (rest.pop(name) for name in ("score", "before", "oracle"))
     modes = "".join(f"{mode} {value:.4f}, " for mode, value in rest.items())
@@ -60,8 +76,8 @@ def say(dev: Mapping[str, float]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Dev:
-    """Queries, the text of their candidates, the candidates (first stage's scores) and their grades."""
+class _Loaded:
+    """Queries, the texts of their candidates, the candidates with the first stage's scores, and the grades."""
 
     queries: Sequence[Query]
     passages: Mapping[str, str]
@@ -69,29 +85,30 @@ class _Dev:
     qrels: Qrels
 
 
-def _load(settings: DevScoring, folder: Path) -> _Dev:
+def _load(dev: DevSet) -> _Loaded:
+    folder = dev.folder
     try:
-        task = beir.load(DataSource(folder.name, folder), settings.dev_split)
-        run = task.candidates if settings.dev_candidates is None else read_run(settings.dev_candidates)
-    except EvaluationError as error:
+        task = beir.load(DataSource(folder.name, folder), dev.split)
+        run = task.candidates if dev.candidates is None else read_run(dev.candidates)
+    except CommandError as error:
         raise BadData(str(error)) from error
     if not run:
         raise BadData(f"{folder} has no candidates for its dev queries; name a TREC run with --dev-candidates.")
-    queries = sampled([query for query in task.queries if query.id in run], settings.dev_queries)
+    queries = sampled([query for query in task.queries if query.id in run], dev.queries)
     if not queries:
         raise BadData(
-            f"None of the queries of {folder}'s split {settings.dev_split!r} has candidates in "
-            f"{settings.dev_candidates or 'its own run'}; they do not match."
+            f"None of the queries of {folder}'s split {dev.split!r} has candidates in "
+            f"{dev.candidates or 'its own run'}; they do not match."
         )
-    top = {query.id: dict(list(run[query.id].items())[: settings.dev_depth]) for query in queries}
+    top = {query.id: dict(list(run[query.id].items())[: dev.depth]) for query in queries}
     wanted = {name for names in top.values() for name in names}
     if missing := sorted(wanted - task.documents.keys()):
         raise BadData(f"{folder} has candidates that its corpus lacks, such as {missing[0]!r}; they do not match.")
     passages = {name: task.documents[name] for name in wanted}
-    return _Dev(queries, passages, top, {query.id: task.qrels[query.id] for query in queries})
+    return _Loaded(queries, passages, top, {query.id: task.qrels[query.id] for query in queries})
 
 
-def _scores(scorers: Mapping[str, PassageScorer], dev: _Dev) -> dict[str, float]:
+def _scores(scorers: Mapping[str, PassageScorer], dev: _Loaded) -> dict[str, float]:
     def measured(made: Run) -> float:
         return round(mean(per_query(dev.qrels, made, [MEASURE])[MEASURE]), 4)
 

@@ -1,35 +1,34 @@
-"""The folder of a training run: its settings, its checkpoints, its log, its legs.
+"""The folder of a training run: settings, checkpoints, log and sessions.
 
-settings.json          what the run was begun with; going on with other settings or other data is refused
-checkpoints/           checkpoint-N/ of the training loop; one counts only when complete.json stands in it
-log.jsonl              one line for each stretch of steps: step, loss, learning rate, seconds
-legs.jsonl             one line for each leg: steps, seconds, why it ended, dev score
+settings.json          the settings the run was started with; it is not resumed with other settings or other data
+checkpoints/           checkpoint-N/ of the training loop, which counts only once it holds complete.json
+log.jsonl              a line for every few steps: step, loss, learning rate, seconds
+legs.jsonl             a line for each session: steps, seconds, why it ended, dev score
 loss.png               the plot of log.jsonl
 model/, adapter/       the result, written whole or not at all
 
-A line of log.jsonl or legs.jsonl that a full disk or a kill cut short is as if it had not been written: that leg, also
-a last one, has not ended, and the next goes on from the last checkpoint.
+A line of log.jsonl or legs.jsonl that a full disk or a kill cut short counts as not written: that session, even a last
+one, has not ended, and the next resumes from the last checkpoint.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
+from contract.files import LineLog, json_line, whole_lines, write_text
 from trainer.errors import BadData, BadRunFolder
 
 COMPLETE = "complete.json"
-# What may differ between the legs of one run: where it stands, where it stops and how it reports. Of files and folders
-# that say what is trained, and in which order, the content may not.
+# Settings that may differ between the sessions of a run: where it is, when it stops and how it reports. Files and
+# folders that decide what is trained may be elsewhere; their content may not differ.
 _CONTENT = ("data", "exclude", "base", "adapter")
 _FREE = frozenset(
     {
@@ -47,34 +46,36 @@ _FREE = frozenset(
     | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "dev_modes", "dev_trace_tokens"}
     | {"device_batch", "precision"}
 )
-# What counts of a model's folder.
+# The files of a model's folder whose content counts.
 _MODEL_FILES = ("*.safetensors", "config.json", "tokenizer.json", "adapter_config.json")
 
 
 class RunFolder:
-    """One run's folder. Raises BadRunFolder where it cannot be used."""
+    """The folder of one run. Raises BadRunFolder where it cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.log = path / "log.jsonl"
-        self.legs = path / "legs.jsonl"
+        self.sessions = path / "legs.jsonl"
 
-    def check(self, settings: Mapping[str, Any], leg: int | None, data_sha256: Mapping[str, str] | None = None) -> None:
-        """Raise BadRunFolder when what stands here was begun with other `settings` or data, is complete, or when `leg`
-        is not the one that comes next. `data_sha256` is what `content_sha256` gives."""
+    def check(
+        self, settings: Mapping[str, Any], session: int | None, data_sha256: Mapping[str, str] | None = None
+    ) -> None:
+        """Raise BadRunFolder where the run in this folder was started with other `settings` or data, is complete, or
+        where `session` is not the next one. `data_sha256` is the result of `content_sha256`."""
         self.check_settings(settings, data_sha256)
-        legs = self.ended_legs()
-        if legs and legs[-1]["ended"] == "finished":
-            raise BadRunFolder(f"{self.path} is complete after {len(legs)} legs; name another run folder.")
-        if leg is not None and leg != len(legs) + 1:
+        sessions = self.ended_sessions()
+        if sessions and sessions[-1]["ended"] == "finished":
+            raise BadRunFolder(f"{self.path} is complete after {len(sessions)} legs; name another run folder.")
+        if session is not None and session != len(sessions) + 1:
             raise BadRunFolder(
-                f"{self.path} has {len(legs)} finished legs, so leg {len(legs) + 1} comes next, not {leg}."
+                f"{self.path} has {len(sessions)} finished legs, so leg {len(sessions) + 1} comes next, not {session}."
             )
 
     def check_settings(self, settings: Mapping[str, Any], data_sha256: Mapping[str, str] | None = None) -> None:
-        """Raise BadRunFolder when what stands here was begun with other `settings` or data. A run that was begun
-        before the data was written down takes any."""
+        """Raise BadRunFolder where the run in this folder was started with other `settings` or data. A run from before
+        the data was recorded accepts any."""
         path = self.path / "settings.json"
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +85,7 @@ class RunFolder:
                 _check_same_data(path, known, data_sha256)
 
     def open(self, settings: Mapping[str, Any], data_sha256: Mapping[str, str] | None = None) -> None:
-        """Make the folder where it is not there yet, and write down what the run is begun with."""
+        """Create the folder unless it exists, and record what the run starts with."""
         data = {} if data_sha256 is None else {"data_sha256": dict(data_sha256)}
         with writing(self.path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -92,12 +93,12 @@ class RunFolder:
                 _write_json(self.path / "settings.json", _bound(settings) | data)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest complete checkpoint: the same in all processes of a run."""
+        """The newest complete checkpoint, the same in all processes of a run."""
         found = {int(folder.name.rpartition("-")[2]): folder for folder in self._checkpoints(complete=True)}
         return found[max(found)] if found else None
 
     def clear_half_written(self) -> None:
-        """Take away checkpoints that a kill left half written. Of a distributed run one process does."""
+        """Remove checkpoints that a kill left half written. In a distributed run one process calls this."""
         for folder in self._checkpoints(complete=False):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -105,42 +106,34 @@ class RunFolder:
         found = self.checkpoints.glob("checkpoint-*")
         return [folder for folder in found if (folder / COMPLETE).is_file() is complete]
 
-    def ended_legs(self) -> list[dict[str, Any]]:
-        """What each leg so far has left behind."""
-        return self.lines(self.legs)
+    def ended_sessions(self) -> list[dict[str, Any]]:
+        """The lines of legs.jsonl, one for each session so far."""
+        return self.lines(self.sessions)
 
     def lines(self, path: Path) -> list[dict[str, Any]]:
-        """What stands whole in the log or in the list of legs."""
+        """The whole lines of log.jsonl or legs.jsonl."""
         if not path.exists():
             return []
         found = []
-        for line in path.read_bytes().split(b"\n")[:-1]:
+        for _, line in whole_lines(path):
             with suppress(ValueError):  # cut short, and something else written behind it
                 found.append(json.loads(line))
         return found
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
         """Add one line, whole or not at all, in the place of one that was cut short. Raise BadRunFolder."""
-        with writing(path), path.open("ab", buffering=0) as file:
-            end = path.read_bytes().rfind(b"\n") + 1
-            file.truncate(end)
-            try:
-                _write_all(file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
-            except OSError:
-                file.truncate(end)
-                raise
+        with writing(path), LineLog(path) as log:
+            log.append(json_line(line, compact=False))
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Say that a checkpoint is whole; the last thing that is written into it."""
+    """Mark a checkpoint as complete, after everything else is written."""
     _write_json(checkpoint / COMPLETE, {"complete": True})
 
 
 def save_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder beside `folder`, and give it the name when it is whole. Raise BadRunFolder.
-
-    What stood at `folder` before is replaced only then.
-    """
+    """Let `write` fill a new folder, then put it in place of `folder`. Raise BadRunFolder, leaving `folder`
+    as it was."""
     partial = folder.with_name(folder.name + ".partial")
     old = folder.with_name(folder.name + ".old")
     with writing(folder):
@@ -164,14 +157,14 @@ def data_sha256(path: Path) -> str:
 
 
 def content_sha256(settings: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 of each training file, and of the weights and tokenizer of each model, that `settings` name, under the
-    name of its setting. Raise BadData."""
+    """SHA-256 of each training file, and of the weights and tokenizer of each model, by the setting that names it.
+    Raise BadData."""
     return {name: _content_sha256(Path(settings[name])) for name in _CONTENT if settings.get(name) is not None}
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what libraries raise when a disk is full or a folder read-only into one sentence."""
+    """Translate the errors that libraries raise for a full disk or a read-only folder into BadRunFolder."""
     try:
         yield
     except OSError as error:
@@ -220,13 +213,6 @@ def _check_same_data(path: Path, before: Mapping[str, str], now: Mapping[str, st
             )
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
-    while data:
-        data = data[file.write(data) :]
-
-
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    # A name of its own: each process of a distributed run opens the folder.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    # Each process of a distributed run opens the folder.
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n", several_writers=True)

@@ -1,4 +1,4 @@
-"""The manifest of an adapter or of embedded weights: of a folder whose tokenizer stands elsewhere."""
+"""The manifest of an adapter or of embedded weights, whose tokenizer is in another folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.errors import BadBase, BadRunFolder
 
 
 def read_packaged(folder: Path) -> Manifest:
-    """A manifest whose tokenizer stands elsewhere. Raise BadRunFolder where there is none, or one that was changed."""
+    """The manifest in a folder without a tokenizer. Raise BadRunFolder where it is missing or was changed."""
     path = folder / FILE_NAME
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ def read_packaged(folder: Path) -> Manifest:
 
 
 def read_adapter(adapter: Path, base: Path) -> Manifest:
-    """An adapter's manifest, which must be of the base's tokenizer. Raise BadBase or BadRunFolder."""
+    """The manifest of an adapter, which must fit the base's tokenizer. Raise BadBase or BadRunFolder."""
     manifest = read_packaged(adapter)
     try:
         found = tokenizer_sha256(base)

@@ -1,7 +1,7 @@
 """The order in which examples are trained, fixed before the first step.
 
-All passes over the data are laid out as one list, and the loop reads it from front to back. So a run that is resumed
-sees what it would have seen, on one device or several, and nothing depends on the state of a random generator.
+All passes over the data are laid out as one list, which the loop reads from front to back. So a resumed run sees the
+same examples as one that was never stopped, on one device or several, whatever the state of random generators.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ _SPREAD = 16  # batches whose examples are sorted by length together
 
 
 def order(lengths: Sequence[int], *, passes: float, batch: int, seed: int, max_steps: int | None = None) -> list[int]:
-    """Indices of the examples as they are trained, `passes` times over or, where `max_steps` is given, as many as so
-    many steps of `batch` take, so that the loop has nothing left behind its last step. Every pass has an order of its
-    own.
+    """Indices of the examples in the order they are trained: `passes` over all, or exactly `max_steps` steps of
+    `batch` examples, so that nothing is left after the last step. Every pass has an order of its own.
 
     Within a pass the examples of a few batches are sorted by `lengths` (in tokens), so that a batch holds examples of
-    like length and little padding; the batches themselves come in random order.
+    similar length and little padding; the batches themselves come in random order.
     """
     wanted = max(1, round(passes * len(lengths))) if max_steps is None else max_steps * batch
     laid: list[int] = []
@@ -36,7 +35,7 @@ def _one_pass(lengths: Sequence[int], batch: int, generator: random.Random) -> l
     for start in range(0, len(shuffled), batch * _SPREAD):
         stretch = sorted(shuffled[start : start + batch * _SPREAD], key=lambda index: (lengths[index], index))
         batches += [stretch[at : at + batch] for at in range(0, len(stretch), batch)]
-    short = [one for one in batches if len(one) < batch]
-    full = [one for one in batches if len(one) == batch]
+    short = [indices for indices in batches if len(indices) < batch]
+    full = [indices for indices in batches if len(indices) == batch]
     generator.shuffle(full)
-    return [index for one in (*full, *short) for index in one]
+    return [index for indices in (*full, *short) for index in indices]

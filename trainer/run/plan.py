@@ -1,4 +1,4 @@
-"""What a run will take, before it begins: tokens, steps, memory and hours."""
+"""The cost of a run before it starts: tokens, steps, memory and hours."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from trainer.run.loop import world
-from trainer.settings import Training
+from trainer.run.loop import Batching, world
 
 _GIB = 1024**3
-_ADAM_BYTES = 16  # of a trained parameter: weight, gradient and two moments, in float32
-_MOMENT_BYTES = 8  # the last two of them, which a measured step has not
+_ADAM_BYTES = 16  # for each trained parameter: weight, gradient and two moments, in float32
+_MOMENT_BYTES = 8  # the two moments, which a measured step does not have
+# Bytes that a layer keeps for each token and unit of hidden size, apart from its MLP: normed input, queries, keys,
+# values, attention's output, residuals. Counted with autograd's hooks for Llama (28 and 26) and BERT (33 and 25).
+_FLOAT32, _BFLOAT16 = 30, 26
+_LOGIT = 10  # for each logit: its value, its log-probability and one gradient
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What steps took here. `peak_bytes`: the most memory that the process (on a CPU) or its tensors (on a GPU) had."""
+    """The speed of steps on this machine. `peak_bytes`: the most memory of the process, or on a GPU of its tensors."""
 
     tokens_per_second: float
     peak_bytes: int
@@ -27,7 +31,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`tokens` are those of the whole run without padding. Bytes and parameters are those of one device."""
+    """`tokens`: of the whole run, without padding. Bytes and parameters: of one device."""
 
     examples: int
     tokens: int
@@ -40,20 +44,20 @@ class Plan:
 
     @property
     def hours(self) -> float | None:
-        """None where the speed was not measured."""
+        """None unless the speed was measured."""
         if self.measured is None:
             return None
         return self.tokens / self.measured.tokens_per_second / world() / 3600
 
     @property
     def peak_bytes(self) -> int | None:
-        """What the heaviest step needs on this machine, with the optimizer's moments; None where none was measured."""
+        """The memory of the heaviest step on this machine, with the optimizer's moments; None unless measured."""
         return None if self.measured is None else self.measured.peak_bytes + self.trained * _MOMENT_BYTES
 
 
 def make_plan(
     lengths: Sequence[int],
-    settings: Training,
+    batching: Batching,
     *,
     parameters: int,
     trained: int,
@@ -61,23 +65,60 @@ def make_plan(
     shards: int = 1,
     steps_here: Callable[[], Measured] | None = None,
 ) -> Plan:
-    """A plan for the examples of `lengths` (in tokens, in the order they are trained). `step_bytes`: what a batch of
-    such lengths keeps on one device; `shards`: over so many devices the weights are spread; `steps_here` measures."""
-    steps = -(-len(lengths) // settings.batch)
+    """A plan for the examples of `lengths` (in tokens, in the order they are trained). `step_bytes` gives the bytes
+    that a batch of given lengths keeps on one device; the weights are spread over `shards` devices; `steps_here`
+    measures the speed."""
+    steps = -(-len(lengths) // batching.batch)
     weights = ((parameters - trained) * 4 + trained * _ADAM_BYTES) // shards
-    memory = weights + step_bytes(lengths[heaviest(lengths, settings.device_batch)])
+    memory = weights + step_bytes(lengths[heaviest(lengths, batching.device_batch)])
     measured = steps_here() if steps_here else None
     return Plan(len(lengths), sum(lengths), max(lengths), steps, parameters, trained, memory, measured)
 
 
+def kept_bytes(network: Any, lengths: Sequence[int], *, causal: bool, bfloat16: bool, logits: int = 0) -> int:
+    """Bytes that the forward pass keeps for the backward pass: of sequences of `lengths` (in tokens), padded to the
+    longest, on one device.
+
+    `network`: a transformers model with float32 weights, with or without LoRA; `causal`: a causal model's plain
+    attention computes its softmax in float32 always. `bfloat16`: products are computed in it (autocast), which needs a
+    copy of the weights as well. `logits`: positions whose logits are computed. With gradient checkpointing every layer
+    keeps only its input, and one layer at a time the rest. Weights and gradients are not counted, nor short-lived
+    memory other than the logits.
+    """
+    config = network.config
+    tokens, size, layers = max(lengths) * len(lengths), config.hidden_size, config.num_hidden_layers
+    number = 2 if bfloat16 else 4
+    layer = tokens * (size * (_BFLOAT16 if bfloat16 else _FLOAT32) + _mlp_widths(network) * number)
+    if config._attn_implementation == "eager":
+        score = 4 if not bfloat16 else 6 if causal else 2
+        layer += tokens * max(lengths) * config.num_attention_heads * score
+    if bfloat16:
+        layer += 2 * sum(linear.weight.numel() for linear in _linears(network)) // layers
+    every = tokens * size * 4 * layers + layer if network.is_gradient_checkpointing else layer * layers
+    return int(every + logits * config.vocab_size * _LOGIT)
+
+
+def _mlp_widths(network: Any) -> int:
+    """How many numbers an MLP keeps for each token: those before and after its activation and, with a gate, the gate's
+    and the product; so twice its width for each matrix that widens."""
+    config, width = network.config, int(network.config.intermediate_size)
+    sizes = config.hidden_size, width
+    widening = [linear for linear in _linears(network) if (linear.in_features, linear.out_features) == sizes]
+    return 2 * width * len(widening) // int(config.num_hidden_layers)
+
+
+def _linears(network: Any) -> list[torch.nn.Linear]:
+    return [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+
+
 def heaviest(lengths: Sequence[int], count: int) -> slice:
-    """Of the batches of `count`, front to back, the one with the most tokens."""
+    """The batch of `count` consecutive examples with the most tokens."""
     at = max(range(0, len(lengths), count), key=lambda start: sum(lengths[start : start + count]))
     return slice(at, at + count)
 
 
 def measure(step: Callable[[], int], seconds: float = 5.0) -> Measured:
-    """`step` does one step and returns its tokens. A first one warms up, then one at least is measured."""
+    """Measure `step`, which does one step and returns its tokens: a first step warms up, then at least one counts."""
     step()
     begun, tokens, spent = time.perf_counter(), 0, 0.0
     while not tokens or spent < seconds:

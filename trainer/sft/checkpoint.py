@@ -1,4 +1,4 @@
-"""The folder of a trained adapter: weights in float16, config, and the manifest of what it makes of its base."""
+"""The folder of a trained adapter: weights in float16, config, and the manifest of base and adapter together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from trainer.sft.lora import save_lora
 
 
 def write_adapter(folder: Path, model: Any, weights: Mapping[str, torch.Tensor], manifest: Manifest) -> None:
-    """Fill `folder` with what `limrank-train merge` and the service's embedded model take; `weights` are the
-    adapter's, whole."""
+    """Fill `folder` with the files that `limrank-train merge` and the service's embedded model read; `weights` are
+    those of the whole adapter."""
     save_lora(model, folder, weights=weights, base_name=manifest.base, dtype=torch.float16)
     manifest.write(folder)
 

@@ -1,4 +1,4 @@
-"""Records become training sequences: ids from `contract`, and the weight of each completion token in the loss."""
+"""Training sequences from records: ids joined by `contract`, and the loss weight of each completion token."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from tokenizers import Tokenizer
 
 from contract.manifest import ManifestError, read_manifest
 from contract.prompt import LIMRANK, ContractError
-from contract.records import Record, RecordError, read_records
+from contract.records import Record, read_records
 from contract.segments import Segments
 from contract.truncation import PassageFitter
-from trainer.cross_encoder.groups import draw, kept, read_ids
 from trainer.errors import BadBase, BadData
+from trainer.run.data import choose, draw, read_ids
 from trainer.settings import Choosing
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
@@ -23,7 +24,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 @dataclass(frozen=True, slots=True)
 class RecordChoice:
-    """What is taken of a file of records. `direct_share`: how many of the records with a trace are trained without.
+    """Which records of a file are used. `direct_share`: the share of those with a trace that is trained without it.
 
     `sample` None: all. `leave_out`: a domain, a source, or the beginning of ids.
     """
@@ -34,11 +35,10 @@ class RecordChoice:
     excluded: frozenset[str] = frozenset()
     seed: int = 0
 
-
-def record_choice(settings: Choosing, direct_share: float) -> RecordChoice:
-    """What a command's settings take of their file. Raise BadData where the file of excluded ids cannot be read."""
-    excluded = read_ids(settings.exclude)
-    return RecordChoice(settings.sample, direct_share, settings.leave_out, excluded, settings.seed)
+    @classmethod
+    def of(cls, settings: Choosing, direct_share: float) -> Self:
+        """Raise BadData where the file of excluded ids cannot be read."""
+        return cls(settings.sample, direct_share, settings.leave_out, read_ids(settings.exclude), settings.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """`verdict` and `conclusion` (the last sentence of the trace) count so many times any other token of the trace.
-    `traced`: a whole example with a trace counts so many times one without."""
+    """Weights relative to 1: `verdict` and `conclusion` (each token of the trace's last sentence) to any other token of
+    the trace, `traced` (a whole example with a trace) to an example without one."""
 
     verdict: float = 1.0
     conclusion: float = 1.0
@@ -61,7 +61,7 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """`weights` belong to the last ids, one each; what stands before has no loss. They sum to the example's own."""
+    """`weights` belong to the last ids, one each; ids before them have no loss. They sum to the example's weight."""
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
@@ -73,7 +73,7 @@ class TrainingSequence:
 
 
 def load_segments(base: Path) -> Segments:
-    """The segments for the tokenizer in `base`: those of its manifest's format, else LimRank's. Raise BadBase."""
+    """The segments for the tokenizer in `base`, in its manifest's format or else LimRank's. Raise BadBase."""
     try:
         manifest = read_manifest(base)
         form = LIMRANK if manifest is None or manifest.format is None else manifest.format
@@ -89,28 +89,25 @@ def load_records(path: Path, choice: RecordChoice) -> list[Record]:
 
     Raise BadData for a file that cannot be read or of which nothing is left.
     """
-    try:
-        records = kept(read_records(path), path, choice.leave_out, choice.excluded)
-    except RecordError as error:
-        raise BadData(str(error)) from None
-    except OSError as error:
-        raise BadData(f"{path} cannot be read: {error.strerror or error}.") from None
-    records.sort(key=lambda record: draw(record.id, choice.seed))
-    chosen = records[: choice.sample]
-    if not chosen:
-        raise BadData(f"{path} has no record left to train on; check the sample, the exclusions and the file.")
-    if choice.sample is not None and len(chosen) < choice.sample:
-        raise BadData(f"{path} has {len(chosen)} usable records, fewer than the {choice.sample} of --sample.")
+    chosen = choose(
+        path,
+        read_records,
+        unit="record",
+        sample=choice.sample,
+        leave_out=choice.leave_out,
+        excluded=choice.excluded,
+        seed=choice.seed,
+    )
     return [_direct(record) if _drawn_direct(record, choice) else record for record in chosen]
 
 
 def sequences(
     records: Sequence[Record], segments: Segments, lengths: Lengths, weights: LossWeights
 ) -> Iterator[TrainingSequence]:
-    """The training sequence of each record. The passage alone is cut to `lengths`.
+    """The training sequence of each record. Only the passage is cut to fit `lengths`.
 
-    With a trace, the loss is on trace, close and verdict. Without one (direct mode, where the close is put and not
-    written) it is on the verdict only. Raise BadData for a record whose other parts do not fit, or whose trace holds a
+    With a trace, the loss is on trace, close and verdict. Without one it is on the verdict alone: direct mode puts the
+    close, so the model never writes it. Raise BadData for a record whose other parts do not fit, or whose trace holds a
     delimiter.
     """
     fitter = PassageFitter(segments.prompt)
@@ -133,15 +130,14 @@ def _sequence(
             f"Record {record.id!r}: query, instruction and trace alone do not fit into {lengths.tokens} tokens; "
             "raise --max-tokens or leave the record out."
         ) from None
-    word = segments.verdict.true if record.relevant else segments.verdict.false
-    ids = (*segments.context([*prefix, *rest.ids], trace), word)
+    ids = segments.example([*prefix, *rest.ids], trace, record.relevant).ids
     if not trace:
         return TrainingSequence(ids, (1.0,), rest.truncated)
     before = len(segments.trace_ids(_before_conclusion(record.trace or "")))
-    told = [1.0] * before + [weights.conclusion] * (len(trace) - before)
-    told += [1.0] * len(segments.close) + [weights.verdict]
-    share = weights.traced / sum(told)
-    return TrainingSequence(ids, tuple(share * one for one in told), rest.truncated)
+    token_weights = [1.0] * before + [weights.conclusion] * (len(trace) - before)
+    token_weights += [1.0] * len(segments.close) + [weights.verdict]
+    share = weights.traced / sum(token_weights)
+    return TrainingSequence(ids, tuple(share * weight for weight in token_weights), rest.truncated)
 
 
 def _before_conclusion(trace: str) -> str:

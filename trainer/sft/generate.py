@@ -1,4 +1,4 @@
-"""Traces of a causal model in this process, the likeliest token at a time, by transformers' `generate`."""
+"""Traces that a causal model writes in this process by greedy decoding, with transformers' `generate`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contract.segments import Segments
 
 
 class _Closed(StoppingCriteria):
-    """Stops each row where it completes the close."""
+    """Stops each row once it has written the close."""
 
     def __init__(self, segments: Segments, prompt_tokens: int) -> None:
         self._segments = segments
@@ -27,9 +27,9 @@ class _Closed(StoppingCriteria):
 def write_traces(
     model: Any, segments: Segments, prompts: Sequence[Sequence[int]], most_tokens: int
 ) -> list[tuple[int, ...]]:
-    """What the model writes after each prompt: to its close, to an end of text, or `most_tokens` ids.
+    """The ids that the model writes after each prompt, up to its close, an end of text, or `most_tokens` ids.
 
-    Behind a close there may be padding, where another row was longer; `Segments.find_close` leaves it out.
+    Padding may follow a close where another row was longer; `Segments.find_close` leaves it out.
     """
     longest = max(map(len, prompts))
     device = next(model.parameters()).device
@@ -55,6 +55,6 @@ def _end_ids(model: Any) -> list[int]:
 
 
 def _before_end(written: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
-    """Rows that end early are filled with the first of `ends`."""
+    """The ids before the first end id; rows that end early are padded with one."""
     end = next((at for at, token in enumerate(written) if token in ends), len(written))
     return tuple(written[:end])

@@ -1,7 +1,7 @@
-"""The loss on completions: batches of sequences, and cross-entropy where a weight stands.
+"""The loss on completions: batches of sequences, and weighted cross-entropy.
 
-Logits are the dearest part of a small model with a large vocabulary. Sequences are padded in front, so that all
-completions end at the same position and logits are computed only for as many positions as the longest of them has
+Logits are the most expensive part of a small model with a large vocabulary. Sequences are padded in front, so that all
+completions end at the same position, and logits are computed for the positions of the longest completion only
 (`logits_to_keep` of transformers).
 """
 
@@ -17,7 +17,7 @@ _NOTHING = -100
 
 
 class SequenceCollator:
-    """Rows (ids, weights of the last of them) -> tensors padded in front."""
+    """Rows (ids, and weights of the last of them) -> tensors padded in front."""
 
     def __init__(self, pad_id: int) -> None:
         self._pad_id = pad_id
@@ -25,18 +25,18 @@ class SequenceCollator:
     def __call__(self, features: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `position_ids`: (batch, longest). `targets`, `weights`: (batch, longest
         completion)."""
-        longest = max(len(one["ids"]) for one in features)
-        completion = max(len(one["weights"]) for one in features)
+        longest = max(len(sequence["ids"]) for sequence in features)
+        completion = max(len(sequence["weights"]) for sequence in features)
         ids = torch.full((len(features), longest), self._pad_id)
         positions = torch.zeros((len(features), longest), dtype=torch.long)
         mask = torch.zeros((len(features), longest), dtype=torch.long)
         weights = torch.zeros((len(features), completion))
-        for row, one in enumerate(features):
-            length = len(one["ids"])
-            ids[row, longest - length :] = torch.tensor(one["ids"])
+        for row, sequence in enumerate(features):
+            length = len(sequence["ids"])
+            ids[row, longest - length :] = torch.tensor(sequence["ids"])
             positions[row, longest - length :] = torch.arange(length)
             mask[row, longest - length :] = 1
-            weights[row, completion - len(one["weights"]) :] = torch.tensor(one["weights"])
+            weights[row, completion - len(sequence["weights"]) :] = torch.tensor(sequence["weights"])
         return {
             "input_ids": ids,
             "attention_mask": mask,
@@ -50,7 +50,7 @@ def completion_loss(model: Any, inputs: dict[str, Tensor]) -> Tensor:
     """The mean over sequences of the weighted cross-entropy of their completions, in float32."""
     targets, weights = inputs["targets"], inputs["weights"]
     longest = inputs["input_ids"].shape[1]
-    # The logits that predict a token stand one position before it.
+    # The logits that predict a token are one position before it.
     keep = torch.arange(longest - targets.shape[1] - 1, longest - 1, device=targets.device)
     read = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids")}
     output = model(**read, logits_to_keep=keep, use_cache=False)

@@ -1,4 +1,4 @@
-"""Log-odds of a causal model in this process: for dev scores and for checking a merge."""
+"""Log-odds from a causal model in this process, for dev scores and for checking a merge."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from contract.truncation import PassageFitter
 from trainer.errors import BadData
 from trainer.sft.generate import write_traces
 
-# Passages at a time: a CPU gains nothing from more, a GPU waits for each step of a trace; and tokens, as the plain
-# attention that a model may have been trained with takes memory by their square.
+# Passages at a time: a CPU gains nothing from more, while a GPU waits for each step of a trace. Tokens at a time: the
+# plain attention that a model may have been trained with needs memory by the square of a sequence.
 _ON_A_CPU, _ON_A_GPU = 16, 64
 _TOKENS = 16_384
-
 
 MAX_TOKENS = 2048
 
 
 class QueryRoom:
-    """What a query and its instruction leave to the rest of a sequence of `max_tokens`, `trace_tokens` of them kept for
-    a trace."""
+    """The room that a query and its instruction leave in a sequence of `max_tokens`, of which `trace_tokens` are
+    reserved for a trace."""
 
     def __init__(self, segments: Segments, *, max_tokens: int = MAX_TOKENS, trace_tokens: int = 0) -> None:
         self._segments = segments
@@ -31,7 +30,7 @@ class QueryRoom:
         self._least = PassageFitter(segments.prompt).tail_tokens
 
     def __call__(self, query: str, instruction: str | None = None) -> tuple[list[int], int]:
-        """Ids before the passage, and the tokens that are left for it and the prompt's end. Raise BadData where not
+        """The ids before the passage, and how many tokens are left for it and the prompt's end. Raise BadData where not
         even an empty passage fits."""
         prefix = self._segments.prompt.prefix(query, instruction)
         room = self._most - len(prefix)
@@ -56,9 +55,8 @@ class CausalScorer:
         trace_tokens: int = 0,
         batch: int | None = None,
     ) -> None:
-        """`model` is a causal model of transformers, with or without LoRA. `trace_tokens`: 0 is direct mode, else the
-        model writes a trace of at most so many tokens first. `batch`: passages at a time; default: what suits the
-        device."""
+        """`model` is a causal model of transformers, with or without LoRA. `trace_tokens`: 0 for direct mode, else the
+        longest trace that the model writes first. `batch`: passages at a time; default: by device."""
         self._model = model
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
@@ -80,13 +78,13 @@ class CausalScorer:
             while by_length:
                 chosen, by_length = self._first(by_length, prompts)
                 contexts = self._contexts([prompts[index] for index in chosen])
-                for index, one in zip(chosen, self._log_odds(contexts), strict=True):
-                    odds[index] = one
+                for index, value in zip(chosen, self._log_odds(contexts), strict=True):
+                    odds[index] = value
         self._model.train(was_training)
         return odds
 
     def _first(self, by_length: list[int], prompts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-        """The shortest prompts that make a batch, and the others; `by_length` are their indexes."""
+        """The indices of a batch of the shortest prompts, and the others; `by_length` are indices, shortest first."""
         count = 1
         while count < min(self._batch, len(by_length)) and (count + 1) * len(prompts[by_length[count]]) <= _TOKENS:
             count += 1
@@ -106,8 +104,9 @@ class CausalScorer:
             [[1] * len(context) + [0] * (longest - len(context)) for context in contexts], device=device
         )
         ends = torch.tensor([len(context) - 1 for context in contexts], device=device)
-        keep, where = torch.unique(ends, return_inverse=True)  # passages of like length share most last positions
+        keep, where = torch.unique(ends, return_inverse=True)  # passages of similar length share last positions
         logits = self._model(input_ids=ids, attention_mask=mask, logits_to_keep=keep, use_cache=False).logits
         last = logits[torch.arange(len(contexts), device=device), where].float()
         words = self._segments.verdict
-        return [float(one) for one in last[:, words.true] - last[:, words.false]]
+        log_odds: list[float] = (last[:, words.true] - last[:, words.false]).tolist()
+        return log_odds

@@ -1,51 +1,61 @@
-"""`limrank-train own-traces`: records whose traces are the ones that a model writes itself, as the service serves it.
+"""`limrank-train own-traces`: records whose traces are those that a model writes itself, as the service serves it.
 
 A trace made from labels is always right, so a model trained on such traces learns that the verdict follows from what
-the trace says. Its own traces are at times wrong. Trained on those, with the true labels, the verdict learns how far a
-trace of its own is to be believed.
+the trace says. Its own traces are sometimes wrong. Trained on those, with the true labels, the verdict learns how far a
+trace of its own can be trusted.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from contract.about import state_cost
 from contract.manifest import FILE_NAME
 from contract.records import Record, join_licences, write_records
-from evaluation.benchmarks.task import Protocol, Query, Task
-from evaluation.errors import EvaluationError
+from evaluation import errors as evaluation_errors
+from evaluation.benchmarks.task import Query
+from evaluation.journal import ScoreJournal
 from evaluation.scorers.http import ServiceOptions
 from evaluation.scorers.local_service import local_service
-from evaluation.scorers.scorer import Scored
-from evaluation.scoring import score_all
-from trainer.cross_encoder.groups import data_cost
-from trainer.errors import BadBase
+from evaluation.scorers.scorer import Scored, Scorer
+from trainer.errors import ServiceFailed
+from trainer.run.data import data_cost
 from trainer.run.folder import writing
 from trainer.run.manifests import read_packaged
 from trainer.settings import UNKNOWN, OwnTraces
-from trainer.sft.examples import load_records, record_choice
+from trainer.sft.examples import RecordChoice, load_records
 
 COMPLETE = "complete"
+_SLOW_LINES = 30.0  # seconds between two lines of progress where the output is not a terminal
 
 
 def own_traces(settings: OwnTraces) -> None:
-    """Write the chosen records anew; those drawn for direct mode, and those that had no trace, without one. One whose
-    trace does not end within its budget is left out. The traces are kept in a folder beside the file until it is
-    written, so that after a kill the same command asks only for the others. Raises TrainError."""
-    records = load_records(settings.data, record_choice(settings, settings.direct_share))
+    """Write the chosen records with the model's traces. Raises TrainError.
+
+    Records drawn for direct mode, and those that had no trace, stay without one. A record whose trace does not end
+    within its budget is left out. The traces are kept in a folder beside the file until it is written, so that after a
+    kill the same command asks only for the others.
+    """
+    records = load_records(settings.data, RecordChoice.of(settings, settings.direct_share))
     cost = data_cost(settings.data)
     direct = [record for record in records if record.trace is None]
-    told = [record for record in records if record.trace is not None]
+    traced = [record for record in records if record.trace is not None]
     licence = settings.model_licence or _stated_licence(settings.model)
     kept = settings.out.with_name(settings.out.name + ".traces")
     written = [
-        replace(record, trace=one.trace, licence=join_licences([record.licence, licence]))
-        for record, one in zip(told, _ask(told, settings, kept), strict=True)
-        if one.status == COMPLETE and (one.trace or "").strip()
+        replace(record, trace=answer.trace, licence=join_licences([record.licence, licence]))
+        for record, answer in zip(traced, _served_traces(traced, settings, kept), strict=True)
+        if answer.status == COMPLETE and (answer.trace or "").strip()
     ]
     with writing(settings.out):
         write_records(settings.out, [*direct, *written])
@@ -53,7 +63,7 @@ def own_traces(settings: OwnTraces) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     print(  # noqa: T201
         f"{settings.out}: {len(written)} records with a trace of the model's own, {len(direct)} without one; "
-        f"{len(told) - len(written)} left out, as their traces did not end."
+        f"{len(traced) - len(written)} left out, as their traces did not end."
     )
 
 
@@ -64,8 +74,8 @@ def _stated_licence(model: str) -> str:
     return join_licences(read_packaged(Path(model)).licences) or UNKNOWN
 
 
-def _ask(records: Sequence[Record], settings: OwnTraces, kept: Path) -> list[Scored]:
-    """What the model says to each record. What `kept` holds is not asked again."""
+def _served_traces(records: Sequence[Record], settings: OwnTraces, kept: Path) -> list[Scored]:
+    """The model's answer to each record, from a service that runs meanwhile."""
     options = ServiceOptions(
         mode="reasoning",
         max_reasoning_tokens=settings.trace_tokens,
@@ -74,25 +84,66 @@ def _ask(records: Sequence[Record], settings: OwnTraces, kept: Path) -> list[Sco
     )
     log = settings.out.with_name(settings.out.name + ".service.log")
     with writing(settings.out):
-        log.parent.mkdir(parents=True, exist_ok=True)
+        kept.mkdir(parents=True, exist_ok=True)
         log.touch()
-    task = _one_passage_each(records)
-    pairs = {query.id: {query.id: 0.0} for query in task.queries}
-    try:
-        with local_service(settings.model, options, log, dtype=settings.dtype) as scorer, writing(settings.out):
-            found, _ = score_all(task, task.queries, pairs, scorer, kept, documents_per_call=1, out=sys.stderr)
-    except EvaluationError as error:
-        raise BadBase(str(error)) from error
-    return [found[query.id][query.id] for query in task.queries]
+    with (
+        _evaluation_errors(),
+        local_service(settings.model, options, log, dtype=settings.dtype) as service,
+        writing(settings.out),
+    ):
+        return ask_traces(records, service, kept / "scores.jsonl")
 
 
-def _one_passage_each(records: Sequence[Record]) -> Task:
-    """The records as a ranking task, by their places: a file may hold an id twice."""
-    queries = (Query(id=str(at), text=one.query, instruction=one.instruction) for at, one in enumerate(records))
-    return Task(
-        name="own traces",
-        queries=tuple(queries),
-        documents={str(at): record.passage for at, record in enumerate(records)},
-        qrels={},
-        protocol=Protocol(source="records", licence=UNKNOWN, split="train", query="query", passage="passage"),
+def ask_traces(records: Sequence[Record], service: Scorer, journal: Path) -> list[Scored]:
+    """The answer of a reasoning service to each record, one record in a call, `service.concurrency` calls at a time.
+
+    Answers are kept in `journal` as they come, by the number of their record, as a file may hold an id twice; those
+    that it holds are not asked again. Raises EvaluationError.
+    """
+    belongs_to = {"task": "own traces", "texts": _fingerprint(records), **service.identity()}
+    with ScoreJournal(journal, belongs_to) as answers:
+        names = [str(number) for number in range(len(records))]
+        missing = [number for number, name in enumerate(names) if (name, name) not in answers.scores]
+        pool = ThreadPoolExecutor(service.concurrency)
+        bar = _progress(service.name, len(records), len(missing))
+        try:
+            calls = {pool.submit(_ask, service, names[number], records[number]): names[number] for number in missing}
+            for call in as_completed(calls):
+                answers.add(calls[call], [calls[call]], call.result())
+                bar.update()
+        finally:
+            bar.close()
+            pool.shutdown(wait=False, cancel_futures=True)
+        return [answers.scores[name, name] for name in names]
+
+
+def _ask(service: Scorer, name: str, record: Record) -> list[Scored]:
+    query = Query(id=name, text=record.query, instruction=record.instruction)
+    return service.score(query, [(name, record.passage)])
+
+
+def _fingerprint(records: Sequence[Record]) -> str:
+    """Changes with any text that the service is given: answers to other texts must not be taken for these."""
+    texts = [(record.query, record.instruction, record.passage) for record in records]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+
+
+def _progress(name: str, total: int, missing: int) -> tqdm:
+    return tqdm(
+        total=total,
+        initial=total - missing,
+        desc=f"own traces, {name}",
+        unit="record",
+        file=sys.stderr,
+        mininterval=0.2 if sys.stderr.isatty() else _SLOW_LINES,
+        dynamic_ncols=sys.stderr.isatty(),
     )
+
+
+@contextmanager
+def _evaluation_errors() -> Iterator[None]:
+    """Turn the errors of evaluation into the trainer's."""
+    try:
+        yield
+    except evaluation_errors.ScorerFailed as error:
+        raise ServiceFailed(str(error)) from error

@@ -1,10 +1,10 @@
-"""`limrank-train sft`: LoRA on a causal model, from records with traces, by transformers' trainer."""
+"""`limrank-train sft`: LoRA on a causal model, from records with traces, with transformers' trainer."""
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,26 +15,25 @@ from transformers import Trainer, TrainingArguments
 from contract.manifest import Manifest
 from contract.records import Record
 from contract.segments import Segments
-from trainer.cross_encoder.groups import licences
 from trainer.run.attention import set_attention
-from trainer.run.dev_score import DEV, check_dev, dev_score_of_modes
-from trainer.run.folder import RunFolder, content_sha256, data_sha256, save_whole, writing
-from trainer.run.loop import Leg, arguments, take_threads, world
-from trainer.run.loss_plot import plot_loss
+from trainer.run.data import licences
+from trainer.run.dev_score import DEV, DevSet, check_dev, dev_score_of_modes
+from trainer.run.folder import data_sha256, save_whole
+from trainer.run.loop import Batching, take_threads, world
 from trainer.run.manifests import read_adapter
 from trainer.run.order import order
-from trainer.run.plan import Plan, heaviest, make_plan, measure, say_plan
-from trainer.run.report import report_leg
-from trainer.run.step_memory import kept_bytes
+from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure
+from trainer.run.report import report_session
+from trainer.run.session import Session, run_session
 from trainer.settings import Sft
 from trainer.sft.checkpoint import adapter_manifest, write_adapter
 from trainer.sft.examples import (
     Lengths,
     LossWeights,
+    RecordChoice,
     TrainingSequence,
     load_records,
     load_segments,
-    record_choice,
     sequences,
 )
 from trainer.sft.lora import adapter_weights, add_lora, go_back, load_base, load_lora, lora_config, merged
@@ -43,7 +42,7 @@ from trainer.sft.scorer import CausalScorer, QueryRoom
 
 
 class _Trainer(Trainer):
-    """Reads the data from front to back, as `training_order` laid it, with the loss of `completion_loss`."""
+    """Reads the data in the order that `trainer.run.order` laid out, with the loss of `completion_loss`."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
@@ -57,8 +56,8 @@ class _Trainer(Trainer):
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """All that a run needs, read and encoded once. `sequence` is what is trained, in its order; `earlier` is what the
-    adapter says of itself that the run goes on from."""
+    """The inputs of a run, read and encoded once. `sequence`: the training sequences in their order; `earlier`: the
+    manifest of the adapter that the run trains further."""
 
     records: list[Record]
     sequence: list[TrainingSequence]
@@ -68,39 +67,32 @@ class _Prepared:
 
 
 def train_sft(settings: Sft) -> None:
-    """Run one leg, or the whole run where it fits into one; with `dry_run` say what it takes. Raises TrainError."""
-    folder, stated = RunFolder(settings.folder), settings.model_dump(mode="json")
-    loop = arguments(settings, folder)
-    if settings.dry_run:
-        say_plan(_plan(settings, _prepare(settings)))
-        return
-    files = content_sha256(stated)
-    folder.check(stated, settings.leg, files)
-    prepared = _prepare(settings)
-    folder.open(stated, files)
-    _train(settings, folder, prepared, loop)
+    """Run one session, which is the whole run where time allows; with `dry_run` print the plan. Raises TrainError."""
+    run_session(
+        settings, prepare=partial(_prepare, settings), plan=partial(_plan, settings), train=partial(_train, settings)
+    )
 
 
 def _prepare(settings: Sft) -> _Prepared:
     segments = load_segments(settings.base)
-    records = load_records(settings.data, record_choice(settings, settings.direct_share))
+    records = load_records(settings.data, RecordChoice.of(settings, settings.direct_share))
     lengths = Lengths(settings.max_tokens, settings.passage_tokens)
     weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
     laid = list(sequences(records, segments, lengths, weights))
     sequence = order(
-        [len(one.ids) for one in laid],
+        [len(sequence.ids) for sequence in laid],
         passes=settings.epochs,
         batch=settings.batch,
         seed=settings.seed,
         max_steps=settings.max_steps,
     )
     earlier = None if settings.adapter is None else read_adapter(settings.adapter, settings.base)
-    check_dev(settings, QueryRoom(segments, trace_tokens=max(_budget(settings, mode) for mode in settings.dev_modes)))
+    check_dev(DevSet.of(settings), QueryRoom(segments, trace_tokens=max(_trace_tokens(settings).values())))
     return _Prepared(records, [laid[index] for index in sequence], segments, _model(settings), earlier)
 
 
 def _model(settings: Sft) -> Any:
-    """The base with the adapter to train: a new one, or that of `--adapter`."""
+    """The base with the adapter to train: a new one or that of `--adapter`."""
     base = load_base(settings.base)
     set_attention(base, settings.precision, padded_in_front=True)
     if settings.adapter is not None:
@@ -109,28 +101,21 @@ def _model(settings: Sft) -> Any:
     return add_lora(base, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=settings.seed)
 
 
-def _train(settings: Sft, folder: RunFolder, prepared: _Prepared, loop: dict[str, Any]) -> None:
-    leg = Leg(folder, settings)
+def _train(settings: Sft, session: Session, prepared: _Prepared, loop: dict[str, Any]) -> None:
     trainer = _Trainer(
         model=prepared.model,
         # Not FSDP's own activation_checkpointing, which renames the layers, so that no adapter is found in the model.
         args=TrainingArguments(**(loop | {"fsdp": settings.fsdp})),
-        train_dataset=Dataset.from_list([_row(one) for one in prepared.sequence]),
+        train_dataset=Dataset.from_list([_row(sequence) for sequence in prepared.sequence]),
         data_collator=SequenceCollator(_pad_id(prepared.model)),
-        callbacks=[leg],
+        callbacks=[session],
     )
     trainer.model_accepts_loss_kwargs = False  # the loss is a mean over examples, so micro-batches are averaged
-    last = folder.last_checkpoint()
-    begun = time.monotonic()
-    with writing(folder.path):
-        try:
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-        finally:
-            leg.give_signals_back()
+    session.run(trainer)
     if settings.adapter is not None and settings.kept < 1:
         go_back(prepared.model, settings.adapter, settings.kept)
-    # A forward pass of spread weights needs every process, and so does putting them together.
-    found = _dev_score(settings, prepared) if settings.fsdp or trainer.is_world_process_zero() else None
+    # Sharded weights need every process for a forward pass and for being put together.
+    dev = _dev_score(settings, prepared) if settings.fsdp or trainer.is_world_process_zero() else None
     weights = adapter_weights(prepared.model)
     if not trainer.is_world_process_zero():
         return
@@ -139,38 +124,34 @@ def _train(settings: Sft, folder: RunFolder, prepared: _Prepared, loop: dict[str
         prepared.segments,
         name=settings.base_name or settings.base.name,
         data_sha256=data_sha256(settings.data),
-        licences=_licences(settings, prepared),
+        licences=_licences(settings.base_licence, prepared),
         recipe=_recipe(settings, prepared, trainer.state.global_step),
-        scores={} if found is None else {DEV: found},
+        scores={} if dev is None else {DEV: dev},
     )
-    save_whole(folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
-    report_leg(folder, leg.ended, trainer.state, time.monotonic() - begun, found)
-    with writing(folder.path):
-        plot_loss(folder)
+    save_whole(session.folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
+    report_session(session.folder, session.ended, trainer.state, session.seconds, dev)
 
 
 def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:
+    dev = DevSet.of(settings)
     if not settings.fsdp:
         take_threads()
-    with nullcontext() if settings.dev is None or settings.fsdp else merged(prepared.model):
-        return dev_score_of_modes(_scorers(settings, prepared), settings)
+    with nullcontext() if dev is None or settings.fsdp else merged(prepared.model):
+        return dev_score_of_modes(_scorers(settings, prepared), dev)
 
 
 def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
     return {
         mode: CausalScorer(
-            prepared.model,
-            prepared.segments,
-            passage_tokens=settings.passage_tokens,
-            trace_tokens=_budget(settings, mode),
+            prepared.model, prepared.segments, passage_tokens=settings.passage_tokens, trace_tokens=trace_tokens
         )
-        for mode in settings.dev_modes
+        for mode, trace_tokens in _trace_tokens(settings).items()
     }
 
 
-def _budget(settings: Sft, mode: str) -> int:
-    """The tokens of a trace in that mode."""
-    return settings.dev_trace_tokens if mode == "reasoning" else 0
+def _trace_tokens(settings: Sft) -> dict[str, int]:
+    """The longest trace of each mode of the dev score."""
+    return {mode: settings.dev_trace_tokens if mode == "reasoning" else 0 for mode in settings.dev_modes}
 
 
 def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:
@@ -178,17 +159,17 @@ def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:
 
 
 def _pad_id(model: Any) -> int:
-    """Any id does: what is padded is masked and has no weight."""
+    """Any id does, as padding is masked and has no weight."""
     found = model.config.pad_token_id
     return 0 if found is None else int(found)
 
 
-def _licences(settings: Sft, prepared: _Prepared) -> tuple[str, ...]:
-    """Of the base, then of all data: that of an adapter the run goes on from, too."""
+def _licences(base: str, prepared: _Prepared) -> tuple[str, ...]:
+    """The base's licence, then those of all data, including the data behind an adapter that the run trains further."""
     known = {record.licence for record in prepared.records}
     if prepared.earlier is not None:
         known.update(prepared.earlier.licences)
-    return tuple(dict.fromkeys((settings.base_licence, *licences(known))))
+    return tuple(dict.fromkeys((base, *licences(known))))
 
 
 def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
@@ -212,23 +193,24 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
         model.gradient_checkpointing_enable()
     model.train()
     parameters = list(model.parameters())
-    lengths = [len(one.ids) for one in prepared.sequence]
+    lengths = [len(sequence.ids) for sequence in prepared.sequence]
     sample = prepared.sequence[heaviest(lengths, settings.device_batch)]
-    logits = max(len(one.weights) for one in sample)
+    logits = max(len(sequence.weights) for sequence in sample)
     collate = SequenceCollator(_pad_id(model))
 
     def step() -> int:
-        inputs = {name: one.to(device) for name, one in collate([_row(one) for one in sample]).items()}
+        batch = collate([_row(sequence) for sequence in sample])
+        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             loss = completion_loss(model, inputs)
         loss.backward()  # type: ignore[no-untyped-call]
-        return sum(len(one.ids) for one in sample)
+        return sum(len(sequence.ids) for sequence in sample)
 
     return make_plan(
         lengths,
-        settings,
-        parameters=sum(one.numel() for one in parameters),
-        trained=sum(one.numel() for one in parameters if one.requires_grad),
+        Batching.of(settings),
+        parameters=sum(weight.numel() for weight in parameters),
+        trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
         shards=world() if settings.fsdp else 1,
         step_bytes=lambda batch: kept_bytes(model, batch, causal=True, bfloat16=bfloat16, logits=logits * len(batch)),
         steps_here=lambda: measure(step, settings.measure_seconds),

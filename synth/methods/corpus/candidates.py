@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cli.output import write_json_lines
 from contract.records import Difficulty, NegativeType
+from retrieval.retriever import Retriever
 from synth.methods.corpus.documents import DocumentStore
 from synth.methods.corpus.settings import CorpusSettings
-from synth.output import write_json_lines
-from synth.sources.retriever import Retriever
 
 FORMAT = "limrank.candidates"
 BATCH = 256
@@ -93,16 +93,9 @@ def _mined(
 
 
 def _retrievers(store: DocumentStore, settings: CorpusSettings) -> dict[NegativeType, Retriever]:
-    from synth.sources.bm25 import Bm25
+    from synth.sources.first_stages import first_stages  # bm25s takes a second to import
 
-    passages = list(store.passages())
-    retrievers: dict[NegativeType, Retriever] = {NegativeType.BM25: Bm25(passages)}
-    if settings.bi_encoder:
-        from synth.sources.bi_encoder import BiEncoder
-
-        encoder = BiEncoder(passages, settings.bi_encoder, max_tokens=settings.bi_encoder_tokens)
-        retrievers[NegativeType.BI_ENCODER] = encoder
-    return retrievers
+    return first_stages(list(store.passages()), settings.bi_encoder or None, settings.bi_encoder_tokens)
 
 
 def _fingerprint(queries: list[SyntheticQuery], settings: CorpusSettings) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+from cli.output import translate_disk_errors
+from contract.files import replacing
 from synth.errors import BadInput
 from synth.methods.corpus.inputs import Numbered
 from synth.scratch import full_database_is_a_sentence
@@ -56,21 +59,19 @@ def build_documents(path: Path, corpus: Path, documents: Iterable[Numbered]) -> 
 
     Raises `BadInput` with the row's number for a repeated id.
     """
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    database = sqlite3.connect(part)
-    try:
-        with full_database_is_a_sentence(f"{path}: the disk takes no more documents", "the run"), database:
-            for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # until it is whole it has another name
-                database.execute(f"PRAGMA {pragma}")
-            database.execute(SCHEMA)
-            for number, (row, document_id, passage) in enumerate(documents):
-                try:
-                    database.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, document_id, passage))
-                except sqlite3.IntegrityError:
-                    raise BadInput(f"{corpus}, row {row}: the id '{document_id}' stands twice; mend one.") from None
-        database.close()
-        part.replace(path)
-    finally:
-        database.close()
-        part.unlink(missing_ok=True)
+    full = full_database_is_a_sentence(f"{path}: the disk takes no more documents", "the run")
+    with (
+        translate_disk_errors(path),
+        replacing(path) as part,
+        full,
+        closing(sqlite3.connect(part)) as database,
+        database,
+    ):
+        for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # until it is whole it has another name
+            database.execute(f"PRAGMA {pragma}")
+        database.execute(SCHEMA)
+        for number, (row, document_id, passage) in enumerate(documents):
+            try:
+                database.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, document_id, passage))
+            except sqlite3.IntegrityError:
+                raise BadInput(f"{corpus}, row {row}: the id '{document_id}' stands twice; mend one.") from None

@@ -7,13 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from retrieval.beir import BeirFolder
+from retrieval.id_files import read_ids
+from retrieval.json_rows import read_rows
+from retrieval.rejects import Refusing
 from synth.errors import BadInput, BadSettings
 from synth.methods.corpus.queries import Example
 from synth.methods.corpus.settings import CorpusSettings
-from synth.sources.beir import BeirFolder
-from synth.sources.excluded import excluded_ids
-from synth.sources.json_rows import read_rows
-from synth.sources.rejects import Refusing
 
 MOST_EXAMPLES = 10_000  # kept in memory
 Numbered = tuple[int, str, str]  # the row's number in its file, the document's id, its passage
@@ -56,7 +56,7 @@ class _Files:
     def __init__(self, corpus: Path, examples: Path | None, excluded: Path | None) -> None:
         self._corpus = corpus
         self._examples = examples
-        self._excluded = excluded_ids(excluded)
+        self._excluded = read_ids(excluded)
         self.files = [path for path in (corpus, examples, excluded) if path is not None]
 
     def documents(self) -> Iterator[Numbered]:
@@ -69,10 +69,6 @@ class _Files:
             if not isinstance(title, str | None) or not isinstance(text, str) or not text.strip():
                 raise self._bad(row.number, f"'{document_id}' has no text; give it one or leave it out.")
             passage = f"{(title or '').strip()} {text.strip()}".strip()
-            try:
-                passage.encode()
-            except UnicodeEncodeError:
-                raise self._bad(row.number, f"'{document_id}' holds half a character pair.") from None
             if str(document_id) not in self._excluded:
                 yield row.number, str(document_id), passage
 
@@ -98,7 +94,7 @@ class _Folder:
             if split != settings.split
             for judgement in self._beir.judgement_rows(split)
         }
-        self._excluded = excluded_ids(settings.excluded)
+        self._excluded = read_ids(settings.excluded)
         self._barred = self._excluded | (elsewhere - here)
         self.files = [folder / "corpus.jsonl", folder / "queries.jsonl", *sorted((folder / "qrels").glob("*.tsv"))]
         self.files += [path for path in (settings.examples, settings.excluded) if path is not None]

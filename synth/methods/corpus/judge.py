@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from synth.llm.base import Reply
-from synth.llm.replies import Answer, Text, read_answer, read_trace
+from llm.base import Reply
+from llm.replies import Answer, Text, read_answer
 from synth.llm.stage import Role, Stage, data
 from synth.llm.template import load_template
+from synth.llm.traces import read_trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from contract.records import Difficulty
-from synth.llm.base import Reply
-from synth.llm.replies import Answer, Text, read_answer
+from llm.base import Reply
+from llm.replies import Answer, Text, read_answer
 from synth.llm.stage import Role, Stage, data
 from synth.llm.template import load_template
 

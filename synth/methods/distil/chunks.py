@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from retrieval.words import count_words, join_sentences, split_sentences
 from synth.run.draws import draw
 
 SHORTEST, LONGEST = 35, 90  # words: between them lies the length at which a passage ends
 _LEAST = 20  # words that what is left at the end of a document must have
 _OF_ONE_DOCUMENT = 6
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 def chunks(document_id: str, text: str) -> Iterator[str]:
     """The first passages of a document: whole sentences until a length drawn anew for each is reached. Sentences longer
     than LONGEST, which are mostly lists, are left out."""
     made, taken, words, wanted = 0, list[str](), 0, _length(document_id, 0)
-    for sentence in _SENTENCE_END.split(text.strip()):
-        count = len(sentence.split())
+    for sentence in split_sentences(text.strip()):
+        count = count_words(sentence)
         if not 0 < count <= LONGEST:
             continue
         taken.append(sentence)
         words += count
         if words >= wanted:
-            yield " ".join(taken)
+            yield join_sentences(taken)
             made, taken, words = made + 1, [], 0
             wanted = _length(document_id, made)
             if made == _OF_ONE_DOCUMENT:
                 return
     if words >= _LEAST:
-        yield " ".join(taken)
+        yield join_sentences(taken)
 
 
 def _length(document_id: str, number: int) -> int:

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.output import write_whole
 from contract.records import Record, write_records
+from retrieval.bm25 import Bm25
 from synth.errors import BadInput
 from synth.methods.distil.chunks import chunks
 from synth.methods.distil.pairing import DEPTH, pairing
 from synth.methods.distil.queries import query_from
-from synth.output import write_whole
 from synth.run.draws import draw
-from synth.sources.bi_encoder import BiEncoder
-from synth.sources.bm25 import Bm25
+from synth.sources.first_stages import vector_index
 from synth.sources.labels import Labels
 
 EVEN = 0.55  # cosine at which a passage is as often relevant as not
@@ -104,7 +104,7 @@ def _records(
     report: DistilReport,
 ) -> Iterator[Record]:
     passages = [text for _, text in texts]
-    words, meaning = Bm25(passages), BiEncoder(passages, bi_encoder)
+    words, meaning = Bm25(passages), vector_index(passages, bi_encoder)
     for start in range(0, len(made), _QUERIES_AT_ONCE):
         batch = made[start : start + _QUERIES_AT_ONCE]
         asked = [one.text for one in batch]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from retrieval.retriever import Hit
 from synth.run.draws import draw
-from synth.sources.retriever import Hit
 
 DEPTH = 40  # of BM25
 _BEST = 5  # of its hits: two of them are always taken, two more are drawn from those behind

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from retrieval.words import UNSPACED_PUNCTUATION, is_unspaced, join_words, split_words
 from synth.run.draws import choose, draw
 
 OPENINGS = (
@@ -14,9 +15,10 @@ OPENINGS = (
 )
 OPENED = 0.6  # share of the queries that begin with one of these
 FEWEST, MOST = 2, 7  # words taken of a clause
-_CLAUSE_END = re.compile(r"[.!?;:,()\[\]\"]+(?:\s|$)|\s-\s|\s[(\[\"]")
+_CLAUSE_END = re.compile(r"[.!?;:,()\[\]\"]+(?:\s|$)|\s-\s|\s[(\[\"]" + f"|[{UNSPACED_PUNCTUATION}]+")
 _EDGES = " ,;:()?.\"'"
 _TELLING = 5  # letters of a word that says something
+_TELLING_UNSPACED = 2  # the same in scripts without blanks
 _LITTLE_WORDS = (
     "a an the of in on at to for by with from as and or but nor that which who whose this these those it its is are "
     "was were be been being has have had may can could will would should do does did not no so than then also such any "
@@ -28,8 +30,8 @@ _FUNCTION_WORDS = frozenset(_LITTLE_WORDS.split())
 
 def query_from(passage: str, key: str) -> str | None:
     """Some words of one clause, mostly behind the opening of a question; None where the draw hits no word that says
-    anything. The same `key` always draws the same."""
-    clauses = [words for clause in _CLAUSE_END.split(passage) if len(words := clause.split()) > FEWEST]
+    anything. The same `key` always draws the same. Openings are English, so scripts without blanks get none."""
+    clauses = [words for clause in _CLAUSE_END.split(passage) if len(words := split_words(clause)) > FEWEST]
     if not clauses:
         return None
     clause = choose(clauses, key, "clause")
@@ -40,7 +42,11 @@ def query_from(passage: str, key: str) -> str | None:
         taken.pop(0)
     while taken and taken[-1] in _FUNCTION_WORDS:
         taken.pop()
-    if not any(sum(map(str.isalpha, word)) >= _TELLING for word in taken):
+    if not any(map(_tells, taken)):
         return None
-    opening = [choose(OPENINGS, key, "opening")] if draw(key, "opened") < OPENED else []
-    return " ".join([*opening, *taken])
+    opened = draw(key, "opened") < OPENED and not is_unspaced("".join(taken))
+    return join_words([*([choose(OPENINGS, key, "opening")] if opened else []), *taken])
+
+
+def _tells(word: str) -> bool:
+    return sum(map(str.isalpha, word)) >= (_TELLING_UNSPACED if is_unspaced(word) else _TELLING)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.records import Intent
-from synth.llm.base import Reply
-from synth.llm.replies import Answer, Text, read_answer, read_trace
+from llm.base import Reply
+from llm.replies import Answer, Text, read_answer
 from synth.llm.stage import Role, Stage, data
 from synth.llm.template import load_template
+from synth.llm.traces import read_trace
 
 INTENTS = {
     Intent.DIRECT: "Only a passage that answers the query itself is relevant; one that merely helps is not.",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.records import Difficulty, Intent
-from synth.llm.base import Reply
-from synth.llm.replies import Answer, Text, read_answer
+from llm.base import Reply
+from llm.replies import Answer, Text, read_answer
 from synth.llm.stage import Role, Stage, data
 from synth.llm.template import load_template
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from retrieval.json_rows import read_rows
 from synth.errors import BadInput, BadSettings
 from synth.methods.persona.settings import Domain
-from synth.sources.json_rows import read_rows
 
 
 class PersonaPool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import socket
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api.access_log import ObserveMiddleware
+from service.api.access_log import AccessLogMiddleware
 from service.api.app import Composition
+from service.api.context import request_context
 from service.errors import Unavailable
 from service.lifecycle import Phase
 from service.telemetry.metrics import Metrics
-from service.telemetry.tracing import Tracer
+from service.telemetry.tracing import RequestTracer
 from tests.fakes import ScriptedEngine
 from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving, wait_until
 
@@ -99,7 +101,7 @@ def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reason", ["queue_full", "deadline", "draining", "cut", "not_ready"])
 def test_what_is_unavailable_is_counted_by_its_reason(reason: str) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["error"] = Unavailable("Not now.", reason=reason)
+        request_context(scope).error = Unavailable("Not now.", reason=reason)
         await send({"type": "http.response.start", "status": 503, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -162,7 +164,22 @@ def test_an_app_that_breaks_is_a_500_and_the_server_is_told(begun: bool) -> None
     assert value(metrics, "limrank_inflight_requests") == 0
 
 
-def _call(app: Any, metrics: Metrics) -> list[Message]:
+def test_a_trace_state_is_only_read_where_spans_are_exported(caplog: pytest.LogCaptureFixture) -> None:
+    """OpenTelemetry quotes a malformed one in a warning."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    parent = (b"traceparent", f"00-{trace}-b7ad6b7169203331-01".encode())
+    with caplog.at_level(logging.INFO):
+        _call(app, Metrics(), parent, (b"tracestate", b"not=a=state, either"))
+    assert [(record.name, record.message) for record in caplog.records] == [("limrank.access", "request")]
+    assert vars(caplog.records[0])["trace_id"] == trace
+
+
+def _call(app: Any, metrics: Metrics, *headers: tuple[bytes, bytes]) -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -171,6 +188,6 @@ def _call(app: Any, metrics: Metrics) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/rerank", "headers": []}
-    asyncio.run(ObserveMiddleware(app, metrics, Tracer())(scope, receive, send))
+    scope = {"type": "http", "method": "POST", "path": "/rerank", "headers": headers}
+    asyncio.run(AccessLogMiddleware(app, metrics, RequestTracer())(scope, receive, send))
     return sent

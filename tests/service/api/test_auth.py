@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
 from service.api.auth import MAX_AUTHORIZATION_BYTES, AuthMiddleware, token_of
-from service.api.probes import PROBE_PATHS
+from service.api.context import RequestContext, request_context
+from service.api.paths import PROBE_PATHS
 from service.ranking import ANONYMOUS, Key
 from service.telemetry.metrics import Metrics
 from tests.service.api.auth_walk import paths_of, unguarded
@@ -145,13 +146,13 @@ class OneKey:
         return Key("one") if token == b"secret" else None
 
 
-async def _through(scope: dict[str, Any], keyring: OneKey | None) -> tuple[list[Message], dict[str, Any] | None]:
-    """What the middleware sends for a scope, and the state that reached the app, if the request did."""
+async def _through(scope: dict[str, Any], keyring: OneKey | None) -> tuple[list[Message], RequestContext | None]:
+    """What the middleware sends for a scope, and the context that reached the app, if the request did."""
     sent: list[Message] = []
-    reached: list[dict[str, Any]] = []
+    reached: list[RequestContext] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        reached.append(scope.get("state", {}))
+        reached.append(request_context(scope))
 
     async def receive() -> Message:
         return {"type": "websocket.connect"}
@@ -174,10 +175,10 @@ def test_a_websocket_without_a_key_is_closed_before_it_opens(path: str) -> None:
     assert [message["type"] for message in sent] == ["websocket.http.response.start", "websocket.http.response.body"]
     assert sent[0]["status"] == 401
     with_key = scope | {"headers": [(b"authorization", b"Bearer secret")]}
-    assert asyncio.run(_through(with_key, OneKey())) == ([], {"key": Key("one")})
+    assert asyncio.run(_through(with_key, OneKey())) == ([], RequestContext(key=Key("one")))
 
 
 def test_the_lifespan_passes_and_without_keys_everyone_is_anonymous() -> None:
-    assert asyncio.run(_through({"type": "lifespan"}, OneKey())) == ([], {})
+    assert asyncio.run(_through({"type": "lifespan"}, OneKey())) == ([], RequestContext())
     scope = {"type": "http", "path": "/rerank", "headers": []}
-    assert asyncio.run(_through(scope, None)) == ([], {"key": ANONYMOUS})
+    assert asyncio.run(_through(scope, None)) == ([], RequestContext(key=ANONYMOUS))

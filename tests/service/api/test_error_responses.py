@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from service.api.context import RequestContext, request_context
 from service.api.error_responses import ErrorBoundary, error_response, install
 from service.errors import (
     BadRequest,
@@ -24,14 +25,14 @@ from service.errors import (
     Unavailable,
     UnknownModel,
 )
-from service.ranking import Progress
 
 
-def raising(error: Exception, **state: Any) -> ErrorBoundary:
-    """An app that raises at once, behind the boundary."""
+def raising(error: Exception, **known: str | None) -> ErrorBoundary:
+    """An app that raises at once, behind the boundary; `known` of the request's context."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"] = state
+        for field, value in known.items():
+            setattr(request_context(scope), field, value)
         raise error
 
     return ErrorBoundary(app)
@@ -127,13 +128,14 @@ async def test_an_error_after_the_answer_has_begun_reaches_the_server() -> None:
 
 
 def test_a_client_that_left_is_marked_for_metrics_and_log() -> None:
-    scope: Scope = {"type": "http", "method": "POST", "path": "/rerank", "state": {}}
+    scope: Scope = {"type": "http", "method": "POST", "path": "/rerank"}
     error = ClientLeft("m")
     assert error_response(error, scope).status_code == 499
-    assert scope["state"] == {"cancelled": "queued", "error": error}
-    scope["state"] = {"progress": Progress(begun=True)}
-    error_response(error, scope)
-    assert scope["state"]["cancelled"] == "running"
+    assert request_context(scope) == RequestContext(error=error)
+    assert error.stage == "queued"
+    error_response(error := ClientLeft("m", stage="running"), scope)
+    assert request_context(scope).error is error
+    assert error.stage == "running"
 
 
 async def test_the_framework_s_own_errors() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.keys import MAX_FILE_BYTES, KeyFile, KeyFileError, parse
+from service.api.keys import MAX_FILE_BYTES, KeyFile, parse
+from service.errors import KeyFileError
 from service.ranking import Key
 from service.telemetry.metrics import Metrics
 
@@ -41,7 +42,8 @@ class Keys:
         self.path.write_text(text)
         self.metrics = Metrics()
         self.clock = Clock()
-        self.file = KeyFile(self.path, self.metrics, 600, self.clock)
+        self.file = KeyFile(self.path, 600, self.clock)
+        self.file.report_to(self.metrics.key_file_read)
 
     def later(self) -> None:
         self.clock.now += 1.0
@@ -112,7 +114,7 @@ def test_a_kubernetes_secret_that_is_swapped_is_seen(tmp_path: Path) -> None:
     (tmp_path / "mounted").mkdir()
     (tmp_path / "mounted" / "keys.toml").symlink_to("../..data/keys.toml")
     clock = Clock()
-    file = KeyFile(tmp_path / "mounted" / "keys.toml", Metrics(), clock=clock)
+    file = KeyFile(tmp_path / "mounted" / "keys.toml", clock=clock)
     (tmp_path / "swap").symlink_to("two")
     (tmp_path / "swap").rename(tmp_path / "..data")
     clock.now += 1
@@ -171,14 +173,14 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, reason: st
     path = tmp_path / "keys.toml"
     path.write_text(text)
     with pytest.raises(KeyFileError) as caught:
-        KeyFile(path, Metrics())
+        KeyFile(path)
     assert str(caught.value).startswith(f"The key file {path} cannot be used: ")
     assert reason in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="no such file or directory"):
-        KeyFile(tmp_path / "none", Metrics())
+        KeyFile(tmp_path / "none")
 
 
 @given(

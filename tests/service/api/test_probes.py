@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from service.api.app import Composition
-from service.api.probes import LIVE_PATHS, METRICS_PATH, PROBE_PATHS, READY_PATHS, metrics_app
+from service.api.paths import LIVE_PATHS, METRICS_PATH, PROBE_PATHS, READY_PATHS
+from service.api.probes import metrics_app
 from service.lifecycle import Phase
 from tests.service.serving import WITH_KEY, guarded_service, serving
 

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from service.errors import ModelStoreError
 from service.models.embedded import prepare
-from service.models.store import ModelStoreError
 
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "shutil.rmtree"}
 

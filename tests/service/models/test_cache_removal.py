@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from service.models.cache import build_once, remove_old
+from service.models.cache import HeldFolder, build_once, remove_old, remove_unheld
 from service.models.embedded import prepare
-from service.models.held_folder import HeldFolder, remove_unheld
 
 KEYS = re.compile(r"[0-9a-f]{16}")
 OLD, CURRENT = "0123456789abcdef", "fedcba9876543210"
@@ -64,7 +63,7 @@ def test_what_is_held_stays_however_old(tmp_path: Path) -> None:
 def test_what_another_process_holds_stays_until_it_is_killed(tmp_path: Path) -> None:
     folder = made(tmp_path)
     code = (
-        "import sys, time; from pathlib import Path; from service.models.held_folder import HeldFolder; "
+        "import sys, time; from pathlib import Path; from service.models.cache import HeldFolder; "
         "held = HeldFolder(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE) as holder:

@@ -13,8 +13,10 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from contract.manifest import FILE_NAME, read_manifest
+from service.errors import ModelStoreError
+from service.models.checkpoint import Checkpoint
 from service.models.embedded import default_name
-from service.models.store import Checkpoint, ModelStoreError, resolve
+from service.models.store import resolve
 
 RANK, ALPHA = 4, 8
 
@@ -59,7 +61,7 @@ def test_the_adapter_is_merged_in_float32(tiny: Checkpoint, tiny_gguf: Path, wei
             assert np.abs(expected - base).max() > 1e-3
         assert after[name].dtype == np.float32
         np.testing.assert_allclose(after[name], expected, atol=1e-6, err_msg=name)
-    assert not list(tuned.folder.glob("*.merged"))
+    assert not list(tuned.folder.glob("*.part"))
 
 
 def test_the_base_stays_available_beside_the_adapter(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import ModelStoreError
 from service.models.cache import CONTENTS, build_once, default_cache_dir, is_whole
 from service.models.embedded import packaged_gguf, prepare
-from service.models.store import ModelStoreError
 from tests.service.models.tiny_gguf import random_weights, write_tiny_gguf
 
 Damage = Callable[[Path], None]

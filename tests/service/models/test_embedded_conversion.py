@@ -16,8 +16,9 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from service.models.gguf import ConversionError, convert
-from service.models.store import Checkpoint
+from service.errors import ConversionError
+from service.models.checkpoint import Checkpoint
+from service.models.gguf import convert
 from tests.service.models.tiny_gguf import SPECIALS, kind, random_weights, vocabulary, write_tiny_gguf
 
 PARAGRAPH = (

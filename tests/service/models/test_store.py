@@ -17,8 +17,10 @@ from contract.manifest import FILE_NAME, Manifest, read_manifest, tokenizer_sha2
 from contract.prompt import LIMRANK
 from contract.verdict import VerdictTokens
 from service.engines.transformers.engine import TransformersEngine
+from service.errors import ModelStoreError
+from service.models.checkpoint import Checkpoint
 from service.models.embedded import default_name
-from service.models.store import Checkpoint, ModelStoreError, resolve
+from service.models.store import resolve
 
 Damage = Callable[[Path], None]
 REPOSITORY = Path(__file__).parents[3]
@@ -180,7 +182,8 @@ def hub_cache(home: Path, model: str, folder: Path) -> Path:
 
 ASK = """
 import sys
-from service.models.store import ModelStoreError, resolve
+from service.errors import ModelStoreError
+from service.models.store import resolve
 for asked in sys.argv[1:]:
     model, _, revision = asked.partition("@")
     try:

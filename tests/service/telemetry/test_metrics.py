@@ -11,11 +11,14 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from service.api.held_bodies import HeldBodies
+from service.api.body import BodyBudget
+from service.api.paths import RERANK_PATHS
 from service.engine import Mode, Status, Verdict
 from service.lifecycle import Lifecycle, Phase
 from service.ranking import Timings
-from service.telemetry.metrics import CALL_SECONDS, Metrics, size_class
+from service.telemetry.metrics import CALL_SECONDS, RERANK_ROUTES, Metrics, size_class
+from service.telemetry.metrics import SHAPES as SHAPE_LABELS
+from service.wire.shape import SHAPES
 from tests.fakes import ScriptedEngine
 from tests.requirements_check import require
 from tests.service.serving import WITH_KEY, guarded_service, serving
@@ -157,6 +160,11 @@ def test_size_classes(documents: int, label: str) -> None:
     assert size_class(documents) == label
 
 
+def test_the_labels_are_those_of_the_routes_and_the_shapes() -> None:
+    assert set(RERANK_ROUTES) == set(RERANK_PATHS)
+    assert set(SHAPE_LABELS) == {shape.label for shape in SHAPES} | {"voyage", "none"}
+
+
 def test_labels_stay_bounded_whatever_a_request_says() -> None:
     metrics = Metrics()
     for number in range(100):
@@ -172,15 +180,15 @@ class Counts:
 
 def test_state_is_read_when_asked_for() -> None:
     metrics, lifecycle = Metrics(), Lifecycle()
-    bodies = HeldBodies(1000)
+    bodies = BodyBudget(1000)
     metrics.follow(lifecycle, Counts(), bodies)
     assert sample(metrics, "limrank_ready") == 0
     lifecycle.phase = Phase.READY
     assert sample(metrics, "limrank_ready") == 1
     assert sample(metrics, "limrank_queued_documents") == 12
     assert sample(metrics, "limrank_running_documents") == 5
-    with bodies.hold() as take:
-        take(700)
+    with bodies.hold() as reserve:
+        reserve(700)
         assert sample(metrics, "limrank_held_bytes") == 700
     assert sample(metrics, "limrank_held_bytes") == 0
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.trace import SpanContext, TraceFlags, TraceState, get_current_span
 
-from service.telemetry.tracing import TraceContext, Tracer, parse_traceparent
+from service.telemetry.tracing import NO_SPAN, RequestTracer, caller_context, trace_id_of
 from tests.fakes import ScriptedEngine
 from tests.service.serving import WITH_KEY, guarded_service, serving
 from tests.service.telemetry.collector import attributes_of, collecting
@@ -23,6 +24,12 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 BODY = {"query": "glacier", "documents": ["a private glacier", "bread", "yeast"]}
 hexadecimal = "0123456789abcdef"
+
+
+def caller(traceparent: str, tracestate: str = "") -> SpanContext | None:
+    """The caller's span, or None where the header is not valid."""
+    context = get_current_span(caller_context(traceparent, tracestate)).get_span_context()
+    return context if context.is_valid else None
 
 
 def traced_calls(folder: Path, headers: list[dict[str, str]], **settings: object) -> list[list[ProtoSpan]]:
@@ -111,19 +118,22 @@ def test_a_collector_that_is_down_costs_no_call_and_holds_up_no_stop(tmp_path: P
     assert time.monotonic() - begun < 9
 
 
-def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
+def test_without_an_endpoint_neither_the_sdk_nor_the_exporter_is_imported() -> None:
     code = (
-        "import sys, service.api.app, service.telemetry.tracing\n"
-        "service.telemetry.tracing.Tracer().start('x', None)\n"
-        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
+        "import sys, service.api.app\n"
+        "from service.telemetry.tracing import RequestTracer, caller_context\n"
+        "RequestTracer().start('x', caller_context(''))\n"
+        "parts = ('opentelemetry.sdk', 'opentelemetry.exporter', 'opentelemetry.proto', 'opentelemetry.propagate')\n"
+        "print([name for name in sys.modules if name.startswith(parts)])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"
 
 
 def test_the_caller_s_trace_is_known_without_an_exporter() -> None:
-    assert Tracer().start("x", parse_traceparent(f"00-{TRACE}-{PARENT}-00")).trace_id == TRACE
-    assert Tracer().start("x", None).trace_id is None
+    assert trace_id_of(RequestTracer().start("x", caller_context(f"00-{TRACE}-{PARENT}-00"))) == TRACE
+    assert trace_id_of(RequestTracer().start("x", caller_context(""))) is None
+    assert trace_id_of(NO_SPAN) is None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +156,7 @@ def test_the_caller_s_trace_is_known_without_an_exporter() -> None:
     ],
 )
 def test_traceparent_is_read_as_the_standard_says(header: str, valid: bool) -> None:
-    assert (parse_traceparent(header) is not None) == valid
+    assert (caller(header) is not None) == valid
 
 
 @given(
@@ -155,16 +165,17 @@ def test_traceparent_is_read_as_the_standard_says(header: str, valid: bool) -> N
     st.integers(0, 255),
 )
 def test_a_valid_traceparent_comes_out_whole(trace: str, span: str, flags: int) -> None:
-    assert parse_traceparent(f"00-{trace}-{span}-{flags:02x}", "a=b") == TraceContext(trace, span, flags, "a=b")
+    expected = SpanContext(int(trace, 16), int(span, 16), True, TraceFlags(flags), TraceState([("a", "b")]))
+    assert caller(f"00-{trace}-{span}-{flags:02x}", "a=b") == expected
 
 
 @given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{30,34}-[0-9a-f]{14,18}-[0-9a-f]{1,3}", fullmatch=True))
 def test_any_text_is_a_context_of_the_right_lengths_or_none(header: str) -> None:
-    context = parse_traceparent(header)
+    context = caller(header)
     if context is not None:
-        assert re.fullmatch("[0-9a-f]{32}", context.trace_id)
-        assert re.fullmatch("[0-9a-f]{16}", context.span_id)
-        assert 0 <= context.flags <= 255
+        assert re.fullmatch("[0-9a-f]{32}", f"{context.trace_id:032x}")
+        assert re.fullmatch("[0-9a-f]{16}", f"{context.span_id:016x}")
+        assert 0 <= context.trace_flags <= 255
 
 
 def test_a_trace_state_beyond_all_bounds_stops_no_call(tmp_path: Path) -> None:

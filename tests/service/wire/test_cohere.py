@@ -9,6 +9,7 @@ import pytest
 from service.engine import Mode
 from service.errors import BadRequest
 from service.wire.cohere import CohereRequest, read
+from service.wire.cohere_answer import Result
 from tests.service.wire.rankings import ranking_of
 
 BODY: dict[str, Any] = {"query": "a query", "documents": ["one", "two", "three"]}
@@ -18,9 +19,8 @@ def read_with(path: str = "/v1/rerank", **fields: Any) -> CohereRequest:
     return read({**BODY, **fields}, path)
 
 
-def results(request: CohereRequest) -> list[dict[str, Any]]:
-    answer: list[dict[str, Any]] = request.answer(ranking_of(request.call, -1.0, 3.0, 1.0))["results"]
-    return answer
+def results(request: CohereRequest) -> list[Result]:
+    return request.answer(ranking_of(request.call, -1.0, 3.0, 1.0))["results"]
 
 
 def test_the_whole_answer() -> None:

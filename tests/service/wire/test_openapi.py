@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.routes import RERANK_PATHS
+from service.api.paths import RERANK_PATHS
 from tests.service.wire.server import open_service
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")

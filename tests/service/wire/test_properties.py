@@ -15,16 +15,11 @@ from pydantic import TypeAdapter
 
 from service.api.body import parse_object
 from service.errors import BadRequest, ServiceError
-from service.wire.answers import CohereAnswer, NimAnswer, TeiResult
-from service.wire.shape import WireRequest, check_size, error_body, items_key, read_request
+from service.wire.shape import SHAPES, WireRequest, check_size, error_body, shape_of
 from tests.service.api.bad_input import FIELDS
 from tests.service.wire.rankings import ranking_of
 
-ANSWERS: dict[str, TypeAdapter[Any]] = {
-    "documents": TypeAdapter(CohereAnswer),
-    "texts": TypeAdapter(list[TeiResult]),
-    "passages": TypeAdapter(NimAnswer),
-}
+ANSWERS: dict[str, TypeAdapter[Any]] = {shape.items: TypeAdapter(shape.answer) for shape in SHAPES}
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
@@ -61,9 +56,9 @@ def bodies(shape: str, fits: bool) -> st.SearchStrategy[dict[str, Any]]:
 def outcome(data: dict[str, Any]) -> WireRequest | ServiceError:
     """What the route makes of a parsed body."""
     try:
-        key = items_key(data)
-        check_size(data, key, 3)
-        return read_request(data, key, "/rerank")
+        shape = shape_of(data)
+        check_size(data, shape, 3)
+        return shape.read(data, "/rerank")
     except ServiceError as error:
         return error
 

@@ -18,13 +18,13 @@ from service.errors import (
     TooManyRequests,
     Unavailable,
 )
-from service.wire.tei import TeiRequest, error_body, read
+from service.wire.tei import TeiRequest, TeiResult, error_body, read
 from tests.service.wire.rankings import ranking_of
 
 BODY: dict[str, Any] = {"query": "a query", "texts": ["one", "two", "three"]}
 
 
-def answer(request: TeiRequest) -> list[dict[str, Any]]:
+def answer(request: TeiRequest) -> list[TeiResult]:
     return request.answer(ranking_of(request.call, -1.0, 3.0, 1.0))
 
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.records import Record, read_records
+from retrieval.retriever import Hit
 from service.models.embedded_cross_encoder import packaged_encoder
 from synth.cli import main
 from synth.methods.distil.chunks import LONGEST, SHORTEST, chunks
 from synth.methods.distil.distilling import EVEN, relevance
 from synth.methods.distil.pairing import pairing
 from synth.methods.distil.queries import MOST, OPENINGS, query_from
-from synth.sources.bi_encoder import BiEncoder
-from synth.sources.retriever import Hit
+from synth.sources.first_stages import vector_index
 from tests.synth.examples import beir_folder
 
 SUBJECTS = {
@@ -126,7 +126,7 @@ def test_relevance_grows_with_the_cosine_and_is_even_once() -> None:
 
 def test_similarities_are_the_search_s_own(minilm: Path) -> None:
     passages = list(SUBJECTS.values())
-    encoder = BiEncoder(passages, minilm)
+    encoder = vector_index(passages, minilm)
     asked = ["how are loaves made", "what do bees tell each other"]
     for query, row in zip(asked, encoder.similarities(asked, [[1, 0], [5, 3]]), strict=True):
         scores = {hit.index: hit.score for hit in encoder.search([query], len(passages))[0]}
@@ -136,7 +136,7 @@ def test_similarities_are_the_search_s_own(minilm: Path) -> None:
 
 def test_verdicts_follow_the_bi_encoder(records: list[Record], minilm: Path) -> None:
     passages = sorted({record.passage for record in records})
-    encoder = BiEncoder(passages, minilm)
+    encoder = vector_index(passages, minilm)
     places = [[passages.index(record.passage)] for record in records]
     cosines = [row[0] for row in encoder.similarities([record.query for record in records], places)]
     near = [one.relevant for one, cosine in zip(records, cosines, strict=True) if relevance(cosine) > 0.6]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.records import NegativeType
-from synth.errors import BadInput, BadSettings, SynthError
+from synth.errors import BadInput, BadSettings, CommandError
 from synth.methods.persona.planning import SeedPlan, plan_seeds
 from synth.pipeline import run
 from synth.run.quotas import Rounds, counts, deal
@@ -102,7 +102,7 @@ def test_personas_belong_to_domains_by_words_or_by_name(tmp_path: Path) -> None:
         ("seeds", '{"id": 1, "text": " "}', r"row 1: the text of '1' is ' '; give one under 'text'"),
         ("seeds", '{"id": 1, "text": 5}', r"row 1: the text of '1' is 5"),
         ("seeds", '{"text": "a"}', r"row 1: the id is None; give one under 'id'"),
-        ("seeds", '{"id": 1, "text": "\\ud800"}', r"row 1: the text of '1' holds half of a character pair"),
+        ("seeds", '{"id": 1, "text": "\\ud800"}', r"row 1: 'text' holds half of a character pair"),
         ("seeds", "\xff", r"row 1: not UTF-8|row 1: not one JSON object"),
         ("seeds", "", "holds no row; give seed queries"),
         ("personas", '{"persona": "A judge."}\n{"person": "b"}', r"row 2: 'persona' is missing or blank"),
@@ -125,7 +125,7 @@ def test_a_bad_row_is_named_and_no_call_is_made(tmp_path: Path, name: str, conte
         ("corpus", '{"_id": "a", "text": "t"}\n{"_id": "a", "text": "u"}', r"row 2: the id 'a' stands twice"),
         ("corpus", '{"_id": "a", "title": "only"}', r"row 1: 'a' has no text"),
         ("corpus", '{"text": "t"}', r"row 1: '_id' is None"),
-        ("corpus", '{"_id": "a", "text": "\\udc00"}', r"row 1: 'a' holds half a character pair"),
+        ("corpus", '{"_id": "a", "text": "\\udc00"}', r"row 1: 'text' holds half of a character pair"),
         ("corpus", '{"_id": "a",', r"row 1: not one JSON object"),
         ("corpus", "", "holds no row; give a corpus"),
         ("examples", '{"query": ""}', r"row 1: .* is no example"),
@@ -153,6 +153,6 @@ def test_a_bad_corpus_is_named_and_no_call_is_made(tmp_path: Path, name: str, co
 def test_a_plan_that_cannot_be_made_is_a_sentence(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     knobs = limrank_knobs(tmp_path, URL)
     knobs["limrank"] |= change
-    with pytest.raises(SynthError, match=said) as caught:
+    with pytest.raises(CommandError, match=said) as caught:
         run(RunSettings(**knobs), StringIO())
     assert isinstance(caught.value, BadInput | BadSettings)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from contract.records import NegativeType, read_records
+from retrieval.beir import BeirFolder
+from retrieval.rejects import Refusing
 from synth.errors import BadInput, BadSettings
-from synth.sources.beir import BeirFolder
 from synth.sources.beir_records import import_beir
 from synth.sources.labels import Labels
 from synth.sources.rejects import rejects_beside
@@ -87,7 +88,7 @@ def test_what_is_no_beir_folder_is_a_sentence(folder: Path, tmp_path: Path) -> N
         import_beir(folder, tmp_path / "out.jsonl", LABELS, split="test")
     (folder / "queries.jsonl").unlink()
     with pytest.raises(BadInput, match=r"has no 'queries\.jsonl'"):
-        BeirFolder(folder)
+        BeirFolder(folder, Refusing())
 
 
 def test_rejects_of_an_earlier_import_do_not_stay(folder: Path, tmp_path: Path) -> None:

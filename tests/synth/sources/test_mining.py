@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.records import NegativeType
-from synth.sources.bm25 import Bm25
+from retrieval.bm25 import Bm25
+from retrieval.retriever import Hit
 from synth.sources.hard_negatives import MinedNegative, mine_negatives
-from synth.sources.retriever import Hit
 
 PASSAGES = [
     "ferry timetable harbour morning",
@@ -41,7 +41,7 @@ def by_hand(query: str, k1: float = 0.9, b: float = 0.4) -> list[float]:
 
 @pytest.mark.parametrize("query", ["morning ferry", "harbour", "mountain weather island"])
 def test_bm25_ranks_as_the_formula_does(query: str) -> None:
-    hits = Bm25(PASSAGES, stopwords=None).search([query], depth=10)[0]
+    hits = Bm25(PASSAGES, stopwords=False).search([query], depth=10)[0]
     expected = by_hand(query)
     assert [hit.index for hit in hits] == sorted(
         (n for n, s in enumerate(expected) if s > 0), key=lambda n: -expected[n]

@@ -14,7 +14,6 @@ from trainer.ablation.scorers import base_scorer, pair_scorer
 from trainer.ablation.table import Outcome, markdown
 from trainer.cli import run
 from trainer.cross_encoder.model import load_encoder
-from trainer.settings import CrossEncoding
 
 
 def test_variants_are_trained_once_and_compared(
@@ -111,24 +110,15 @@ def test_what_kinds_compare_with_is_trained_once(tiny_bert: Path, groups_file: P
     assert run(["ablate", "negatives", *words[1:]]) == 2, "what stands there was trained with other settings"
 
 
-def test_a_base_without_an_output_is_scored_as_a_bi_encoder(tiny_bert: Path, groups_file: Path, tmp_path: Path) -> None:
-    settings = CrossEncoding(
-        base=tiny_bert,
-        data=groups_file,
-        folder=tmp_path,
-        learning_rate=0.01,
-        batch=2,
-        device_batch=2,
-        max_tokens=64,
-    )
+def test_a_base_without_an_output_is_scored_as_a_bi_encoder(tiny_bert: Path, tmp_path: Path) -> None:
     passages = ["Rye bread keeps for two weeks.", "Green tea is steeped.", "Rye bread"]
     vectors = SentenceTransformer(str(tiny_bert)).encode(["rye bread", *passages], normalize_embeddings=True)
-    assert base_scorer(settings).score("rye bread", passages) == pytest.approx(vectors[1:] @ vectors[0], abs=1e-6)
-    load_encoder(tiny_bert, seed=5, train_embeddings=True).save_pretrained(str(tmp_path / "made"))
-    trained = settings.model_copy(update={"base": tmp_path / "made"})
-    assert base_scorer(trained).score("rye bread", passages) == pair_scorer(trained, tmp_path / "made").score(
-        "rye bread", passages
-    )
+    untrained = base_scorer(tiny_bert, max_tokens=64)
+    assert untrained.score("rye bread", passages) == pytest.approx(vectors[1:] @ vectors[0], abs=1e-6)
+    made = tmp_path / "made"
+    load_encoder(tiny_bert, seed=5, train_embeddings=True).save_pretrained(str(made))
+    own_output = pair_scorer(made, max_tokens=64)
+    assert base_scorer(made, max_tokens=64).score("rye bread", passages) == own_output.score("rye bread", passages)
 
 
 def test_a_causal_model_is_trained_with_and_without_traces(

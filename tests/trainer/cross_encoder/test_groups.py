@@ -9,8 +9,9 @@ import pytest
 
 from contract.records import Group, write_groups
 from tests.trainer.examples import groups
-from trainer.cross_encoder.groups import GroupChoice, licences, load_groups, names_any, read_ids, rows
+from trainer.cross_encoder.groups import GroupChoice, load_groups, rows
 from trainer.errors import BadData
+from trainer.run.data import names_any, read_ids
 
 
 def names(found: list[Group]) -> list[str]:
@@ -57,10 +58,6 @@ def test_the_name_of_a_domain_is_no_beginning_of_ids(tmp_path: Path) -> None:
     )
     assert names(load_groups(tmp_path / "groups.jsonl", GroupChoice(3, leave_out="web"))) == ["web/1"]
     assert names(load_groups(tmp_path / "groups.jsonl", GroupChoice(3, leave_out="x/"))) == ["web/1"]
-
-
-def test_licences_of_all_examples_each_once() -> None:
-    assert licences(["CC-BY-4.0 AND MIT", "MIT", "CC0-1.0"]) == ("CC-BY-4.0", "CC0-1.0", "MIT")
 
 
 def test_what_cannot_be_trained_is_one_sentence(groups_file: Path, tmp_path: Path) -> None:

@@ -16,15 +16,17 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
+from cli.settings import read_command
 from contract.manifest import manifest_from_json, read_manifest
-from service.models.checkpoint import ModelStoreError, open_checkpoint
+from service.errors import ModelStoreError
+from service.models.checkpoint import open_checkpoint
 from tests.evaluation.small_data import DOCUMENTS, FOUND, QUERIES, beir_folder
 from tests.trainer.running import sft_flags, train, weights
 from trainer.cli import run
 from trainer.errors import BadBase
 from trainer.publish.model_card import model_card, read_results
-from trainer.run.dev_score import dev_score
-from trainer.settings import Merge, read_command
+from trainer.run.dev_score import DevSet, dev_score
+from trainer.settings import PROGRAM, Merge
 from trainer.sft.examples import load_segments
 from trainer.sft.lora import load_base, load_lora, save_lora
 from trainer.sft.scorer import CausalScorer
@@ -106,9 +108,11 @@ def test_a_dev_score_is_measured_before_and_after_rounding(
     assert changed, "three dev queries with four candidates each beside the seven probes"
     of_dev = max(abs(a - b) for a, b in zip(exact, rounded, strict=True))
     assert float(changed[1]) >= round(of_dev, 4) > 0, "as whoever loads the folder in bfloat16 has it"
-    settings = read_command(Merge, "merge", [*flags(tiny_llama, adapter, tmp_path)[1:], "--dev", str(dev)], [Merge])
+    settings = read_command(
+        Merge, PROGRAM, "merge", [*flags(tiny_llama, adapter, tmp_path)[1:], "--dev", str(dev)], [Merge]
+    )
     for number, model in ((1, load_lora(load_base(tiny_llama), adapter)), (2, load_base(tmp_path / "merged"))):
-        scored = dev_score(CausalScorer(model, segments), settings)
+        scored = dev_score(CausalScorer(model, segments), DevSet.of(settings))
         assert scored is not None
         assert found[number] == f"{scored['score']:.4f}"
 

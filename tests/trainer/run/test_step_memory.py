@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
 
-from trainer.run.step_memory import kept_bytes
+from trainer.run.plan import kept_bytes
 from trainer.sft.lora import add_lora
 
 _VOCABULARY = 64

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from tests.full_disk import room_for
 from tests.trainer.running import sft_flags, train, weights
 from trainer.errors import BadRunFolder
 from trainer.run.folder import RunFolder
-from trainer.run.loss_plot import plot_loss
+from trainer.run.report import plot_loss
 
 LINES = some.lists(some.dictionaries(some.text(max_size=5), some.text(max_size=9) | some.integers()), min_size=1)
 
 
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file grows beyond `size` bytes, as on a disk with no room for more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
+@settings(deadline=None)
 @given(before=LINES, after=LINES, data=some.data())
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_takes_more(
     before: list[dict[str, Any]], after: list[dict[str, Any]], data: some.DataObject
@@ -59,14 +44,14 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines_and_takes_more(
 
 def test_a_line_for_which_there_is_no_room_leaves_no_part_of_itself(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.append(folder.legs, {"leg": 1, "ended": "time"})
-    before = folder.legs.read_bytes()
+    folder.append(folder.sessions, {"leg": 1, "ended": "time"})
+    before = folder.sessions.read_bytes()
     with (
         room_for(len(before) + 20),
         pytest.raises(BadRunFolder, match=r"legs.jsonl cannot be written: File too large; make room or name another\."),
     ):
-        folder.append(folder.legs, {"leg": 2, "ended": "finished"})
-    assert folder.legs.read_bytes() == before
+        folder.append(folder.sessions, {"leg": 2, "ended": "finished"})
+    assert folder.sessions.read_bytes() == before
 
 
 def test_the_plot_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def segments(request: pytest.FixtureRequest, embedded_checkpoint: Checkpoint) ->
 def test_ids_are_the_contracts_and_the_loss_is_on_the_completion_only(segments: Segments) -> None:
     for record in records(12):
         made = next(sequences([record], segments, Lengths(512), LossWeights(verdict=5.0)))
-        example = segments.example(record.query, record.passage, record.instruction, record.trace, record.relevant)
+        prompt = segments.prompt_ids(record.query, record.passage, record.instruction)
+        example = segments.example(prompt, segments.trace_ids(record.trace or ""), record.relevant)
         assert made.ids == example.ids
         assert made.prompt_tokens == example.prompt_tokens
         assert sum(made.weights) == pytest.approx(1)

@@ -5,15 +5,27 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from contract.about import beside, stated_cost
 from contract.records import read_records
+from evaluation.benchmarks.task import Query
+from evaluation.errors import BadData as EvaluationData
+from evaluation.errors import BadSettings as EvaluationSettings
+from evaluation.errors import ScorerFailed
+from evaluation.scorers.scorer import Scored
+from tests.trainer.examples import records
 from tests.trainer.running import start
 from trainer.cli import run
+from trainer.errors import BadData, BadSettings, ServiceFailed
+from trainer.settings import OwnTraces
+from trainer.sft import self_traces
+from trainer.sft.self_traces import ask_traces
 
 pytestmark = pytest.mark.timeout(300)  # a service is started up to three times
 WORDS = ["own-traces", "--model", "limrank-mini", "--model-licence", "Apache-2.0", "--trace-tokens", "96"]
@@ -87,3 +99,59 @@ def test_a_model_that_is_not_there_is_one_sentence(
     (tmp_path / "file").write_text("")
     assert run([*words[:-1], str(tmp_path / "file" / "own.jsonl"), "--model", "limrank-mini"]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+class Silent:
+    """A service that stops answering after `answers` calls."""
+
+    name, concurrency = "silent", 1
+
+    def __init__(self, answers: int) -> None:
+        self.asked: list[str] = []
+        self._answers = answers
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"kind": "service"}
+
+    def prepare(self, task: object) -> None:
+        pass
+
+    def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
+        self.asked.append(query.id)
+        if len(self.asked) > self._answers:
+            raise ScorerFailed("The service stopped answering.")
+        return [Scored(1.0, f"A trace for {text}", "complete") for _, text in passages]
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_service_that_stops_answering_keeps_what_it_answered(tmp_path: Path) -> None:
+    """A file may hold a record twice: each is asked for."""
+    asked = [*records(3), next(records(1))]
+    stopped, restarted = Silent(2), Silent(9)
+    with pytest.raises(ScorerFailed):
+        ask_traces(asked, stopped, tmp_path / "scores.jsonl")
+    found = ask_traces(asked, restarted, tmp_path / "scores.jsonl")
+    assert restarted.asked == ["2", "3"]
+    assert [answer.trace for answer in found] == [f"A trace for {record.passage}" for record in asked]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [(ScorerFailed, ServiceFailed), (EvaluationSettings, BadSettings), (EvaluationData, BadData)],
+)
+def test_an_error_of_evaluation_keeps_its_kind(
+    raised: type[Exception],
+    expected: type[Exception],
+    records_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*_: object, **__: object) -> NoReturn:
+        raise raised("A sentence.")
+
+    monkeypatch.setattr(self_traces, "local_service", failing)
+    settings = OwnTraces(data=records_file, out=tmp_path / "own.jsonl", model="limrank-mini")
+    with pytest.raises(expected, match="A sentence"):
+        self_traces.own_traces(settings)

@@ -1,0 +1,55 @@
+"""Programs of several commands: which one is meant, its settings, its work, and an error as a sentence and a code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cli.environment import Program
+from cli.errors import CommandError
+from cli.output import say
+from cli.settings import Command, read_command
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """One command. `run` does its work and returns what is to be printed at the end; None where it printed already."""
+
+    name: str
+    settings: type[Command]
+    run: Callable[[Any], str | None]
+
+
+def main(program: Program, commands: Sequence[Subcommand], argv: Sequence[str]) -> int:
+    """Runs the command that `argv` names and returns the exit code: 0, 2 where none is named, or that of the error."""
+    command = next((command for command in commands if argv and command.name == argv[0]), None)
+    if command is None:
+        asked_for_help = bool(argv) and argv[0] in ("-h", "--help", "help")
+        (sys.stdout if asked_for_help else sys.stderr).write(usage(program, commands) + "\n")
+        return 0 if asked_for_help else 2
+    return run_command(f"{program.name} {command.name}", program, command, argv[1:], commands)
+
+
+def run_command(
+    speaker: str, program: Program, command: Subcommand, argv: Sequence[str], commands: Sequence[Subcommand]
+) -> int:
+    """Reads the settings of one of the commands and runs it. Returns the exit code; an error is printed as
+    `SPEAKER: sentence`."""
+    try:
+        known = [each.settings for each in commands]
+        told = command.run(read_command(command.settings, program, command.name, argv, known))
+    except CommandError as error:
+        sys.stderr.write(f"{speaker}: {error}\n")
+        return error.exit_code
+    if told is not None:
+        say(told)
+    return 0
+
+
+def usage(program: Program, commands: Sequence[Subcommand]) -> str:
+    """The commands with the first line of their help."""
+    width = max(len(command.name) for command in commands) + 1
+    lines = [f"  {command.name:{width}} {(command.settings.__doc__ or '').splitlines()[0]}" for command in commands]
+    return "\n".join([f"usage: {program.name} COMMAND ... (COMMAND --help lists its settings)", "", *lines])

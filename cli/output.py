@@ -1,0 +1,90 @@
+"""What a command puts out: lines and tables on the terminal, and files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cli.errors import BadInput, DiskFull
+from contract import files
+from contract.records import RecordError
+
+T = TypeVar("T")
+
+
+def say(text: str) -> None:
+    """Print one text and a newline on the standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Columns of equal width, two blanks between them."""
+    listed = list(rows)
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in listed
+    )
+
+
+def write_whole(path: Path, write: Callable[[Path, Iterable[T]], int], rows: Iterable[T]) -> int:
+    """`write(path, rows)`, which must be atomic (`contract.records.write_records` is); the number of rows written.
+
+    Makes the folder. Raises `DiskFull` with the row at which the disk took no more, `BadInput` for a row that is no
+    record; what stood at `path` before is then unchanged.
+    """
+    counted = Counted(rows)
+    with translate_disk_errors(path, counted), translate_record_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write(path, counted)
+
+
+def write_json_lines(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int:
+    """A header line and one JSON object per line, as `write_whole` does; the number of rows."""
+    return write_whole(path, lambda target, items: files.write_json_lines(target, header, items), rows)
+
+
+def write_text(path: Path, text: str) -> None:
+    """One text (UTF-8), whole or not at all. Makes the folder. Raises `DiskFull`."""
+    with translate_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, text)
+
+
+@contextmanager
+def translate_disk_errors(path: Path, rows: Counted[Any] | None = None) -> Iterator[None]:
+    """Turns a write that the disk refuses into `DiskFull`, with the number of the row that was being written."""
+    try:
+        yield
+    except OSError as error:
+        if not files.disk_is_full(error):
+            raise
+        at = f" at row {rows.count}" if rows is not None else ""
+        raise DiskFull(
+            f"{path}: the disk takes no more{at} ({error.strerror}); free space or choose another folder, and run "
+            f"again. What stood at {path} before is unchanged."
+        ) from None
+
+
+@contextmanager
+def translate_record_errors() -> Iterator[None]:
+    """Turns a record that breaks the agreement into `BadInput`, whose message names the file and the line."""
+    try:
+        yield
+    except RecordError as error:
+        raise BadInput(str(error)) from None
+
+
+class Counted(Iterable[T]):
+    """Rows, with a count of those handed out."""
+
+    def __init__(self, rows: Iterable[T]) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[T]:
+        for row in self._rows:
+            self.count += 1
+            yield row

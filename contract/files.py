@@ -1,0 +1,176 @@
+"""Files that survive a crash: replaced in one step, or logs of lines whose torn end is cut off.
+
+A file that is replaced is written under a temporary name in the same folder, flushed to the disk and renamed. A log is
+only ever appended to. Errors are `OSError`; `disk_is_full` distinguishes the one that freeing space would mend.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_BLOCK = 1 << 16
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether the error says that no more can be written: a full disk, a quota or a limit on the size of a file."""
+    return error.errno in _FULL
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path, *, several_writers: bool = False) -> Iterator[Path]:
+    """A temporary path beside `path` to write a file to. At the end the file is flushed to the disk and takes the place
+    of `path`; after an error, or where the process is killed, `path` is as it was.
+
+    An error removes the temporary file. One left by a killed process is overwritten by the next writer; with
+    `several_writers`, for files that many processes write at a time, each process has a temporary name of its own.
+    """
+    with _temporary(path, several_writers) as part:
+        yield part
+        sync(part)
+        part.replace(path)
+
+
+@contextmanager
+def whole_file(path: Path, *, several_writers: bool = False) -> Iterator[IO[str]]:
+    """A text file (UTF-8, newlines as written) that replaces `path` at the end, as `replacing` does."""
+    with _temporary(path, several_writers) as part:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def write_text(path: Path, text: str, *, several_writers: bool = False) -> None:
+    """Replace `path` by a file of one text, as `replacing` does."""
+    with whole_file(path, several_writers=several_writers) as file:
+        file.write(text)
+
+
+def write_json_lines(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Replace `path` by a header line and one JSON object per line, as `replacing` does. Returns the number of rows."""
+    count = 0
+    with whole_file(path) as file:
+        file.write(json.dumps(header, ensure_ascii=False) + "\n")
+        for row in rows:
+            file.write(_encode(row) + "\n")
+            count += 1
+    return count
+
+
+def json_line(row: Mapping[str, Any], *, compact: bool = True) -> bytes:
+    """One line of a log, with its newline. Half of a surrogate pair, which UTF-8 cannot hold, is kept as an escape."""
+    text = _encode(row) if compact else json.dumps(row, ensure_ascii=False)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row, separators=(",", ":") if compact else None).encode() + b"\n"
+
+
+def whole_lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The first byte and the text (with its newline) of every line from byte `start` on. A last line without a newline
+    was torn by a kill or a full disk and is passed over."""
+    place = start
+    with path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            yield place, line
+            place += len(line)
+
+
+class LineLog:
+    """An append-only file of lines, held open by its one writer. `size` is its length in bytes.
+
+    Opening creates the file where it is missing and cuts off a torn last line. A line that `append` has returned from
+    survives a kill of the process; one written before `sync` survives a loss of power.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            self.size = _end_of_last_line(self._file)
+            os.ftruncate(self._file, self.size)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, line: bytes) -> int:
+        """Write one line, whole or not at all, and return its first byte. `line` ends in its only newline."""
+        start = self.size
+        try:
+            _write_all(self._file, line)
+        except BaseException:
+            os.ftruncate(self._file, start)
+            raise
+        self.size = start + len(line)
+        return start
+
+    def read(self, start: int, size: int) -> bytes:
+        """`size` bytes from byte `start` on."""
+        return os.pread(self._file, size, start)
+
+    def sync(self) -> None:
+        """Flush what was appended to the disk."""
+        os.fdatasync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+@contextmanager
+def _temporary(path: Path, several_writers: bool) -> Iterator[Path]:
+    own = f".{os.getpid()}" if several_writers else ""
+    part = path.with_name(f"{path.name}{own}.part")
+    try:
+        part.unlink(missing_ok=True)
+        yield part
+    except BaseException:
+        with suppress(OSError):  # the error that came first says more
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _end_of_last_line(file: int) -> int:
+    end = os.fstat(file).st_size
+    while end > 0:
+        begin = max(0, end - _BLOCK)
+        newline = os.pread(file, end - begin, begin).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
+        end = begin
+    return 0
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]

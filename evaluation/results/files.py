@@ -1,0 +1,74 @@
+"""Result files: JSON written whole, read into dataclasses; a table of values by query."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from contract.files import write_text
+from evaluation.errors import BadData
+
+FORMAT = "limrank.evaluation"
+VERSION = 1
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """When and on what a result was made: for the reader, not for comparison."""
+
+    at: str
+    machine: str
+
+
+def made() -> Made:
+    """Now, on this machine."""
+    return Made(datetime.now(UTC).isoformat(timespec="seconds"), f"{platform.machine()}, {os.cpu_count()} CPU cores")
+
+
+def parsed(kind: type[Kind], value: Mapping[str, Any], name: str) -> Kind:
+    """A dataclass from the JSON of a result; fields that it does not have are ignored. Raise BadData, with the file's
+    `name`, where one that it has is missing or of another type."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise BadData(f"{name} is no such result ({place}: {problem['msg']}); make it again.") from None
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> None:
+    """One line for each query, one column for each measure; empty where a measure has no value for a query."""
+    queries = sorted({query for found in values.values() for query in found})
+    lines = ["\t".join(["query", *values])]
+    for query in queries:
+        cells = [f"{found[query]:.6f}" if query in found else "" for found in values.values()]
+        lines.append("\t".join([query, *cells]))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_per_query(path: Path) -> dict[str, dict[str, float]]:
+    """measure -> query -> value, as `write_per_query` wrote it."""
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    names = head.split("\t")[1:]
+    values: dict[str, dict[str, float]] = {name: {} for name in names}
+    for line in lines:
+        query, *cells = line.split("\t")
+        for name, cell in zip(names, cells, strict=True):
+            if cell:
+                values[name][query] = float(cell)
+    return values

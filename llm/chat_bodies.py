@@ -1,0 +1,92 @@
+"""The bodies of a chat completion call, both ways: `Question` to JSON, JSON to `Reply`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from llm.base import Finish, Question, Reply
+from llm.endpoint import Endpoint, Structured
+
+IN_WORDS = "Answer with one JSON object and nothing else. It must keep this JSON schema:\n"
+FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.REFUSAL}
+
+
+def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dict[str, Any]:
+    """The body of one request; where the endpoint does not take the schema, the messages state it."""
+    messages = [{"role": message.role, "content": message.content} for message in question.messages]
+    body: dict[str, Any] = {"model": endpoint.model, "messages": messages}
+    if endpoint.max_tokens_name:
+        body[endpoint.max_tokens_name] = endpoint.max_tokens
+    if endpoint.temperature is not None:
+        body["temperature"] = endpoint.temperature
+    if way == "json_schema":
+        schema = {"name": question.schema_name, "strict": True, "schema": question.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    else:
+        messages[-1]["content"] += f"\n\n{IN_WORDS}{json.dumps(question.schema)}"
+    if way == "json_object":
+        body["response_format"] = {"type": "json_object"}
+    return body | endpoint.extra_body
+
+
+def read_completion(raw: str, seconds: float) -> Reply:
+    """The reply in a response body. A body that is no chat completion is a reply too: it may have been paid for, and
+    its usage counts."""
+    prompt = completion = 0
+    try:
+        body = json.loads(raw)
+        usage = body.get("usage") or {}
+        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        choice = body["choices"][0]
+        message = choice["message"]
+        content, refusal = _text(message.get("content")), _text(message.get("refusal"))
+        thought = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+        thought = thought or _thinking(message.get("content"))
+        finish = Finish.REFUSAL if refusal else FINISHES.get(choice.get("finish_reason"), Finish.STOP)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return Reply(raw, "", Finish.BROKEN, prompt, completion, seconds)
+    if not thought:
+        thought, content = split_thought(content)
+    return Reply(refusal or content, thought, finish, prompt, completion, seconds)
+
+
+def error_in(raw: str) -> str | None:
+    """What a body says went wrong, though it came with status 200 as some routers send it; None for any other body."""
+    try:
+        body = json.loads(raw)
+        error = body["error"] if "choices" not in body else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    said = error.get("message") if isinstance(error, dict) else error
+    return None if error is None else str(said or error)
+
+
+def _thinking(content: object) -> str:
+    """What the parts of a content in parts say that the model thought (as Mistral's reasoning models give it)."""
+    if not isinstance(content, list):
+        return ""
+    return "".join(_text(part.get("thinking")) for part in content if part.get("type") == "thinking")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "".join(_text(part.get("text")) for part in value if part.get("type") == "text")
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def split_thought(content: str) -> tuple[str, str]:
+    """(thought, answer) of a reasoning model served without a reasoning parser: `<think>thought</think>answer`.
+
+    Models whose template opens the thought (DeepSeek-R1, QwQ) leave the first tag out; an answer that is JSON, plain or
+    fenced, has none to leave out.
+    """
+    stripped = content.lstrip()
+    thought, ends, answer = stripped.partition("</think>")
+    if ends and not stripped.startswith(("{", "```")):
+        return thought.removeprefix("<think>").strip(), answer.strip()
+    return "", content

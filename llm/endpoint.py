@@ -1,0 +1,83 @@
+"""What the user says about one endpoint: the same knobs for every role."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Structured = Literal["auto", "json_schema", "json_object", "prompt"]
+"""How an endpoint is held to JSON. `auto` begins with `json_schema` and steps down where the endpoint refuses it."""
+
+_AHEAD = 8  # questions that wait in each client process
+
+
+class Endpoint(BaseModel):
+    """One OpenAI-compatible endpoint and the model asked there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(default="https://api.openai.com/v1", description="address up to and with /v1")
+    model: str = Field(default="", description="model name as the endpoint knows it")
+    key_variable: str = Field(
+        default="OPENAI_API_KEY", description="name of the environment variable that holds the key; empty: no key"
+    )
+    structured: Structured = Field(default="auto", description="how the endpoint is held to JSON")
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="sampling temperature; unset: the endpoint's own"
+    )
+    max_tokens: int = Field(default=2048, ge=16, description="longest reply in tokens, reasoning included")
+    max_tokens_name: str = Field(
+        default="max_tokens",
+        pattern="^(max_(completion_)?tokens)?$",
+        description="what the endpoint calls that limit; empty: the limit is not sent",
+    )
+    extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request's body")
+    concurrency: int = Field(default=16, ge=1, le=4096, description="requests in flight at a time")
+    processes: int = Field(
+        default=1, ge=1, le=64, description="client processes that share the requests; more where one core is too slow"
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1, description="most requests in any 60 seconds")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="most prompt and reply tokens in 60 seconds")
+    timeout: float = Field(default=120.0, gt=0, description="seconds to wait for a reply")
+    retries: int = Field(
+        default=5, ge=0, le=50, description="times a request is sent again after 429, 5xx, a timeout or a break"
+    )
+    replies: int = Field(
+        default=2, ge=1, le=20, description="replies paid for before an input that gets no usable one is given up"
+    )
+    price_prompt: float = Field(default=0.0, ge=0, description="price of a million prompt tokens")
+    price_completion: float = Field(default=0.0, ge=0, description="price of a million reply tokens")
+
+    @model_validator(mode="after")
+    def _limited_where_it_costs(self) -> Self:
+        if not self.max_tokens_name and self.priced:
+            raise ValueError("prices need a max_tokens_name: without a limit a reply may cost any sum")
+        return self
+
+    @property
+    def priced(self) -> bool:
+        return self.price_prompt > 0 or self.price_completion > 0
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """In the currency of the prices."""
+        return (prompt_tokens * self.price_prompt + completion_tokens * self.price_completion) / 1e6
+
+    def concurrency_shares(self) -> list[int]:
+        """The concurrency of each client process: as even as can be, and none of 0."""
+        processes = min(self.processes, self.concurrency)
+        each, left = divmod(self.concurrency, processes)
+        return [each + (number < left) for number in range(processes)]
+
+    @property
+    def questions_at_once(self) -> int:
+        """How many questions may be asked at once, those that wait in client processes among them."""
+        return self.concurrency + (len(self.concurrency_shares()) * _AHEAD if self.processes > 1 else 0)
+
+    def sampling(self) -> dict[str, Any]:
+        """What shapes a reply, apart from the messages: part of the key of every call."""
+        return {
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "extra_body": self.extra_body,
+        }

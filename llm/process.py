@@ -1,0 +1,74 @@
+"""A client process: questions in on the standard input, replies out on the standard output, one JSON object a line.
+
+The first line is the endpoint. `{"id": 1, "question": {...}}` is answered by `{"id": 1}` with one of `reply`,
+`no_reply` and `failed`, in any order. The process ends with its input, so it never outlives the run that began it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from llm.base import EndpointFailed, Finish, Message, NoReply, Question, Reply
+from llm.endpoint import Endpoint
+from llm.event_loop import new_event_loop
+from llm.openai import OpenAILLM
+
+LONGEST_LINE = 1 << 26  # bytes
+
+
+def question_to_json(question: Question) -> dict[str, Any]:
+    messages = [[message.role, message.content] for message in question.messages]
+    return {"messages": messages, "name": question.schema_name, "schema": question.schema}
+
+
+def reply_from_json(value: Mapping[str, Any]) -> Reply:
+    return Reply(**{**value, "finish": Finish(value["finish"])})
+
+
+def main() -> None:
+    """Serve one endpoint until the input ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal, or what runs it, sends them to all; this process ends
+        signal.signal(number, signal.SIG_IGN)  # with its input, as the run decides when calls end
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve())
+
+
+async def _serve() -> None:
+    reader = asyncio.StreamReader(limit=LONGEST_LINE)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    endpoint = Endpoint.model_validate_json(await reader.readline())
+    llm = OpenAILLM(endpoint)
+    seats = asyncio.Semaphore(endpoint.concurrency)
+    at_work: set[asyncio.Task[None]] = set()
+    while line := await reader.readline():
+        asked = json.loads(line)
+        task = asyncio.create_task(_answer(llm, seats, asked["id"], asked["question"]))
+        at_work.add(task)
+        task.add_done_callback(at_work.discard)
+    os._exit(0)  # nobody is left to read the replies to what is in flight
+
+
+async def _answer(llm: OpenAILLM, seats: asyncio.Semaphore, number: int, asked: Mapping[str, Any]) -> None:
+    messages = tuple(Message(role, content) for role, content in asked["messages"])
+    answer: dict[str, Any]
+    try:
+        async with seats:
+            reply = await llm.ask(Question(messages, asked["name"], asked["schema"]))
+        answer = {"reply": asdict(reply)}
+    except NoReply as error:
+        answer = {"no_reply": {"reason": error.reason, "raw": error.raw, "final": error.final}}
+    except EndpointFailed as error:
+        answer = {"failed": str(error)}
+    sys.stdout.write(json.dumps({"id": number} | answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

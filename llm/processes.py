@@ -1,0 +1,108 @@
+"""One endpoint asked by several client processes, for more calls a second than one process can send.
+
+At some rate a process of the client keeps a core busy; see docs/synth.md for what was measured.
+Each process keeps to its share of the endpoint's concurrency by itself, so that it can be handed questions ahead and no
+request loses its turn to the way between two processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from llm.base import EndpointFailed, NoReply, Question, Reply
+from llm.endpoint import Endpoint
+from llm.openai import check_key
+from llm.process import LONGEST_LINE, question_to_json, reply_from_json
+
+
+class LLMProcesses:
+    """An `LLM`. The processes begin with the first question; limits per minute are split among them evenly."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        check_key(endpoint)
+        shares = endpoint.concurrency_shares()
+        alike = {
+            "processes": 1,
+            "requests_per_minute": _part(endpoint.requests_per_minute, len(shares)),
+            "tokens_per_minute": _part(endpoint.tokens_per_minute, len(shares)),
+        }
+        self._clients = [_Client(endpoint.model_copy(update=alike | {"concurrency": share})) for share in shares]
+
+    async def ask(self, question: Question) -> Reply:
+        """One reply, by the process with the least to do."""
+        return await min(self._clients, key=lambda client: client.load).ask(question)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(client.close() for client in self._clients))
+
+
+class _Client:
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._asked = 0
+        self._begun = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def load(self) -> float:
+        """Questions without a reply, as a part of those that may be at the endpoint at once."""
+        return len(self._waiting) / self._endpoint.concurrency
+
+    async def ask(self, question: Question) -> Reply:
+        self._asked += 1
+        number = self._asked
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        await self._send({"id": number, "question": question_to_json(question)})
+        return await future
+
+    async def close(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            await self._reading
+            await self._process.wait()
+
+    async def _send(self, value: dict[str, Any]) -> None:
+        async with self._begun:
+            if self._process is None:
+                await self._begin()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(value).encode() + b"\n")
+
+    async def _begin(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "llm.process"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LONGEST_LINE,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(self._endpoint.model_dump_json().encode() + b"\n")
+        self._reading = asyncio.create_task(self._read(self._process.stdout))
+
+    async def _read(self, lines: asyncio.StreamReader) -> None:
+        while line := await lines.readline():
+            answer = json.loads(line)
+            future = self._waiting.pop(answer["id"])
+            if future.cancelled():
+                continue
+            if "reply" in answer:
+                future.set_result(reply_from_json(answer["reply"]))
+            elif "no_reply" in answer:
+                future.set_exception(NoReply(**answer["no_reply"]))
+            else:
+                future.set_exception(EndpointFailed(answer["failed"]))
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(EndpointFailed("A client process ended unasked; run again to go on."))
+        self._waiting.clear()
+
+
+def _part(limit: int | None, parts: int) -> int | None:
+    return None if limit is None else max(1, limit // parts)

@@ -1,0 +1,79 @@
+"""From a raw reply to a checked value: strict JSON of one shape, or `Unusable` with the reason. Nothing is repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from llm.base import Finish, Reply
+
+SHOWN = 120  # characters of a detail in a reason
+
+
+class Unusable(Exception):
+    """A reply that cannot be used. `reason` begins with one stable word; `again` says whether to ask once more."""
+
+    def __init__(self, word: str, detail: str = "", *, again: bool = True) -> None:
+        self.reason = f"{word}: {detail}" if detail else word
+        self.again = again
+        super().__init__(self.reason)
+
+
+class Answer(BaseModel):
+    """Base of the shapes that stages ask for: exactly the named fields, of exactly the named types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the text is blank")
+    return text.strip()
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+"""A text that says something; surrounding blanks are dropped."""
+
+Shape = TypeVar("Shape", bound=Answer)
+
+
+def read_answer(reply: Reply, shape: type[Shape]) -> Shape:
+    """The value in a reply; raises `Unusable` for a refusal, a cut or an empty reply, and for any other text."""
+    if reply.finish is Finish.REFUSAL:
+        raise Unusable("refusal", _short(reply.text), again=False)
+    if reply.finish is Finish.BROKEN:
+        raise Unusable("broken_body", _short(reply.text))
+    if reply.finish is Finish.LENGTH:
+        raise Unusable("truncated", f"the endpoint cut the reply at {reply.completion_tokens} tokens")
+    text = _unfenced(reply.text.strip())
+    if not text:
+        raise Unusable("empty")
+    try:
+        return shape.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise Unusable("not_json", _short(first["msg"])) from None
+        place = ".".join(str(part) for part in first["loc"]) or "the reply"
+        raise Unusable("wrong_shape", _short(f"{place}: {first['msg']}")) from None
+
+
+@cache
+def schema_of(shape: type[Answer]) -> Mapping[str, Any]:
+    """The JSON schema an endpoint is asked to keep, every field required and no other allowed."""
+    return shape.model_json_schema()
+
+
+def _unfenced(text: str) -> str:
+    """The inside of a reply that is one fenced block and nothing else, which models without a schema like to write."""
+    lines = text.split("\n")
+    if len(lines) >= 3 and lines[0].strip() in ("```json", "```") and lines[-1].strip() == "```":
+        return "\n".join(lines[1:-1]).strip()
+    return text
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -1,0 +1,1 @@
+"""The recipes of limrank-mini and limrank-mini-ce."""

@@ -1,0 +1,101 @@
+"""Bi-encoders by sentence-transformers: texts as unit vectors, and an index of passages over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with, and lets through
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from transformers.utils import logging
+
+from cli.errors import BadSettings
+from retrieval.retriever import Hit
+
+BATCH = 64
+QUERIES_AT_ONCE = 1024
+Vectors = NDArray[np.float32]
+
+
+class BiEncoder:
+    """`model` is any model id or folder that sentence-transformers reads. Inputs are cut at `max_tokens`; None: at the
+    model's own limit. `prompted` True: each kind of text gets the model's own prompt for it, where there is one.
+
+    Raises `BadSettings` for a model that cannot be loaded.
+    """
+
+    def __init__(
+        self, model: str | Path, *, max_tokens: int | None = None, device: str | None = None, prompted: bool = True
+    ) -> None:
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the programs show their own progress
+        try:
+            self._model = SentenceTransformer(str(model), device=device)
+        except (OSError, ValueError, HTTPError) as error:
+            raise BadSettings(
+                f"The bi-encoder '{model}' cannot be loaded ({error}); give a model id or folder."
+            ) from None
+        if max_tokens is not None:
+            self._model.max_seq_length = max_tokens
+        self._prompted = prompted
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Where inputs are cut."""
+        return self._model.max_seq_length
+
+    @property
+    def prompts(self) -> dict[str, str | None]:
+        """The model's own prompts, by the kind of text."""
+        return dict(self._model.prompts)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, (texts, dimensions)."""
+        return self._encode(self._model.encode_query if self._prompted else self._model.encode, texts)
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, (texts, dimensions)."""
+        return self._encode(self._model.encode_document if self._prompted else self._model.encode, texts)
+
+    def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> Vectors:
+        vectors = encode(
+            list(texts), batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+class VectorIndex:
+    """Passages as vectors in memory (float32: 1.5 KB each at 384 dimensions); a hit's score is the cosine."""
+
+    def __init__(self, passages: Sequence[str], encoder: BiEncoder) -> None:
+        self._encoder = encoder
+        self._passages = encoder.encode_passages(passages)
+
+    def search(self, queries: Sequence[str], depth: int) -> list[list[Hit]]:
+        """See `Retriever.search`; of equal scores the first passage comes first."""
+        hits: list[list[Hit]] = []
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            vectors = self._encoder.encode_queries(queries[start : start + QUERIES_AT_ONCE])
+            hits += [_best(scores, depth) for scores in vectors @ self._passages.T]
+        return hits
+
+    def similarities(self, queries: Sequence[str], indexes: Sequence[Sequence[int]]) -> list[list[float]]:
+        """For each query the cosines of the passages of those indexes, in their order."""
+        vectors = self._encoder.encode_queries(queries)
+        return [
+            [float(cosine) for cosine in self._passages[list(row)] @ vector]
+            for vector, row in zip(vectors, indexes, strict=True)
+        ]
+
+
+def _best(scores: NDArray[np.float32], depth: int) -> list[Hit]:
+    """The `depth` largest of the scores, (passages,)."""
+    depth = min(depth, len(scores))
+    if depth == 0:
+        return []
+    least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+    near = np.flatnonzero(scores >= least)  # more than `depth` where scores tie
+    order = near[np.argsort(-scores[near], kind="stable")][:depth]
+    return [Hit(int(index), float(scores[index])) for index in order]

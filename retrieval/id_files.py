@@ -1,0 +1,20 @@
+"""Files of ids, one a line: documents that may not be trained on, say, since another evaluation uses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli.errors import BadInput
+
+
+def read_ids(path: Path | None) -> frozenset[str]:
+    """The ids in a UTF-8 file, one a line; no path: none. Raises `BadInput` where it cannot be read."""
+    if path is None:
+        return frozenset()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give a file of document ids, one a line.") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: cannot be read ({error}); give document ids, one a line, in UTF-8.") from None
+    return frozenset(line.strip() for line in lines if line.strip())

@@ -1,0 +1,131 @@
+"""The words of a text in any script: for search, for lengths, and for comparing texts. The one importer of ICU.
+
+Most scripts put blanks between words. Chinese, Japanese, Thai, Lao, Khmer and Burmese do not: there ICU's dictionaries
+say where a word ends. Texts without such a script and without combining marks are split by `\\w+` alone.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+import regex  # type: ignore[import-untyped]  # it ships no types
+from icu4py.breakers import WordBreaker
+
+_CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー"
+_SOUTH_EAST_ASIAN = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_UNSPACED = rf"{_CJK}{_SOUTH_EAST_ASIAN}"
+
+_PLAIN_WORD = re.compile(r"\w+")
+_WORD = regex.compile(r"[\w\p{N}]+")  # with the vowel signs that re's \w leaves out
+_NOT_PLAIN = regex.compile(rf"[\p{{M}}{_UNSPACED}]")
+_HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
+_PARTS = regex.compile(rf"[{_CJK}]+|[{_SOUTH_EAST_ASIAN}]+|[^{_UNSPACED}]+")
+_IS_CJK = regex.compile(rf"[{_CJK}]")
+_FULL_WIDTH_ENDS = "\u3002\uff01\uff1f\uff61"  # full stop, exclamation mark, question mark
+_CJK_END = regex.compile(rf"[{_CJK}{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300d\u300f\uff09]\Z")
+_SENTENCE_END = regex.compile(
+    rf"(?<=[.!?])\s+|(?<=[{_FULL_WIDTH_ENDS}])\s*|(?<=[\u17d4\u17d5\u104b])\s*|(?<=[\p{{Thai}}\p{{Lao}}])\s+(?=[\p{{Thai}}\p{{Lao}}])"
+)
+# Commas, colons, brackets and ends of Chinese and Japanese, then of Khmer and Burmese.
+UNSPACED_PUNCTUATION = (
+    f"{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300c\u300d\u300e\u300f\uff08\uff09\u2026"
+    "\u17d4\u17d5\u17d6\u104a\u104b"
+)
+
+_LANGUAGES = (
+    (regex.compile(r"[\p{Hiragana}\p{Katakana}]"), frozenset({"ja"})),
+    (regex.compile(r"\p{Han}"), frozenset({"zh", "ja"})),
+    (regex.compile(r"\p{Thai}"), frozenset({"th"})),
+    (regex.compile(r"\p{Lao}"), frozenset({"lo"})),
+    (regex.compile(r"\p{Khmer}"), frozenset({"km"})),
+    (regex.compile(r"\p{Myanmar}"), frozenset({"my"})),
+)
+
+
+def words(text: str) -> list[str]:
+    """The words in order, without punctuation: `how, is, 寿司, made` of "how is 寿司 made?"."""
+    if not _NOT_PLAIN.search(text):
+        return _PLAIN_WORD.findall(text)
+    found: list[str] = []
+    for word in _WORD.findall(unicodedata.normalize("NFC", text)):
+        for part in _PARTS.findall(word):
+            found += _segments(part) if _HAS_UNSPACED.match(part) else [part]
+    return found
+
+
+def search_terms(text: str) -> list[str]:
+    """What an index of words holds of a text: lower-case words of two letters or more. Of Chinese and Japanese each
+    character and each pair of neighbours, so that query and document need not be cut at the same places."""
+    text = text.lower()
+    if not _NOT_PLAIN.search(text):
+        return [word for word in _PLAIN_WORD.findall(text) if len(word) > 1]
+    terms: list[str] = []
+    for word in _WORD.findall(unicodedata.normalize("NFC", text)):
+        for part in _PARTS.findall(word):
+            if _IS_CJK.match(part):
+                terms += [*part, *(part[place : place + 2] for place in range(len(part) - 1))]
+            elif _HAS_UNSPACED.match(part):
+                terms += _segments(part)
+            elif len(part) > 1:
+                terms.append(part)
+    return terms
+
+
+def split_words(text: str) -> list[str]:
+    """As `str.split`, and between blanks the words of scripts without blanks each by itself."""
+    if not _HAS_UNSPACED.search(text):
+        return text.split()
+    found: list[str] = []
+    for piece in text.split():
+        for part in _PARTS.findall(piece):
+            found += _segments(part) if _HAS_UNSPACED.match(part) else [part]
+    return found
+
+
+def count_words(text: str) -> int:
+    """The length of a text in words: what stands between blanks, and each word of scripts without blanks."""
+    if not _HAS_UNSPACED.search(text):
+        return len(text.split())
+    return sum(len(words(piece)) if _HAS_UNSPACED.search(piece) else 1 for piece in text.split())
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text. Thai and Lao have no sign for their end: there a blank between two letters is one."""
+    return [sentence for sentence in _SENTENCE_END.split(text) if sentence]
+
+
+def join_words(parts: Iterable[str]) -> str:
+    """The words as a text: a blank between two of them, unless both are of scripts without blanks."""
+    text = ""
+    for part in parts:
+        joined = text and _HAS_UNSPACED.match(text[-1]) and _HAS_UNSPACED.match(part)
+        text += part if not text or joined else f" {part}"
+    return text
+
+
+def join_sentences(sentences: Iterable[str]) -> str:
+    """The sentences as a text: a blank between two of them, none behind Chinese and Japanese."""
+    text = ""
+    for sentence in sentences:
+        text += sentence if not text or _CJK_END.search(text) else f" {sentence}"
+    return text
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether most letters of a text are of a script without blanks."""
+    letters = sum(map(str.isalpha, text))
+    return 2 * len(_HAS_UNSPACED.findall(text)) > letters > 0
+
+
+def languages_by_script(text: str) -> frozenset[str] | None:
+    """The languages (ISO 639-1) that a text can be in by its script alone; None where that says little: no or few
+    letters of a script without blanks."""
+    if not is_unspaced(text):
+        return None
+    return next((languages for script, languages in _LANGUAGES if script.search(text)), None)
+
+
+def _segments(run: str) -> list[str]:
+    return list(WordBreaker(run, "en"))

@@ -1,0 +1,23 @@
+"""The paths of the service, and how a request's path is compared with them."""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/ranking")
+MODELS_PATHS = ("/v1/models", "/models")
+MODEL_PATH = "/v1/models/{name:path}"
+INFO_PATH = "/info"
+# `/health` and `/healthz` mean liveness; `/v1/health/*` are NIM's names.
+LIVE_PATHS = ("/health/live", "/health", "/healthz", "/v1/health/live")
+READY_PATHS = ("/health/ready", "/v1/health/ready")
+METRICS_PATH = "/metrics"
+PROBE_PATHS = frozenset((*LIVE_PATHS, *READY_PATHS, METRICS_PATH))
+
+
+def route_path(scope: Scope) -> str:
+    """Returns the request's path without the root path, by the same rule as Starlette's router."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    below = root and (path == root or path.startswith(root + "/"))
+    return path[len(root) :] if below else path

@@ -1,0 +1,188 @@
+"""The answers of the `documents` shape: one superset for the clients of Cohere v1 and v2, Jina and Voyage."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from service.engine import Status
+from service.errors import ServiceError
+from service.ranking import Ranked, Ranking, RerankCall
+from service.wire.documents import Document, echo
+from service.wire.fields import closed
+
+_DOCUMENTS_PER_SEARCH_UNIT = 100  # Cohere's unit of billing, by which some clients count their use
+
+Relevance = Annotated[float, Field(ge=0, le=1)]
+
+
+@closed
+class Trace(TypedDict):
+    text: str
+    status: Annotated[Status, Field(description="How the trace ended.")]
+    tokens: int
+
+
+@closed
+class Result(TypedDict):
+    index: Annotated[int, Field(description="Position in the request's documents.")]
+    relevance_score: Relevance
+    document: NotRequired[Annotated[Document, Field(description="Absent, never null, unless asked for.")]]
+    reasoning: NotRequired[Annotated[Trace, Field(description="Absent, never null, unless asked for.")]]
+
+
+@closed
+class VoyageResult(TypedDict):
+    index: int
+    relevance_score: Relevance
+    document: NotRequired[Annotated[str, Field(description="Absent, never null, unless asked for.")]]
+
+
+@closed
+class Usage(TypedDict):
+    """Every prompt in full; `cached_tokens` of them were not computed again."""
+
+    prompt_tokens: int
+    completion_tokens: Annotated[int, Field(description="Tokens of the traces.")]
+    total_tokens: int
+    cached_tokens: int
+
+
+@closed
+class Tokens(TypedDict):
+    input_tokens: int
+    output_tokens: int
+
+
+@closed
+class BilledUnits(Tokens):
+    search_units: Annotated[int, Field(description="One per 100 documents begun, as Cohere counts.")]
+
+
+@closed
+class ApiVersion(TypedDict):
+    version: str
+
+
+@closed
+class Meta(TypedDict):
+    api_version: ApiVersion
+    billed_units: BilledUnits
+    tokens: Tokens
+    cached_tokens: int
+    warnings: NotRequired[Annotated[list[str], Field(description="Absent when there is nothing to say.")]]
+
+
+@closed
+class CohereAnswer(TypedDict):
+    """Best first, ties by index."""
+
+    id: str
+    object: Annotated[str, Field(description="`rerank`; `list` beside `data`.")]
+    model: str
+    results: list[Result]
+    usage: Usage
+    meta: Meta
+    data: NotRequired[Annotated[list[VoyageResult], Field(description="Only when `top_k` or `truncation` was sent.")]]
+
+
+@closed
+class ErrorDetail(TypedDict):
+    message: str
+    type: str
+    param: Annotated[str | None, Field(description="The field to mend.")]
+    code: str
+
+
+@closed
+class Error(TypedDict):
+    """What clients of Cohere (`message`), Jina and Voyage (`detail`) and OpenAI (`error`) read, in one body."""
+
+    message: str
+    detail: str
+    error: ErrorDetail
+    id: NotRequired[str]
+
+
+def build_answer(
+    call: RerankCall, ranking: Ranking, *, voyage: bool, return_documents: bool, api_version: str
+) -> CohereAnswer:
+    """Returns the answer; with Voyage's `data` if `voyage`, and with the documents that results stand for if asked."""
+    answer: CohereAnswer = {
+        "id": ranking.id,
+        "object": "list" if voyage else "rerank",
+        "model": ranking.model,
+        "results": [_result(ranked, call, return_documents) for ranked in ranking.results],
+        "usage": _usage(ranking),
+        "meta": _meta(ranking, len(call.passages), api_version),
+    }
+    if voyage:
+        answer["data"] = [_voyage_result(ranked, call, return_documents) for ranked in ranking.results]
+    return answer
+
+
+def error_body(error: ServiceError, request_id: str | None) -> tuple[int, Error]:
+    """Returns status and body of `error`."""
+    detail: ErrorDetail = {
+        "message": error.message,
+        "type": _error_type(error.status),
+        "param": error.field,
+        "code": error.kind,
+    }
+    body: Error = {"message": error.message, "detail": error.message, "error": detail}
+    if request_id is not None:
+        body["id"] = request_id
+    return error.status, body
+
+
+def _result(ranked: Ranked, call: RerankCall, return_document: bool) -> Result:
+    result: Result = {"index": ranked.index, "relevance_score": ranked.relevance}
+    if return_document:  # always an object, and no key rather than null: every client accepts both
+        result["document"] = echo(call.documents[ranked.index], call.passages[ranked.index])
+    if ranked.reasoning is not None:
+        trace = ranked.reasoning
+        result["reasoning"] = {"text": trace.text, "status": trace.status, "tokens": trace.tokens}
+    return result
+
+
+def _voyage_result(ranked: Ranked, call: RerankCall, return_document: bool) -> VoyageResult:
+    result: VoyageResult = {"index": ranked.index, "relevance_score": ranked.relevance}
+    if return_document:
+        result["document"] = call.passages[ranked.index]
+    return result
+
+
+def _meta(ranking: Ranking, documents: int, api_version: str) -> Meta:
+    tokens: Tokens = {"input_tokens": ranking.prompt_tokens, "output_tokens": ranking.reasoning_tokens}
+    meta: Meta = {
+        "api_version": {"version": api_version},
+        "billed_units": {"search_units": math.ceil(documents / _DOCUMENTS_PER_SEARCH_UNIT), **tokens},
+        "tokens": tokens,
+        "cached_tokens": ranking.cached_tokens,
+    }
+    if ranking.warnings:
+        meta["warnings"] = list(ranking.warnings)
+    return meta
+
+
+def _usage(ranking: Ranking) -> Usage:
+    return {
+        "prompt_tokens": ranking.prompt_tokens,
+        "completion_tokens": ranking.reasoning_tokens,
+        "total_tokens": ranking.prompt_tokens + ranking.reasoning_tokens,
+        "cached_tokens": ranking.cached_tokens,
+    }
+
+
+def _error_type(status: int) -> str:
+    names = {
+        401: "authentication_error",
+        404: "not_found_error",
+        429: "rate_limit_error",
+        503: "service_unavailable_error",
+        504: "timeout_error",
+    }
+    return names.get(status, "server_error" if status >= 500 else "invalid_request_error")

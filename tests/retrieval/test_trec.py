@@ -1,0 +1,54 @@
+"""Run files and qrels: order, checks, and what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.errors import BadInput
+from retrieval.errors import MissingData
+from retrieval.trec import read_qrels, read_run, write_run
+
+
+def test_a_run_is_ordered_by_score_then_by_rank(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    path.write_text("q Q0 a 3 1.0 t\nq Q0 b 1 2.5 t\nq Q0 c 2 1.0 t\n\nr Q0 a 1 -4 t\n")
+    assert {query: list(found.items()) for query, found in read_run(path).items()} == {
+        "q": [("b", 2.5), ("c", 1.0), ("a", 1.0)],
+        "r": [("a", -4.0)],
+    }
+
+
+def test_a_written_run_reads_back_equal_to_the_last_bit(tmp_path: Path) -> None:
+    run = {"q": {"a": 0.1 + 0.2, "b": 1 / 3}, "r": {"c": -1e-300}}
+    write_run(tmp_path / "run.trec", run, "tag")
+    assert read_run(tmp_path / "run.trec") == run
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("q Q0 a 1 2.0", "line 1: 5 columns"),
+        ("q Q0 a one 2.0 t", "rank 'one'"),
+        ("q Q0 a 1 nan t", "must be finite"),
+        ("q Q0 a 1 2.0 t\nq Q0 a 2 1.0 t", "names a document twice"),
+    ],
+)
+def test_a_bad_run_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "run.trec"
+    path.write_text(line + "\n")
+    with pytest.raises(BadInput, match=said):
+        read_run(path)
+
+
+def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t2\nq\te\t0\n")
+    (tmp_path / "b.tsv").write_text("q\td\t2\nq\te\t0\n")
+    assert read_qrels(tmp_path / "a.tsv") == read_qrels(tmp_path / "b.tsv") == {"q": {"d": 2, "e": 0}}
+    (tmp_path / "c.tsv").write_text("q\td\t0.5\n")
+    with pytest.raises(BadInput, match="whole score"):
+        read_qrels(tmp_path / "c.tsv")
+    with pytest.raises(MissingData, match="does not exist"):
+        read_qrels(tmp_path / "none.tsv")

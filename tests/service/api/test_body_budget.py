@@ -1,0 +1,131 @@
+"""How many bytes of bodies the process holds: counted as they come, given back when the call is over."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from service.api.body import BodyBudget
+from service.errors import Unavailable
+from tests.fakes import ScriptedEngine
+from tests.service.serving import wait_until
+from tests.service.wire.server import open_service
+
+KIB = 1024
+LARGE = json.dumps({"query": "q", "documents": ["a" * 99 * KIB]}).encode()
+
+
+def test_pieces_are_counted_up_to_the_limit_and_given_back() -> None:
+    bodies = BodyBudget(100)
+    with bodies.hold() as first, bodies.hold() as second:
+        first(60)
+        second(40)
+        with pytest.raises(Unavailable, match="holds 100 bytes of other calls and takes 100 in all") as refused:
+            second(1)
+        assert refused.value.retry_after
+        assert bodies.bytes == 100
+    assert bodies.bytes == 0
+
+
+def test_a_call_that_fails_gives_back_too() -> None:
+    bodies = BodyBudget(100)
+    with suppress(RuntimeError), bodies.hold() as reserve:
+        reserve(70)
+        raise RuntimeError
+    assert bodies.bytes == 0
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine()
+
+
+@pytest.fixture
+def client(engine: ScriptedEngine) -> Iterator[httpx.Client]:
+    """Of a service that holds one body of the largest size, and half of another."""
+    with (
+        open_service(engine, max_body_bytes=100 * KIB, max_held_bytes=150 * KIB) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        yield client
+
+
+def held(client: httpx.Client) -> float:
+    [line] = [line for line in client.get("/metrics").text.splitlines() if line.startswith("limrank_held_bytes ")]
+    return float(line.split()[1])
+
+
+@contextmanager
+def waiting_call(client: httpx.Client, engine: ScriptedEngine) -> Iterator[None]:
+    """A call of almost the largest size is in the engine; at the end its caller leaves."""
+    engine.stuck = True
+    address = urlsplit(str(client.base_url))
+    head = f"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: {len(LARGE)}\r\n\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(head.encode() + LARGE)
+        wait_until(lambda: held(client) == len(LARGE) and engine.running == 1)
+        yield
+    engine.stuck = False
+
+
+def test_a_call_beyond_what_is_held_is_told_to_come_again(client: httpx.Client, engine: ScriptedEngine) -> None:
+    with waiting_call(client, engine):
+        refused = client.post("/rerank", content=LARGE)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert f"takes {150 * KIB} in all; retry later." in refused.json()["message"]
+        assert held(client) == len(LARGE), "the refused one holds nothing"
+    wait_until(lambda: held(client) == 0)
+    assert client.post("/rerank", content=LARGE).status_code == 200
+    assert held(client) == 0
+
+
+def test_many_large_bodies_at_once_are_answered_as_far_as_there_is_room() -> None:
+    """Those that fit are read whole and answered, the others told at once; counted piece by piece all would fail."""
+    body = json.dumps({"query": "q", "documents": ["a" * 1000 * KIB]}).encode()
+    with (
+        open_service(max_body_bytes=1024 * KIB, max_held_bytes=3 * 1024 * KIB) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+        ThreadPoolExecutor(12) as callers,
+    ):
+        statuses = list(callers.map(lambda _: client.post("/rerank", content=body).status_code, range(24)))
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 3
+
+
+def test_a_length_that_is_announced_takes_its_room_with_the_first_byte(client: httpx.Client) -> None:
+    address = urlsplit(str(client.base_url))
+    head = f"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: {100 * KIB}\r\n\r\n".encode()
+    with ExitStack() as connections:
+        for _ in range(10):
+            idle = connections.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
+            idle.sendall(head)
+        assert client.post("/rerank", content=LARGE).status_code == 200
+        assert held(client) == 0
+        idle.sendall(b"[")
+        wait_until(lambda: held(client) == 100 * KIB)
+        assert client.post("/rerank", content=LARGE).status_code == 503
+    wait_until(lambda: held(client) == 0)
+
+
+def test_a_body_of_unannounced_length_takes_room_as_it_comes(client: httpx.Client) -> None:
+    answer = client.post("/rerank", content=(LARGE[start : start + KIB] for start in range(0, len(LARGE), KIB)))
+    assert answer.status_code == 200
+    assert held(client) == 0
+
+
+def test_a_body_that_does_not_arrive_in_time_is_408() -> None:
+    with open_service(body_timeout_seconds=0.2) as url:
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            connection.sendall(b"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n[")
+            answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"within 0.2 seconds" in answer
