@@ -10,7 +10,7 @@ import orjson
 from service.errors import BadRequest, HeadTooLarge, ServiceError, Unavailable
 from service.http.limits import Refusal, Refuse
 from service.telemetry.metrics import OTHER_ROUTE, Metrics
-from service.wire.cohere import error_body
+from service.wire.cohere_answer import error_body
 
 _RETRY_AFTER_SECONDS = 2.0
 _log = logging.getLogger("limrank.access")

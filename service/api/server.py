@@ -20,7 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from service.api.app import Composition
-from service.api.probes import PROBE_PATHS
+from service.api.paths import PROBE_PATHS
 from service.api.refusals import refuser
 from service.errors import CallCut
 from service.http.connections import Connections
@@ -117,9 +117,17 @@ async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> N
     if lifecycle.phase is Phase.LEAVING:
         lifecycle.phase = Phase.DRAINING
     _log.info("draining", extra={"drain_budget": drain.budget})
-    if not await _first_of(composition.admission.idle(), signals.hurry.wait(), seconds=drain.budget):
+    if not await _first_of(_all_answered(composition), signals.hurry.wait(), seconds=drain.budget):
+        composition.bodies.refuse_all(CallCut())
         composition.admission.fail_all(CallCut())
         await asyncio.sleep(0)
+
+
+async def _all_answered(composition: Composition) -> None:
+    """Returns when no body is arriving and no call is left."""
+    while composition.bodies.arriving or composition.admission.active:
+        await composition.bodies.idle()
+        await composition.admission.idle()
 
 
 async def _first_of(*awaitables: Coroutine[Any, Any, object], seconds: float) -> bool:

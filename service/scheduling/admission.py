@@ -67,6 +67,11 @@ class Admission:
         """End every call that is not answered yet: the engine cannot go on."""
         self._window.fail_all(error)
 
+    @property
+    def active(self) -> int:
+        """Calls that are not answered yet."""
+        return self._active
+
     async def idle(self) -> None:
         """Return when no call is left."""
         if self._active:
