@@ -1,6 +1,6 @@
 # How limrank-mini and limrank-mini-ce are trained and measured; part of the Makefile, whose variables it uses.
 
-.PHONY: train-mini train-mini-ce eval-mini
+.PHONY: train-mini train-mini-ce train-mini-ce-general eval-mini
 
 RECIPE := recipes/limrank_mini
 
@@ -11,7 +11,7 @@ DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --ex
 
 .PHONY: data
 data:
-	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds general/, medquad/ and dl19/.'; exit 2; }
+	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 
 # PROCESSES=n: so many together, on as many GPUs, or with a share of the CPU's cores each. One that is told to stop has
 # half an hour for its checkpoint and its dev score; torch's launcher would give it 30 seconds, and one thread.
@@ -78,14 +78,22 @@ $(NEAR_RUN)/whole: $(NEAR_RUN)/calibrated
 
 MINILM = "$$($(BIN)/python -m recipes.limrank_mini minilm)"
 
-# The cross-encoder learns from general text and MedQuAD, with a bi-encoder's similarities beside the labels.
+$(RUNS)/mini-ce/complete: $(RUNS)/groups.jsonl
+	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/groups.jsonl --base $(MINILM) \
+	  $(call DEV,minilm) $(if $(LEG),--leg $(LEG)))
+
+# The cross-encoder for general text: its groups carry a bi-encoder's similarities beside the labels.
+GENERAL = $(DATA)/general
+
+train-mini-ce-general: data $(RUNS)/mini-ce-general/complete  ## train limrank-mini-ce on general/ and medquad/; DATA=folder of both
+
 $(RUNS)/scored.jsonl: $(RUNS)/groups.jsonl
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m recipes.limrank_mini.general $(DATA) $@ --encoder $(MINILM) \
 	  --medquad $(RUNS)/groups.jsonl --vectors $(RUNS)/vectors $(SCORED)
 
-$(RUNS)/mini-ce/complete: $(RUNS)/scored.jsonl
-	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/scored.jsonl --base $(MINILM) \
-	  $(call DEV,minilm) $(if $(LEG),--leg $(LEG)))
+$(RUNS)/mini-ce-general/complete: $(RUNS)/scored.jsonl
+	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/scored.jsonl --base $(MINILM) --dev $(GENERAL) \
+	  --dev-candidates $(GENERAL)/candidates_bm25_dev.trec --exclude $(MEDQUAD)/exclude_from_training.txt $(if $(LEG),--leg $(LEG)))
 
 # The fourth run learns from traces that the third one's model writes itself.
 $(RUNS)/own.jsonl: $(RUNS)/mini-more/complete

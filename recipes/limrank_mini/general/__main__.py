@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder that holds general/ and medquad/")
     parser.add_argument("out", type=Path, help="file of scored groups to write")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of all-MiniLM-L6-v2, which is the teacher")
-    parser.add_argument("--medquad", type=Path, help="groups of `limrank-synth import medquad`; default: no MedQuAD")
+    parser.add_argument("--medquad", type=Path, help="groups of `recipes.limrank_mini import`; default: no MedQuAD")
     parser.add_argument("--vectors", type=Path, help="folder that keeps vectors; default: beside OUT")
     for field in fields(Amounts):
         parser.add_argument(

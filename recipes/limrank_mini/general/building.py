@@ -47,7 +47,7 @@ def build(
 ) -> dict[str, object]:
     """Writes `out` and, beside it, `<out>.manifest.json`, whose content is returned.
 
-    `data` holds `general/` and `medquad/`; `medquad` is the file of groups that `limrank-synth import medquad` wrote,
+    `data` holds `general/` and `medquad/`; `medquad` is the file of groups that `recipes.limrank_mini import` wrote,
     None for a build without MedQuAD. The same inputs give the same groups; cosines differ in the fourth decimal between
     machines.
     """

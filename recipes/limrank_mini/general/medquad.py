@@ -1,4 +1,4 @@
-"""MedQuAD's groups, as `limrank-synth import medquad` writes them, with shorter passages; and its texts as pieces."""
+"""MedQuAD's groups, as `recipes.limrank_mini import` writes them, with shorter passages; and its texts as pieces."""
 
 from __future__ import annotations
 
