@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from contract.files import write_json_lines
 from contract.records import RecordError
 
 FORMAT = "limrank.scored-groups"
@@ -89,20 +89,7 @@ def read_scored_groups(path: Path) -> Iterator[ScoredGroup]:
 
 def write_scored_groups(path: Path, groups: Iterable[ScoredGroup]) -> int:
     """Writes a file of groups and returns their number. An error on the way leaves what stood at `path` as it was."""
-    part = path.with_name(f"{path.name}.part")
-    count = 0
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(_HEADER + "\n")
-            for group in groups:
-                file.write(json.dumps(asdict(group), ensure_ascii=False, separators=(",", ":")) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
+    return write_json_lines(path, {"format": FORMAT, "version": VERSION}, map(asdict, groups))
 
 
 def _group(raw: bytes) -> ScoredGroup:

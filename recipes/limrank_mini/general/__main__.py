@@ -7,10 +7,10 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from cli.errors import CommandError
 from contract.records import RecordError
 from recipes.limrank_mini.general.building import Amounts, build
 from recipes.limrank_mini.general.vectors import Encoder
-from synth.errors import SynthError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         encoder = Encoder(given.encoder, given.vectors or given.out.parent / "vectors")
         build(given.data, given.out, encoder=encoder, medquad=given.medquad, amounts=amounts, say=_say)
-    except (SynthError, RecordError, OSError) as error:
+    except (CommandError, RecordError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

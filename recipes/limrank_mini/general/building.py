@@ -18,8 +18,8 @@ from recipes.limrank_mini.general.medquad import medquad_groups, medquad_pieces
 from recipes.limrank_mini.general.negatives import Judge, nearest
 from recipes.limrank_mini.general.sources import GeneralData, read_general
 from recipes.limrank_mini.general.vectors import Encoder
+from retrieval.id_files import read_ids
 from synth.run.draws import draw
-from synth.sources.excluded import excluded_ids
 
 NEAR_DEPTH = 50
 
@@ -65,7 +65,7 @@ def build(
         groups = list(medquad_groups(medquad, amounts.medquad_groups))
         drafts += groups
         asked += [(group.id, group.query) for group in groups[::3]]
-        excluded = excluded_ids(data / "medquad" / "exclude_from_training.txt")
+        excluded = read_ids(data / "medquad" / "exclude_from_training.txt")
         pieces += medquad_pieces(data / "medquad", excluded, amounts.medquad_pieces)
     drafts += teacher_lists(list_queries(pieces, asked, amounts.lists), pieces, encoder)
     drafts = [draft for draft in drafts if encoder.reads_whole(draft.query)]

@@ -9,9 +9,10 @@ from contract.records import Group, licence_parts, read_groups
 from recipes.limrank_mini.general.derived import Piece
 from recipes.limrank_mini.general.drafts import Draft
 from recipes.limrank_mini.general.sentences import cut
+from retrieval.beir import BeirFolder
+from retrieval.rejects import Refusing
 from synth.methods.distil.chunks import chunks
 from synth.run.draws import draw
-from synth.sources.beir import BeirFolder
 
 NEGATIVES = 4
 _LENGTHS = (90, 90, 90, 130, 200)  # words that passages of a group are cut at: most are served cut at 128 tokens
@@ -26,7 +27,7 @@ def medquad_groups(groups: Path, count: int) -> Iterator[Draft]:
 
 def medquad_pieces(folder: Path, excluded: frozenset[str], count: int) -> list[Piece]:
     """Up to `count` passages of documents that the train split judges and no other split does."""
-    beir = BeirFolder(folder)
+    beir = BeirFolder(folder, Refusing())
     judged = {split: set().union(*beir.judgements(split).values()) for split in ("train", "dev", "test")}
     allowed = judged["train"] - judged["dev"] - judged["test"] - excluded
     pieces = [

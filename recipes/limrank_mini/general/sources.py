@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synth.sources.beir import BeirFolder
+from retrieval.beir import BeirFolder
+from retrieval.rejects import Refusing
+from retrieval.trec import read_run
 
 UNSEEN_SOURCES = frozenset({"clapnq", "login-gov", "basecamp-policies"})
 HELD_SPLITS = ("dev", "unseen")
@@ -52,7 +54,7 @@ class GeneralData:
 
 def read_general(folder: Path) -> GeneralData:
     """Reads corpus, train queries and their BM25 candidates. Raises `BadInput` for a folder of another layout."""
-    beir = BeirFolder(folder)
+    beir = BeirFolder(folder, Refusing())
     passages = tuple(
         _passage(document.id, document.passage, document.text, document.metadata) for document in beir.documents()
     )
@@ -114,15 +116,7 @@ def _passage(passage_id: str, text: str, body: str, data: Mapping[str, Any]) -> 
 
 
 def _candidates(path: Path, places: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    found: dict[str, list[int]] = {}
-    for query, document in _run_lines(path):
-        if document in places:
-            found.setdefault(query, []).append(places[document])
-    return {query: tuple(ranked) for query, ranked in found.items()}
-
-
-def _run_lines(path: Path) -> Iterator[tuple[str, str]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            query, _, document, *_ = line.split()
-            yield query, document
+    return {
+        query: tuple(places[document] for document in ranked if document in places)
+        for query, ranked in read_run(path).items()
+    }

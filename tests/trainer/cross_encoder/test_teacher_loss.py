@@ -33,7 +33,7 @@ def table(groups: list[list[tuple[float, float]]]) -> tuple[torch.Tensor, torch.
     scores = [[s for s, _ in row] + [99.0] * (longest - len(row)) for row in groups]
     teacher = [[t for _, t in row] + [-77.0] * (longest - len(row)) for row in groups]
     mask = [[True] * len(row) + [False] * (longest - len(row)) for row in groups]
-    return torch.tensor(scores).double(), torch.tensor(teacher).double(), torch.tensor(mask)
+    return torch.tensor(scores, dtype=torch.float64), torch.tensor(teacher, dtype=torch.float64), torch.tensor(mask)
 
 
 def softmax(values: list[float]) -> list[float]:
@@ -90,7 +90,7 @@ def test_labelled_losses_of_unequal_groups_are_those_of_each_alone(groups: list[
     for row, one, other in zip(
         groups, group_lce(scores, mask).tolist(), group_binary_cross_entropy(scores, mask).tolist(), strict=True
     ):
-        alone = torch.tensor([[s for s, _ in row]]).double()
+        alone = torch.tensor([[s for s, _ in row]], dtype=torch.float64)
         assert one == pytest.approx(lce(alone).item(), abs=1e-9)
         assert other == pytest.approx(binary_cross_entropy(alone).item(), abs=1e-9)
 
