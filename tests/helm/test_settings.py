@@ -85,6 +85,7 @@ def test_values_arrive_as_they_were_meant() -> None:
     assert (settings.engine, settings.dtype, settings.threads, settings.window) == ("transformers", "float32", 4, 32)
     assert (settings.max_body_bytes, settings.max_queued_tokens) == (4194304, 123456789)
     assert (settings.max_held_bytes, settings.body_timeout_seconds) == (67108864, 7.5)
+    assert settings.max_connections == 500
     assert (settings.drain_delay, settings.drain_budget, settings.request_timeout_seconds) == (12, 300, 300)
     assert (settings.max_tokens_per_doc, settings.documents_per_minute, settings.max_documents) == (1024, 6000, 500)
 

@@ -79,7 +79,7 @@ securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [python, -c]
   args:
-    - import sys; from service.hub import download; print(download(sys.argv[1], sys.argv[2] or None))
+    - import sys; from service.models.hub import download; print(download(sys.argv[1], sys.argv[2] or None))
     - {{ .Values.model.name | quote }}
     - {{ .Values.model.revision | quote }}
   env:

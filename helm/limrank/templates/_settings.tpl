@@ -35,6 +35,7 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_MAX_BODY_BYTES" $v.limits.maxBodyBytes
   "LIMRANK_BODY_TIMEOUT_SECONDS" $v.limits.bodyTimeoutSeconds
   "LIMRANK_MAX_HELD_BYTES" $v.limits.maxHeldBytes
+  "LIMRANK_MAX_CONNECTIONS" $v.limits.maxConnections
   "LIMRANK_MAX_QUEUED_DOCUMENTS" $v.limits.maxQueuedDocuments
   "LIMRANK_MAX_QUEUED_TOKENS" $v.limits.maxQueuedTokens
   "LIMRANK_REQUEST_TIMEOUT_SECONDS" $v.limits.requestTimeoutSeconds
