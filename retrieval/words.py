@@ -26,13 +26,12 @@ _IS_CJK = regex.compile(rf"[{_CJK}]")
 _FULL_WIDTH_ENDS = "\u3002\uff01\uff1f\uff61"  # full stop, exclamation mark, question mark
 _CJK_END = regex.compile(rf"[{_CJK}{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300d\u300f\uff09]\Z")
 _SENTENCE_END = regex.compile(
-    rf"(?<=[.!?])\s+|(?<=[{_FULL_WIDTH_ENDS}])\s*|(?<=[\u17d4\u17d5\u104b])\s*|(?<=[\p{{Thai}}\p{{Lao}}])\s+(?=[\p{{Thai}}\p{{Lao}}])"
+    rf"(?<=[.!?])\s+|(?<=[{_FULL_WIDTH_ENDS}\u17d4\u17d5\u104b])\s*"
+    r"|(?<=[\p{Thai}\p{Lao}])\s+(?=[\p{Thai}\p{Lao}])"
 )
-# Commas, colons, brackets and ends of Chinese and Japanese, then of Khmer and Burmese.
-UNSPACED_PUNCTUATION = (
-    f"{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300c\u300d\u300e\u300f\uff08\uff09\u2026"
-    "\u17d4\u17d5\u17d6\u104a\u104b"
-)
+_CJK_INNER = "\u3001\uff0c\uff1b\uff1a\u300c\u300d\u300e\u300f\uff08\uff09\u2026"  # commas, colons, brackets, dots
+_SOUTH_EAST_ASIAN_ENDS = "\u17d4\u17d5\u17d6\u104a\u104b"  # of Khmer and Burmese
+UNSPACED_PUNCTUATION = _FULL_WIDTH_ENDS + _CJK_INNER + _SOUTH_EAST_ASIAN_ENDS
 
 _LANGUAGES = (
     (regex.compile(r"[\p{Hiragana}\p{Katakana}]"), frozenset({"ja"})),

@@ -11,6 +11,7 @@ ServiceError                      one leaf per cause, each with its HTTP status
 |-- BodyTooLarge 413              also: too many documents
 |-- UnsupportedMedia 415          a compressed body
 |-- TooManyRequests 429           a key's own limit; carries Retry-After
+|-- HeadTooLarge 431              a request's header is larger than allowed
 |-- ClientLeft 499                nobody is there to read an answer
 |-- EngineFailed 500              the engine failed on documents; names their indices
 |-- Unavailable 503               queue full, draining, not ready; carries Retry-After
@@ -110,6 +111,11 @@ class UnsupportedMedia(ServiceError):
 class TooManyRequests(ServiceError):
     status = 429
     kind = "rate_limited"
+
+
+class HeadTooLarge(ServiceError):
+    status = 431
+    kind = "head_too_large"
 
 
 class ClientLeft(ServiceError):

@@ -19,11 +19,14 @@ from service.api.probes import metrics_app
 from service.api.server import Drain, Listener, bind, serve
 from service.engines.loading import build_engine
 from service.errors import CannotListenError, ServiceError, StartupError
+from service.http.connections import Connections
+from service.http.limits import default_connections
 from service.models import store
 from service.settings import Settings, from_command_line
 from service.telemetry.logs import configure_logging
 
 _EXIT_CANNOT_START = 2
+_METRICS_CONNECTIONS = 16  # of the metrics' own port
 
 
 def main() -> NoReturn:
@@ -76,7 +79,8 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
 
 async def _serve(settings: Settings, composition: Composition, sockets: Sequence[socket.socket]) -> int:
     apps: list[ASGIApp] = [composition.app, metrics_app(composition.metrics)]
-    listeners = [Listener(app, bound) for app, bound in zip(apps, sockets, strict=False)]
+    seats = [Connections(settings.max_connections or default_connections()), Connections(_METRICS_CONNECTIONS)]
+    listeners = [Listener(app, bound, room) for app, bound, room in zip(apps, sockets, seats, strict=False)]
     return await serve(composition, listeners, Drain(settings.drain_delay, settings.drain_budget))
 
 

@@ -142,6 +142,10 @@ class Limits(_Section):
         default=ByteSize(256 * 1024 * 1024),
         description="most bytes of request bodies held at a time, over all calls that are not answered yet",
     )
+    max_connections: Count | None = Field(
+        default=None,
+        description="most connections at a time; default: by the limit of open files, with a reserve for probes",
+    )
     max_queued_documents: Count = Field(
         default=20_000, description="most documents that wait for the engine, over all calls"
     )

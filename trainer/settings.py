@@ -147,6 +147,17 @@ class CrossEncoding(Training):
     )
     loss: Literal["lce", "bce"] = Field(default="lce", description="bce: binary cross-entropy, for comparison")
     anchor: float = Field(default=0.1, ge=0, description="share of cross-entropy beside LCE, so that 0 means even odds")
+    teacher_weight: float = Field(
+        default=1.0, ge=0, description="of the teacher's scores in groups that have them and no positive"
+    )
+    labelled_teacher_weight: float = Field(
+        default=0.3, ge=0, description="of the teacher's scores in groups that have them and a positive"
+    )
+    teacher_loss: Literal["kl", "margin-mse"] = Field(default="kl", description="how far the student is from them")
+    teacher_temperature: float = Field(default=0.07, gt=0, description="a teacher's score divided by it is log-odds")
+    average: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of a running mean of the weights, which is what is kept; 0: none"
+    )
     calibration: int = Field(default=300, ge=0, description="groups held out to fit bias and temperature; 0: neither")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="of the encoder; default: the base's own")
     train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")

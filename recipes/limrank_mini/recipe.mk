@@ -1,6 +1,6 @@
 # How limrank-mini and limrank-mini-ce are trained and measured; part of the Makefile, whose variables it uses.
 
-.PHONY: train-mini train-mini-ce eval-mini
+.PHONY: train-mini train-mini-ce train-mini-ce-general eval-mini
 
 RECIPE := recipes/limrank_mini
 
@@ -81,6 +81,19 @@ MINILM = "$$($(BIN)/python -m recipes.limrank_mini minilm)"
 $(RUNS)/mini-ce/complete: $(RUNS)/groups.jsonl
 	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/groups.jsonl --base $(MINILM) \
 	  $(call DEV,minilm) $(if $(LEG),--leg $(LEG)))
+
+# The cross-encoder for general text: its groups carry a bi-encoder's similarities beside the labels.
+GENERAL = $(DATA)/general
+
+train-mini-ce-general: data $(RUNS)/mini-ce-general/complete  ## train limrank-mini-ce on general/ and medquad/; DATA=folder of both
+
+$(RUNS)/scored.jsonl: $(RUNS)/groups.jsonl
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m recipes.limrank_mini.general $(DATA) $@ --encoder $(MINILM) \
+	  --medquad $(RUNS)/groups.jsonl --vectors $(RUNS)/vectors $(SCORED)
+
+$(RUNS)/mini-ce-general/complete: $(RUNS)/scored.jsonl
+	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/scored.jsonl --base $(MINILM) --dev $(GENERAL) \
+	  --dev-candidates $(GENERAL)/candidates_bm25_dev.trec --exclude $(MEDQUAD)/exclude_from_training.txt $(if $(LEG),--leg $(LEG)))
 
 # The fourth run learns from traces that the third one's model writes itself.
 $(RUNS)/own.jsonl: $(RUNS)/mini-more/complete

@@ -16,13 +16,13 @@ from contract.verdict import AS_IT_IS
 from service.api import error_responses
 from service.api.access_log import AccessLogMiddleware
 from service.api.auth import AuthMiddleware
-from service.api.body import BodyBudget
 from service.api.error_responses import ErrorBoundary
 from service.api.info import served_models, service_info
 from service.api.keys import KeyFile
 from service.api.probes import probe_router
 from service.api.routes import build_router
 from service.engine import Engine, Scoring
+from service.http.body_budget import BodyBudget
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.ranking import ANONYMOUS
@@ -48,6 +48,7 @@ class Composition:
     admission: Admission
     watch: Watchdog
     metrics: Metrics
+    bodies: BodyBudget
 
 
 def open_keys(settings: Settings) -> KeyFile | None:
@@ -70,7 +71,9 @@ def create_app(
     queue_limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
     admission = Admission(window, lifecycle, queue_limits, throughput)
     watch = Watchdog(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
-    bodies = BodyBudget(settings.max_held_bytes)
+    bodies = BodyBudget(
+        settings.max_held_bytes, largest=settings.max_body_bytes, several_keys=settings.keys_file is not None
+    )
     metrics.follow(lifecycle, window, bodies)
     for series in engine.metrics:
         metrics.include_engine(series.registry, series.prefix)
@@ -100,7 +103,7 @@ def create_app(
     app.include_router(router)
     _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
     _describe(metrics, version, name, engine, checkpoint)
-    return Composition(app, lifecycle, admission, watch, metrics)
+    return Composition(app, lifecycle, admission, watch, metrics, bodies)
 
 
 def _framework(version: str, root_path: str, lifespan: Any) -> FastAPI:

@@ -1,4 +1,4 @@
-"""Request bodies: reading one, bounded in bytes and in time, parsing it, and the bytes that all of them may hold."""
+"""Request bodies: reading one, bounded in bytes and in time, and parsing it."""
 
 from __future__ import annotations
 
@@ -13,70 +13,49 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft, Unavailable, UnsupportedMedia
+from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft, UnsupportedMedia
 from service.wire.fields import json_kind
 
 Reserve = Callable[[int], None]
 """Reserves bytes before they are kept; raises Unavailable when there is no room for them."""
 
-_RETRY_AFTER_SECONDS = 2.0
+_IDLE_SECONDS = 10.0  # a body that stands still for so long is given up
 # Names of JavaScript that some JSON writers put where JSON has no value.
 _NOT_JSON = ("NaN", "Infinity")
 
 
-class BodyBudget:
-    """Bounds the bytes of all request bodies held at once, so that many large calls cannot fill the memory.
-
-    A body counts from its first byte until its call has been answered. Runs on one event loop.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.bytes = 0
-
-    @contextmanager
-    def hold(self) -> Iterator[Reserve]:
-        """Yields the function that reserves bytes for one body; all of them are released at the end."""
-        held = 0
-
-        def reserve(size: int) -> None:
-            nonlocal held
-            if self.bytes + size > self._limit:
-                raise Unavailable(
-                    f"The server holds {self.bytes} bytes of other calls and takes {self._limit} in all; retry later.",
-                    reason="queue_full",
-                    retry_after=_RETRY_AFTER_SECONDS,
-                )
-            self.bytes += size
-            held += size
-
-        try:
-            yield reserve
-        finally:
-            self.bytes -= held
-
-
 async def read_body(
-    headers: Headers, receive: Receive, *, limit: int, seconds: float, reserve: Reserve = lambda _: None
+    headers: Headers,
+    receive: Receive,
+    *,
+    limit: int,
+    seconds: float,
+    idle_seconds: float = _IDLE_SECONDS,
+    reserve: Reserve = lambda _: None,
 ) -> tuple[bytes, float]:
     """Returns the whole body and the `time.monotonic()` instant of its last byte.
 
-    The announced length is reserved with the first byte: were it reserved piece by piece, many bodies that arrive
-    together would fill the budget half read, and none would be answered. The content type is ignored (curl's default
-    is that of a form): whatever parses as JSON is accepted.
+    Bytes are reserved as they come. The content type is ignored (curl's default is that of a form): whatever parses as
+    JSON is accepted.
     Raises UnsupportedMedia for a compressed body, BodyTooLarge past `limit` bytes (by Content-Length before a byte is
-    read, else while reading), BodyTooSlow after `seconds`, ClientLeft when the connection closes halfway.
+    read, else while reading), BodyTooSlow after `seconds` or after `idle_seconds` without a byte, ClientLeft when the
+    connection closes halfway.
     """
     _check_encoding(headers)
     length = headers.get("content-length", "")
     announced = int(length[:20]) if length.isdecimal() else 0
     if announced > limit:
         raise _too_large(limit)
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
     try:
-        async with asyncio.timeout(seconds):
-            content = await _join(receive, limit, announced, reserve)
+        async with asyncio.timeout_at(end) as timeout:
+            content = await _join(receive, limit, reserve, lambda: timeout.reschedule(min(end, clock() + idle_seconds)))
     except TimeoutError:
-        raise BodyTooSlow(f"The request body did not arrive within {seconds:g} seconds; send it faster.") from None
+        raise BodyTooSlow(
+            f"The request body did not arrive within {seconds:g} seconds, or stood still for {idle_seconds:g}; send it "
+            "faster."
+        ) from None
     return content, time.monotonic()
 
 
@@ -106,10 +85,11 @@ def _check_encoding(headers: Headers) -> None:
         raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not supported; send the body uncompressed.")
 
 
-async def _join(receive: Receive, limit: int, announced: int, reserve: Reserve) -> bytes:
+async def _join(receive: Receive, limit: int, reserve: Reserve, progressed: Callable[[], None]) -> bytes:
     chunks: list[bytes] = []
-    size = reserved = 0
+    size = 0
     while True:
+        progressed()
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientLeft("The client closed the connection before the request body was complete.")
@@ -117,11 +97,9 @@ async def _join(receive: Receive, limit: int, announced: int, reserve: Reserve) 
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
-        if size > reserved:
-            wanted = max(size, announced)
-            reserve(wanted - reserved)
-            reserved = wanted
-        chunks.append(chunk)
+        if chunk:
+            reserve(len(chunk))
+            chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
 

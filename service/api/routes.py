@@ -10,13 +10,15 @@ from fastapi import APIRouter
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from service.api.body import BodyBudget, Reserve, parse_object, read_body
+from service.api.body import parse_object, read_body
 from service.api.context import RequestContext, request_context
 from service.api.disconnect import while_client_waits
 from service.api.info import Model, ModelList
 from service.api.paths import INFO_PATH, MODEL_PATH, MODELS_PATHS, RERANK_PATHS, route_path
 from service.errors import BadRequest, UnknownModel
+from service.http.body_budget import BodyBudget, BodyHold
 from service.ranking import Progress, Ranking, RerankCall
 from service.reranker import Reranker
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
@@ -24,6 +26,18 @@ from service.wire.shape import WireLimits, WireRequest, check_size, shape_of
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 _LONGEST_TIMEOUT_DIGITS = 12
+
+
+class _Answer(Response):
+    """An answer that tells when it has been sent, or given up."""
+
+    sent: Callable[[], None] = staticmethod(lambda: None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.sent()
 
 
 class RerankRoute:
@@ -36,14 +50,26 @@ class RerankRoute:
         self._device = device
 
     async def __call__(self, request: Request) -> Response:
-        with self._bodies.hold() as reserve:
-            return await self._answer(request, reserve)
+        context = request_context(request.scope)
+        hold = self._bodies.hold(context.caller.name)
+        try:
+            response = await self._answer(request, context, hold)
+        except BaseException:
+            hold.release()
+            raise
+        response.sent = hold.release
+        return response
 
-    async def _answer(self, request: Request, reserve: Reserve) -> Response:
-        limits, context = self._limits, request_context(request.scope)
-        content, received = await read_body(
-            request.headers, request.receive, limit=limits.max_body_bytes, seconds=limits.body_seconds, reserve=reserve
-        )
+    async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> _Answer:
+        limits = self._limits
+        with hold.reading():
+            content, received = await read_body(
+                request.headers,
+                request.receive,
+                limit=limits.max_body_bytes,
+                seconds=limits.body_seconds,
+                reserve=hold.reserve,
+            )
         wire = self._read(parse_object(content), context, route_path(request.scope))
         del content  # a call may wait for long; its raw body is not needed any more
         timeout_ms = _timeout_ms(request.headers)
@@ -55,7 +81,8 @@ class RerankRoute:
             work, request.receive, stage=lambda: "running" if progress.begun else "queued"
         )
         context.received, context.timings = received, ranking.timings
-        return _json(wire.answer(ranking), _timing_headers(wire.call, ranking) | {"x-compute-type": self._device})
+        headers = _timing_headers(wire.call, ranking) | {"x-compute-type": self._device}
+        return _Answer(orjson.dumps(wire.answer(ranking)), headers=headers, media_type="application/json")
 
     def _read(self, data: dict[str, Any], context: RequestContext, path: str) -> WireRequest:
         """Reads a body, and notes in `context` what logs and metrics report about it."""

@@ -20,13 +20,17 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from service.api.app import Composition
+from service.api.paths import PROBE_PATHS
+from service.api.refusals import refuser
 from service.errors import CallCut
+from service.http.connections import Connections
+from service.http.limits import HttpLimits, Refuse
+from service.http.protocol import Guard, GuardedConfig
 from service.lifecycle import Phase
 
 EXIT_OK = 0
 EXIT_ENGINE_DIED = 1
 _SECONDS_TO_ANSWER_AFTER_DEATH = 1.0
-_KEEP_ALIVE_SECONDS = 75  # longer than the usual 60 s of balancers, so that they close idle connections, not we
 
 _log = logging.getLogger("limrank.server")
 
@@ -45,6 +49,7 @@ class Listener:
 
     app: ASGIApp
     socket: socket.socket
+    connections: Connections
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -75,7 +80,8 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
     Raises the engine's error if it cannot score even a tiny document.
     """
     await composition.watch.warm_up()
-    servers = [_Server(_config(listener.app)) for listener in listeners]
+    refuse = refuser(composition.metrics)
+    servers = [_Server(_config(listener, refuse)) for listener in listeners]
     running = [
         asyncio.create_task(server.serve(sockets=[listener.socket]))
         for server, listener in zip(servers, listeners, strict=True)
@@ -111,9 +117,17 @@ async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> N
     if lifecycle.phase is Phase.LEAVING:
         lifecycle.phase = Phase.DRAINING
     _log.info("draining", extra={"drain_budget": drain.budget})
-    if not await _first_of(composition.admission.idle(), signals.hurry.wait(), seconds=drain.budget):
+    if not await _first_of(_all_answered(composition), signals.hurry.wait(), seconds=drain.budget):
+        composition.bodies.refuse_all(CallCut())
         composition.admission.fail_all(CallCut())
         await asyncio.sleep(0)
+
+
+async def _all_answered(composition: Composition) -> None:
+    """Returns when no body is arriving and no call is left."""
+    while composition.bodies.arriving or composition.admission.active:
+        await composition.bodies.idle()
+        await composition.admission.idle()
 
 
 async def _first_of(*awaitables: Coroutine[Any, Any, object], seconds: float) -> bool:
@@ -148,13 +162,13 @@ class _Signals:
         self.stop.set()
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
+def _config(listener: Listener, refuse: Refuse) -> GuardedConfig:
+    return GuardedConfig(
+        listener.app,
+        Guard(HttpLimits(), listener.connections, refuse, PROBE_PATHS),
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=5,
     )
 

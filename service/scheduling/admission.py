@@ -110,6 +110,11 @@ class Admission:
             del self._encoding[encoded]
             task.cancel()
 
+    @property
+    def active(self) -> int:
+        """Calls that are not answered yet."""
+        return self._active
+
     async def idle(self) -> None:
         """Return when no call is left."""
         if self._active:

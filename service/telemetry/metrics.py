@@ -39,7 +39,10 @@ RERANK_ROUTES = (*SUPERSET_ROUTES, "/ranking", "/v1/ranking")
 OTHER_ROUTE = "other"
 SHAPES = ("cohere", "voyage", "tei", "nim", "none")
 CODES = ("200", "400", "401", "404", "408", "413", "415", "422", "424", "429", "499", "500", "503", "504")
-REASONS = ("queue_full", "too_large", "deadline", "draining", "cut", "auth", "not_ready", "rate_limited")
+REASONS = (
+    *("queue_full", "too_large", "deadline", "draining", "cut", "auth", "not_ready", "rate_limited"),
+    *("connections", "head_too_large", "bad_head"),
+)
 STAGES = ("queued", "running")
 SIZES = ((10, "1-10"), (50, "11-50"), (200, "51-200"))
 LARGEST = "201+"

@@ -83,3 +83,22 @@ def test_an_array_of_other_things_names_the_element(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         list(read_rows(tmp_path / "none.json"))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"_id": "a", "text": "Gout \\ud83d is"}', "'text' holds half of a character pair at position 5; mend it."),
+        ('{"title": "\\udc00", "text": "x"}', "'title' holds half of a character pair at position 0; mend it."),
+        ('{"metadata": {"focus": ["a", "\\uDBFF"]}}', "'focus' holds half of a character pair at position 0; mend it."),
+        ('{"a\\ud800": 1}', "'a name' holds half of a character pair at position 1; mend it."),
+        ('{"text": "\\ud83d\\ude00 and \\\\ud83d"}', ""),  # a whole pair, and six letters that look like a half
+    ],
+)
+def test_half_of_a_character_pair_is_a_named_row(tmp_path: Path, row: str, said: str) -> None:
+    (tmp_path / "rows.jsonl").write_text(f'{row}\n{{"b": 1}}\n', encoding="utf-8")
+    (tmp_path / "rows.json").write_text(f'[{row}, {{"b": 1}}]', encoding="utf-8")
+    for name in ("rows.jsonl", "rows.json"):
+        first, second = read_rows(tmp_path / name)
+        assert (first.problem, first.value is None) == (said, bool(said))
+        assert second.value == {"b": 1}

@@ -52,3 +52,20 @@ def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
         read_qrels(tmp_path / "c.tsv")
     with pytest.raises(MissingData, match="does not exist"):
         read_qrels(tmp_path / "none.tsv")
+
+
+def test_ids_may_hold_blanks_where_columns_are_divided_by_tabs(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("\ufeffquery-id\tcorpus-id\tscore\nq 1\td\u00a02\t1\n\nq 1\td 3 \t0\n", encoding="utf-8")
+    assert read_qrels(path) == {"q 1": {"d\u00a02": 1, "d 3": 0}}
+    run = {"q 1": {"d\u00a02": 2.0, "d 3": 1.0}, "q": {"e": 0.5}}
+    write_run(tmp_path / "run.trec", run, "a tag")
+    assert read_run(tmp_path / "run.trec") == run
+
+
+@pytest.mark.parametrize("line", [b"q\td\t\xff\n", b"q\td\t\xc2\xb2\n", b"q\td\t--1\n", b"q\t\t1\n", b"q d\t1\n"])
+def test_a_line_of_qrels_that_cannot_be_used_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"q\td\t1\n" + line)
+    with pytest.raises(BadInput, match=r"a\.tsv, row 2: "):
+        read_qrels(path)

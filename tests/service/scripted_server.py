@@ -14,6 +14,8 @@ import uvloop
 
 from service.api.app import create_app
 from service.api.server import Drain, Listener, bind, serve
+from service.http.connections import Connections
+from service.http.limits import default_connections
 from service.settings import Settings, from_command_line
 from service.telemetry.logs import configure_logging
 from tests.fakes import ScriptedEngine
@@ -41,7 +43,9 @@ def main() -> None:
 async def _serve(settings: Settings, engine: ScriptedEngine) -> int:
     composition = create_app(settings, engine)
     drain = Drain(settings.drain_delay, settings.drain_budget)
-    return await serve(composition, [Listener(composition.app, bind(settings.host, settings.port))], drain)
+    room = Connections(settings.max_connections or default_connections())
+    listener = Listener(composition.app, bind(settings.host, settings.port), room)
+    return await serve(composition, [listener], drain)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 from contract.records import Difficulty, Group, Intent, NegativeType, Record
+from contract.scored_groups import ScoredGroup
 
 THINGS = ("oak", "salt", "iron", "rice", "wool", "clay", "silk", "lead", "corn", "jade")
 VERBS = ("grows", "melts", "breaks", "dries", "rots", "shines")
@@ -50,4 +51,23 @@ def groups(count: int, negatives: int = 4) -> Iterator[Group]:
             source="test",
             licence="CC0-1.0",
             domain="materials" if number % 4 else "crafts",
+        )
+
+
+def scored_groups(count: int) -> Iterator[ScoredGroup]:
+    """Groups of two to five passages. A third have no positive; of the others every second has no teacher, who is right
+    where there is one."""
+    for number, group in enumerate(groups(count)):
+        passages = (*group.negatives[: 1 + number % 4], group.positive)
+        labelled = number % 3 != 0
+        teacher = (*(0.1 * place for place in range(len(passages) - 1)), 0.9)
+        yield ScoredGroup(
+            id=group.id,
+            query=group.query,
+            passages=passages,
+            positive=len(passages) - 1 if labelled else None,
+            teacher=teacher if not labelled or number % 2 else (),
+            source=group.source,
+            licence=group.licence,
+            domain=group.domain,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.records import Group, read_groups
+from contract.scored_groups import ScoredGroup, is_scored_file, read_scored_groups
 from trainer.errors import BadData
 from trainer.run.data import choose, draw
 
@@ -26,21 +27,27 @@ class GroupChoice:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One group as it is trained: the positive is the first of `passages`."""
+    """One group as it is trained: the positive is the first of `passages`, unless the group is not `labelled`.
+
+    `teacher`: one score for each passage, or empty.
+    """
 
     query: str
     instruction: str | None
     passages: tuple[str, ...]
+    labelled: bool = True
+    teacher: tuple[float, ...] = ()
 
 
-def load_groups(path: Path, choice: GroupChoice) -> list[Group]:
-    """The chosen groups of a file, in an order that the seed decides; a larger sample holds every smaller one.
+def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
+    """The chosen groups of a file, in an order that the seed decides; a larger sample holds every smaller one. Scored
+    groups are taken as they are; `negatives` and `negatives_from` choose among those of other groups.
 
     Raise BadData for a file that cannot be read, that has groups of too few negatives, or of which nothing is left.
     """
     chosen = choose(
         path,
-        read_groups,
+        _read,
         unit="group",
         sample=choice.sample,
         leave_out=choice.leave_out,
@@ -49,7 +56,7 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group]:
     )
     if choice.negatives_from == "hard":
         for group in chosen:
-            if len(group.negatives) < choice.negatives:
+            if isinstance(group, Group) and len(group.negatives) < choice.negatives:
                 raise BadData(
                     f"{path}: group {group.id!r} has {len(group.negatives)} negatives, fewer than the "
                     f"{choice.negatives} of --negatives; lower it."
@@ -57,12 +64,33 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group]:
     return chosen
 
 
-def rows(groups: Sequence[Group], choice: GroupChoice) -> list[Row]:
+def rows(groups: Sequence[Group | ScoredGroup], choice: GroupChoice) -> list[Row]:
     """Each group with `choice.negatives` negatives drawn by the seed and its id: its own hard ones, or positives of
-    other groups."""
+    other groups. Scored groups as they are."""
+    plain = [group for group in groups if isinstance(group, Group)]
     return [
-        Row(group.query, group.instruction, (group.positive, *_negatives(group, groups, choice))) for group in groups
+        Row(group.query, group.instruction, (group.positive, *_negatives(group, plain, choice)))
+        if isinstance(group, Group)
+        else scored_row(group)
+        for group in groups
     ]
+
+
+def scored_row(group: ScoredGroup) -> Row:
+    """A scored group with its positive in front."""
+    places = sorted(range(len(group.passages)), key=lambda place: place != group.positive)
+    passages = tuple(group.passages[place] for place in places)
+    teacher = tuple(group.teacher[place] for place in places) if group.teacher else ()
+    return Row(group.query, group.instruction, passages, group.positive is not None, teacher)
+
+
+def is_labelled(group: Group | ScoredGroup) -> bool:
+    """Whether it is known which passage answers."""
+    return isinstance(group, Group) or group.positive is not None
+
+
+def _read(path: Path) -> Iterable[Group | ScoredGroup]:
+    return read_scored_groups(path) if is_scored_file(path) else read_groups(path)
 
 
 def _negatives(group: Group, groups: Sequence[Group], choice: GroupChoice) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def pad(pairs: Sequence[Pair], pad_id: int) -> dict[str, torch.Tensor]:
 
 
 class GroupCollator:
-    """Rows of a dataset (query, instruction, passages) -> the padded pairs of all their groups, in order."""
+    """Rows of a dataset, as `dataset_row` makes them -> the padded pairs of all their groups, in order, with the sizes
+    of the groups, whether they are labelled, and the teacher's scores of the pairs (NaN where there is none)."""
 
     valid_label_columns: tuple[str, ...] = ()  # asked for by sentence-transformers' trainer
 
@@ -101,7 +103,23 @@ class GroupCollator:
 
     def __call__(self, features: Sequence[dict[str, Any]]) -> dict[str, dict[str, torch.Tensor]]:
         rows = [Row(one["query"], one["instruction"], tuple(one["passages"])) for one in features]
-        return {"pairs": pad([pair for row in rows for pair in encode_row(self._encoder, row)], self._pad_id)}
+        batch = pad([pair for row in rows for pair in encode_row(self._encoder, row)], self._pad_id)
+        teacher = [one["teacher"] or [math.nan] * len(one["passages"]) for one in features]
+        batch["sizes"] = torch.tensor([len(row.passages) for row in rows])
+        batch["labelled"] = torch.tensor([bool(one["labelled"]) for one in features])
+        batch["teacher"] = torch.tensor([score for scores in teacher for score in scores])
+        return {"pairs": batch}
+
+
+def dataset_row(row: Row) -> dict[str, Any]:
+    """A group as a row of a dataset."""
+    return {
+        "query": row.query,
+        "instruction": row.instruction,
+        "passages": row.passages,
+        "labelled": row.labelled,
+        "teacher": row.teacher,
+    }
 
 
 class PairScorer:

@@ -13,17 +13,21 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 from torch.utils.data import SequentialSampler
+from transformers import TrainerCallback
 
 from contract.pairs import PairEncoder
 from contract.records import Group
+from contract.scored_groups import ScoredGroup
 from trainer.cross_encoder import platt_scaling
+from trainer.cross_encoder.averaging import WeightAverage
 from trainer.cross_encoder.checkpoint import cross_encoder_manifest, write_checkpoint
-from trainer.cross_encoder.groups import GroupChoice, Row, load_groups, rows
-from trainer.cross_encoder.loss import GroupLoss
+from trainer.cross_encoder.groups import GroupChoice, Row, is_labelled, load_groups, rows, scored_row
+from trainer.cross_encoder.loss import GroupLoss, TeacherTerms
 from trainer.cross_encoder.model import (
     GroupCollator,
     PairRoom,
     PairScorer,
+    dataset_row,
     encode_row,
     load_encoder,
     load_pair_encoder,
@@ -59,8 +63,8 @@ class _Trainer(CrossEncoderTrainer):
 class _Prepared:
     """All that a run needs, read and encoded once. `sequence` is what is trained, `held` what calibrates."""
 
-    groups: Sequence[Group]
-    held: Sequence[Group]
+    groups: Sequence[Group | ScoredGroup]
+    held: Sequence[Group | ScoredGroup]
     sequence: list[Row]
     lengths: list[int]
     encoder: PairEncoder
@@ -103,22 +107,30 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     )
 
 
-def _hold_out(groups: Sequence[Group], count: int) -> tuple[Sequence[Group], Sequence[Group]]:
-    """Groups for calibration, none of whose queries is trained; then those to train."""
-    queries = {group.query for group in groups[:count]}
+def _hold_out(
+    groups: Sequence[Group | ScoredGroup], count: int
+) -> tuple[Sequence[Group | ScoredGroup], Sequence[Group | ScoredGroup]]:
+    """Labelled groups for calibration, none of whose queries is trained; then those to train."""
+    held = [group for group in groups if is_labelled(group)][:count]
+    queries = {group.query for group in held}
     trained = [group for group in groups if group.query not in queries]
     if not trained:
         raise BadData(f"--calibration {count} leaves no group to train; lower it.")
-    return groups[:count], trained
+    return held, trained
 
 
 def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop: dict[str, Any]) -> None:
     model = prepared.model
-    trainer = _trainer(loop, prepared, _loss(settings, model), session)
+    average = WeightAverage(model, settings.average, session.folder.last_checkpoint()) if settings.average else None
+    # The session marks a checkpoint as complete, so it comes last.
+    callbacks: list[TrainerCallback] = [session] if average is None else [average, session]
+    trainer = _trainer(loop, prepared, _loss(settings, model), callbacks)
     session.run(trainer)
     if not trainer.is_world_process_zero():
         return
     take_threads()
+    if average is not None:
+        average.put_into_model()
     scorer = PairScorer(model, prepared.encoder)
     dev = dev_score(scorer, DevSet.of(settings))
     if session.ended == "finished":
@@ -128,17 +140,15 @@ def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop:
             temperature=_calibrate(model, scorer, prepared.held),
             data_sha256=data_sha256(settings.data),
             licences=(settings.base_licence, *licences(group.licence for group in prepared.groups)),
-            recipe=_recipe(settings, len(prepared.sequence)),
+            recipe=_recipe(settings, prepared.sequence),
             scores={} if dev is None else {DEV: dev},
         )
         save_whole(session.folder.path / "model", lambda part: write_checkpoint(part, model, settings.base, manifest))
     report_session(session.folder, session.ended, trainer.state, session.seconds, dev)
 
 
-def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, session: Session) -> _Trainer:
-    dataset = Dataset.from_list(
-        [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in prepared.sequence]
-    )
+def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, callbacks: list[TrainerCallback]) -> _Trainer:
+    dataset = Dataset.from_list([dataset_row(row) for row in prepared.sequence])
     model = prepared.model
     collate: Any = GroupCollator(prepared.encoder, pad_id(model))  # its type asks for the library's own collator
     return _Trainer(
@@ -147,15 +157,18 @@ def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, session
         train_dataset=dataset,
         loss=loss,
         data_collator=collate,
-        callbacks=[session],
+        callbacks=callbacks,
     )
 
 
 def _loss(settings: CrossEncoding, model: CrossEncoder) -> GroupLoss:
-    return GroupLoss(model, group_size=1 + settings.negatives, loss=settings.loss, anchor=settings.anchor)
+    teacher = TeacherTerms(
+        settings.teacher_weight, settings.labelled_teacher_weight, settings.teacher_loss, settings.teacher_temperature
+    )
+    return GroupLoss(model, loss=settings.loss, anchor=settings.anchor, teacher=teacher)
 
 
-def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group]) -> float:
+def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group | ScoredGroup]) -> float:
     """Fit bias and temperature on the groups held out; put the bias into the model and return the temperature."""
     if not held:
         return 1.0
@@ -170,8 +183,10 @@ def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group]) -
     return round(temperature, 4)
 
 
-def _calibrating(group: Group) -> Row:
+def _calibrating(group: Group | ScoredGroup) -> Row:
     """The passages of a held-out group that are scored, its positive first."""
+    if isinstance(group, ScoredGroup):
+        return Row(group.query, group.instruction, scored_row(group).passages[: 1 + _CALIBRATION_NEGATIVES])
     return Row(group.query, group.instruction, (group.positive, *group.negatives[:_CALIBRATION_NEGATIVES]))
 
 
@@ -180,11 +195,20 @@ def _output(model: CrossEncoder) -> torch.nn.Linear:
     return [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
 
 
-def _recipe(settings: CrossEncoding, groups: int) -> str:
+def _recipe(settings: CrossEncoding, sequence: Sequence[Row]) -> str:
+    scored = any(row.teacher for row in sequence)
+    unlabelled = sum(not row.labelled for row in sequence)
+    groups = (
+        f"{len(sequence)} groups ({unlabelled} of them unlabelled), teacher {settings.teacher_loss} at temperature "
+        f"{settings.teacher_temperature} with weight {settings.teacher_weight} unlabelled and "
+        f"{settings.labelled_teacher_weight} labelled"
+        if scored
+        else f"{len(sequence)} groups of 1 + {settings.negatives} ({settings.negatives_from} negatives)"
+    )
     return (
-        f"limrank-train cross-encoder: {settings.loss}, anchor {settings.anchor}, {groups} groups of 1 + "
-        f"{settings.negatives} ({settings.negatives_from} negatives), batch {settings.batch}, learning rate "
-        f"{settings.learning_rate}, {settings.max_tokens} tokens, {settings.precision}, seed {settings.seed}"
+        f"limrank-train cross-encoder: {settings.loss}, anchor {settings.anchor}, {groups}, batch {settings.batch}, "
+        f"learning rate {settings.learning_rate}, {settings.max_tokens} tokens, {settings.precision}, "
+        f"seed {settings.seed}" + (f", weights averaged with decay {settings.average}" if settings.average else "")
     )
 
 
@@ -198,8 +222,8 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
     sample = prepared.sequence[chosen]
 
     def step() -> int:
-        rows_ = [{"query": row.query, "instruction": row.instruction, "passages": row.passages} for row in sample]
-        pairs = {name: one.to(device) for name, one in collate(rows_)["pairs"].items()}
+        batch = collate([dataset_row(row) for row in sample])["pairs"]
+        pairs = {name: tensor.to(device) for name, tensor in batch.items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             value = loss([pairs])
         value.backward()
@@ -216,7 +240,7 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
 
 
 def _kept(settings: CrossEncoding, prepared: _Prepared, lengths: Sequence[int]) -> int:
-    """Bytes that a step on groups of `lengths` keeps, the pairs of a group taken to be equally long."""
-    size = 1 + settings.negatives
+    """Bytes that a step on groups of `lengths` keeps, if groups have the mean size and their pairs are equally long."""
+    size = max(1, sum(len(row.passages) for row in prepared.sequence) // len(prepared.sequence))
     pairs = [-(-length // size) for length in lengths for _ in range(size)]
     return kept_bytes(network(prepared.model), pairs, causal=False, bfloat16=settings.precision == "bfloat16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.api.body import BodyBudget
 from service.errors import Unavailable
+from service.http.body_budget import BodyBudget, BodyHold
 from tests.fakes import ScriptedEngine
 from tests.service.serving import wait_until
 from tests.service.wire.server import open_service
@@ -24,22 +27,103 @@ LARGE = json.dumps({"query": "q", "documents": ["a" * 99 * KIB]}).encode()
 
 def test_pieces_are_counted_up_to_the_limit_and_given_back() -> None:
     bodies = BodyBudget(100)
-    with bodies.hold() as first, bodies.hold() as second:
-        first(60)
-        second(40)
-        with pytest.raises(Unavailable, match="holds 100 bytes of other calls and takes 100 in all") as refused:
-            second(1)
-        assert refused.value.retry_after
-        assert bodies.bytes == 100
+    first, second = bodies.hold("a"), bodies.hold("b")
+    first.reserve(60)
+    second.reserve(40)
+    with pytest.raises(Unavailable, match="holds 100 bytes of other calls and takes 100 in all") as refused:
+        first.reserve(1)  # the newest of the key that holds the most is its own
+    assert refused.value.retry_after
+    assert bodies.bytes == 100
+    first.release()
+    second.release()
     assert bodies.bytes == 0
 
 
-def test_a_call_that_fails_gives_back_too() -> None:
+async def _read(bodies: BodyBudget, key: str, *pieces: int, whole: asyncio.Event | None = None) -> BodyHold:
+    """Reads a body in `pieces`; it is whole at once, or when the event says so."""
+    hold = bodies.hold(key)
+    try:
+        with hold.reading():
+            for piece in pieces:
+                hold.reserve(piece)
+                await asyncio.sleep(0)
+            if whole is not None:
+                await whole.wait()
+    except BaseException:
+        hold.release()
+        raise
+    return hold
+
+
+async def test_the_newest_unfinished_body_of_the_key_that_holds_the_most_makes_room() -> None:
+    bodies, never = BodyBudget(100, several_keys=True), asyncio.Event()
+    stalled = [asyncio.create_task(_read(bodies, "greedy", 16, whole=never)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    other = await _read(bodies, "other", 40)
+    assert not any(task.done() for task in stalled)
+    third = await _read(bodies, "third", 20)  # 48 + 40 are held
+    await asyncio.sleep(0.01)
+    assert [task.done() for task in stalled] == [False, False, True]
+    assert isinstance(stalled[2].exception(), Unavailable)
+    for task in stalled:
+        task.cancel()
+    await asyncio.gather(*stalled, return_exceptions=True)
+    other.release()
+    third.release()
+    assert (bodies.bytes, bodies.arriving) == (0, 0)
+
+
+async def test_one_key_holds_no_more_than_its_share_but_always_one_body() -> None:
+    bodies = BodyBudget(100, largest=70, several_keys=True)
+    hold = await _read(bodies, "a", 70)
+    with pytest.raises(Unavailable, match="one key may hold 70 in all"):
+        await _read(bodies, "a", 1)
+    other = await _read(bodies, "b", 30)
+    assert bodies.bytes == 100
+    hold.release()
+    other.release()
+
+
+async def test_of_one_caller_the_oldest_bodies_finish() -> None:
+    bodies, whole = BodyBudget(100), asyncio.Event()
+    oldest = asyncio.create_task(_read(bodies, "a", 40, 40, whole=whole))
+    newer = asyncio.create_task(_read(bodies, "a", 30, 30, whole=whole))
+    await asyncio.sleep(0.01)
+    whole.set()
+    results = await asyncio.gather(oldest, newer, return_exceptions=True)
+    assert isinstance(results[0], BodyHold)
+    assert isinstance(results[1], Unavailable)
+
+
+async def test_a_client_that_leaves_is_no_refusal() -> None:
     bodies = BodyBudget(100)
-    with suppress(RuntimeError), bodies.hold() as reserve:
-        reserve(70)
-        raise RuntimeError
-    assert bodies.bytes == 0
+    task = asyncio.create_task(_read(bodies, "a", 1, whole=asyncio.Event()))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (bodies.bytes, bodies.arriving) == (0, 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60), st.sampled_from(["keep", "finish", "drop"]))))
+def test_the_count_is_never_beyond_the_limit_and_comes_back_to_nothing(
+    steps: list[tuple[str, int, str]],
+) -> None:
+    bodies = BodyBudget(100, several_keys=True)
+    holds: list[BodyHold] = []
+    for key, size, then in steps:
+        hold = bodies.hold(key)
+        holds.append(hold)
+        with suppress(Unavailable):
+            hold.reserve(size)
+        assert bodies.bytes == sum(hold.bytes for hold in holds) <= 100
+        if then == "finish":
+            bodies.finished(hold)
+        elif then == "drop":
+            hold.release()
+    for hold in holds:
+        hold.release()
+    assert (bodies.bytes, bodies.arriving) == (0, 0)
 
 
 @pytest.fixture
@@ -100,18 +184,15 @@ def test_many_large_bodies_at_once_are_answered_as_far_as_there_is_room() -> Non
     assert statuses.count(200) >= 3
 
 
-def test_a_length_that_is_announced_takes_its_room_with_the_first_byte(client: httpx.Client) -> None:
+def test_a_length_that_is_announced_takes_no_room(client: httpx.Client) -> None:
     address = urlsplit(str(client.base_url))
     head = f"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: {100 * KIB}\r\n\r\n".encode()
     with ExitStack() as connections:
         for _ in range(10):
             idle = connections.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
-            idle.sendall(head)
+            idle.sendall(head + b"[")
+        wait_until(lambda: held(client) == 10)
         assert client.post("/rerank", content=LARGE).status_code == 200
-        assert held(client) == 0
-        idle.sendall(b"[")
-        wait_until(lambda: held(client) == 100 * KIB)
-        assert client.post("/rerank", content=LARGE).status_code == 503
     wait_until(lambda: held(client) == 0)
 
 

@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from contract.reasoning import Status
-from service.api.body import BodyBudget
 from service.api.paths import RERANK_PATHS
+from service.http.body_budget import BodyBudget
 from service.lifecycle import Lifecycle, Phase
 from service.ranking import Mode, Timings, Verdict
 from service.telemetry.metrics import CALL_SECONDS, RERANK_ROUTES, Metrics, size_class
@@ -187,9 +187,10 @@ def test_state_is_read_when_asked_for() -> None:
     assert sample(metrics, "limrank_ready") == 1
     assert sample(metrics, "limrank_queued_documents") == 12
     assert sample(metrics, "limrank_running_documents") == 5
-    with bodies.hold() as reserve:
-        reserve(700)
-        assert sample(metrics, "limrank_held_bytes") == 700
+    hold = bodies.hold("a key")
+    hold.reserve(700)
+    assert sample(metrics, "limrank_held_bytes") == 700
+    hold.release()
     assert sample(metrics, "limrank_held_bytes") == 0
 
 

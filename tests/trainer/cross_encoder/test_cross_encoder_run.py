@@ -13,9 +13,11 @@ from sentence_transformers import CrossEncoder
 
 from contract.manifest import read_manifest
 from contract.records import read_groups, write_groups
+from contract.scored_groups import write_scored_groups
 from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.models.checkpoint import open_checkpoint
 from tests.seam import Job, score
+from tests.trainer.examples import scored_groups
 from tests.trainer.running import cross_encoder_flags, train, weights
 from trainer.cli import run
 from trainer.cross_encoder.checkpoint import EMBEDDINGS, write_small
@@ -81,6 +83,51 @@ def test_a_run_in_two_legs_gives_the_same_weights(
     train([*legs, "--leg", "2"])
     expected, found = weights(tmp_path / "one" / "model"), weights(tmp_path / "two" / "model")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("teacher_loss", ["kl", "margin-mse"])
+def test_scored_groups_of_unequal_size_are_learned(tiny_bert: Path, tmp_path: Path, teacher_loss: str) -> None:
+    path = tmp_path / "groups.jsonl"
+    write_scored_groups(path, scored_groups(48))
+    flags = cross_encoder_flags(tiny_bert, path, tmp_path / "run", epochs=8, teacher_temperature=0.5)
+    train([*flags, "--teacher-loss", teacher_loss])
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    manifest = read_manifest(tmp_path / "run" / "model")
+    assert manifest is not None
+    assert f"teacher {teacher_loss} at temperature 0.5" in manifest.recipe
+    scorer = PairScorer(
+        load_encoder(tmp_path / "run" / "model", seed=0, train_embeddings=True),
+        load_pair_encoder(tmp_path / "run" / "model", 64),
+    )
+    last = [scorer.score(group.query, group.passages) for group in scored_groups(48)]
+    assert sum(row[-1] == max(row) for row in last) > len(last) / 2
+
+
+def test_averaged_weights_are_the_mean_of_the_steps_also_in_two_legs(
+    tiny_bert: Path, groups_file: Path, tmp_path: Path
+) -> None:
+    """With two steps the mean is worked out by hand from runs of one and two steps at the same rate."""
+    steps = {}
+    for count in (1, 2):
+        folder = tmp_path / f"steps-{count}"
+        flags = cross_encoder_flags(tiny_bert, groups_file, folder, max_steps=2, calibration=0, schedule="constant")
+        train([*flags, "--checkpoint-steps", "1"])
+        steps[count] = weights(folder / "checkpoints" / f"checkpoint-{count}")
+    flags = cross_encoder_flags(
+        tiny_bert, groups_file, tmp_path / "mean", max_steps=2, calibration=0, schedule="constant", average=0.9
+    )
+    train([*flags, "--leg-minutes", "0.00001"])
+    train([*flags, "--leg", "2"])
+    found = weights(tmp_path / "mean" / "model")
+    base = weights(tiny_bert)
+    for name, second in steps[2].items():
+        first = steps[1][name]
+        before = base.get(name.removeprefix("bert."))
+        if before is None:
+            continue
+        mean = torch.lerp(torch.lerp(before, first, 1 - 2 / 11), second, 1 - 3 / 12)
+        assert torch.allclose(found[name], mean, atol=1e-6), name
 
 
 def test_embeddings_stay_those_of_the_base_unless_asked(tiny_bert: Path, groups_file: Path, tmp_path: Path) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contract.records import Group, write_groups
-from tests.trainer.examples import groups
-from trainer.cross_encoder.groups import GroupChoice, load_groups, rows
+from contract.scored_groups import ScoredGroup, write_scored_groups
+from tests.trainer.examples import groups, scored_groups
+from trainer.cross_encoder.groups import GroupChoice, Row, is_labelled, load_groups, rows, scored_row
 from trainer.errors import BadData
 from trainer.run.data import names_any, read_ids
 
 
-def names(found: list[Group]) -> list[str]:
+def names(found: Sequence[Group | ScoredGroup]) -> list[str]:
     return [group.id for group in found]
 
 
@@ -76,3 +78,44 @@ def test_what_cannot_be_trained_is_one_sentence(groups_file: Path, tmp_path: Pat
     broken.write_text(broken.read_text() + '{"id": "x"}\n')
     with pytest.raises(BadData, match=r"broken.jsonl, line 4"):
         load_groups(broken, GroupChoice(3))
+
+
+def test_scored_groups_are_taken_as_they_are_the_positive_in_front(tmp_path: Path) -> None:
+    path = tmp_path / "groups.jsonl"
+    write_scored_groups(path, scored_groups(30))
+    choice = GroupChoice(7, sample=20, leave_out="crafts", seed=2)
+    found = load_groups(path, choice)
+    assert len(found) == 20
+    assert {is_labelled(group) for group in found} == {True, False}
+    for group, row in zip(found, rows(found, choice), strict=True):
+        assert isinstance(group, ScoredGroup)
+        assert group.domain != "crafts"
+        assert row == scored_row(group)
+        assert sorted(row.passages) == sorted(group.passages)
+        assert row.labelled is (group.positive is not None)
+        if group.positive is not None:
+            assert row.passages[0] == group.passages[group.positive]
+        known = dict(zip(group.passages, group.teacher, strict=False))
+        assert [known.get(passage) for passage in row.passages if known] == list(row.teacher)
+
+
+def test_a_scored_row_moves_the_teachers_scores_along() -> None:
+    group = ScoredGroup(
+        id="a",
+        query="q",
+        passages=("x", "y", "z"),
+        positive=2,
+        teacher=(1, 2, 3),
+        source="s",
+        licence="MIT",
+        domain="d",
+    )
+    assert scored_row(group) == Row("q", None, ("z", "x", "y"), True, (3, 1, 2))
+
+
+def test_a_broken_scored_file_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "groups.jsonl"
+    write_scored_groups(path, scored_groups(3))
+    path.write_text(path.read_text() + "{}\n")
+    with pytest.raises(BadData, match="line 5: the line has no 'id'"):
+        load_groups(path, GroupChoice(3))

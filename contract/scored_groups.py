@@ -1,0 +1,115 @@
+"""ScoredGroup: one query with passages that a bi-encoder has scored, one of them the answer or none; and their files.
+
+A file is UTF-8, one JSON object per line, behind the header `{"format": "limrank.scored-groups", "version": 1}`. Groups
+may differ in size. A group without a positive trains on the teacher's scores alone. Reading is strict: an unknown key,
+a wrong type or a line cut short raises `RecordError` with the file and the line. Both directions stream; writing is
+atomic.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from contract.files import write_json_lines
+from contract.records import RecordError
+
+FORMAT = "limrank.scored-groups"
+VERSION = 1
+_HEADER = json.dumps({"format": FORMAT, "version": VERSION})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredGroup:
+    """`positive` is the index of the answer among `passages`, None where nobody judged them.
+
+    `teacher` has one score for each passage, a bi-encoder's cosine; empty where there is no teacher, which only a group
+    with a positive may lack. `licence` is an SPDX-like expression of licences joined by ` AND `.
+    """
+
+    id: str
+    query: str
+    instruction: str | None = None
+    passages: tuple[str, ...]
+    positive: int | None
+    teacher: tuple[float, ...] = ()
+    source: str
+    licence: str
+    domain: str
+
+    def __post_init__(self) -> None:
+        for name in ("id", "query", "source", "licence", "domain"):
+            _check_text(name, getattr(self, name))
+        if self.instruction is not None:
+            _check_text("instruction", self.instruction)
+        if not isinstance(self.passages, tuple) or len(self.passages) < 2:
+            raise RecordError("'passages' must be a list of at least two passages.")
+        for number, passage in enumerate(self.passages):
+            _check_text(f"passages[{number}]", passage)
+        self._check_scores()
+
+    def _check_scores(self) -> None:
+        if self.positive is not None and (
+            type(self.positive) is not int or not 0 <= self.positive < len(self.passages)
+        ):
+            raise RecordError(f"'positive' is {self.positive!r}; it must be null or the index of a passage.")
+        if self.positive is None and not self.teacher:
+            raise RecordError("the group has neither 'positive' nor 'teacher', so nothing can be learned from it.")
+        if not isinstance(self.teacher, tuple) or len(self.teacher) not in {0, len(self.passages)}:
+            raise RecordError("'teacher' must be a list with one number for each passage, or be left out.")
+        if not all(type(score) in {int, float} and math.isfinite(score) for score in self.teacher):
+            raise RecordError(f"'teacher' is {self.teacher!r}; it must be a list of finite numbers.")
+
+
+def is_scored_file(path: Path) -> bool:
+    """Whether the first line of a file says that it holds scored groups. Raises `OSError` as `open` does."""
+    with path.open("rb") as file:
+        try:
+            header = json.loads(file.readline())
+        except ValueError:
+            return False
+    return isinstance(header, dict) and header.get("format") == FORMAT
+
+
+def read_scored_groups(path: Path) -> Iterator[ScoredGroup]:
+    """The groups of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
+    with path.open("rb") as file:
+        first = file.readline().decode("utf-8", "replace").strip()
+        if first != _HEADER:
+            raise RecordError(f"{path}, line 1: '{first[:80]}' is not the header of scored groups; expected {_HEADER}.")
+        for number, raw in enumerate(file, start=2):
+            try:
+                yield _group(raw)
+            except RecordError as error:
+                raise RecordError(f"{path}, line {number}: {error}") from None
+
+
+def write_scored_groups(path: Path, groups: Iterable[ScoredGroup]) -> int:
+    """Writes a file of groups and returns their number. An error on the way leaves what stood at `path` as it was."""
+    return write_json_lines(path, {"format": FORMAT, "version": VERSION}, map(asdict, groups))
+
+
+def _group(raw: bytes) -> ScoredGroup:
+    try:
+        row = json.loads(raw.decode("utf-8"))
+    except ValueError as error:
+        raise RecordError(f"not one JSON object in UTF-8 ({error}).") from None
+    if not isinstance(row, dict):
+        raise RecordError(f"the line is {type(row).__name__}; it must be an object.")
+    known = [field.name for field in fields(ScoredGroup)]
+    if unknown := [name for name in row if name not in known]:
+        raise RecordError(f"'{unknown[0]}' is not a field of a scored group; its fields are {', '.join(known)}.")
+    if missing := [name for name in known if name not in {"instruction", "teacher", *row}]:
+        raise RecordError(f"the line has no '{missing[0]}', which a scored group needs.")
+    for name in ("passages", "teacher"):
+        if isinstance(row.get(name), list):
+            row[name] = tuple(row[name])
+    return ScoredGroup(**row)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise RecordError(f"'{name}' is {value!r}; it must be a text that is not blank.")

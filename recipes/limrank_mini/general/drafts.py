@@ -1,0 +1,72 @@
+"""Draft: a group before the bi-encoder has scored it; and the scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from contract.records import join_licences
+from contract.scored_groups import ScoredGroup
+from recipes.limrank_mini.general.vectors import Encoder
+
+LONGEST = 300  # words of a passage
+SHORTEST = 10  # words of a passage
+
+_LICENCES = {
+    "CC BY 4.0": "CC-BY-4.0",
+    "CC BY 3.0": "CC-BY-3.0",
+    "CC BY-SA 4.0": "CC-BY-SA-4.0",
+    "CC BY-SA 3.0": "CC-BY-SA-3.0",
+    "CC0 1.0": "CC0-1.0",
+    "CC0 1.0 / US public domain": "CC0-1.0",
+    "Unlicense / public domain": "Unlicense",
+    "public domain": "LicenseRef-public-domain",
+    "WordNet 3.0 licence (BSD-like)": "LicenseRef-WordNet-3.0",
+    "PostgreSQL licence (BSD-like)": "PostgreSQL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`passages` are texts, the positive first where `labelled`. Labels that the teacher knows less of than they say go
+    without it (`taught` false)."""
+
+    id: str
+    query: str
+    passages: tuple[str, ...]
+    labelled: bool
+    source: str
+    licences: tuple[str, ...]
+    domain: str
+    instruction: str | None = None
+    taught: bool = True
+
+
+def scored(
+    drafts: Sequence[Draft], encoder: Encoder, report: Callable[[int, int], None] | None = None
+) -> Iterator[ScoredGroup]:
+    """The drafts with the cosine of the query (without its instruction) and each passage, to four decimals."""
+    taught = (draft for draft in drafts if draft.taught)
+    texts = list(dict.fromkeys(text for draft in taught for text in (draft.query, *draft.passages)))
+    places = {text: place for place, text in enumerate(texts)}
+    vectors = encoder(texts, report)
+    for draft in drafts:
+        cosines: Iterable[float] = ()
+        if draft.taught:
+            cosines = vectors[[places[text] for text in draft.passages]] @ vectors[places[draft.query]]
+        yield ScoredGroup(
+            id=draft.id,
+            query=draft.query,
+            instruction=draft.instruction,
+            passages=draft.passages,
+            positive=0 if draft.labelled else None,
+            teacher=tuple(round(float(cosine), 4) for cosine in cosines),
+            source=draft.source,
+            licence=join_licences(draft.licences),
+            domain=draft.domain,
+        )
+
+
+def spdx(licence: str) -> str:
+    """The SPDX id of a licence as the data folder names it; one that has an id already stays as it is."""
+    return _LICENCES.get(licence, licence)

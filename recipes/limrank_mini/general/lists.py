@@ -1,0 +1,83 @@
+"""Lists without labels: any text as the query and passages from near to far, for the teacher's scores alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from recipes.limrank_mini.general.derived import LONGEST_QUERY, SHORTEST_QUERY, Piece
+from recipes.limrank_mini.general.drafts import LONGEST, Draft, spdx
+from recipes.limrank_mini.general.negatives import nearest
+from recipes.limrank_mini.general.sentences import count_words, cut, sentences
+from recipes.limrank_mini.general.vectors import Encoder
+from synth.methods.distil.queries import query_from
+from synth.run.draws import choose, draw
+
+DEPTH = 60
+RANKS = ((0, 1), (1, 4), (4, 10), (10, 25), (25, DEPTH))  # one passage is drawn of each stretch of ranks
+FAR = 1  # and so many from anywhere
+_SENTENCE_WORDS = (6, 60)
+
+
+def list_queries(pieces: Sequence[Piece], questions: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+    """(id, text) of `count` queries: questions, sentences, whole pieces as long queries, and words typed for search."""
+    kinds = ("question", "question", "sentence", "sentence", "long", "words")
+    made: dict[str, str] = {}
+    for number in range(4 * count):
+        kind = choose(kinds, "kind", str(number))
+        if kind == "question" and questions:
+            name, text = choose(questions, "question", str(number))
+            made.setdefault(text, f"list/question/{name}")
+        elif kind != "question":
+            piece = choose(pieces, "piece", str(number))
+            text = _text(kind, piece, number) or ""
+            if text:
+                made.setdefault(text, f"list/{kind}/{piece.source}/{piece.id}/{number}")
+        if len(made) == count:
+            break
+    return [(name, text) for text, name in made.items()]
+
+
+def teacher_lists(queries: Sequence[tuple[str, str]], pool: Sequence[Piece], encoder: Encoder) -> Iterator[Draft]:
+    """One draft for each query, over passages of `pool`; the passage that a long query is the text of is left out."""
+    vectors = encoder([piece.text for piece in pool])
+    asked = encoder([text for _, text in queries])
+    for (name, text), vector in zip(queries, asked, strict=True):
+        (near,) = nearest(vector[np.newaxis], vectors, DEPTH)
+        chosen = _chosen(name, [place for place in near if not _whole(text, pool[place])], len(pool))
+        passages = tuple(dict.fromkeys(cut(pool[place].text, LONGEST) for place in chosen))
+        if len(passages) < 2:
+            continue
+        licences = tuple(sorted({spdx(pool[place].licence) for place in chosen}))
+        yield Draft(name, text, passages, False, "teacher-lists", licences, "general")
+
+
+def _text(kind: str, piece: Piece, number: int) -> str | None:
+    if kind == "words":
+        return query_from(piece.body, f"{piece.id}/{number}")
+    if kind == "sentence":
+        fitting = [part for part in sentences(piece.body) if _between(part, *_SENTENCE_WORDS)]
+        return choose(fitting, "sentence", piece.id, str(number)) if fitting else None
+    text = cut(piece.body, LONGEST_QUERY)
+    return text if _between(text, SHORTEST_QUERY, LONGEST_QUERY) else None
+
+
+def _whole(query: str, piece: Piece) -> bool:
+    """Whether a long query was made of all that the piece says."""
+    return count_words(query) >= SHORTEST_QUERY and piece.body.startswith(query)
+
+
+def _between(text: str, least: int, most: int) -> bool:
+    return least <= count_words(text) <= most
+
+
+def _chosen(name: str, near: Sequence[int], size: int) -> list[int]:
+    """One place of each stretch of ranks, and some from anywhere; each once."""
+    chosen: dict[int, None] = {}
+    for start, stop in RANKS:
+        if stretch := near[start:stop]:
+            chosen.setdefault(choose(stretch, name, "rank", str(start)))
+    for number in range(FAR):
+        chosen.setdefault(int(draw(name, "far", str(number)) * size))
+    return list(chosen)

@@ -1,0 +1,237 @@
+"""uvicorn's HTTP protocol on h11, with bounds on what a caller can cost before its key is known.
+
+Why h11 and not httptools: docs/decisions/0012. In short, h11 reads a request that offers an upgrade to its end, keeps
+trailers apart from header fields, and bounds an unfinished head; httptools does none of these and cannot be made to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, cast
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from service.http.connections import Connections, Seat
+from service.http.limits import HttpLimits, Refuse
+from service.http.transport import PatientTransport
+
+_REQUEST_LINE_AND_END = 4  # bytes around method, target and version, and around each field
+_BUSY = "The server has as many connections as it takes; retry later."
+_INVALID = "The request is not valid HTTP."
+_READING = (h11.SEND_BODY, h11.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What one listener's connections share. `probe_paths` are answered also where connections run out."""
+
+    limits: HttpLimits
+    connections: Connections
+    refuse: Refuse
+    probe_paths: frozenset[str]
+
+
+class GuardedConfig(uvicorn.Config):
+    """uvicorn's settings for an app behind a `Guard`."""
+
+    def __init__(self, app: ASGIApp, guard: Guard, **settings: Any) -> None:
+        super().__init__(
+            cast("Any", app),
+            http=GuardedProtocol,
+            ws="none",
+            h11_max_incomplete_event_size=guard.limits.head_bytes,
+            timeout_keep_alive=cast("Any", guard.limits.idle_seconds),
+            **settings,
+        )
+        self.guard = guard
+
+
+class _BoundedConnection(h11.Connection):
+    """h11's connection, with a bound on a whole head too: h11 itself bounds unfinished ones only.
+
+    `refused` is the status and the sentence for the error that was raised last.
+    """
+
+    def __init__(self, limits: HttpLimits, head: Callable[[], None], end: Callable[[], None]) -> None:
+        """`head` is called once a request's head is whole, `end` once its body is."""
+        super().__init__(h11.SERVER, limits.head_bytes)
+        self._limits = limits
+        self._head = head
+        self._end = end
+        self.refused = (HTTPStatus.BAD_REQUEST, _INVALID)
+
+    def next_event(self) -> Any:
+        """The next event. Raises RemoteProtocolError as h11 does, and for a head that is too large."""
+        try:
+            event = super().next_event()
+        except h11.RemoteProtocolError as error:
+            if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+                self.refused = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_large())
+            raise
+        if isinstance(event, h11.Request):
+            self._head()
+            if self._is_too_large(event):
+                self.refused = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_large())
+                raise h11.RemoteProtocolError(self._too_large())
+        elif isinstance(event, h11.EndOfMessage):
+            self._end()
+        return event
+
+    def _is_too_large(self, event: h11.Request) -> bool:
+        size = len(event.method) + len(event.target) + len(event.http_version) + _REQUEST_LINE_AND_END
+        size += sum(len(name) + len(value) + _REQUEST_LINE_AND_END for name, value in event.headers)
+        return size > self._limits.head_bytes or len(event.headers) > self._limits.head_fields
+
+    def _too_large(self) -> str:
+        return (
+            f"The request's header is larger than {self._limits.head_bytes} bytes or has more than "
+            f"{self._limits.head_fields} fields; send less of it."
+        )
+
+
+class GuardedProtocol(H11Protocol):
+    """One connection. Heads, idle time, answers and the close are bounded by its listener's `Guard`."""
+
+    def __init__(
+        self,
+        config: GuardedConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._guard = config.guard
+        self._seat = Seat.NONE
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._bounded = _BoundedConnection(config.guard.limits, self._stop_head_timer, self._request_is_whole)
+        self.conn = self._bounded
+        self.app = cast("Any", self._answered_app)
+        self._served = config.loaded_app
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._patient = PatientTransport(transport, self._guard.limits, self._arrived_whole, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._patient))
+        self._seat = self._guard.connections.take()
+        limits = self._guard.limits
+        match self._seat:
+            case Seat.OPEN:
+                self._start_head_timer(limits.head_seconds)
+            case Seat.RESERVE:
+                self._start_head_timer(limits.reserve_head_seconds)
+            case Seat.REFUSED:
+                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
+            case Seat.NONE:
+                self._patient.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._patient.lingering:
+            self._patient.drop(len(data))
+            return
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            # Blank lines before a request are passed over (RFC 9112, 2.2). h11 refuses them, and takes b"" for the end.
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+        if self.conn.our_state is h11.DONE:  # the request was answered while its body was coming
+            self._patient.drop(len(data))
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and self._head_timer is None and not self.transport.is_closing():
+            self._start_head_timer(self._guard.limits.head_seconds)
+
+    def on_response_complete(self) -> None:
+        """Of a request that was answered before its body had come, the rest is dropped: so much, for so long."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._patient.expect_end()
+
+    def eof_received(self) -> None:
+        self._patient.ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        self._unset_keepalive_if_required()
+        self._patient.lost()
+        self._guard.connections.give_back(self._seat)
+        self._seat = Seat.NONE
+        super().connection_lost(exc)
+
+    def _should_upgrade(self) -> bool:
+        """No: HTTP allows a server to pass over an offer, and then the request is served as it stands."""
+        return False
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what h11 could not read, unless an answer has begun already: then all that is left is to close."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:
+                self._patient.abort()
+                return
+            cycle.disconnected = True  # for the app the client has left
+            cycle.message_event.set()
+        self._answer(*self._bounded.refused)
+
+    async def _answered_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app. Its last `send` returns once the answer has been taken, so that what it holds counts until then."""
+        if self._seat is Seat.RESERVE and scope["path"] not in self._guard.probe_paths:
+            await _refuse_request(self._guard.refuse, send)
+            return
+
+        async def send_and_wait(message: Message) -> None:
+            if self._seat is Seat.RESERVE and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                await self.flow.drain()
+
+        await cast("Callable[..., Awaitable[None]]", self._served)(scope, receive, send_and_wait)
+
+    def _answer(self, status: HTTPStatus, sentence: str) -> None:
+        """An answer of our own, then the close."""
+        refusal = self._guard.refuse(status, sentence)
+        self._patient.write(_response(status, refusal.headers, refusal.body))
+        self.transport.close()
+
+    def _arrived_whole(self) -> bool:
+        waiting = self.conn.trailing_data[0]
+        return self._seat is not Seat.REFUSED and self.conn.their_state not in _READING and not waiting
+
+    def _start_head_timer(self, seconds: float) -> None:
+        self._head_timer = self.loop.call_later(seconds, self._head_is_late)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _request_is_whole(self) -> None:
+        self._patient.arrived()
+
+    def _head_is_late(self) -> None:
+        """A head that did not come in time. Nothing was asked, so there is nothing to answer."""
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self._patient.abort()
+
+
+def _response(status: HTTPStatus, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    fields = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), *(name + b": " + value for name, value in fields)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+async def _refuse_request(refuse: Refuse, send: Send) -> None:
+    refusal = refuse(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
+    headers = [
+        *refusal.headers,
+        (b"content-length", str(len(refusal.body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": headers})
+    await send({"type": "http.response.body", "body": refusal.body})
