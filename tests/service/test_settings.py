@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.errors import BadSettings
@@ -150,6 +150,7 @@ def test_a_lower_cap_lowers_the_default_budget() -> None:
     assert from_command_line(["--max-reasoning-tokens", "8"], {}).reasoning_tokens == 8
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([PREFIX + name.upper() for name in Settings.model_fields]), st.text(max_size=30))
 )
