@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contract.reasoning import PieceReader, Status
+from service.engine import PartialOutput
 from service.engines.causal.requests import Request
 
 # The library's priorities: a request for answers goes before new ones of the same class, and those before the next.
@@ -125,6 +126,11 @@ class RunningRequest:
         if self.given_up:
             return [self.reasoning_name, self.answers_name]
         return [] if self.answering else [self.reasoning_name]
+
+    def tell(self, text: str, tokens: int) -> None:
+        """Pass on a piece of its reasoning, of which so many tokens are written."""
+        if text:
+            self.request.submission.deliver([PartialOutput(self.request.index, text, tokens)])
 
     def reasoning_params(self) -> RequestParams:
         return self._params(self.reasoning_name, self._priority)

@@ -11,14 +11,14 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from contextvars import Context
 from typing import Any
 
 from contract.reasoning import PieceReader, Reader, Status
 from contract.segments import Segments
-from service.engine import Completion, PartialOutput
+from service.engine import Completion
 from service.engines.causal.requests import Request, Submission
 from service.engines.causal.speed import RequestPace
 from service.engines.vllm import deadlines
@@ -70,7 +70,7 @@ class VllmScheduler:
 
     def add(self, requests: Sequence[Request]) -> None:
         """Give the requests of one submission to vLLM; those that a deadline leaves no time to reason are direct."""
-        added = [self._enter(request) for request in requests]
+        added = self._entered(requests)
         if self._timer is None and self._earliest_deadline() is not None:
             self._timer = asyncio.get_running_loop().create_task(self._meet_deadlines())
         self._end_what_is_due()
@@ -93,22 +93,24 @@ class VllmScheduler:
         for task in self._tasks:
             task.cancel()
 
-    def _enter(self, request: Request) -> RunningRequest:
-        others = any(running.request.prompt.call == request.prompt.call for running in self._running)
-        tokens = (0 if others else len(request.prefix)) + len(request.rest) + len(request.closing)
-        running = RunningRequest(request, f"{next(self._names)}", tokens, self._rank())
-        if request.prompt.stream and request.budget:
-            running.pieces = PieceReader(self._segments, request.continued.text if request.continued else "")
-        self._running[running] = None
-        return running
-
-    def _rank(self) -> int | None:
-        if self._ranks == 1:
-            return None
+    def _entered(self, requests: Sequence[Request]) -> list[RunningRequest]:
+        """The requests as running ones, each on the replica that has the fewest."""
+        calls = {running.request.prompt.call for running in self._running}
         loads = [0] * self._ranks
         for running in self._running:
             loads[running.rank or 0] += 1
-        return loads.index(min(loads))
+        entered = []
+        for request in requests:
+            shared = 0 if request.prompt.call in calls else len(request.prefix)
+            calls.add(request.prompt.call)
+            rank = loads.index(min(loads))
+            loads[rank] += 1
+            tokens = shared + len(request.rest) + len(request.closing)
+            placed = rank if self._ranks > 1 else None
+            running = RunningRequest(request, f"{next(self._names)}", tokens, placed)
+            self._running[running] = None
+            entered.append(running)
+        return entered
 
     async def _run(self, running: RunningRequest) -> None:
         request, submission = running.request, running.request.submission
@@ -140,6 +142,8 @@ class VllmScheduler:
         request = running.request
         before = () if request.continued is None else request.continued.written
         prompt = [*request.prefix, *request.rest]
+        if request.prompt.stream:
+            running.pieces = PieceReader(self._segments, request.continued.text if request.continued else "")
         generation = await self._write(running, prompt, before)
         if running.given_up:
             return None
@@ -151,7 +155,7 @@ class VllmScheduler:
         if answers is None:
             return None
         if running.pieces is not None:
-            self._tell(running, running.pieces.last(result.text), result.tokens)
+            running.tell(running.pieces.last(result.text), result.tokens)
         return request.completion(answers.values, answers.mass, result)
 
     async def _ask_again(self, running: RunningRequest, ids: Sequence[int]) -> AnswerLogprobs | None:
@@ -176,10 +180,11 @@ class VllmScheduler:
                 if looped is not None:
                     running.ended_by = Status.REPETITION
                     self._abort_until_gone([running])
-                    await _wait_for_the_end(news)
+                    async for _ in news:
+                        pass  # until it has ended, so that the request for the answers finds its blocks in the cache
                     return Generation(each.ids[: looped - len(before)], each.cached)
                 if running.pieces is not None and not each.finished:
-                    self._tell(running, running.pieces.next(written), len(written))
+                    running.tell(running.pieces.next(written), len(written))
         return generation
 
     def _note_growth(self, running: RunningRequest, tokens: int, seconds: float) -> None:
@@ -190,10 +195,6 @@ class VllmScheduler:
         elif tokens:
             running.begun, running.uncomputed = True, 0
             running.request.submission.deliver([running.request.begun()])
-
-    def _tell(self, running: RunningRequest, text: str, tokens: int) -> None:
-        if text:
-            running.request.submission.deliver([PartialOutput(running.request.index, text, tokens)])
 
     async def _read_answers(self, running: RunningRequest, ids: Sequence[int]) -> AnswerLogprobs | None:
         if running.given_up:
@@ -244,9 +245,3 @@ class VllmScheduler:
         task = asyncio.get_running_loop().create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _wait_for_the_end(news: AsyncGenerator[Generation]) -> None:
-    """Of an aborted request, so that the request for the answers finds its blocks in the cache."""
-    async for _ in news:
-        pass

@@ -18,7 +18,7 @@ import pytest
 from bench.shapes import TINY, write_shape
 from service.models.checkpoint import Checkpoint
 from tests.processes import ServerProcess
-from tests.service.engines.vllm.serving import ENGINE_ARGS, SEATS, require_vllm, series, vllm_server
+from tests.service.engines.vllm.serving import ENGINE_ARGS, require_vllm, series, vllm_server
 
 pytestmark = pytest.mark.timeout(500)
 
@@ -85,7 +85,9 @@ def thousands(url: str, mode: str, stop: threading.Event) -> None:
 
 
 def _wait_until_full(running: ServerProcess) -> None:
+    """Until the engine holds all that it is to hold, in documents or in tokens, and others of the large call wait."""
     deadline = time.monotonic() + 20
-    while series(running, "limrank_running_documents")["limrank_running_documents"] < SEATS:
+    names = ("limrank_running_documents", "limrank_queued_documents")
+    while not all(series(running, *names).values()):
         assert time.monotonic() < deadline, "the large call never filled the engine"
         time.sleep(0.01)

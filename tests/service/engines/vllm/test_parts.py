@@ -398,6 +398,20 @@ async def test_a_later_deadline_is_not_given_up_for_an_earlier_one(segments: Seg
     assert [running.request.deadline for running in late] == [100.0] * 4
 
 
+async def test_requests_are_spread_over_replicas_and_both_of_a_document_go_to_one(segments: Segments) -> None:
+    client = Recorder()
+    client.hold.set()
+    client.writes = [Generation([7], 0, finished=True)]
+    feeding = VllmScheduler(client, segments, Reader(segments, ()), block=16, ranks=3)
+    submission, made = requests(segments, "call", 7, budget=1)
+    feeding.add(made)
+    assert len(await completions(submission)) == 7
+    ranks = [asked.rank for asked in client.asked if asked.name.endswith("reasoning")]
+    assert sorted(ranks, key=str) == [0, 0, 0, 1, 1, 2, 2]
+    by_name = {asked.name: asked.rank for asked in client.asked}
+    assert all(by_name[f"{n}-reasoning"] == by_name[f"{n}-answers"] for n in range(7))
+
+
 async def test_a_deadline_that_has_passed_lets_no_reasoning_begin(segments: Segments) -> None:
     client = Recorder()
     client.hold.set()
@@ -412,7 +426,7 @@ async def test_a_deadline_ends_reasoning_that_has_begun(segments: Segments) -> N
     found = await completion(client, segments, prompts("call", 1, budget=50, deadline=time.monotonic() + 2.0)[0])
     assert (found.status, found.reasoning_tokens) == (Status.DEADLINE, 2)
     assert client.aborted == {"0-reasoning"}
-    assert [asked.name for asked in client.asked] == ["0-reasoning", "0-answers"]
+    assert [params.name for params in client.asked] == ["0-reasoning", "0-answers"]
 
 
 def test_an_engine_without_work_never_stands_still() -> None:
