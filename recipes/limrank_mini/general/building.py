@@ -11,7 +11,7 @@ from pathlib import Path
 from contract.scored_groups import ScoredGroup, write_scored_groups
 from recipes.limrank_mini.general.derived import Derived, Piece, claim, documents, long_query, usable_pieces
 from recipes.limrank_mini.general.derived_groups import derived_groups
-from recipes.limrank_mini.general.drafts import Draft, scored
+from recipes.limrank_mini.general.drafts import Draft, scored, spdx
 from recipes.limrank_mini.general.labelled import Found, labelled_group
 from recipes.limrank_mini.general.lists import list_queries, teacher_lists
 from recipes.limrank_mini.general.medquad import medquad_groups, medquad_pieces
@@ -71,7 +71,7 @@ def build(
     drafts = [draft for draft in drafts if encoder.reads_whole(draft.query)]
     say(f"{len(drafts)} groups in all whose query the teacher reads whole; scoring")
     drafts.sort(key=lambda draft: draw(draft.id, "order"))
-    manifest = _Manifest()
+    manifest = _Manifest({piece.source: spdx(piece.licence) for piece in pieces})
     write_scored_groups(out, manifest.counted(scored(drafts, encoder, lambda done, of: say(f"encoded {done} of {of}"))))
     content = manifest.content(refused, amounts)
     path = out.with_name(f"{out.name}.manifest.json")
@@ -105,9 +105,10 @@ def _derived(data: GeneralData, pieces: list[Piece], amounts: Amounts) -> list[D
 
 
 class _Manifest:
-    """Counts groups as they are written."""
+    """Counts groups as they are written. `by_source`: the licence of every source that a text may be from."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_source: dict[str, str]) -> None:
+        self._by_source = by_source
         self._kinds: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
         self._licences: Counter[str] = Counter()
@@ -116,7 +117,7 @@ class _Manifest:
     def counted(self, groups: Iterator[ScoredGroup]) -> Iterator[ScoredGroup]:
         for group in groups:
             self._kinds[group.id.split("/", 1)[0]] += 1
-            self._sources[f"{group.source}: {group.licence}" if group.positive is not None else group.source] += 1
+            self._sources[group.source] += 1
             self._licences.update(group.licence.split(" AND "))
             self._sizes[len(group.passages)] += 1
             yield group
@@ -127,8 +128,9 @@ class _Manifest:
             "passages": sum(size * count for size, count in self._sizes.items()),
             "kinds": dict(self._kinds.most_common()),
             "sizes": {str(size): count for size, count in sorted(self._sizes.items())},
-            "licences": dict(self._licences.most_common()),
-            "sources": dict(sorted(self._sources.items())),
+            "licences": dict(self._licences.most_common()),  # of groups, of which one may name several
+            "sources": dict(self._sources.most_common()),  # of queries; lists take theirs from all sources
+            "licences by source": dict(sorted(self._by_source.items())),
             "refused candidates": dict(refused.most_common()),
             "amounts": asdict(amounts),
         }

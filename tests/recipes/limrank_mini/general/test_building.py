@@ -110,6 +110,8 @@ def test_the_manifest_counts_licences(built: Path, groups: list[ScoredGroup]) ->
     assert manifest["groups"] == len(groups)
     assert manifest["passages"] == sum(len(group.passages) for group in groups)
     assert set(manifest["licences"]) == {"CC-BY-4.0", "CC-BY-SA-4.0"}
+    assert manifest["licences by source"] == dict.fromkeys(("handbook", "medquad", "textbook"), "CC-BY-4.0")
+    assert sum(manifest["sources"].values()) == len(groups)
     assert manifest["refused candidates"]["held out"] > 0
 
 
