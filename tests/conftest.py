@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
+
+# An example takes as long as the machine takes: a stalled one must not turn a test red.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 _VLLM = "tests/service/engines/vllm/"
 
