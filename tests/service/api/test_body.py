@@ -76,7 +76,7 @@ async def test_a_body_that_never_ends_is_given_up() -> None:
     begun = time.monotonic()
     with pytest.raises(BodyTooSlow, match=r"within 0\.1 seconds"):
         await read(receive)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
 
 
 async def test_a_client_that_leaves_halfway() -> None:

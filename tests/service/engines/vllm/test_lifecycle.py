@@ -21,7 +21,7 @@ from tests.service.engines.vllm.serving import descendants, engine_core, require
 pytestmark = pytest.mark.timeout(500)
 
 QUERY = "how is influenza treated"
-STEP_SECONDS = 2.0  # of the longest step here, of 256 tokens, on a machine that has other things to do
+STUCK_SECONDS = 60  # by --stuck-after's default: how long an engine may stand still
 HELD = ("vllm:num_requests_running", "vllm:num_requests_waiting", "limrank_engine_requests")
 
 
@@ -55,6 +55,13 @@ async def settled(running: ServerProcess) -> float:
     return time.monotonic() - begun
 
 
+def computed(running: ServerProcess) -> float:
+    """Requests that vLLM has brought to their end, those that were aborted left out."""
+    lines = running.get("/metrics").text.splitlines()
+    ended = [line for line in lines if line.startswith("vllm:request_success_total{") and '"abort"' not in line]
+    return sum(float(line.rpartition(" ")[2]) for line in ended)
+
+
 async def busy(running: ServerProcess) -> None:
     await asyncio.to_thread(_wait_until_busy, running)
 
@@ -78,10 +85,12 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 @pytest.mark.parametrize(("mode", "budget"), [("direct", 1), ("reasoning", 400)])
 def test_a_client_that_leaves_takes_its_work_along(running: ServerProcess, mode: str, budget: int) -> None:
     async def leave() -> None:
+        before = computed(running)
         (call,) = await statuses(running.url, [body(60, 1, mode, budget)])
         await busy(running)
         await given_up(call)
-        assert await settled(running) < STEP_SECONDS + 0.5
+        await settled(running)
+        assert computed(running) - before < 60, "not all of it was computed for nobody"
 
     run(leave())
     assert running.rerank(body(2, 2)).status_code == 200
@@ -107,10 +116,10 @@ def test_a_killed_engine_answers_everybody_and_ends_the_process(tmp_path: Path) 
         os.kill(engine_core(running), signal.SIGKILL)
         begun = time.monotonic()
         while (await asyncio.to_thread(_ready, running)) == 200:
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < STUCK_SECONDS / 2
             await asyncio.sleep(0.05)
         answers = await asyncio.gather(*calls)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < STUCK_SECONDS, "the process saw it itself, and not by standing still"
         assert [answer.status_code for answer in answers] == [503] * 4
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
 
