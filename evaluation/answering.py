@@ -21,7 +21,6 @@ from llm.base import Finish, Message, NoReply, Reply
 from llm.base import Question as Asked
 from llm.chat_bodies import split_thought
 from llm.endpoint import Endpoint
-from llm.openai import OpenAILLM
 from llm.replies import Answer, Unusable, read_answer, schema_of
 
 SYSTEM = (
@@ -48,6 +47,8 @@ class Answerer:
     at which temperature."""
 
     def __init__(self, endpoint: Endpoint, journal: Path) -> None:
+        from llm.openai import OpenAILLM  # here, as its library takes a second to import
+
         self._endpoint = endpoint
         self._llm = OpenAILLM(endpoint, may_drop_temperature=True)
         self._replies = _read(journal)

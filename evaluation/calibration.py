@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # it ships no types
 
 BINS = 15
 HOTTEST, COLDEST = 20.0, 0.05
@@ -50,6 +49,8 @@ def fit_temperature(log_odds: Sequence[float], relevant: Sequence[bool]) -> floa
 
     The search is over 1 / temperature, in which the loss is convex.
     """
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # here, as it takes long to import
+
     odds, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
     bounds = (1.0 / HOTTEST, 1.0 / COLDEST)
 

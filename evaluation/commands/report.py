@@ -9,7 +9,6 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from evaluation.commands.rank import slug
-from evaluation.reports import plots
 from evaluation.reports.collecting import Collected, collect
 from evaluation.reports.page import render
 from evaluation.reports.table import markdown
@@ -46,6 +45,8 @@ def write_report(folder: Path, title: str) -> str:
 
 def _plots(collected: Collected) -> dict[str, str]:
     """Description of a plot -> its SVG."""
+    from evaluation.reports import plots  # here, as matplotlib takes a second to import
+
     drawn = {}
     if collected.by_folder:
         drawn["measures with intervals"] = plots.intervals(collected.rankings)

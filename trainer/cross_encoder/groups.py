@@ -15,7 +15,7 @@ from trainer.run.data import choose, draw
 
 @dataclass(frozen=True, slots=True)
 class GroupChoice:
-    """What is taken of a file of groups. `sample` None: all. `leave_out`: a domain, a source or what ids begin with."""
+    """Which groups of a file are used. `sample` None: all. `leave_out`: a domain, a source or the beginning of ids."""
 
     negatives: int
     negatives_from: str = "hard"
@@ -100,6 +100,6 @@ def _negatives(group: Group, groups: Sequence[Group], choice: GroupChoice) -> li
     others: list[str] = []
     while len(others) < choice.negatives:
         other = groups[generator.randrange(len(groups))]
-        if other.positive != group.positive or len({one.positive for one in groups[:2]}) < 2:
+        if other.positive != group.positive or len({known.positive for known in groups[:2]}) < 2:
             others.append(other.positive)
     return others

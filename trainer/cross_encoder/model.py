@@ -1,4 +1,4 @@
-"""The cross-encoder: an encoder with one output, made from any BERT-like encoder; its batches; its scores."""
+"""The cross-encoder: an encoder with one output, made from any BERT-like encoder; its batches and its scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.errors import BadBase, BadData
 
 
 def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: float | None = None) -> CrossEncoder:
-    """The base with one output: a new one, or its own where it is a cross-encoder already.
+    """The base with one output, which is new unless the base is a cross-encoder already.
 
     `dropout` None: that of the base. Raise BadBase where the folder is no encoder that can be read.
     """
@@ -39,12 +39,12 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
 
 
 def network(model: CrossEncoder) -> Any:
-    """The transformers model inside."""
+    """The model of transformers inside."""
     return model[0].model
 
 
 def load_pair_encoder(base: Path, max_tokens: int) -> PairEncoder:
-    """The encoder of pairs for the tokenizer in `base`, which must be there as tokenizer.json. Raise BadBase."""
+    """The encoder of pairs for `base`, which must hold tokenizer.json. Raise BadBase."""
     try:
         tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
         tokenizer.no_truncation()
@@ -57,7 +57,7 @@ def load_pair_encoder(base: Path, max_tokens: int) -> PairEncoder:
 
 
 def encode_row(encoder: PairEncoder, row: Row) -> list[Pair]:
-    """The pairs of a group. Raise BadData for a query that leaves less than a quarter to the passage."""
+    """The pairs of a group. Raise BadData for a query that leaves less than a quarter of a pair to the passage."""
     query = encoder.query_ids(row.query, row.instruction)
     if encoder.room(query) < encoder.max_tokens // 4:
         raise BadData(
@@ -68,7 +68,7 @@ def encode_row(encoder: PairEncoder, row: Row) -> list[Pair]:
 
 
 class PairRoom:
-    """Whether a query leaves enough to the passage, for those who only ask that."""
+    """Checks that a query leaves enough room to a passage."""
 
     def __init__(self, encoder: PairEncoder) -> None:
         self._encoder = encoder
@@ -102,11 +102,11 @@ class GroupCollator:
         self._pad_id = pad_id
 
     def __call__(self, features: Sequence[dict[str, Any]]) -> dict[str, dict[str, torch.Tensor]]:
-        rows = [Row(one["query"], one["instruction"], tuple(one["passages"])) for one in features]
+        rows = [Row(row["query"], row["instruction"], tuple(row["passages"])) for row in features]
         batch = pad([pair for row in rows for pair in encode_row(self._encoder, row)], self._pad_id)
-        teacher = [one["teacher"] or [math.nan] * len(one["passages"]) for one in features]
+        teacher = [row["teacher"] or [math.nan] * len(row["passages"]) for row in features]
         batch["sizes"] = torch.tensor([len(row.passages) for row in rows])
-        batch["labelled"] = torch.tensor([bool(one["labelled"]) for one in features])
+        batch["labelled"] = torch.tensor([bool(row["labelled"]) for row in features])
         batch["teacher"] = torch.tensor([score for scores in teacher for score in scores])
         return {"pairs": batch}
 
@@ -123,7 +123,7 @@ def dataset_row(row: Row) -> dict[str, Any]:
 
 
 class PairScorer:
-    """Log-odds of pairs by a model in this process: for dev scores and calibration. Batches by length."""
+    """Log-odds of pairs from a model in this process, for dev scores and calibration, in batches by length."""
 
     def __init__(self, model: CrossEncoder, encoder: PairEncoder, batch: int = 32) -> None:
         self._model = model
@@ -131,7 +131,7 @@ class PairScorer:
         self._batch = batch
 
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
-        """Raw output for each passage, before bias and temperature are fitted."""
+        """The raw output for each passage, before bias and temperature are fitted."""
         pairs = encode_row(self._encoder, Row(query, instruction, tuple(passages)))
         by_length = sorted(range(len(pairs)), key=lambda index: len(pairs[index].ids))
         scores = [0.0] * len(pairs)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -22,7 +22,6 @@ def test_lce_is_the_cross_entropy_of_the_positive_among_its_group() -> None:
     assert found.item() == pytest.approx(-(first + second) / 2, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(scores, st.floats(-10, 10))
 def test_lce_leaves_open_where_zero_lies_and_cross_entropy_does_not(rows: list[list[float]], shift: float) -> None:
     table = torch.tensor(rows, dtype=torch.float64)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.run.order import order
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 500), min_size=1, max_size=300), st.integers(1, 3), st.integers(1, 16), st.integers(0, 9)
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from tests.full_disk import room_for
@@ -22,7 +22,6 @@ from trainer.run.report import plot_loss
 LINES = some.lists(some.dictionaries(some.text(max_size=5), some.text(max_size=9) | some.integers()), min_size=1)
 
 
-@settings(deadline=None)
 @given(before=LINES, after=LINES, data=some.data())
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_takes_more(
     before: list[dict[str, Any]], after: list[dict[str, Any]], data: some.DataObject
