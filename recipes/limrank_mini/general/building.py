@@ -31,8 +31,8 @@ class Amounts:
     labelled: int = 16_000
     long_queries: int = 2_500
     claims: int = 1_500
-    lists: int = 6_000
-    medquad_groups: int = 4_500
+    lists: int = 7_000
+    medquad_groups: int = 7_000
     medquad_pieces: int = 3_000
 
 

@@ -11,11 +11,15 @@ from recipes.limrank_mini.general.drafts import LONGEST, Draft, spdx
 from recipes.limrank_mini.general.negatives import nearest
 from recipes.limrank_mini.general.sentences import count_words, cut, sentences
 from recipes.limrank_mini.general.vectors import Encoder
+from retrieval.bm25 import Bm25
 from synth.methods.distil.queries import query_from
 from synth.run.draws import choose, draw
 
+Stretches = tuple[tuple[int, int], ...]
+
 DEPTH = 60
-RANKS = ((0, 1), (1, 4), (4, 10), (10, 25), (25, DEPTH))  # one passage is drawn of each stretch of ranks
+RANKS = ((0, 1), (1, 4), (4, 10), (10, 25), (25, DEPTH))  # one passage is drawn of each stretch of MiniLM's ranks
+BM25_RANKS = ((0, 5), (5, 20))  # and of BM25's, whose hits share words and may say something else
 FAR = 1  # and so many from anywhere
 _SENTENCE_WORDS = (6, 60)
 
@@ -41,11 +45,15 @@ def list_queries(pieces: Sequence[Piece], questions: Sequence[tuple[str, str]], 
 
 def teacher_lists(queries: Sequence[tuple[str, str]], pool: Sequence[Piece], encoder: Encoder) -> Iterator[Draft]:
     """One draft for each query, over passages of `pool`; the passage that a long query is the text of is left out."""
-    vectors = encoder([piece.text for piece in pool])
+    texts = [piece.text for piece in pool]
+    vectors, words = encoder(texts), Bm25(texts)
     asked = encoder([text for _, text in queries])
-    for (name, text), vector in zip(queries, asked, strict=True):
+    shared = words.search([text for _, text in queries], BM25_RANKS[-1][1] + 1)
+    for (name, text), vector, hits in zip(queries, asked, shared, strict=True):
         (near,) = nearest(vector[np.newaxis], vectors, DEPTH)
-        chosen = _chosen(name, [place for place in near if not _whole(text, pool[place])], len(pool))
+        stages = (RANKS, near), (BM25_RANKS, [hit.index for hit in hits])
+        found = [(ranks, [place for place in places if not _whole(text, pool[place])]) for ranks, places in stages]
+        chosen = _chosen(name, found, len(pool))
         passages = tuple(dict.fromkeys(cut(pool[place].text, LONGEST) for place in chosen))
         if len(passages) < 2:
             continue
@@ -72,12 +80,13 @@ def _between(text: str, least: int, most: int) -> bool:
     return least <= count_words(text) <= most
 
 
-def _chosen(name: str, near: Sequence[int], size: int) -> list[int]:
-    """One place of each stretch of ranks, and some from anywhere; each once."""
+def _chosen(name: str, found: Sequence[tuple[Stretches, Sequence[int]]], size: int) -> list[int]:
+    """One place of each stretch of each first stage's ranks, and some from anywhere; each once."""
     chosen: dict[int, None] = {}
-    for start, stop in RANKS:
-        if stretch := near[start:stop]:
-            chosen.setdefault(choose(stretch, name, "rank", str(start)))
+    for number, (ranks, places) in enumerate(found):
+        for start, stop in ranks:
+            if stretch := places[start:stop]:
+                chosen.setdefault(choose(stretch, name, "rank", str(number), str(start)))
     for number in range(FAR):
         chosen.setdefault(int(draw(name, "far", str(number)) * size))
     return list(chosen)
