@@ -128,7 +128,7 @@ def test_what_a_moved_name_is_answered_with_exists() -> None:
 
 @pytest.mark.parametrize("config", sorted(path.name for path in CONFIGS.iterdir()))
 def test_every_config_is_read_by_its_path(config: str) -> None:
-    kind = CrossEncoding if config == "limrank-mini-ce.yaml" else Sft
+    kind = CrossEncoding if config.startswith("limrank-mini-ce") else Sft
     words = ["--config", str(CONFIGS / config), "--data", "d", "--base", "b", "--folder", "f", "--adapter", "a"]
     settings = read_command(kind, PROGRAM, "", words[: 8 if kind is CrossEncoding else 10], [kind])
     written = yaml.safe_load((CONFIGS / config).read_text(encoding="utf-8"))
