@@ -59,7 +59,9 @@ def test_a_connection_between_two_requests_ends_too() -> None:
 def test_blank_lines_before_a_request_win_no_time() -> None:
     with guarded(LIMITS) as served, connected(served.url) as connection:
         connection.sendall(post(body=b"12"))
-        assert statuses(connection.recv(65536)) == [200]
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n2"):  # head and body may come apart
+            answer += connection.recv(65536)
         with contextlib.suppress(OSError):
             for _ in range(1000):
                 connection.sendall(b"\r\n")
