@@ -39,8 +39,17 @@ def test_pieces_are_counted_up_to_the_limit_and_given_back() -> None:
     assert bodies.bytes == 0
 
 
-async def _read(bodies: BodyBudget, key: str, *pieces: int, whole: asyncio.Event | None = None) -> BodyHold:
-    """Reads a body in `pieces`; it is whole at once, or when the event says so."""
+async def test_a_call_that_fails_gives_back_too() -> None:
+    bodies = BodyBudget(100)
+    with pytest.raises(RuntimeError):
+        await _read(bodies, "a", 70, failing=True)
+    assert (bodies.bytes, bodies.arriving) == (0, 0)
+
+
+async def _read(
+    bodies: BodyBudget, key: str, *pieces: int, whole: asyncio.Event | None = None, failing: bool = False
+) -> BodyHold:
+    """Reads a body in `pieces`; it is whole at once, or when the event says so, or its call fails."""
     hold = bodies.hold(key)
     try:
         with hold.reading():
@@ -49,6 +58,8 @@ async def _read(bodies: BodyBudget, key: str, *pieces: int, whole: asyncio.Event
                 await asyncio.sleep(0)
             if whole is not None:
                 await whole.wait()
+            if failing:
+                raise RuntimeError
     except BaseException:
         hold.release()
         raise
