@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocol on h11, with bounds on what a caller can cost before its key is known.
 
-Why h11 and not httptools: docs/decisions/0012. In short, h11 reads a request that offers an upgrade to its end, keeps
+Why h11 and not httptools: docs/decisions/0014. In short, h11 reads a request that offers an upgrade to its end, keeps
 trailers apart from header fields, and bounds an unfinished head; httptools does none of these and cannot be made to.
 """
 
