@@ -14,8 +14,6 @@ from contract.verdict import VerdictTokens, resolve_verdict_tokens
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder
 
-__all__ = ["Checkpoint", "ModelStoreError", "open_checkpoint"]
-
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.errors import ModelStoreError
+from service.errors import EngineOptionError
 
 # Arguments of vLLM that this program sets, and what sets them.
 _OURS = {
@@ -69,16 +69,16 @@ class VllmOptions:
 
 
 def checked_extra(extra: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """The further arguments. Raise ModelStoreError for one that vLLM does not know or that is not to be set so."""
+    """The further arguments. Raise EngineOptionError for one that vLLM does not know or that is not to be set so."""
     names = [name for name in known if not name.startswith("_")]
     for name in extra:
         if name in _OURS:
             instead = f"; say it with {_OURS[name]}" if _OURS[name] else ", whose value this program relies on"
-            raise ModelStoreError(f"--vllm-args must not hold {name!r}{instead}.")
+            raise EngineOptionError(f"--vllm-args must not hold {name!r}{instead}.")
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             meant = f"; did you mean {close[0]!r}?" if close else "."
-            raise ModelStoreError(f"--vllm-args holds {name!r}, which this version of vLLM does not know{meant}")
+            raise EngineOptionError(f"--vllm-args holds {name!r}, which this version of vLLM does not know{meant}")
     return dict(extra)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from bench.shapes import TINY, write_shape
 from service.engines.vllm.startup import checked_extra
-from service.errors import ModelStoreError
+from service.errors import EngineOptionError
 from service.models.checkpoint import Checkpoint
 from tests.ports import free_port
 from tests.processes import ROOT, clean_environment
@@ -78,9 +78,9 @@ def test_auto_is_vllm_where_a_gpu_is_visible_and_its_arguments_are_checked(begun
 
 
 def test_an_argument_that_has_a_flag_or_that_the_engine_relies_on() -> None:
-    with pytest.raises(ModelStoreError, match="say it with --max-num-seqs"):
+    with pytest.raises(EngineOptionError, match="say it with --max-num-seqs"):
         checked_extra({"max_num_seqs": 3}, ["max_num_seqs"])
-    with pytest.raises(ModelStoreError, match="relies on"):
+    with pytest.raises(EngineOptionError, match="relies on"):
         checked_extra({"scheduling_policy": "fcfs"}, ["scheduling_policy"])
     assert checked_extra({"enforce_eager": True}, ["enforce_eager"]) == {"enforce_eager": True}
 
