@@ -7,7 +7,7 @@ trailers apart from header fields, and bounds an unfinished head; httptools does
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from service.http.connections import Connections, Seat
-from service.http.limits import HttpLimits, Refuse
+from service.http.limits import HttpLimits, Refusal, Refuse
 from service.http.transport import PatientTransport
 
 _REQUEST_LINE_AND_END = 4  # bytes around method, target and version, and around each field
@@ -194,8 +194,7 @@ class GuardedProtocol(H11Protocol):
 
     def _answer(self, status: HTTPStatus, sentence: str) -> None:
         """An answer of our own, then the close."""
-        refusal = self._guard.refuse(status, sentence)
-        self._patient.write(_response(status, refusal.headers, refusal.body))
+        self._patient.write(_response(status, self._guard.refuse(status, sentence)))
         self.transport.close()
 
     def _arrived_whole(self) -> bool:
@@ -220,18 +219,19 @@ class GuardedProtocol(H11Protocol):
             self._patient.abort()
 
 
-def _response(status: HTTPStatus, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    fields = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), *(name + b": " + value for name, value in fields)]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+def _fields(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """The header fields of an answer that ends its connection."""
+    return [*refusal.headers, (b"content-length", str(len(refusal.body)).encode()), (b"connection", b"close")]
+
+
+def _response(status: HTTPStatus, refusal: Refusal) -> bytes:
+    fields = [name + b": " + value for name, value in _fields(refusal)]
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), *fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + refusal.body
 
 
 async def _refuse_request(refuse: Refuse, send: Send) -> None:
     refusal = refuse(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
-    headers = [
-        *refusal.headers,
-        (b"content-length", str(len(refusal.body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": headers})
+    start = {"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": _fields(refusal)}
+    await send(start)
     await send({"type": "http.response.body", "body": refusal.body})
