@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contract.scored_groups import ScoredGroup, write_scored_groups
-from recipes.limrank_mini.general.derived import Derived, Piece, claim, documents, long_query, usable_pieces
+from recipes.limrank_mini.general.derived import Derived, claim, documents, long_query, usable_pieces
 from recipes.limrank_mini.general.derived_groups import derived_groups
 from recipes.limrank_mini.general.drafts import Draft, scored, spdx
 from recipes.limrank_mini.general.labelled import Found, labelled_group
 from recipes.limrank_mini.general.lists import list_queries, teacher_lists
 from recipes.limrank_mini.general.medquad import medquad_groups, medquad_pieces
 from recipes.limrank_mini.general.negatives import Judge, nearest
-from recipes.limrank_mini.general.sources import GeneralData, read_general
+from recipes.limrank_mini.general.sources import GeneralData, Passage, read_general
 from recipes.limrank_mini.general.vectors import Encoder
 from retrieval.id_files import read_ids
 from synth.run.draws import draw
@@ -96,7 +96,7 @@ def _labelled(data: GeneralData, encoder: Encoder, count: int, refused: Counter[
                 yield group
 
 
-def _derived(data: GeneralData, pieces: list[Piece], amounts: Amounts) -> list[Derived]:
+def _derived(data: GeneralData, pieces: list[Passage], amounts: Amounts) -> list[Derived]:
     split = [derived for document in documents(pieces) if (derived := long_query(document)) is not None]
     stated = [derived for question in data.questions if (derived := claim(question, data)) is not None]
     for made in (split, stated):

@@ -16,39 +16,26 @@ _CLAIM_KEPT_IN = 0.4  # share of the claims whose sentence stays in the passage
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A passage with where it is from. `text` is what a reranker reads, `body` the same without a title."""
-
-    id: str
-    text: str
-    body: str
-    source: str
-    licence: str
-    domain: str
-    doc: str
-
-
-@dataclass(frozen=True, slots=True)
 class Derived:
     """A query and the text that answers it; `doc` is the document both are from."""
 
     id: str
     query: str
     positive: str
-    piece: Piece
+    piece: Passage
 
 
-def usable_pieces(data: GeneralData) -> Iterator[Piece]:
+def usable_pieces(data: GeneralData) -> Iterator[Passage]:
     """Every passage that may be trained on."""
     for place, passage in enumerate(data.passages):
         if place not in data.barred:
-            yield _piece(passage)
+            yield passage
 
 
-def documents(pieces: Sequence[Piece]) -> Iterator[Piece]:
+def documents(pieces: Sequence[Passage]) -> Iterator[Passage]:
     """The bodies of each document's pieces joined in their order, so that long queries can be cut from them. Documents
     that are translations of one another (xquad-other) share their name and are left out."""
-    by_document: dict[tuple[str, str], list[Piece]] = {}
+    by_document: dict[tuple[str, str], list[Passage]] = {}
     for piece in pieces:
         if piece.domain != TRANSLATED:
             by_document.setdefault((piece.source, piece.doc), []).append(piece)
@@ -57,7 +44,7 @@ def documents(pieces: Sequence[Piece]) -> Iterator[Piece]:
         yield replace(first, body=" ".join(piece.body for piece in same))
 
 
-def long_query(document: Piece) -> Derived | None:
+def long_query(document: Passage) -> Derived | None:
     """Some sentences in a row as the query, those behind or before them as its passage; None for too short a text."""
     parts = sentences(document.body)
     wanted = SHORTEST_QUERY + int(draw(document.id, "long") ** 1.5 * (LONGEST_QUERY - SHORTEST_QUERY))
@@ -79,16 +66,11 @@ def claim(question: Question, data: GeneralData) -> Derived | None:
     passage = data.passages[question.positives[0]]
     if question.evidence is None or not 6 <= count_words(question.evidence) <= 60:
         return None
-    piece = _piece(passage)
     name = f"claim/{question.source}/{question.id}"
     rest = " ".join(part for part in sentences(passage.body) if not holds(part, question.evidence))
     if draw(question.id, "claim kept") < _CLAIM_KEPT_IN or count_words(rest) < LEAST_LEFT:
-        return Derived(name, question.evidence, passage.text, piece)
-    return Derived(name, question.evidence, rest, piece)
-
-
-def _piece(passage: Passage) -> Piece:
-    return Piece(passage.id, passage.text, passage.body, passage.source, passage.licence, passage.domain, passage.doc)
+        return Derived(name, question.evidence, passage.text, passage)
+    return Derived(name, question.evidence, rest, passage)
 
 
 def _some(parts: Sequence[str]) -> str | None:

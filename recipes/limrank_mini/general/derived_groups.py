@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from recipes.limrank_mini.general.derived import Derived, Piece
+from recipes.limrank_mini.general.derived import Derived
 from recipes.limrank_mini.general.drafts import LONGEST, Draft, spdx
 from recipes.limrank_mini.general.negatives import NEAR_POSITIVE, nearest
 from recipes.limrank_mini.general.sentences import cut, holds, sentences
+from recipes.limrank_mini.general.sources import Passage
 from recipes.limrank_mini.general.vectors import Encoder
 from synth.run.draws import draw
 
@@ -17,7 +18,7 @@ DEPTH = 40
 
 
 def derived_groups(
-    derived: Sequence[Derived], pool: Sequence[Piece], encoder: Encoder, refused: Counter[str]
+    derived: Sequence[Derived], pool: Sequence[Passage], encoder: Encoder, refused: Counter[str]
 ) -> Iterator[Draft]:
     """One draft for each query that has two negatives or more.
 
@@ -50,7 +51,7 @@ def derived_groups(
             yield _draft(item, kept, pool)
 
 
-def _draft(item: Derived, kept: Sequence[int], pool: Sequence[Piece]) -> Draft:
+def _draft(item: Derived, kept: Sequence[int], pool: Sequence[Passage]) -> Draft:
     """The two nearest that were kept and others drawn from those behind."""
     behind = sorted(kept[2:], key=lambda place: draw(item.id, "negative", str(place)))
     chosen = [*kept[:2], *behind[: NEGATIVES - 2]]

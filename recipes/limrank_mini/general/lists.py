@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from recipes.limrank_mini.general.derived import LONGEST_QUERY, SHORTEST_QUERY, Piece
+from recipes.limrank_mini.general.derived import LONGEST_QUERY, SHORTEST_QUERY
 from recipes.limrank_mini.general.drafts import LONGEST, Draft, spdx
 from recipes.limrank_mini.general.negatives import nearest
 from recipes.limrank_mini.general.sentences import count_words, cut, sentences
+from recipes.limrank_mini.general.sources import Passage
 from recipes.limrank_mini.general.vectors import Encoder
 from retrieval.bm25 import Bm25
 from synth.methods.distil.queries import query_from
@@ -24,7 +25,7 @@ FAR = 1  # and so many from anywhere
 _SENTENCE_WORDS = (6, 60)
 
 
-def list_queries(pieces: Sequence[Piece], questions: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+def list_queries(pieces: Sequence[Passage], questions: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
     """(id, text) of `count` queries: questions, sentences, whole pieces as long queries, and words typed for search."""
     kinds = ("question", "question", "sentence", "sentence", "long", "words")
     made: dict[str, str] = {}
@@ -43,7 +44,7 @@ def list_queries(pieces: Sequence[Piece], questions: Sequence[tuple[str, str]], 
     return [(name, text) for text, name in made.items()]
 
 
-def teacher_lists(queries: Sequence[tuple[str, str]], pool: Sequence[Piece], encoder: Encoder) -> Iterator[Draft]:
+def teacher_lists(queries: Sequence[tuple[str, str]], pool: Sequence[Passage], encoder: Encoder) -> Iterator[Draft]:
     """One draft for each query, over passages of `pool`; the passage that a long query is the text of is left out."""
     texts = [piece.text for piece in pool]
     vectors, words = encoder(texts), Bm25(texts)
@@ -61,7 +62,7 @@ def teacher_lists(queries: Sequence[tuple[str, str]], pool: Sequence[Piece], enc
         yield Draft(name, text, passages, False, "teacher-lists", licences, "general")
 
 
-def _text(kind: str, piece: Piece, number: int) -> str | None:
+def _text(kind: str, piece: Passage, number: int) -> str | None:
     if kind == "words":
         return query_from(piece.body, f"{piece.id}/{number}")
     if kind == "sentence":
@@ -71,7 +72,7 @@ def _text(kind: str, piece: Piece, number: int) -> str | None:
     return text if _between(text, SHORTEST_QUERY, LONGEST_QUERY) else None
 
 
-def _whole(query: str, piece: Piece) -> bool:
+def _whole(query: str, piece: Passage) -> bool:
     """Whether a long query was made of all that the piece says."""
     return count_words(query) >= SHORTEST_QUERY and piece.body.startswith(query)
 

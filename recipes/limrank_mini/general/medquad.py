@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contract.records import Group, licence_parts, read_groups
-from recipes.limrank_mini.general.derived import Piece
 from recipes.limrank_mini.general.drafts import Draft
 from recipes.limrank_mini.general.sentences import cut
+from recipes.limrank_mini.general.sources import Passage
 from retrieval.beir import BeirFolder
 from retrieval.rejects import Refusing
 from synth.methods.distil.chunks import chunks
@@ -25,13 +25,13 @@ def medquad_groups(groups: Path, count: int) -> Iterator[Draft]:
         yield _draft(group)
 
 
-def medquad_pieces(folder: Path, excluded: frozenset[str], count: int) -> list[Piece]:
+def medquad_pieces(folder: Path, excluded: frozenset[str], count: int) -> list[Passage]:
     """Up to `count` passages of documents that the train split judges and no other split does."""
     beir = BeirFolder(folder, Refusing())
     judged = {split: set().union(*beir.judgements(split).values()) for split in ("train", "dev", "test")}
     allowed = judged["train"] - judged["dev"] - judged["test"] - excluded
     pieces = [
-        Piece(f"{document.id}/{number}", text, text, "medquad", "CC-BY-4.0", "healthcare", document.id)
+        Passage(f"{document.id}/{number}", text, text, "medquad", "CC-BY-4.0", "healthcare", document.id)
         for document in beir.documents()
         if document.id in allowed
         for number, text in enumerate(chunks(document.id, document.text))
