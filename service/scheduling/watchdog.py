@@ -39,11 +39,13 @@ class Watchdog:
         lifecycle: Lifecycle,
         on_death: Callable[[EngineDead], None],
         intervals: WatchIntervals | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._lifecycle = lifecycle
         self._on_death = on_death
         self._intervals = intervals or WatchIntervals()
+        self._clock = clock
         self._probe: asyncio.Task[None] | None = None
         self._probe_begun = 0.0
         self._stuck: str | None = None
@@ -69,14 +71,14 @@ class Watchdog:
     async def _timed_probe(self, count: int) -> tuple[float, int]:
         """The seconds that so many tiny documents took, and their tokens."""
         probes = self._probes(count=count)
-        begun = time.monotonic()
+        begun = self._clock()
         await self._score(probes)
-        return time.monotonic() - begun, len(probes[0].prefix) + sum(len(probe.rest) for probe in probes)
+        return self._clock() - begun, len(probes[0].prefix) + sum(len(probe.rest) for probe in probes)
 
     async def run(self) -> None:
         """Watch until the engine dies or the task is cancelled."""
         try:
-            self._probe_begun = time.monotonic()
+            self._probe_begun = self._clock()
             while not self.died.is_set():
                 await self._look()
                 await asyncio.sleep(self._intervals.health)
@@ -106,11 +108,11 @@ class Watchdog:
 
     def _watch_probe(self) -> None:
         """Start a probe when it is time; while one is out too long, the engine counts as stuck."""
-        waited = time.monotonic() - self._probe_begun
+        waited = self._clock() - self._probe_begun
         if self._probe is None or self._probe.done():
             self._note_probe_result()
             if waited >= self._intervals.probe:
-                self._probe_begun = time.monotonic()
+                self._probe_begun = self._clock()
                 self._probe = asyncio.get_running_loop().create_task(self._probe_twice())
         elif waited > self._intervals.probe_timeout:
             self._stuck = f"The engine has not scored a tiny document for {waited:.0f} s."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
@@ -17,6 +16,8 @@ from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.scheduling.work import Answer, Incoming, Work
 from tests.fakes import ScriptedEngine, ids_of_text, scripted_completion
+from tests.scripted_time import now, scripted_time
+from tests.waiting import turns
 
 
 class Door:
@@ -25,10 +26,10 @@ class Door:
     def __init__(self, engine: ScriptedEngine, *, documents: int = 100, tokens: int = 10_000, seats: int = 4) -> None:
         self.lifecycle = Lifecycle()
         self.lifecycle.phase = Phase.READY
-        self.throughput = Throughput()
-        self.window = Window(engine, seats, self.throughput)
+        self.throughput = Throughput(now)
+        self.window = Window(engine, seats, self.throughput, now)
         limits = QueueLimits(documents=documents, tokens=tokens)
-        self.admission = Admission(self.window, self.lifecycle, limits, self.throughput)
+        self.admission = Admission(self.window, self.lifecycle, limits, self.throughput, now)
 
     async def score(self, work: Work, least_tokens: int = 0) -> Answer:
         """Have a call admitted that is encoded as soon as it is asked for."""
@@ -53,7 +54,7 @@ def work(count: int, *, seconds: float = 60.0, cost: int = 10, priority: int = 1
         scoring=Scoring.REASONING if budget else Scoring.DIRECT,
         budget=budget,
         priority=priority,
-        deadline=time.monotonic() + seconds,
+        deadline=now() + seconds,
     )
 
 
@@ -61,6 +62,7 @@ def work(count: int, *, seconds: float = 60.0, cost: int = 10, priority: int = 1
     ("phase", "reason"),
     [(Phase.STARTING, "not_ready"), (Phase.DRAINING, "draining"), (Phase.DEAD, "not_ready")],
 )
+@scripted_time
 async def test_only_a_server_that_serves_admits(phase: Phase, reason: str) -> None:
     door = Door(ScriptedEngine())
     door.lifecycle.phase = phase
@@ -71,17 +73,19 @@ async def test_only_a_server_that_serves_admits(phase: Phase, reason: str) -> No
     assert refused.value.message
 
 
+@scripted_time
 async def test_a_server_about_to_leave_still_serves() -> None:
     door = Door(ScriptedEngine())
     door.lifecycle.phase = Phase.LEAVING
     assert len((await door.score(work(3))).completions) == 3
 
 
+@scripted_time
 async def test_a_full_queue_turns_a_call_away_and_takes_it_later() -> None:
     engine = ScriptedEngine(seconds=0.005)
     door = Door(engine, documents=50)
     first = asyncio.create_task(door.score(work(45)))
-    await asyncio.sleep(0.01)
+    await turns()
     with pytest.raises(Unavailable) as refused:
         await door.score(work(30))
     assert refused.value.reason == "queue_full"
@@ -89,16 +93,18 @@ async def test_a_full_queue_turns_a_call_away_and_takes_it_later() -> None:
     assert len((await door.score(work(30))).completions) == 30
 
 
+@scripted_time
 async def test_the_queue_is_bounded_in_tokens_too() -> None:
     door = Door(ScriptedEngine(stuck=True), tokens=1000)
     first = asyncio.create_task(door.score(work(20, cost=40)))
-    await asyncio.sleep(0.01)
+    await turns()
     with pytest.raises(Unavailable):
         await door.score(work(20, cost=40))
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
 
 
+@scripted_time
 async def test_a_call_that_could_never_fit_is_too_large_and_not_asked_to_retry() -> None:
     door = Door(ScriptedEngine(), documents=50, tokens=1000)
     for too_much in (work(51), work(10, cost=101)):
@@ -107,11 +113,12 @@ async def test_a_call_that_could_never_fit_is_too_large_and_not_asked_to_retry()
         assert refused.value.retry_after is None
 
 
+@scripted_time
 async def test_a_wait_beyond_the_deadline_is_refused_at_the_door() -> None:
     door = Door(ScriptedEngine(seconds=0.01), documents=10_000, tokens=1_000_000)
     await door.score(work(200))
     first = asyncio.create_task(door.score(work(2000)))
-    await asyncio.sleep(0.02)
+    await turns()
     with pytest.raises(Unavailable) as refused:
         await door.score(work(2000, seconds=0.5))
     assert refused.value.reason == "deadline"
@@ -123,39 +130,47 @@ async def test_a_wait_beyond_the_deadline_is_refused_at_the_door() -> None:
     await asyncio.gather(first, return_exceptions=True)
 
 
+@scripted_time
 async def test_direct_calls_that_miss_their_deadline_are_aborted_whole() -> None:
     engine = ScriptedEngine(seconds=10)
     door = Door(engine)
-    begun = time.monotonic()
+    begun = now()
     with pytest.raises(DeadlineExceeded):
         await door.score(work(40, seconds=0.2))
-    assert time.monotonic() - begun < 5
-    await asyncio.sleep(0.01)
+    assert now() - begun == pytest.approx(0.2), "at the deadline, and not when the engine is done"
+    await turns()
     assert (engine.running, door.window.running, door.window.queued) == (0, 0, 0)
 
 
+@scripted_time
 async def test_a_deadline_already_past_is_not_admitted() -> None:
     door = Door(ScriptedEngine())
     with pytest.raises(DeadlineExceeded):
         await door.score(work(1, seconds=-1))
 
 
+@scripted_time
 async def test_idle_waits_for_the_last_call() -> None:
     door = Door(ScriptedEngine(seconds=0.01))
-    await asyncio.wait_for(door.admission.idle(), 1)
+    begun = now()
+    await door.admission.idle()
+    assert now() == begun
     call = asyncio.create_task(door.score(work(20)))
-    await asyncio.sleep(0.01)
+    await turns()
     idle = asyncio.create_task(door.admission.idle())
     await asyncio.sleep(0.01)
     assert not idle.done()
     await call
-    await asyncio.wait_for(idle, 1)
+    ended = now()
+    await idle
+    assert now() == ended
 
 
+@scripted_time
 async def test_all_calls_end_when_the_engine_cannot_go_on() -> None:
     door = Door(ScriptedEngine(stuck=True))
     calls = [asyncio.create_task(door.score(work(n))) for n in (2, 3, 9)]
-    await asyncio.sleep(0.01)
+    await turns()
     door.admission.fail_all(EngineDead("The engine has died."))
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(result, EngineDead) for result in results)
@@ -169,23 +184,25 @@ class Reasoning(ScriptedEngine):
     async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
         deadline = prompts[0].deadline
         assert deadline is not None
-        await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+        await asyncio.sleep(max(0.0, deadline - now()))
         for index, prompt in enumerate(prompts):
             async with self.machine:
                 await asyncio.sleep(0.005)
             yield scripted_completion(index, prompt, 0.0, Status.DEADLINE, "")
 
 
+@scripted_time
 async def test_a_reasoning_call_of_many_times_the_slots_is_answered_by_its_deadline() -> None:
     """Reasoning ends early enough for the documents that still wait to get their direct verdict."""
     door = Door(Reasoning(), documents=1000, tokens=100_000, seats=16)
     door.throughput.suppose(Scoring.DIRECT, 10.0 / 0.005)
-    begun = time.monotonic()
+    begun = now()
     answer = await door.score(work(240, seconds=3.0, cost=110, budget=100))
     assert len(answer.completions) == 240
-    assert 1.0 < time.monotonic() - begun < 3.0 + 0.9, "the direct verdicts alone take 1.2 s"
+    assert 1.0 < now() - begun < 3.0 + 0.1, "the direct verdicts alone take 1.2 s"
 
 
+@scripted_time
 async def test_what_its_bytes_already_show_to_be_too_much_is_never_encoded() -> None:
     door = Door(ScriptedEngine(), documents=50, tokens=1000)
     encoded: list[Work] = []
@@ -215,6 +232,7 @@ async def test_what_its_bytes_already_show_to_be_too_much_is_never_encoded() -> 
     assert len(encoded) == 1
 
 
+@scripted_time
 async def test_documents_that_are_being_encoded_count_as_waiting() -> None:
     door = Door(ScriptedEngine(), documents=50)
     encoding = asyncio.Event()
@@ -233,6 +251,7 @@ async def test_documents_that_are_being_encoded_count_as_waiting() -> None:
     assert len((await first).completions) == 40
 
 
+@scripted_time
 async def test_a_deadline_holds_while_a_call_is_encoded_and_so_does_the_engine_s_death() -> None:
     door = Door(ScriptedEngine())
     cancelled: list[str] = []
@@ -248,10 +267,10 @@ async def test_a_deadline_holds_while_a_call_is_encoded_and_so_does_the_engine_s
     with pytest.raises(DeadlineExceeded):
         await door.admission.score(incoming(work(3, seconds=0.1)), for_ever)
     dying = asyncio.create_task(door.admission.score(incoming(work(3)), for_ever))
-    await asyncio.sleep(0.01)
+    await turns()
     door.admission.fail_all(EngineDead("The engine has died."))
     with pytest.raises(EngineDead):
         await dying
     await asyncio.sleep(0)
     assert cancelled == ["encoding", "encoding"]
-    await asyncio.wait_for(door.admission.idle(), 1)
+    await door.admission.idle()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +22,7 @@ from service.scheduling.encoding import PART_PASSAGES, CallText, EncodingPool
 from service.scheduling.work import Work
 from tests.fakes import ScriptedEncoder
 from tests.tokenizers import folder_tokenizer, minilm_tokenizer, qwen_tokenizer
+from tests.waiting import turns, until
 
 QUERY = "how do glaciers move"
 TEXTS = {
@@ -165,13 +165,6 @@ class Gated(ScriptedEncoder):
         return super().rests(prefix, passages, limits)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
-
-
 async def test_keys_have_equal_shares_of_the_threads_and_the_calls_of_a_key_take_turns() -> None:
     encoder = Gated()
     pool = EncodingPool(encoder, threads=1)
@@ -182,7 +175,7 @@ async def test_keys_have_equal_shares_of_the_threads_and_the_calls_of_a_key_take
     calls = [call("first", 8, "busy")]
     await until(lambda: encoder.running == 1)
     calls += [call("second", 8, "busy"), call("third", 8, "busy"), call("small", 3, "quiet")]
-    await asyncio.sleep(0.02)
+    await turns()
     for _ in range(27):
         encoder.gate.release()
     await asyncio.gather(*calls)
@@ -203,7 +196,7 @@ async def test_a_call_that_is_given_up_while_it_is_encoded_ends_after_its_part()
     with pytest.raises(asyncio.CancelledError):
         await given_up
     leaves = asyncio.create_task(pool.encode(text(["leaves x"] * PART_PASSAGES), "a"))
-    await asyncio.sleep(0.01)
+    await turns()
     leaves.cancel()
     encoder.gate.release(3)
     await waiting
