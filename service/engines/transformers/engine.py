@@ -8,7 +8,8 @@ What is read for a passage does not depend on what else is in the batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +129,13 @@ class TransformersEngine:
         await asyncio.to_thread(self._thread.stop)
 
 
-def runner_of(model: ModelRunner, segments: Segments, reader: Reader, options: EngineOptions) -> BatchRunner:
+def runner_of(
+    model: ModelRunner,
+    segments: Segments,
+    reader: Reader,
+    options: EngineOptions,
+    clock: Callable[[], float] = time.monotonic,
+) -> BatchRunner:
     """All parts of the engine but its thread, put together."""
     waiting = WaitingRequests()
     decode_cache = DecodeCache(model.shape, options.decode_bytes)
@@ -141,4 +148,5 @@ def runner_of(model: ModelRunner, segments: Segments, reader: Reader, options: E
         Decoder(model, decode_cache, segments, reader, options.choose),
         decode_cache,
         close_tokens=len(segments.close),
+        clock=clock,
     )

@@ -120,9 +120,13 @@ class Scheduler:
             self._long.pop(request, None)
 
     def _let_others_by(self) -> None:
-        """Put the requests of a prefix that takes several batches behind the others."""
+        """Put the requests of a prefix that takes several batches behind the others, unless all these are of a lower
+        class."""
         if self._took_a_batch is not None:
-            self._waiting.put_behind([each for each in self._waiting if each.prefix == self._took_a_batch])
+            its = [each for each in self._waiting if each.prefix == self._took_a_batch]
+            best = min((each.priority for each in its), default=0)
+            if any(each.priority <= best for each in self._waiting if each.prefix != self._took_a_batch):
+                self._waiting.put_behind(its)
             self._took_a_batch = None
 
     def _next(self, needs: Mapping[tuple[int, ...], Need]) -> Request | None:

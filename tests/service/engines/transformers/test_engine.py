@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -147,10 +146,9 @@ async def test_what_does_not_fit_is_refused_in_a_sentence(embedded_checkpoint: C
 
 
 async def test_a_query_of_ten_megabytes_is_refused_at_once(engine: TransformersEngine) -> None:
-    begun = time.monotonic()
+    """By its characters, which are told where its tokens were not counted."""
     with pytest.raises(FixedPartsTooLong, match="10000000 characters"):
         await score(engine, job("call", "ice " * 2_500_000, "Ice."))
-    assert time.monotonic() - begun < 5
 
 
 async def test_the_temperature_divides_the_log_odds(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:

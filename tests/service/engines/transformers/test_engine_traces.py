@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -17,10 +18,8 @@ from service.engines.causal.requests import Submission, requests_of
 from service.engines.transformers.decoder import Generation, NextToken, greedy
 from service.engines.transformers.engine import EngineOptions, TransformersEngine, runner_of
 from service.engines.transformers.model import ModelRunner, load_model
-from service.lifecycle import Lifecycle
 from service.models.checkpoint import Checkpoint
 from service.ranking import Mode, Verdict
-from service.scheduling.watchdog import Watchdog
 from tests.seam import Job, prompts_of, score
 from tests.service.engines.plain_forward import PlainForward, segments_of, text
 
@@ -132,32 +131,66 @@ async def test_a_budget_of_nothing_is_a_direct_verdict(embedded_checkpoint: Chec
     assert verdict.log_odds == pytest.approx(plain.direct(QUERY, "Ice flows."), abs=TOLERANCE)
 
 
+PASS = 0.05  # seconds of the clock that a pass of the model takes
+
+
+class Ticking:
+    """A clock that moves by the model's passes alone."""
+
+    def __init__(self, model: Any) -> None:
+        self.now = 1000.0
+        model.base_model.register_forward_pre_hook(self._tick)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def _tick(self, *_: object) -> None:
+        self.now += PASS
+
+
 async def test_near_a_deadline_traces_are_closed_and_those_not_begun_are_direct(
     embedded_checkpoint: Checkpoint, plain: PlainForward
 ) -> None:
     endless = ids(plain, "".join(f" word{n}" for n in range(2000)))
-    engine = engine_of(embedded_checkpoint, Scripted(dict.fromkeys(range(4), endless)), generations=2)
+    options = EngineOptions(generations=2, choose=Scripted(dict.fromkeys(range(4), endless)))
+    model, segments = load_model(embedded_checkpoint.folder, "float32"), plain.segments
+    clock, reader = Ticking(model), Reader(segments, ())
+    runner = runner_of(ModelRunner(model), segments, reader, options, clock)
+    encoding = engine_of(embedded_checkpoint)
     passages = ("Ice flows.", "Trains run.", "Snow falls.", "Rocks.")
-    await Watchdog(engine, Lifecycle(), lambda _: None).warm_up()
-    begun_at = time.monotonic()
-    await score(engine, Job("control", QUERY, passages), Mode.REASONING, 4)
-    control = time.monotonic() - begun_at  # what the machine needs for a little of the same
-    deadline = time.monotonic() + max(4.0, 8 * control)
-    verdicts = await score(engine, Job("call", QUERY, passages), Mode.REASONING, 4000, deadline)
-    late = time.monotonic() - deadline
-    await engine.close()
-    assert [verdict.status for verdict in verdicts] == [Status.DEADLINE] * 4
-    begun = [verdict for verdict in verdicts if verdict.reasoning_tokens]
-    direct = [verdict for verdict in verdicts if not verdict.reasoning_tokens]
+
+    async def run(call: str, budget: int, deadline: float | None = None) -> list[Completion]:
+        submission = Submission(len(passages))
+        prompts = await prompts_of(encoding, Job(call, QUERY, passages), budget, deadline)
+        runner.add(requests_of(submission, prompts, segments.close, reader))
+        with torch.inference_mode():
+            while runner.has_work:
+                runner.run_once()
+        found = [output async for output in submission.outputs() if isinstance(output, Completion)]
+        return sorted(found, key=lambda completion: completion.index)
+
+    await run("first", 4)  # so that it knows how fast it is
+    deadline = clock() + 40 * PASS
+    completions = await run("call", 4000, deadline)
+    await encoding.close()
+    assert [each.status for each in completions] == [Status.DEADLINE] * 4
+    begun = [each for each in completions if each.reasoning_tokens]
+    direct = [each for each in completions if not each.reasoning_tokens]
     assert len(begun) == len(direct) == 2
-    assert late < max(3.0, 4 * control), "a second and more is a machine that has other things to do"
-    for verdict in direct:
-        assert verdict.reasoning == ""
-        assert verdict.log_odds == pytest.approx(plain.direct(QUERY, passages[verdict.index]), abs=TOLERANCE)
-    for verdict in begun:
-        prompt = plain.segments.prompt_ids(QUERY, passages[verdict.index])
-        context = plain.segments.context(prompt, endless[: verdict.reasoning_tokens])
-        assert verdict.log_odds == pytest.approx(plain.log_odds(context), abs=TOLERANCE)
+    assert min(each.reasoning_tokens for each in begun) > 10, "the time that there is is used"
+    assert clock() - deadline <= 2 * PASS
+    for each in direct:
+        assert each.reasoning == ""
+        assert log_odds(each) == pytest.approx(plain.direct(QUERY, passages[each.index]), abs=TOLERANCE)
+    for each in begun:
+        prompt = segments.prompt_ids(QUERY, passages[each.index])
+        context = segments.context(prompt, endless[: each.reasoning_tokens])
+        assert log_odds(each) == pytest.approx(plain.log_odds(context), abs=TOLERANCE)
+
+
+def log_odds(completion: Completion) -> float:
+    true, false = completion.answers
+    return true - false
 
 
 async def test_what_a_deadline_hurries_does_not_wait_for_its_share_of_time(embedded_checkpoint: Checkpoint) -> None:

@@ -154,7 +154,7 @@ def test_an_urgent_call_that_fits_begins_beside_a_prefix_in_progress() -> None:
     work = Work()
     work.add("usual", 3000, 2)
     work.run()
-    work.add("urgent", 1400, 2, priority=0)
+    work.add("urgent", 2000, 2, priority=0)
     work.finish()
     assert work.ended == ["urgent", "urgent", "usual", "usual"]
     assert work.tokens == work.ideal

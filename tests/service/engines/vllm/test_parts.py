@@ -23,6 +23,8 @@ from service.scheduling.queue import CallQueue
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.scheduling.work import Answer, Work
+from tests.scripted_time import now, scripted_time
+from tests.waiting import turns, until
 
 ANSWERS = (1, 2)
 
@@ -127,12 +129,6 @@ def started(running: Window, call: Work) -> asyncio.Task[Answer]:
     return asyncio.get_running_loop().create_task(running.run(call))
 
 
-async def turns(count: int = 10) -> None:
-    """Of the event loop."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 async def given(client: Recorder, count: int) -> None:
     """Until vLLM was given so many requests."""
     for _ in range(10_000):
@@ -186,13 +182,13 @@ async def test_a_new_call_goes_ahead_of_one_that_had_its_first_turn(segments: Se
 
 
 async def test_nobody_goes_behind_for_ever_or_behind_a_lower_class() -> None:
-    now = [0.0]
-    queue = CallQueue(lambda: now[0], first_tokens=100, turn_tokens=1000)
+    at = [0.0]
+    queue = CallQueue(lambda: at[0], first_tokens=100, turn_tokens=1000)
     old = queue.add([101, 1], priority=1)
     queue.charge(old, 101)
     low = queue.add([1], priority=2)
     assert not queue.behind(1.0)(old), "it is of a better class"
-    now[0] = 1.0
+    at[0] = 1.0
     new = queue.add([1], priority=1)
     assert queue.behind(9.9)(old)
     assert not queue.behind(10.0)(old), "it has waited for as long as a class ages"
@@ -331,12 +327,12 @@ async def test_a_job_that_is_cancelled_is_aborted_until_it_is_gone(segments: Seg
     feeding = scheduler(client, segments)
     submission, made = requests(segments, "call", 40, budget=100)
     feeding.add(made)
-    await asyncio.sleep(0.01)
+    await turns()
     running = feeding.unfinished
     assert running > 0
     feeding.cancel(submission)
-    await asyncio.sleep(0.1)
-    assert feeding.unfinished == 0
+    await until(lambda: feeding.unfinished == 0)
+    await turns()
     assert len(client.asked) == running, "documents of a cancelled job were submitted"
 
 
@@ -349,9 +345,9 @@ async def test_documents_of_a_call_that_is_cancelled_are_not_given_to_vllm(segme
     assert 0 < given < 40
     call.cancel()
     client.hold.set()
-    await asyncio.sleep(0.1)
+    await until(lambda: running.running == 0)
+    await turns()
     assert len(client.asked) == given
-    assert running.running == 0
 
 
 async def test_one_request_that_fails_fails_its_document_alone(
@@ -420,25 +416,30 @@ async def test_a_deadline_that_has_passed_lets_no_reasoning_begin(segments: Segm
     assert [(asked.name, asked.priority) for asked in client.asked] == [("0-answers", 0)]
 
 
+@scripted_time
 async def test_a_deadline_ends_reasoning_that_has_begun(segments: Segments) -> None:
     client = Recorder()
     client.hold.set()
-    found = await completion(client, segments, prompts("call", 1, budget=50, deadline=time.monotonic() + 2.0)[0])
+    deadline = now() + 2.0
+    submission, made = requests(segments, "call", 1, budget=50, deadline=deadline)
+    scheduler(client, segments, now).add(made)
+    (found,) = [output async for output in submission.outputs() if isinstance(output, Completion)]
+    assert deadline - 1.0 < now() <= deadline, "neither given up early nor late"
     assert (found.status, found.reasoning_tokens) == (Status.DEADLINE, 2)
     assert client.aborted == {"0-reasoning"}
     assert [params.name for params in client.asked] == ["0-reasoning", "0-answers"]
 
 
 def test_an_engine_without_work_never_stands_still() -> None:
-    now = [0.0]
-    watch = ProgressWatch(5.0, lambda: "the same", clock=lambda: now[0])
+    at = [0.0]
+    watch = ProgressWatch(5.0, lambda: "the same", clock=lambda: at[0])
     assert watch.fault(0) is None
-    now[0] = 100.0
+    at[0] = 100.0
     assert watch.fault(0) is None
     assert watch.fault(2) is None
-    now[0] = 104.0
+    at[0] = 104.0
     assert watch.fault(2) is None
-    now[0] = 106.0
+    at[0] = 106.0
     assert "holds 2 requests and has computed nothing for 6 s" in (watch.fault(2) or "")
 
 
