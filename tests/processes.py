@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,9 +27,11 @@ class ServerProcess:
     log: Path
 
     def get(self, path: str, **kwargs: object) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30, **kwargs)  # type: ignore[arg-type]
+        return httpx.get(self.url + path, timeout=PATIENCE, **kwargs)  # type: ignore[arg-type]
 
-    def rerank(self, body: object, *, timeout: float = 60, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    def rerank(
+        self, body: object, *, timeout: float = PATIENCE, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         return httpx.post(f"{self.url}/rerank", json=body, timeout=timeout, headers=headers)
 
     def metric(self, name: str) -> float:
@@ -38,17 +41,26 @@ class ServerProcess:
         assert values, f"no series {name}"
         return sum(values)
 
-    def wait_for(self, name: str, value: float, seconds: float) -> None:
-        """Wait until a metric has a value; fail after `seconds`."""
-        deadline = time.monotonic() + seconds
-        while self.metric(name) != value:
-            assert time.monotonic() < deadline, f"{name} is {self.metric(name)}, not {value}, after {seconds} s"
-            time.sleep(0.02)
+    def wait_for(self, name: str, value: float) -> None:
+        """Wait until a metric has a value."""
+        wait_until(lambda: self.metric(name) == value, lambda: f"{name} is {self.metric(name)}, not {value}", 0.02)
 
-    def stop(self, seconds: float = 20) -> int:
+    def wait_for_more(self, name: str, value: float) -> None:
+        """Wait until a metric is above a value."""
+        wait_until(lambda: self.metric(name) > value, lambda: f"{name} is {self.metric(name)}", 0.02)
+
+    def wait_for_line(self, event: str) -> None:
+        """Wait until an event is in its log."""
+        wait_until(lambda: f'"event": "{event}"' in self.log.read_text(), lambda: self.log.read_text()[-4000:], 0.02)
+
+    def stop(self) -> int:
         """Ask it to stop as a supervisor does; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self.process.wait(PATIENCE)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -57,9 +69,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def server(
-    module: str, port: int, folder: Path, *arguments: str, ready_within: float = 60.0, **environment: str
-) -> Iterator[ServerProcess]:
+def server(module: str, port: int, folder: Path, *arguments: str, **environment: str) -> Iterator[ServerProcess]:
     """Run `python -m module --port ...`, wait until it is ready, and make sure that it has ended afterwards."""
     log = folder / "server.log"
     command: Sequence[str] = (sys.executable, "-m", module, "--port", str(port), *arguments)
@@ -67,7 +77,7 @@ def server(
         process = subprocess.Popen(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
     running = ServerProcess(f"http://127.0.0.1:{port}", process, log)
     try:
-        _wait_until_ready(running, ready_within)
+        wait_until(lambda: _is_ready(running), lambda: log.read_text()[-4000:], 0.05)
         yield running
     finally:
         if process.poll() is None:
@@ -75,13 +85,9 @@ def server(
         process.wait()
 
 
-def _wait_until_ready(running: ServerProcess, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert running.process.poll() is None, f"it exited {running.process.returncode}:\n{running.log.read_text()}"
-        try:
-            if running.get("/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"not ready within {seconds} s:\n{running.log.read_text()[-4000:]}")
+def _is_ready(running: ServerProcess) -> bool:
+    assert running.process.poll() is None, f"it exited {running.process.returncode}:\n{running.log.read_text()}"
+    try:
+        return running.get("/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False

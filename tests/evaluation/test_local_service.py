@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from evaluation.scorers.http import ServiceOptions
 from evaluation.scorers.local_service import local_service, weights_hash
 from tests.evaluation import small_data
 from tests.processes import ROOT, clean_environment
+from tests.waiting import PATIENCE, wait_until
 from trainer.run.manifests import read_packaged
 
 
@@ -36,23 +36,21 @@ def test_the_service_ends_with_a_killed_evaluation(tmp_path: Path) -> None:
         child = _child(parent.pid)
     finally:
         parent.send_signal(signal.SIGKILL)
-        parent.wait(10)
-    deadline = time.monotonic() + 10
-    while _running(child):
-        assert time.monotonic() < deadline, "the service outlives the evaluation"
-        time.sleep(0.05)
+        parent.wait(PATIENCE)
+    wait_until(lambda: not _running(child), "the service outlives the evaluation", 0.05)
 
 
 def _child(pid: int) -> int:
     """The first child that runs the service's program."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
-        for one in found:
-            if b"limrank-serve" in Path(f"/proc/{one}/cmdline").read_bytes():
-                return int(one)
-        time.sleep(0.02)
-    raise AssertionError("no service was started")
+    found: list[int] = []
+
+    def look() -> bool:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+        found.extend(int(one) for one in children if b"limrank-serve" in Path(f"/proc/{one}/cmdline").read_bytes())
+        return bool(found)
+
+    wait_until(look, "no service was started", 0.02)
+    return found[0]
 
 
 def _running(pid: int) -> bool:

@@ -44,7 +44,7 @@ def test_everybody_at_once(service: ServerProcess, tmp_path: Path) -> None:
     assert run.summary["rejected_as_expected"] >= 1
     assert run.summary["all"]["p99"] is None  # too few calls for one to mean something
     assert "RagUser" in page.read_text()
-    service.wait_for("limrank_inflight_requests", 0, 20)
+    service.wait_for("limrank_inflight_requests", 0)
     assert service.metric("limrank_documents_scored_total") >= run.summary["documents"]
     assert service.metric("limrank_requests_cancelled_total") >= 1
     assert service.get("/health/ready").status_code == 200

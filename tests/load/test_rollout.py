@@ -42,7 +42,7 @@ class Release:
         folder.mkdir()
         flags = ("--drain-delay", str(DRAIN_DELAY), "--drain-budget", "60", "--threads", "1")
         cache = {"LIMRANK_CACHE_DIR": found} if (found := os.environ.get("LIMRANK_TEST_CACHE")) else {}
-        started = server("service.main", self.ports[name], folder, *flags, ready_within=STARTED_WITHIN, **cache)
+        started = server("service.main", self.ports[name], folder, *flags, **cache)
         self.running[name] = self.exits.enter_context(started)
 
     def replace(self, name: str, front: Haproxy) -> int:

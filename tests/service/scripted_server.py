@@ -1,7 +1,8 @@
 """The real server around a scripted engine, as a process: for what needs an engine that can be slow, stuck or dead.
 
-The passage `stuck` never gets a verdict and `die` kills the engine. Arguments are
-those of limrank-serve; LIMRANK_TEST_SECONDS_PER_DOCUMENT is the time each document takes.
+The passage `stuck` never gets a verdict and `die` kills the engine. `held` gets one when the file LIMRANK_TEST_GO is
+there, and so does every passage after the first LIMRANK_TEST_FREE. Arguments are those of limrank-serve;
+LIMRANK_TEST_SECONDS_PER_DOCUMENT is the time each document takes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 
@@ -16,28 +19,43 @@ from service.api.app import create_app
 from service.api.server import Drain, Listener, bind, serve
 from service.http.connections import Connections
 from service.http.limits import default_connections
+from service.scheduling.watchdog import PROBE_PASSAGE
 from service.settings import Settings, from_command_line
 from service.telemetry.logs import configure_logging
 from tests.fakes import ScriptedEngine
 
 
+@dataclass
 class MortalEngine(ScriptedEngine):
-    """Dies and gets stuck on request."""
+    """Dies, waits and gets stuck on request."""
+
+    go: Path = Path("nowhere")
+    free: int | None = None
 
     async def _work(self, passage: str) -> None:
         if passage == "stuck":
             await asyncio.Event().wait()
         if passage == "die":
             self.dead = True
+        if self._is_held(passage):
+            while not self.go.exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.01)
         await super()._work(passage)
+
+    def _is_held(self, passage: str) -> bool:
+        if self.free is not None and not passage.startswith(PROBE_PASSAGE):
+            self.free -= 1
+        return passage == "held" or (self.free is not None and self.free < 0)
 
 
 def main() -> None:
     arguments = sys.argv[1:]
     seconds = float(os.environ.pop("LIMRANK_TEST_SECONDS_PER_DOCUMENT", "0"))
+    go, free = Path(os.environ.pop("LIMRANK_TEST_GO", "nowhere")), os.environ.pop("LIMRANK_TEST_FREE", None)
     settings = from_command_line(arguments, os.environ)
     configure_logging(settings.log_level)
-    sys.exit(uvloop.run(_serve(settings, MortalEngine(seconds=seconds, window=16))))
+    engine = MortalEngine(seconds=seconds, window=16, go=go, free=None if free is None else int(free))
+    sys.exit(uvloop.run(_serve(settings, engine)))
 
 
 async def _serve(settings: Settings, engine: ScriptedEngine) -> int:

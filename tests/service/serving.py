@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from service.api.app import Composition, create_app
 from service.engine import Engine
 from service.settings import Settings
 from tests.fakes import ScriptedEngine
+from tests.waiting import PATIENCE, wait_until
+
+__all__ = ["KEYS", "SECRET", "WITH_KEY", "guarded_service", "serving", "wait_until"]
 
 SECRET = "a-secret-of-the-tests-0123456789"
 KEYS = f'[[keys]]\nname = "tests"\nsecret = "{SECRET}"\n'
@@ -37,7 +40,8 @@ def serving(app: ASGIApp) -> Iterator[str]:
             yield f"http://127.0.0.1:{bound.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "the server does not stop"
 
 
 def guarded_service(folder: Path, engine: Engine | None = None, **settings: object) -> Composition:
@@ -45,11 +49,3 @@ def guarded_service(folder: Path, engine: Engine | None = None, **settings: obje
     keys_file = folder / "keys.toml"
     keys_file.write_text(KEYS)
     return create_app(Settings.model_validate({"keys_file": keys_file, **settings}), engine or ScriptedEngine())
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    """What is counted after an answer was sent may come a moment after the client has it."""
-    deadline = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen within 10 s"
-        time.sleep(0.005)

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from service.api.paths import PROBE_PATHS
+from tests.waiting import PATIENCE
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 UNKNOWN_PATHS = (
@@ -73,7 +74,7 @@ def paths_of(routes: list[BaseRoute], above: str = "") -> Iterator[str]:
 
 def status_of(url: str, method: str, path: str, header: str | None) -> int:
     """The status of a request whose path goes on the wire as it is."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     try:
         connection.putrequest(method, path)
         if header is not None:

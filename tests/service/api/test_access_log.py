@@ -23,6 +23,7 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import RequestTracer
 from tests.fakes import ScriptedEngine
 from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving, wait_until
+from tests.waiting import PATIENCE
 
 BODY = {"query": "glacier", "documents": ["a glacier", "bread"]}
 
@@ -121,7 +122,7 @@ def test_a_client_that_leaves_is_counted_and_seen_while_it_waits(tmp_path: Path)
         head = (
             f"POST /rerank HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode() + body)
             wait_until(lambda: value(metrics, "limrank_running_documents") == 2)
             assert value(metrics, "limrank_inflight_requests") == 1

@@ -22,6 +22,7 @@ from service.ranking import ANONYMOUS, Key
 from service.telemetry.metrics import Metrics
 from tests.service.api.auth_walk import paths_of, unguarded
 from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving
+from tests.waiting import PATIENCE
 
 BODY = {"query": "glacier", "documents": ["a glacier", "bread"]}
 
@@ -98,7 +99,7 @@ def test_a_refusal_says_what_to_send_in_every_client_s_words(service: str) -> No
 )
 def test_no_header_whatever_its_bytes_is_more_than_a_401(service: str, raw: bytes) -> None:
     address = urlsplit(service)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n" + raw + b"\r\n")
         answer = http.client.HTTPResponse(connection)
         answer.begin()

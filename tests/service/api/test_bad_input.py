@@ -13,6 +13,7 @@ from tests.service.api import bad_input
 from tests.service.api.bad_input import GOOD, Case
 from tests.service.api.bad_input_cases import cases
 from tests.service.wire.server import open_service
+from tests.waiting import PATIENCE
 
 MAX_DOCUMENTS = 10_000
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -21,7 +22,7 @@ CASES = cases(MAX_DOCUMENTS, MAX_BODY_BYTES)
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with open_service() as url, httpx.Client(base_url=url, timeout=20) as client:
+    with open_service() as url, httpx.Client(base_url=url, timeout=PATIENCE) as client:
         yield client
 
 
@@ -40,7 +41,7 @@ def test_a_body_over_the_limit_without_content_length(client: httpx.Client) -> N
 
 def test_a_body_that_claims_to_be_over_the_limit_is_refused_before_it_is_sent(client: httpx.Client) -> None:
     address = urlsplit(str(client.base_url))
-    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: {2 * MAX_BODY_BYTES}\r\n\r\n".encode())
         assert b" 413 " in connection.recv(65536)
     assert client.post("/rerank", json=GOOD).status_code == 200

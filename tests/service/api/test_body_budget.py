@@ -20,6 +20,7 @@ from service.http.body_budget import BodyBudget, BodyHold
 from tests.fakes import ScriptedEngine
 from tests.service.serving import wait_until
 from tests.service.wire.server import open_service
+from tests.waiting import PATIENCE, turns
 
 KIB = 1024
 LARGE = json.dumps({"query": "q", "documents": ["a" * 99 * KIB]}).encode()
@@ -69,11 +70,11 @@ async def _read(
 async def test_the_newest_unfinished_body_of_the_key_that_holds_the_most_makes_room() -> None:
     bodies, never = BodyBudget(100, several_keys=True), asyncio.Event()
     stalled = [asyncio.create_task(_read(bodies, "greedy", 16, whole=never)) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    await turns()
     other = await _read(bodies, "other", 40)
     assert not any(task.done() for task in stalled)
     third = await _read(bodies, "third", 20)  # 48 + 40 are held
-    await asyncio.sleep(0.01)
+    await turns()
     assert [task.done() for task in stalled] == [False, False, True]
     assert isinstance(stalled[2].exception(), Unavailable)
     for task in stalled:
@@ -99,7 +100,7 @@ async def test_of_one_caller_the_oldest_bodies_finish() -> None:
     bodies, whole = BodyBudget(100), asyncio.Event()
     oldest = asyncio.create_task(_read(bodies, "a", 40, 40, whole=whole))
     newer = asyncio.create_task(_read(bodies, "a", 30, 30, whole=whole))
-    await asyncio.sleep(0.01)
+    await turns()
     whole.set()
     results = await asyncio.gather(oldest, newer, return_exceptions=True)
     assert isinstance(results[0], BodyHold)
@@ -109,7 +110,7 @@ async def test_of_one_caller_the_oldest_bodies_finish() -> None:
 async def test_a_client_that_leaves_is_no_refusal() -> None:
     bodies = BodyBudget(100)
     task = asyncio.create_task(_read(bodies, "a", 1, whole=asyncio.Event()))
-    await asyncio.sleep(0.01)
+    await turns()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -163,7 +164,7 @@ def waiting_call(client: httpx.Client, engine: ScriptedEngine) -> Iterator[None]
     engine.stuck = True
     address = urlsplit(str(client.base_url))
     head = f"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: {len(LARGE)}\r\n\r\n"
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + LARGE)
         wait_until(lambda: held(client) == len(LARGE) and engine.running == 1)
         yield
@@ -187,7 +188,7 @@ def test_many_large_bodies_at_once_are_answered_as_far_as_there_is_room() -> Non
     body = json.dumps({"query": "q", "documents": ["a" * 1000 * KIB]}).encode()
     with (
         open_service(max_body_bytes=1024 * KIB, max_held_bytes=3 * 1024 * KIB) as url,
-        httpx.Client(base_url=url, timeout=30) as client,
+        httpx.Client(base_url=url, timeout=PATIENCE) as client,
         ThreadPoolExecutor(12) as callers,
     ):
         statuses = list(callers.map(lambda _: client.post("/rerank", content=body).status_code, range(24)))
@@ -200,7 +201,9 @@ def test_a_length_that_is_announced_takes_no_room(client: httpx.Client) -> None:
     head = f"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: {100 * KIB}\r\n\r\n".encode()
     with ExitStack() as connections:
         for _ in range(10):
-            idle = connections.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
+            idle = connections.enter_context(
+                socket.create_connection((address.hostname, address.port), timeout=PATIENCE)
+            )
             idle.sendall(head + b"[")
         wait_until(lambda: held(client) == 10)
         assert client.post("/rerank", content=LARGE).status_code == 200
@@ -216,7 +219,7 @@ def test_a_body_of_unannounced_length_takes_room_as_it_comes(client: httpx.Clien
 def test_a_body_that_does_not_arrive_in_time_is_408() -> None:
     with open_service(body_timeout_seconds=0.2) as url:
         address = urlsplit(url)
-        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(b"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n[")
             answer = b""
             while b"send it faster" not in answer:  # head and body may come apart

@@ -19,6 +19,7 @@ from tests.fakes import ScriptedEngine
 from tests.service.api.bad_input import BODIES, GOOD
 from tests.service.serving import wait_until
 from tests.service.wire.server import open_service
+from tests.waiting import PATIENCE
 
 QUERY = "red apple pie"
 TEXTS = ["nothing", "an apple pie", "red apple pie", "a pie"]
@@ -120,7 +121,7 @@ def test_a_deadline_is_kept_in_every_shape() -> None:
             begun = time.monotonic()
             answer = client.post("/rerank", json=body, headers={"X-Request-Timeout-Ms": "100"})
             assert answer.status_code == 504
-            assert 0.1 <= time.monotonic() - begun < 60
+            assert time.monotonic() - begun >= 0.1
             message = answer.json()["error"] if shape == "texts" else answer.json()["message"]
             assert "2 documents" in message
 
@@ -192,7 +193,7 @@ def connect(url: str) -> socket.socket:
     address = urlsplit(url)
     assert address.hostname
     assert address.port
-    return socket.create_connection((address.hostname, address.port), timeout=5)
+    return socket.create_connection((address.hostname, address.port), timeout=PATIENCE)
 
 
 def begin_call(url: str, body: dict[str, Any]) -> socket.socket:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from tests.waiting import PATIENCE
+
 BODY = json.dumps({"query": "gout", "documents": ["gout hurts", "bread"]}).encode()
 
 
 @contextmanager
-def connected(url: str, seconds: float = 60) -> Iterator[socket.socket]:
+def connected(url: str, seconds: float = PATIENCE) -> Iterator[socket.socket]:
     """A connection to the server at `url`, whose operations take at most `seconds`."""
     address = urlsplit(url)
     assert address.hostname is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.waiting import wait_until
 
 
 @dataclass
@@ -33,10 +34,7 @@ class Collector:
 
     def wait(self, count: int) -> list[Span]:
         """The first `count` spans, once they are there."""
-        deadline = time.monotonic() + 10
-        while len(self.spans) < count:
-            assert time.monotonic() < deadline, f"only {len(self.spans)} of {count} spans arrived"
-            time.sleep(0.005)
+        wait_until(lambda: len(self.spans) >= count, lambda: f"only {len(self.spans)} of {count} spans arrived")
         return self.spans
 
 

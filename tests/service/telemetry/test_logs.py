@@ -21,8 +21,9 @@ from service.engine import Output, Prompt
 from service.telemetry import logs
 from service.telemetry.logs import JsonFormatter, configure_logging
 from tests.fakes import ScriptedEngine, ScriptedJob
-from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving
+from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving, wait_until
 from tests.service.telemetry.log_leaks import leaks
+from tests.waiting import PATIENCE
 
 QUERY = "private query: why did Zebulon's glacier retreat äöü?"
 PASSAGE = 'private passage: "Quetzalcoatl" walked\nover the moraine \U0001f600 and wept'
@@ -58,13 +59,8 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 def wait_for(stream: io.StringIO, event: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The first line for which `event` holds; the access line is written after the answer was sent."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        for line in lines(stream):
-            if event(line):
-                return line
-        time.sleep(0.005)
-    raise AssertionError(f"no such line in:\n{stream.getvalue()}")
+    wait_until(lambda: any(map(event, lines(stream))), lambda: f"no such line in:\n{stream.getvalue()}")
+    return next(filter(event, lines(stream)))
 
 
 class TalkativeEngine(ScriptedEngine):
@@ -135,9 +131,9 @@ def raw_calls(url: str) -> None:
     head = f"POST /rerank HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: {len(body)}\r\n\r\n"
     address = urlsplit(url)
     for sent in (head.encode() + body[:-5], head.encode() + body, f"{OTHER}\r\n\r\n".encode()):
-        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(sent)
-            time.sleep(0.02)
+            time.sleep(0.02)  # so that it is often read before it ends; the test holds where it is not
 
 
 def test_no_text_of_a_user_is_logged_at_debug_whatever_happens(tmp_path: Path, stream: io.StringIO) -> None:

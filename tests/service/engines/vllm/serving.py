@@ -50,7 +50,7 @@ def vllm_server(folder: Path, *arguments: str, scripted: bool = False, **environ
         *arguments,
     )
     surroundings = ENVIRONMENT | environment
-    with server("service.main", free_port(), folder, *flags, ready_within=300, **surroundings) as running:
+    with server("service.main", free_port(), folder, *flags, **surroundings) as running:
         children = descendants(running.process.pid)
         try:
             yield running

@@ -106,7 +106,7 @@ def test_clients_that_leave_at_any_moment_leak_no_request(running: ServerProcess
         await settled(running)
 
     run(leave())
-    running.wait_for("limrank_running_documents", 0, 5)
+    running.wait_for("limrank_running_documents", 0)
 
 
 def test_a_killed_engine_answers_everybody_and_ends_the_process(tmp_path: Path) -> None:
