@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ import yaml
 
 from tests.helm.promql import RULE_FILES
 from tests.ports import free_port
-
-STARTED_WITHIN = 30.0  # seconds
+from tests.waiting import PATIENCE, wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Prometheus:
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer of the HTTP API; fails with Prometheus' own words."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30).json()
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=PATIENCE).json()
         assert answer["status"] == "success", (parameters, answer)
         return answer["data"]
 
@@ -37,9 +35,9 @@ class Prometheus:
         result = self.ask("query", query=expression)["result"]
         return [float(series["value"][1]) for series in result]
 
-    def wait_for(self, expression: str, seconds: float) -> None:
+    def wait_for(self, expression: str) -> None:
         """Wait until the expression has a series."""
-        _wait(lambda: bool(self.query(expression)), seconds, f"no series of {expression}")
+        wait_until(lambda: bool(self.query(expression)), f"no series of {expression}", 0.2)
 
     def without_series(self, expressions: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those (where, expression) that have no series, or none whose value is a number."""
@@ -67,12 +65,12 @@ def prometheus(folder: Path, target: str, namespace: str, job: str) -> Iterator[
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait(lambda: _ready(address, process, folder / "prometheus.log"), STARTED_WITHIN, "Prometheus is not ready")
+        wait_until(lambda: _ready(address, process, folder / "prometheus.log"), "Prometheus is not ready", 0.05)
         yield Prometheus(f"http://{address}")
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(PATIENCE)
         finally:
             process.kill()
 
@@ -80,13 +78,6 @@ def prometheus(folder: Path, target: str, namespace: str, job: str) -> Iterator[
 def _ready(address: str, process: subprocess.Popen[bytes], log: Path) -> bool:
     assert process.poll() is None, log.read_text()[-4000:]
     try:
-        return httpx.get(f"http://{address}/-/ready", timeout=5).status_code == 200
+        return httpx.get(f"http://{address}/-/ready", timeout=PATIENCE).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _wait(holds: Callable[[], bool], seconds: float, complaint: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"{complaint} after {seconds:.0f} s"
-        time.sleep(0.2)

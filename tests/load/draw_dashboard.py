@@ -141,7 +141,7 @@ def main(path: Path, seconds: int) -> None:
         with embedded_server(folder, LIMRANK_WINDOW="16") as server:
             target = server.url.removeprefix("http://")
             with prometheus(folder, target, NAMESPACE, JOB) as source:
-                source.wait_for("count_over_time(limrank_ready[1m]) > 2", 60)
+                source.wait_for("count_over_time(limrank_ready[1m]) > 2")
                 start = time.time()
                 flags = ("--scenario", "mixed", "--users", "8", "--run-time", f"{seconds}s", "--batch-passages", "100")
                 run = locust(folder, server.url, *flags, *SHORT, timeout=seconds + 200)

@@ -1,23 +1,66 @@
-"""One vLLM for all tests of a session: it takes half a minute to start."""
+"""Two vLLMs for all tests of a session: one takes half a minute to start."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from bench.shapes import TINY, write_shape
 from contract.segments import Segments
 from service.models.checkpoint import Checkpoint
 from tests.processes import ServerProcess
 from tests.service.engines.plain_forward import PlainForward, segments_of
-from tests.service.engines.vllm.serving import require_vllm, vllm_server
+from tests.service.engines.vllm.engine_process import EngineProcess
+from tests.service.engines.vllm.serving import Shared, require_vllm, vllm_server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that end a server which others share come last."""
+    items.sort(key=lambda item: item.get_closest_marker("ends_the_server") is not None)
 
 
 @pytest.fixture(scope="session")
-def running(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def shared_running(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    flags = ("--drain-budget", "3600", "--stuck-after", "3600")
+    shared = Shared(lambda: vllm_server(tmp_path_factory.mktemp("vllm"), *flags, tapped=True, scripted=True))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def running(shared_running: Shared) -> ServerProcess:
+    """The embedded model's base, which writes scripts and whose engine can be given prompts."""
     require_vllm()
-    with vllm_server(tmp_path_factory.mktemp("vllm"), scripted=True) as server:
-        yield server
+    return shared_running.get()
+
+
+@pytest.fixture
+def engine(running: ServerProcess) -> EngineProcess:
+    """Its engine."""
+    return EngineProcess(running)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small layers without weights, with the embedded model's tokenizer: for what its size and answers prove
+    nothing of."""
+    return write_shape(tmp_path_factory.mktemp("tiny") / "model", TINY, embedded_checkpoint.folder / "tokenizer.json")
+
+
+@pytest.fixture(scope="session")
+def shared_tiny(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    flags = ("--model", str(tiny_model), "--stuck-after", "3600")
+    shared = Shared(lambda: vllm_server(tmp_path_factory.mktemp("vllm"), *flags, dummy=True))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def tiny(shared_tiny: Shared) -> ServerProcess:
+    require_vllm()
+    return shared_tiny.get()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""The vLLM engine in a process of its own, and prompts for it: what no body of the HTTP interface can ask for.
+"""The real service on vLLM, whose engine can also be given prompts: what no body of the HTTP interface can ask for.
 
-Reads a JSON list of prompts per line, submits them together, and answers with a line that begins with `REPLY `: the
+`python -m tests.service.engines.vllm.engine_process ...` is limrank-serve with a second door, the Unix socket that
+LIMRANK_TEST_TAP names. It takes a JSON list of prompts per line, submits them together, and answers with a line: the
 pieces of each one's reasoning, and its completion.
 """
 
@@ -8,21 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from service.engine import Begun, Completion, Engine, PartialOutput, Prompt
-from service.models.checkpoint import open_checkpoint
-from tests.processes import ROOT, clean_environment
-from tests.service.engines.vllm.serving import ENGINE_ARGS, ENVIRONMENT, SCRIPTED, SEATS, STEP_TOKENS, descendants, send
+from tests.processes import ServerProcess
+from tests.waiting import PATIENCE
 
-_REPLY = "REPLY "
+TAP = "LIMRANK_TEST_TAP"
+_LONGEST_LINE = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,68 +50,46 @@ class Outputs:
 
 
 class EngineProcess:
-    """The other end of `main`."""
+    """The other end of the socket."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, running: ServerProcess) -> None:
+        self._socket = str(running.log.parent / "tap")
 
     def submit(self, *prompts: Asked) -> list[Outputs]:
         """The outputs of prompts that are submitted together, in their order."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([asdict(prompt) for prompt in prompts]) + "\n")
-        self._process.stdin.flush()
-        return [Outputs(**outputs) for outputs in self.reply()]
-
-    def reply(self) -> list[dict[str, Any]]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith(_REPLY):
-                found: list[dict[str, Any]] = json.loads(line.removeprefix(_REPLY))
-                return found
-        raise AssertionError(f"the engine's process has ended with {self._process.wait()}")
-
-
-@contextmanager
-def engine_process(model: Path) -> Iterator[EngineProcess]:
-    """A vLLM in float32 that writes the scripts of `scripted_traces`, until the block is left."""
-    command = [sys.executable, "-m", "tests.service.engines.vllm.engine_process", str(model)]
-    environment = clean_environment(**(ENVIRONMENT | {"VLLM_CPU_KVCACHE_SPACE": "1"}))
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            running = EngineProcess(process)
-            running.reply()  # it is ready
-            yield running
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(60)
-        finally:
-            send(signal.SIGKILL, descendants(process.pid))
-            process.kill()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(self._socket)
+            connection.sendall(json.dumps([asdict(prompt) for prompt in prompts]).encode() + b"\n")
+            with connection.makefile("r") as answers:
+                return [Outputs(**outputs) for outputs in json.loads(answers.readline())]
 
 
 def main() -> None:
-    asyncio.run(_serve(Path(sys.argv[1])))
+    from service import main as program
+
+    build_engine, serve, tap = program.build_engine, program._serve, os.environ.pop(TAP)
+    built: list[Engine] = []
+
+    def build_and_keep(*arguments: Any) -> Engine:
+        built.append(build_engine(*arguments))
+        return built[0]
+
+    async def serve_with_tap(*arguments: Any) -> int:
+        answer = partial(_answer, built[0])
+        async with await asyncio.start_unix_server(answer, tap, limit=_LONGEST_LINE):
+            return await serve(*arguments)
+
+    program.build_engine = build_and_keep
+    program._serve = serve_with_tap
+    program.main()
 
 
-async def _serve(folder: Path) -> None:
-    from service.engines.vllm import client
-    from service.engines.vllm.startup import VllmOptions, quiet_environment
-
-    quiet_environment()
-    options = VllmOptions(
-        dtype="float32",
-        max_model_len=2048,
-        max_num_batched_tokens=STEP_TOKENS,
-        max_num_seqs=SEATS,
-        extra=ENGINE_ARGS | SCRIPTED,
-    )
-    engine = client.load(open_checkpoint(folder, "tests"), options)
-    _reply([])
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        _reply([asdict(outputs) for outputs in await _submit(engine, json.loads(line))])
-    await engine.close()
+async def _answer(engine: Engine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while line := await reader.readline():
+        outputs = await _submit(engine, json.loads(line))
+        writer.write(json.dumps([asdict(each) for each in outputs]).encode() + b"\n")
+    writer.close()
 
 
 async def _submit(engine: Engine, asked: list[dict[str, Any]]) -> list[Outputs]:
@@ -154,11 +131,6 @@ def _outputs(completion: Completion, pieces: list[str], begun: int) -> Outputs:
         pieces=pieces,
         begun=begun,
     )
-
-
-def _reply(reply: list[dict[str, Any]]) -> None:
-    sys.stdout.write(f"{_REPLY}{json.dumps(reply)}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

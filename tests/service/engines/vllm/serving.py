@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "2",
     "VLLM_CPU_OMP_THREADS_BIND": "0-1",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "LIMRANK_REQUEST_TIMEOUT_SECONDS": "3600",  # a test has a deadline only where it says so
     "PYTHONDONTWRITEBYTECODE": "",  # write it: three processes import vLLM at every start
 }
 
@@ -36,11 +37,20 @@ def require_vllm() -> None:
 
 
 @contextmanager
-def vllm_server(folder: Path, *arguments: str, scripted: bool = False, **environment: str) -> Iterator[ServerProcess]:
-    """`limrank-serve --engine vllm` with the embedded model's base in float32, offline, unless told another model."""
+def vllm_server(
+    folder: Path, *arguments: str, tapped: bool = False, scripted: bool = False, dummy: bool = False, **environment: str
+) -> Iterator[ServerProcess]:
+    """`limrank-serve --engine vllm` with the embedded model's base in float32, offline, unless told another model.
+
+    It may be `tapped` (`engine_process`), write the scripts of `scripted_traces`, and fill its model with random
+    numbers (`dummy`).
+    """
     if "--model" not in arguments:
         arguments = ("--model", BASE_NAME, *arguments)
-    args = ENGINE_ARGS | (SCRIPTED if scripted else {})
+    args = ENGINE_ARGS | (SCRIPTED if scripted else {}) | ({"load_format": "dummy"} if dummy else {})
+    module = "tests.service.engines.vllm.engine_process" if tapped else "service.main"
+    if tapped:
+        environment["LIMRANK_TEST_TAP"] = str(folder / "tap")
     if cache := os.environ.get("LIMRANK_TEST_CACHE"):
         environment["LIMRANK_CACHE_DIR"] = cache
     flags = (
@@ -50,12 +60,30 @@ def vllm_server(folder: Path, *arguments: str, scripted: bool = False, **environ
         *arguments,
     )
     surroundings = ENVIRONMENT | environment
-    with server("service.main", free_port(), folder, *flags, **surroundings) as running:
+    with server(module, free_port(), folder, *flags, **surroundings) as running:
         children = descendants(running.process.pid)
         try:
             yield running
         finally:
             send(signal.SIGKILL, filter(_is_vllm, children))  # what is left of an engine whose server was killed
+
+
+class Shared:
+    """A server that tests share until one of them ends it; who comes then gets another."""
+
+    def __init__(self, start: Callable[[], AbstractContextManager[ServerProcess]]) -> None:
+        self._start = start
+        self._exits = ExitStack()
+        self._running: ServerProcess | None = None
+
+    def get(self) -> ServerProcess:
+        if self._running is None or self._running.process.poll() is not None:
+            self.close()
+            self._running = self._exits.enter_context(self._start())
+        return self._running
+
+    def close(self) -> None:
+        self._exits.close()
 
 
 def send(number: signal.Signals, pids: Iterable[int]) -> None:

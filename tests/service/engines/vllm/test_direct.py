@@ -16,8 +16,7 @@ from tests.processes import ServerProcess
 from tests.seam import Job, score
 from tests.service.engines.plain_forward import text
 from tests.service.engines.vllm.serving import BLOCK, grown, series
-
-pytestmark = pytest.mark.timeout(400)
+from tests.waiting import PATIENCE
 
 TOLERANCE = 1e-3
 PROMPT_COUNTERS = ("vllm:prompt_tokens_total", "vllm:prompt_tokens_cached_total")
@@ -64,7 +63,7 @@ def expected(embedded_checkpoint: Checkpoint, jobs: list[tuple[str, list[str]]])
 async def test_log_odds_equal_the_transformers_engines_in_one_batch_of_all(
     running: ServerProcess, jobs: list[tuple[str, list[str]]], expected: list[list[float]]
 ) -> None:
-    async with httpx.AsyncClient(base_url=running.url, timeout=100) as client:
+    async with httpx.AsyncClient(base_url=running.url, timeout=PATIENCE) as client:
         answers = await asyncio.gather(*(raw_scores(client, query, texts) for query, texts in jobs))
     got, wanted = (list(itertools.chain.from_iterable(each)) for each in (answers, expected))
     errors = [abs(a - b) for a, b in zip(got, wanted, strict=True)]
@@ -76,7 +75,7 @@ async def test_log_odds_equal_the_transformers_engines_in_one_batch_of_all(
 async def test_log_odds_equal_the_transformers_engines_alone(
     running: ServerProcess, jobs: list[tuple[str, list[str]]], expected: list[list[float]]
 ) -> None:
-    async with httpx.AsyncClient(base_url=running.url, timeout=100) as client:
+    async with httpx.AsyncClient(base_url=running.url, timeout=PATIENCE) as client:
         for (query, texts), wanted in zip(jobs, expected, strict=True):
             for at in (1, 9, 24):
                 (got,) = await raw_scores(client, query, [texts[at]])
@@ -92,7 +91,7 @@ async def test_two_calls_of_long_queries_prefill_each_query_once(running: Server
         allowed += len(segments.prompt.prefix(query))
         allowed += sum(len(rest) + len(segments.close) + BLOCK for rest in segments.prompt.rests(texts))
     before = series(running, *PROMPT_COUNTERS)
-    async with httpx.AsyncClient(base_url=running.url, timeout=100) as client:
+    async with httpx.AsyncClient(base_url=running.url, timeout=PATIENCE) as client:
         await asyncio.gather(*(raw_scores(client, query, texts) for query, texts in calls))
     assert computed(running, before) <= 1.1 * allowed
 

@@ -1,54 +1,43 @@
 """Small calls beside a call of a thousand documents. A model of two small layers: what is measured is whose turn it is.
 
-The thousand-document call is kept up by sending the next one when one ends, so that it runs all the time.
+The thousand-document call is kept up by sending the next one when one ends, so that it runs all the time. The server
+idle, and beside that call, are measured in turns: what else the machine does meanwhile slows down both.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import random
 import statistics
-import threading
 import time
 from collections.abc import Iterator
+from itertools import count, islice
 
 import httpx
 import pytest
 
-from bench.shapes import TINY, write_shape
-from service.models.checkpoint import Checkpoint
 from tests.processes import ServerProcess
-from tests.service.engines.vllm.serving import ENGINE_ARGS, require_vllm, series, vllm_server
+from tests.service.engines.vllm.serving import series
+from tests.waiting import PATIENCE, wait_until
 
-pytestmark = pytest.mark.timeout(500)
-
-CALLS = 100  # beside the large call
-IDLE_CALLS = 60
+ROUNDS = 2
+CALLS = 32  # beside the large call, in each round
+IDLE_CALLS = 20
 TRACE_TOKENS = 12
 WORDS = "the of and river bank water stone history science market energy light cell engine music garden city winter"
 
 
-@pytest.fixture(scope="module")
-def tiny(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    require_vllm()
-    folder = tmp_path_factory.mktemp("tiny")
-    model = write_shape(folder / "model", TINY, embedded_checkpoint.folder / "tokenizer.json")
-    args = json.dumps(ENGINE_ARGS | {"load_format": "dummy"})
-    with vllm_server(folder, "--model", str(model), "--vllm-args", args) as running:
-        yield running
-
-
-def passages(count: int, seed: int) -> list[str]:
+def passages(many: int, seed: int) -> list[str]:
     """Of 100 words that are one token each."""
     choose = random.Random(seed).choices
-    return [" ".join(choose(WORDS.split(), k=100)) for _ in range(count)]
+    return [" ".join(choose(WORDS.split(), k=100)) for _ in range(many)]
 
 
-def call(client: httpx.Client, mode: str, documents: list[str], seed: int) -> float:
+async def call(client: httpx.AsyncClient, mode: str, documents: list[str], seed: int) -> float:
     """Seconds until the answer."""
     budget = {"mode": mode, "max_reasoning_tokens": TRACE_TOKENS}
     begun = time.monotonic()
-    answer = client.post("/rerank", json={"query": f"query number {seed}", "documents": documents} | budget)
+    answer = await client.post("/rerank", json={"query": f"query number {seed}", "documents": documents} | budget)
     assert answer.status_code == 200, answer.text
     return time.monotonic() - begun
 
@@ -58,36 +47,35 @@ def p95(seconds: list[float]) -> float:
 
 
 @pytest.mark.parametrize("mode", ["direct", "reasoning"])
-def test_small_calls_stay_quick_beside_a_call_of_a_thousand_documents(tiny: ServerProcess, mode: str) -> None:
-    small = [passages(10, seed) for seed in range(IDLE_CALLS + CALLS)]
-    with httpx.Client(base_url=tiny.url, timeout=120) as client:
-        idle = [call(client, mode, documents, seed) for seed, documents in enumerate(small[:IDLE_CALLS])]
-        stop = threading.Event()
-        large = threading.Thread(target=thousands, args=(tiny.url, mode, stop))
-        large.start()
-        try:
-            _wait_until_full(tiny)
-            loaded = [call(client, mode, documents, n) for n, documents in enumerate(small[IDLE_CALLS:], IDLE_CALLS)]
-        finally:
-            stop.set()
-            large.join(120)
+async def test_small_calls_stay_quick_beside_a_call_of_a_thousand_documents(tiny: ServerProcess, mode: str) -> None:
+    idle: list[float] = []
+    loaded: list[float] = []
+    small = ((seed, passages(10, seed)) for seed in count())
+    async with httpx.AsyncClient(base_url=tiny.url, timeout=PATIENCE) as client:
+        for _ in range(ROUNDS):
+            idle += await small_calls(client, mode, islice(small, IDLE_CALLS))
+            large = asyncio.create_task(thousands(client, mode))
+            await asyncio.to_thread(_wait_until_full, tiny)
+            loaded += await small_calls(client, mode, islice(small, CALLS))
+            assert not large.done()
+            large.cancel()
+            await asyncio.gather(large, return_exceptions=True)
+            await asyncio.to_thread(tiny.wait_for, "limrank_running_documents", 0)
     print(f"{mode}: p95 idle {p95(idle):.3f} s, beside 1000 documents {p95(loaded):.3f} s")
     assert p95(loaded) <= 3 * p95(idle)
 
 
-def thousands(url: str, mode: str, stop: threading.Event) -> None:
+async def small_calls(client: httpx.AsyncClient, mode: str, calls: Iterator[tuple[int, list[str]]]) -> list[float]:
+    return [await call(client, mode, documents, seed) for seed, documents in calls]
+
+
+async def thousands(client: httpx.AsyncClient, mode: str) -> None:
     documents = passages(1000, 99)
-    with httpx.Client(base_url=url, timeout=120) as client:
-        seed = 10_000
-        while not stop.is_set():
-            call(client, mode, documents, seed)
-            seed += 1
+    for seed in count(10_000):
+        await call(client, mode, documents, seed)
 
 
 def _wait_until_full(running: ServerProcess) -> None:
     """Until the engine holds all that it is to hold, in documents or in tokens, and others of the large call wait."""
-    deadline = time.monotonic() + 20
     names = ("limrank_running_documents", "limrank_queued_documents")
-    while not all(series(running, *names).values()):
-        assert time.monotonic() < deadline, "the large call never filled the engine"
-        time.sleep(0.01)
+    wait_until(lambda: all(series(running, *names).values()), "the large call never filled the engine", 0.01)

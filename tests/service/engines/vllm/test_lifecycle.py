@@ -16,23 +16,17 @@ import pytest
 
 from tests.processes import ServerProcess
 from tests.service.engines.plain_forward import text
+from tests.service.engines.vllm.scripted_traces import marker
 from tests.service.engines.vllm.serving import descendants, engine_core, require_vllm, series, vllm_server
-
-pytestmark = pytest.mark.timeout(500)
+from tests.waiting import PATIENCE, wait_until
 
 QUERY = "how is influenza treated"
-STUCK_SECONDS = 60  # by --stuck-after's default: how long an engine may stand still
 HELD = ("vllm:num_requests_running", "vllm:num_requests_waiting", "limrank_engine_requests")
 
 
-@pytest.fixture(autouse=True)
-def _vllm() -> None:
-    require_vllm()
-
-
-def body(documents: int, seed: int, mode: str = "direct", budget: int = 1) -> dict[str, Any]:
+def body(documents: int, seed: int, mode: str = "direct", budget: int = 1, ending: str = "") -> dict[str, Any]:
     choose = random.Random(seed)
-    texts = [text(choose, 20) for _ in range(documents)]
+    texts = [text(choose, 20) + ending for _ in range(documents)]
     return {"query": QUERY, "documents": texts, "mode": mode, "max_reasoning_tokens": budget}
 
 
@@ -40,19 +34,17 @@ async def statuses(url: str, bodies: list[dict[str, Any]]) -> list[asyncio.Task[
     """Calls that are under way; the caller awaits them."""
 
     async def call(each: dict[str, Any]) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=url, timeout=200) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
             return await client.post("/rerank", json=each)
 
     return [asyncio.create_task(call(each)) for each in bodies]
 
 
-async def settled(running: ServerProcess) -> float:
-    """Seconds until vLLM holds no request."""
-    begun = time.monotonic()
-    while any((await asyncio.to_thread(series, running, *HELD)).values()):
-        assert time.monotonic() - begun < 30, series(running, *HELD)
-        await asyncio.sleep(0.05)
-    return time.monotonic() - begun
+async def settled(running: ServerProcess) -> None:
+    """Return when vLLM holds no request."""
+    await asyncio.to_thread(
+        wait_until, lambda: not any(series(running, *HELD).values()), lambda: f"{series(running, *HELD)}", 0.05
+    )
 
 
 def computed(running: ServerProcess) -> float:
@@ -62,15 +54,11 @@ def computed(running: ServerProcess) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in ended)
 
 
-async def busy(running: ServerProcess) -> None:
-    await asyncio.to_thread(_wait_until_busy, running)
-
-
-def _wait_until_busy(running: ServerProcess) -> None:
-    deadline = time.monotonic() + 30
-    while not series(running, *HELD)["vllm:num_requests_running"]:
-        assert time.monotonic() < deadline, "vLLM was never given a request"
-        time.sleep(0.05)
+async def busy(running: ServerProcess, name: str = "vllm:num_requests_running") -> None:
+    """Return when vLLM computes something, or by another of its series has something to."""
+    await asyncio.to_thread(
+        wait_until, lambda: bool(series(running, name)[name]), "vLLM was never given a request", 0.05
+    )
 
 
 async def given_up(task: asyncio.Task[httpx.Response]) -> None:
@@ -82,15 +70,15 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
 
-@pytest.mark.parametrize(("mode", "budget"), [("direct", 1), ("reasoning", 400)])
-def test_a_client_that_leaves_takes_its_work_along(running: ServerProcess, mode: str, budget: int) -> None:
+@pytest.mark.parametrize(("mode", "count", "budget"), [("direct", 400, 1), ("reasoning", 60, 400)])
+def test_a_client_that_leaves_takes_its_work_along(running: ServerProcess, mode: str, count: int, budget: int) -> None:
     async def leave() -> None:
         before = computed(running)
-        (call,) = await statuses(running.url, [body(60, 1, mode, budget)])
+        (call,) = await statuses(running.url, [body(count, 1, mode, budget, f" {marker('open')}")])
         await busy(running)
         await given_up(call)
         await settled(running)
-        assert computed(running) - before < 60, "not all of it was computed for nobody"
+        assert computed(running) - before < count, "not all of it was computed for nobody"
 
     run(leave())
     assert running.rerank(body(2, 2)).status_code == 200
@@ -109,59 +97,72 @@ def test_clients_that_leave_at_any_moment_leak_no_request(running: ServerProcess
     running.wait_for("limrank_running_documents", 0)
 
 
-def test_a_killed_engine_answers_everybody_and_ends_the_process(tmp_path: Path) -> None:
-    async def kill(running: ServerProcess) -> None:
-        calls = await statuses(running.url, [body(30, n, ["direct", "reasoning"][n % 2], 300) for n in range(4)])
-        await busy(running)
-        os.kill(engine_core(running), signal.SIGKILL)
-        begun = time.monotonic()
-        while (await asyncio.to_thread(_ready, running)) == 200:
-            assert time.monotonic() - begun < STUCK_SECONDS / 2
-            await asyncio.sleep(0.05)
+@pytest.mark.ends_the_server
+def test_a_killed_engine_answers_everybody_and_ends_the_process(tiny: ServerProcess) -> None:
+    """Its engine is held before it is killed, so that it has answered nobody. It would count as stuck in an hour: the
+    process sees that it is gone."""
+
+    async def kill() -> None:
+        core = engine_core(tiny)
+        os.kill(core, signal.SIGSTOP)
+        calls = await statuses(tiny.url, [body(30, n, ["direct", "reasoning"][n % 2], 300) for n in range(4)])
+        await busy(tiny, "limrank_engine_requests")
+        assert await asyncio.to_thread(_ready, tiny) == 200
+        os.kill(core, signal.SIGKILL)
+        await asyncio.to_thread(wait_until, lambda: _ready(tiny) != 200)
         answers = await asyncio.gather(*calls)
-        assert time.monotonic() - begun < STUCK_SECONDS, "the process saw it itself, and not by standing still"
         assert [answer.status_code for answer in answers] == [503] * 4
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
 
-    with vllm_server(tmp_path) as running:
-        children = descendants(running.process.pid)
-        run(kill(running))
-        assert running.process.wait(20) == 1
-        _assert_gone(children, 10)
+    children = descendants(tiny.process.pid)
+    run(kill())
+    assert tiny.wait() == 1
+    _assert_gone(children)
 
 
-def test_a_stop_under_load_loses_no_accepted_call(tmp_path: Path) -> None:
-    async def stop(running: ServerProcess) -> None:
+@pytest.mark.ends_the_server
+def test_a_stop_under_load_loses_no_accepted_call(running: ServerProcess) -> None:
+    """The engine is held until the server drains: none of the calls is answered before."""
+
+    async def stop() -> None:
+        core = engine_core(running)
+        os.kill(core, signal.SIGSTOP)
         calls = await statuses(running.url, [body(8, n, ["direct", "reasoning"][n % 2], 20) for n in range(6)])
-        await busy(running)
+        names = ("limrank_running_documents", "limrank_queued_documents")
+        await asyncio.to_thread(wait_until, lambda: sum(series(running, *names).values()) == 6 * 8, every=0.05)
         running.process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(running.wait_for_line, "draining")
+        os.kill(core, signal.SIGCONT)
         (late,) = await statuses(running.url, [body(1, 9)])
         answers = await asyncio.gather(*calls)
         assert [answer.status_code for answer in answers] == [200] * 6
         refused = (await asyncio.gather(late, return_exceptions=True))[0]
         assert isinstance(refused, httpx.TransportError) or refused.status_code == 503  # type: ignore[union-attr]
 
-    with vllm_server(tmp_path, "--drain-budget", "120") as running:
-        children = descendants(running.process.pid)
-        run(stop(running))
-        assert running.process.wait(30) == 0
-        _assert_gone(children, 10)
+    children = descendants(running.process.pid)
+    run(stop())
+    assert running.wait() == 0
+    _assert_gone(children)
 
 
-def test_an_engine_that_stands_still_ends_the_process(tmp_path: Path) -> None:
+def test_an_engine_that_stands_still_ends_the_process(tiny_model: Path, tmp_path: Path) -> None:
+    """In the middle of traces that would go on for a thousand tokens."""
+
     async def stand_still(running: ServerProcess) -> None:
-        (call,) = await statuses(running.url, [body(10, 3)])
+        (call,) = await statuses(running.url, [body(10, 3, "reasoning", 1000, f" {marker('open')}")])
         await busy(running)
         os.kill(engine_core(running), signal.SIGSTOP)
         begun = time.monotonic()
         answer = await call
         assert answer.status_code == 503
-        assert 3 < time.monotonic() - begun < 15
+        assert time.monotonic() - begun > 5, "it is given six seconds, of which it may have used one"
 
-    with vllm_server(tmp_path, "--stuck-after", "4") as running:
+    require_vllm()
+    flags = ("--model", str(tiny_model), "--stuck-after", "6")
+    with vllm_server(tmp_path, *flags, scripted=True, dummy=True) as running:
         run(stand_still(running))
-        assert running.process.wait(30) == 1
+        assert running.wait() == 1
+        assert "has computed nothing for" in running.log.read_text()
 
 
 def _ready(running: ServerProcess) -> int:
@@ -171,8 +172,8 @@ def _ready(running: ServerProcess) -> int:
         return 0
 
 
-def _assert_gone(pids: list[int], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < deadline, f"processes {alive} of the engine are still there"
-        time.sleep(0.1)
+def _assert_gone(pids: list[int]) -> None:
+    def alive() -> list[int]:
+        return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+    wait_until(lambda: not alive(), lambda: f"processes {alive()} of the engine are still there", 0.1)

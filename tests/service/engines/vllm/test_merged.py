@@ -10,6 +10,7 @@ import pytest
 from contract.manifest import read_manifest
 from service.models.checkpoint import Checkpoint
 from tests.service.engines.vllm.serving import require_vllm, vllm_server
+from tests.waiting import PATIENCE
 from trainer.cli import run
 from trainer.sft.examples import load_segments
 from trainer.sft.lora import load_base, load_lora
@@ -24,7 +25,6 @@ PASSAGES = [
 ]
 
 
-@pytest.mark.timeout(400)
 def test_a_merged_adapter_scores_as_the_one_beside_its_base(embedded_checkpoint: Checkpoint, tmp_path: Path) -> None:
     require_vllm()
     base, merged = embedded_checkpoint.folder, tmp_path / "merged"
@@ -36,7 +36,7 @@ def test_a_merged_adapter_scores_as_the_one_beside_its_base(embedded_checkpoint:
     expected = [odds / manifest.temperatures.direct for odds in tuned.score(QUERY, PASSAGES)]
     with vllm_server(tmp_path, "--model", str(merged)) as server:
         asked = {"query": QUERY, "texts": PASSAGES, "raw_scores": True}
-        answer = httpx.post(f"{server.url}/rerank", json=asked, timeout=60)
+        answer = httpx.post(f"{server.url}/rerank", json=asked, timeout=PATIENCE)
         assert server.get("/info").json()["model"]["fingerprint"] == manifest.fingerprint
     served = [one["score"] for one in sorted(answer.json(), key=lambda one: int(one["index"]))]
     assert served == pytest.approx(expected, abs=1e-3)

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from contract.segments import Segments
-from service.models.checkpoint import Checkpoint
 from tests.service.engines.plain_forward import PlainForward
-from tests.service.engines.vllm.engine_process import Asked, EngineProcess, Outputs, engine_process
+from tests.service.engines.vllm.engine_process import Asked, EngineProcess, Outputs
 from tests.service.engines.vllm.scripted_traces import marker
-from tests.service.engines.vllm.serving import require_vllm
-
-pytestmark = pytest.mark.timeout(400)
 
 TOLERANCE = 1e-3
 QUERY = "how is influenza treated"
-
-
-@pytest.fixture(scope="module")
-def engine(embedded_checkpoint: Checkpoint) -> Iterator[EngineProcess]:
-    require_vllm()
-    with engine_process(embedded_checkpoint.folder) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,8 @@ from contract.segments import Segments
 from tests.processes import ServerProcess
 from tests.service.engines.plain_forward import PlainForward, text
 from tests.service.engines.vllm.scripted_traces import LOOP, SCRIPTS, ids_of, marker
-from tests.service.engines.vllm.serving import BLOCK, grown, series
-
-pytestmark = pytest.mark.timeout(400)
+from tests.service.engines.vllm.serving import BLOCK, SEATS, grown, series
+from tests.waiting import PATIENCE
 
 TOLERANCE = 1e-3
 QUERY = "how is influenza treated"
@@ -28,7 +27,7 @@ VERDICTS = ("limrank_verdict_steps_total", "limrank_verdict_recomputed_tokens_to
 def reason(running: ServerProcess, documents: list[str], budget: int, **fields: Any) -> dict[int, dict[str, Any]]:
     """The results of a reasoning call by the document's index."""
     body = {"query": QUERY, "documents": documents, "mode": "reasoning", "max_reasoning_tokens": budget, **fields}
-    answer = running.rerank(body | {"return_reasoning": True}, timeout=120)
+    answer = running.rerank(body | {"return_reasoning": True})
     assert answer.status_code == 200, answer.text
     return {result["index"]: result for result in answer.json()["results"]}
 
@@ -90,7 +89,7 @@ def test_traces_end_differently_side_by_side_and_beside_direct_calls(running: Se
     alone = [log_odds(reason(running, [document], 90)[0]) for document in documents[:3]]
 
     async def together() -> tuple[httpx.Response, httpx.Response]:
-        async with httpx.AsyncClient(base_url=running.url, timeout=120) as client:
+        async with httpx.AsyncClient(base_url=running.url, timeout=PATIENCE) as client:
             body = {"query": QUERY, "documents": documents, "mode": "reasoning", "max_reasoning_tokens": 90}
             reasoning = client.post("/rerank", json=body | {"return_reasoning": True})
             direct = client.post("/rerank", json={"query": QUERY, "texts": documents, "raw_scores": True})
@@ -133,17 +132,20 @@ def test_a_close_of_the_models_own_needs_no_second_request(
 
 
 def test_a_deadline_closes_traces_in_time_and_lets_no_other_begin(running: ServerProcess) -> None:
-    documents = [f"{text(random.Random(n), 20)} {marker('looping')}" for n in range(40)]
-    body = {"query": QUERY, "documents": documents, "mode": "reasoning", "max_reasoning_tokens": 46}
-    reason(running, documents[:4], 40)  # measured once, so that it knows its own speed
+    """It leaves time for 60 tokens or so, of traces that would have 400."""
+    documents = [f"{text(random.Random(n), 20)} {marker('open')}" for n in range(40)]
+    body = {"query": QUERY, "documents": documents, "mode": "reasoning", "max_reasoning_tokens": 400}
     begun = time.monotonic()
-    headers = {"X-Request-Timeout-Ms": "6000"}
-    answer = running.rerank(body | {"return_reasoning": True}, timeout=120, headers=headers)
+    reason(running, documents[:4], 40)  # so that it knows its own speed, and how long a little of the same takes
+    control = time.monotonic() - begun
+    deadline = 1.5 * control
+    begun = time.monotonic()
+    header = {"X-Request-Timeout-Ms": f"{1000 * deadline:.0f}"}
+    answer = running.rerank(body | {"return_reasoning": True}, headers=header)
     seconds = time.monotonic() - begun
     assert answer.status_code == 200, answer.text
-    ends = [result["reasoning"]["status"] for result in answer.json()["results"]]
-    assert len(ends) == len(documents)
-    assert set(ends) <= {"deadline", "budget"}
-    assert "deadline" in ends
-    assert all(result["reasoning"]["tokens"] <= 46 for result in answer.json()["results"])
-    assert seconds < 8
+    results = answer.json()["results"]
+    assert [result["reasoning"]["status"] for result in results] == ["deadline"] * len(documents)
+    assert all(result["reasoning"]["tokens"] < 400 for result in results)
+    assert sum(1 for result in results if not result["reasoning"]["tokens"]) >= len(documents) - SEATS
+    assert seconds < deadline + 3 * control
