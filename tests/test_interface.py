@@ -63,8 +63,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
 }
 
-pytestmark = pytest.mark.timeout(600)  # four programs are asked at once, on machines that may be busy
-
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:

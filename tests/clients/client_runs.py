@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.clients.live_service import DOCUMENTS, QUERY, SLOW_KEY, LiveService
 from tests.requirements_check import require
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -82,7 +83,7 @@ def run_client(script: str, service: LiveService, folder: Path) -> Answers:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, f"{script} exited with {done.returncode}:\n{done.stderr[-4000:]}"

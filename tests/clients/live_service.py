@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE, wait_until
+
 KEY = "key-of-the-client-tests"
 SLOW_KEY = "key-of-a-slow-client-test"  # good for one call of DOCUMENTS per minute
 MAX_DOCUMENTS = 50
-READY_WITHIN = 110.0  # seconds; a first start converts the embedded model
-STOPPED_WITHIN = 20.0
 
 QUERY = "How do glaciers shape valleys?"
 DOCUMENTS = [
@@ -54,7 +53,7 @@ class LiveService:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key if key is None else key}"}
         request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -88,21 +87,21 @@ def live_service(folder: Path) -> Iterator[LiveService]:
     finally:
         process.terminate()
         try:
-            process.wait(STOPPED_WITHIN)
+            process.wait(PATIENCE)
         finally:
             process.kill()
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + READY_WITHIN
-    while time.monotonic() < deadline:
+    def ready() -> bool:
         assert process.poll() is None, f"The service exited with {process.returncode}:\n{log.read_text()[-4000:]}"
         try:
-            with urllib.request.urlopen(f"{url}/health/ready", timeout=5):
-                return
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=PATIENCE):
+                return True
         except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.1)
-    raise AssertionError(f"The service was not ready within {READY_WITHIN:.0f} s:\n{log.read_text()[-4000:]}")
+            return False
+
+    wait_until(ready, lambda: f"The service was not ready:\n{log.read_text()[-4000:]}", 0.1)
 
 
 def _free_port() -> int:

@@ -16,6 +16,7 @@ import pytest
 from tests.evaluation.small_data import beir_folder
 from tests.ports import free_port
 from tests.processes import ROOT, clean_environment
+from tests.waiting import PATIENCE
 
 # The client asks six times and sleeps 23 seconds in between; here it only asks.
 PROGRAM = """
@@ -63,7 +64,7 @@ def evaluate(port: int, folder: Path, *words: str) -> subprocess.CompletedProces
         env=clean_environment(**endpoint, HF_HUB_OFFLINE="0", NO_PROXY="127.0.0.1"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

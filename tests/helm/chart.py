@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tests.requirements_check import require
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "limrank"
@@ -52,7 +53,7 @@ def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as home:
         environment = {"PATH": os.environ["PATH"], "HOME": home, "KUBECONFIG": f"{home}/none"}
         command = [str(ENVIRONMENT / "helm"), *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def template(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

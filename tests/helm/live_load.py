@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from tests.waiting import PATIENCE
+
 QUERY = "How is the flu treated?"
 PASSAGE = "Rest and fluids help with influenza number"
 SIZES = (2, 11, 51)  # one call for each size class that the service tells apart, save the largest, which takes long
@@ -24,7 +26,13 @@ class Load:
     codes: list[int] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def call(self, body: dict[str, Any], path: str = "/rerank", timeout: float = 110, **headers: str) -> int:
+    def call(
+        self,
+        body: dict[str, Any],
+        path: str = "/rerank",
+        timeout: float | httpx.Timeout = PATIENCE,
+        **headers: str,
+    ) -> int:
         """Send a call; count its documents if it was answered 200."""
         with_key = {"Authorization": f"Bearer {self.key}"} | headers
         code = httpx.post(self.url + path, json=body, headers=with_key, timeout=timeout).status_code
@@ -37,7 +45,7 @@ class Load:
     def leave(self, documents: int) -> None:
         """Send a call and hang up before its answer."""
         try:
-            self.call({"query": QUERY, "documents": passages(documents)}, timeout=0.3)
+            self.call({"query": QUERY, "documents": passages(documents)}, timeout=httpx.Timeout(PATIENCE, read=0.3))
         except httpx.ReadTimeout:
             return
         raise AssertionError(f"{documents} documents were answered before the caller could leave")
@@ -47,7 +55,7 @@ class Load:
         with ThreadPoolExecutor(len(SIZES)) as pool:
             bodies = [{"query": QUERY, "documents": passages(size)} for size in SIZES]
             assert set(pool.map(self.call, bodies)) == {200}
-        self.leave(60)
+        self.leave(400)
         two, blank = passages(2), ["", "Bread rises because of yeast."]
         reasoning = {"query": QUERY, "documents": two, "mode": "reasoning", "max_reasoning_tokens": 4}
         assert self.call(reasoning) == 200

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.helm.chart import CHART, ENVIRONMENT, HERE, VALUES, Object, find, helm, kinds, pods, rendered, require_helm
+from tests.waiting import PATIENCE
 
 VERSIONS = ["1.30", "1.37"]
 CUSTOM = {path.stem: json.loads(path.read_text()) for path in (HERE / "schemas").glob("*.json")}
@@ -30,7 +31,7 @@ def complaints(objects: list[Object]) -> list[Any]:
     case = {"versions": VERSIONS, "custom": CUSTOM, "objects": objects}
     command = [str(ENVIRONMENT / "python"), "-P", str(HERE / "object_schemas.py")]
     done = subprocess.run(
-        command, input=json.dumps(case, default=str), capture_output=True, text=True, timeout=100, check=False
+        command, input=json.dumps(case, default=str), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
     found: list[Any] = json.loads(done.stdout)
@@ -78,7 +79,7 @@ def test_a_second_validator_takes_the_values_schema() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     case = json.dumps([schema, yaml.safe_load((CHART / "values.yaml").read_text())])
     command = [str(ENVIRONMENT / "python"), "-c", program]
-    done = subprocess.run(command, input=case, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, input=case, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -25,6 +25,7 @@ from tests.helm.promql import (
     rules,
     selectors,
 )
+from tests.waiting import PATIENCE
 
 UNIT_TESTS = sorted((HERE / "rules").glob("*.yaml"))
 PAGE = ROOT / "docs" / "operations.md"
@@ -35,7 +36,7 @@ RECORDED = {rule["record"] for rule in rules() if "record" in rule}
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     require_prometheus("promtool")
     command = ["promtool", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_promtool_takes_the_rules() -> None:

@@ -26,6 +26,7 @@ from tests.helm.chart import (
     server,
     server_pod,
 )
+from tests.waiting import PATIENCE
 
 # Knobs that no value stands for, and why: the image says where it carries the embedded model, prepared.
 WITHOUT_VALUE = {"cache_dir"}
@@ -169,7 +170,7 @@ def test_the_download_runs_the_server_s_own_code(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert (container["command"], done.returncode, done.stdout.strip()) == (["python", "-c"], 0, str(snapshot)), done

@@ -21,6 +21,7 @@ from service.settings import Settings, from_command_line
 from tests.image.dockerfile import DOCKERFILE, stages, with_bases
 from tests.processes import ROOT
 from tests.requirements_check import require
+from tests.waiting import PATIENCE
 
 TOOLS = ROOT / ".venv-image" / ("Scripts" if sys.platform == "win32" else "bin")
 TARGETS = ("cpu", "gpu")
@@ -30,7 +31,7 @@ LOCKED = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)
 
 def hadolint(path: Path) -> subprocess.CompletedProcess[str]:
     require("hadolint", present=(TOOLS / "hadolint").exists(), remedy="run `make .venv-image/.installed`")
-    return subprocess.run([TOOLS / "hadolint", path], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([TOOLS / "hadolint", path], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_hadolint_finds_nothing(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_every_package_is_pinned_by_hash(name: str) -> None:
 def test_scripts_are_shell(script: str) -> None:
     path = ROOT / "image" / script
     assert os.access(path, os.X_OK)
-    subprocess.run(["bash", "-n", path], check=True, timeout=20)
+    subprocess.run(["bash", "-n", path], check=True, timeout=PATIENCE)
 
 
 def test_a_machine_without_a_builder_is_told_what_it_needs(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_a_machine_without_a_builder_is_told_what_it_needs(tmp_path: Path) -> No
         (tmp_path / tool).symlink_to(found)
     environment = {"PATH": str(tmp_path), "PYTHON": sys.executable}
     command = ["bash", str(ROOT / "image" / "build.sh"), "cpu"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert "install the system packages buildah and debootstrap" in done.stderr
 

@@ -12,6 +12,7 @@ from tests.image.test_dockerfile import TOOLS
 from tests.ports import free_port
 from tests.processes import ROOT, server
 from tests.requirements_check import require
+from tests.waiting import PATIENCE
 
 STATUS = """\
 Package: libc6
@@ -39,7 +40,7 @@ PYTHON_PACKAGES = {
 def health(port: int) -> int:
     command = [sys.executable, "-S", "-E", str(ROOT / "image" / "health.py")]
     return subprocess.run(
-        command, env={"LIMRANK_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}, timeout=20, check=False
+        command, env={"LIMRANK_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}, timeout=PATIENCE, check=False
     ).returncode
 
 
@@ -57,7 +58,7 @@ def test_the_list_of_packages_has_python_s_and_debian_s(tmp_path: Path) -> None:
     packages.write_text(json.dumps(PYTHON_PACKAGES))
     status.write_text(STATUS)
     command = [TOOLS / "python", ROOT / "image" / "sbom.py", packages, status]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     found = {part["name"]: part for part in document["components"]}

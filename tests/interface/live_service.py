@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.interface.keypaths import key_paths, schema_paths
 from tests.interface.programs import ROOT, clean_environment, server_command
 from tests.ports import free_port
 from tests.service.telemetry.collector import Collector, attributes_of, collecting
+from tests.waiting import PATIENCE, wait_until
 
 SECRET = "a-secret-for-the-interface"
 KEYS = f"""
@@ -61,7 +61,7 @@ Pins = dict[str, set[str]]
 def service_pins(folder: Path) -> Pins:
     """Everything that is found on one server."""
     with collecting() as collector:
-        with _server(folder, collector.url) as url, httpx.Client(base_url=url, timeout=60) as client:
+        with _server(folder, collector.url) as url, httpx.Client(base_url=url, timeout=PATIENCE) as client:
             unauthorised = client.post("/rerank", json=BODIES["cohere"])
             client.headers["Authorization"] = f"Bearer {SECRET}"
             pins = _routes(client) | _page(client) | _answers(client, unauthorised) | _metrics(client)
@@ -83,7 +83,7 @@ def _server(folder: Path, collector: str) -> Iterator[str]:
         _wait_until_ready(process, url, log)
         yield url
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(PATIENCE) == 0, log.read_text()
     finally:
         if process.poll() is None:
             process.kill()
@@ -91,15 +91,15 @@ def _server(folder: Path, collector: str) -> Iterator[str]:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + 400
-    with httpx.Client(base_url=url, timeout=30) as client:  # one for all: each costs tens of milliseconds
-        while time.monotonic() < deadline:
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:  # one for all: each costs tens of milliseconds
+
+        def ready() -> bool:
             assert process.poll() is None, f"it exited {process.returncode}:\n{log.read_text()}"
             with suppress(httpx.TransportError):
-                if client.get("/health/ready").status_code == 200:
-                    return
-            time.sleep(0.1)
-    raise AssertionError(f"not ready in time:\n{log.read_text()[-4000:]}")
+                return client.get("/health/ready").status_code == 200
+            return False
+
+        wait_until(ready, lambda: f"not ready in time:\n{log.read_text()[-4000:]}", 0.1)
 
 
 def _routes(client: httpx.Client) -> Pins:

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,17 +14,18 @@ from pathlib import Path
 
 from tests.ports import free_port
 from tests.requirements_check import require
+from tests.waiting import PATIENCE, wait_until
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-INTERVAL = 1.0  # seconds between probes
+INTERVAL = 0.5  # seconds between probes
 _CONFIGURATION = """
 global
   stats socket {socket} mode 600
 defaults
   mode http
   timeout connect 2s
-  timeout client 120s
-  timeout server 120s
+  timeout client 3600s
+  timeout server 3600s
 listen rerank
   bind 127.0.0.1:{port}
   balance roundrobin
@@ -57,12 +57,13 @@ class Haproxy:
         [row] = [row for row in csv.DictReader(text.removeprefix("# ").splitlines()) if row["svname"] == server]
         return row
 
-    def wait_for(self, server: str, status: str, seconds: float) -> None:
+    def wait_for(self, server: str, status: str) -> None:
         """Wait until it thinks of a server as `UP` or `DOWN`."""
-        deadline = time.monotonic() + seconds
-        while not self.counts(server)["status"].startswith(status):
-            assert time.monotonic() < deadline, f"{server} is not {status} after {seconds} s: {self.counts(server)}"
-            time.sleep(0.1)
+        wait_until(
+            lambda: self.counts(server)["status"].startswith(status),
+            lambda: f"{server} is not {status}: {self.counts(server)}",
+            0.1,
+        )
 
 
 @contextmanager
@@ -79,12 +80,9 @@ def haproxy(folder: Path, a: int, b: int) -> Iterator[Haproxy]:
             command = [HAPROXY, "-db", "-f", str(folder / "haproxy.cfg")]
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            deadline = time.monotonic() + 20
-            while not front.socket.exists():
-                assert process.poll() is None, (folder / "haproxy.log").read_text()
-                assert time.monotonic() < deadline, "haproxy did not start"
-                time.sleep(0.05)
+            wait_until(lambda: front.socket.exists() or process.poll() is not None, "haproxy did not start", 0.05)
+            assert process.poll() is None, (folder / "haproxy.log").read_text()
             yield front
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.processes import ROOT
 from tests.requirements_check import require
+from tests.waiting import PATIENCE
 
 PYTHON = ROOT / ".venv-load" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
 LOCUST = (str(PYTHON), "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless", "--only-summary")
@@ -38,7 +39,7 @@ class Run:
     summary: dict[str, Any]
 
 
-def locust(folder: Path, url: str, *arguments: str, timeout: float = 110) -> Run:
+def locust(folder: Path, url: str, *arguments: str, timeout: float = PATIENCE) -> Run:
     """Run Locust against `url` to its end."""
     summary = folder / "summary.json"
     summary.unlink(missing_ok=True)

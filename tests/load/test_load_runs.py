@@ -17,8 +17,7 @@ from tests.load.locust_runs import PYTHON, SHORT, locust, require_locust, surrou
 from tests.processes import ROOT, ServerProcess
 from tests.service.embedded_server import embedded_server
 from tests.service.serving import SECRET, guarded_service, serving
-
-pytestmark = pytest.mark.timeout(240)  # the first test waits for the service too
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ def test_the_capacity_table(service: ServerProcess, tmp_path: Path) -> None:
     command = [PYTHON, "-m", "loadtests.capacity", "--host", service.url, "--out", out]
     bounds = ["--callers", "1,2", "--passages", "2", "--seconds", "2", *SHORT]
     done = subprocess.run(
-        [*map(str, command), *bounds], cwd=ROOT, env=surroundings(), capture_output=True, text=True, timeout=100,
+        [*map(str, command), *bounds], cwd=ROOT, env=surroundings(), capture_output=True, text=True, timeout=PATIENCE,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -126,5 +125,5 @@ def test_the_capacity_table(service: ServerProcess, tmp_path: Path) -> None:
 def test_the_service_answers_each_bad_call_as_the_load_run_expects(service: ServerProcess, bad: object) -> None:
     [call] = [each for each in BAD_CALLS if each is bad]
     headers = {"Content-Type": "application/json"}
-    answer = httpx.request(call.method, service.url + call.path, content=call.body, headers=headers, timeout=30)
+    answer = httpx.request(call.method, service.url + call.path, content=call.body, headers=headers, timeout=PATIENCE)
     assert answer.status_code in call.expected, answer.text

@@ -19,6 +19,8 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
+from tests.waiting import PATIENCE
+
 WORDS = ("river", "engine", "clause", "ledger", "tissue", "orbit", "lesson", "violin", "recipe", "harbour", "statute")
 
 
@@ -70,14 +72,14 @@ class ScriptedEndpoint:
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
         self._thread.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(PATIENCE)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     async def serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

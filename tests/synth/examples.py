@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.records import Difficulty, Group, Intent, Record, write_groups, write_records
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +93,6 @@ def on_a_full_disk(code: str, most_bytes: int) -> subprocess.CompletedProcess[st
         preexec_fn=limit,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )

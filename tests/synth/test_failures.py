@@ -24,6 +24,7 @@ from tests.synth.runs import (
     start,
     toml_of,
 )
+from tests.waiting import PATIENCE
 
 PER_SEED = 13
 BLANK = '{"reasoning": "r", "passage": " "}'
@@ -189,7 +190,7 @@ def test_an_endpoint_that_cannot_be_used_is_one_sentence_and_an_exit_code(tmp_pa
         bad = endpoint_knobs(url, retries=0)
         knobs = limrank_knobs(tmp_path, url, seeds=3, generator=bad, judge=bad)
         process = start("run", knobs["run"], "--settings", toml_of(knobs, tmp_path / "settings.toml"))
-        _, complained = process.communicate(timeout=30)
+        _, complained = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert len(complained.splitlines()) == 1
     assert complained.startswith(f"limrank-synth run: {url} ")

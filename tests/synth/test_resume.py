@@ -22,13 +22,14 @@ from synth.settings import RunSettings
 from synth.status import status
 from tests.synth.endpoint import ScriptedEndpoint
 from tests.synth.runs import corpus_knobs, endpoint_knobs, limrank_knobs, limrank_settings, start, toml_of, write_lines
+from tests.waiting import PATIENCE
 
 KILLS = int(os.environ.get("LIMRANK_TEST_KILLS", "3"))
 CONCURRENCY = 8
 CALLS_PER_SEED = 13  # queries, then for each of two queries: a positive, two negatives, three judgements
 
 
-@pytest.mark.timeout(60 + 20 * KILLS)
+@pytest.mark.timeout(900 + 60 * KILLS)
 def test_killed_at_random_points_it_pays_nothing_twice_and_exports_the_same_bytes(tmp_path: Path) -> None:
     seeds = 16 * KILLS
     total = seeds * CALLS_PER_SEED
@@ -48,7 +49,7 @@ def test_killed_at_random_points_it_pays_nothing_twice_and_exports_the_same_byte
             assert 0 <= lost_now <= 2 * CONCURRENCY, points
             lost += lost_now
         process = start("run", knobs["run"], "--settings", file)
-        said, complained = process.communicate(timeout=60)
+        said, complained = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, complained
         assert "examples accepted" in said
         assert endpoint.counts.requests == total + lost, points
@@ -79,7 +80,7 @@ def test_the_corpus_method_goes_on_where_it_was_killed_too(tmp_path: Path) -> No
                 assert 0 <= lost_now <= 2 * CONCURRENCY
                 lost += lost_now
             process = start("run", knobs["run"], "--settings", file)
-            _, complained = process.communicate(timeout=60)
+            _, complained = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, complained
             assert endpoint.counts.requests - before - lost == _rows(tmp_path / name) > 150
     assert _rows(tmp_path / "killed") == _rows(tmp_path / "whole")

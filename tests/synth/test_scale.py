@@ -16,7 +16,7 @@ MOST_MEBIBYTES = 500
 FLAT_MEBIBYTES = 60  # what the longer journal may cost more than a short one: caches, not rows
 
 
-@pytest.mark.timeout(120 + ROWS // 500)
+@pytest.mark.timeout(900 + ROWS // 100)
 def test_resume_and_export_take_no_more_memory_for_a_longer_journal(tmp_path: Path) -> None:
     run_of, settings_of = {}, {}
     for name, rows in (("short", 1000), ("long", ROWS)):

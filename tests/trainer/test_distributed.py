@@ -11,8 +11,7 @@ import torch
 
 from tests.evaluation.small_data import beir_folder
 from tests.trainer.running import cross_encoder_flags, sft_flags, start, train, weights
-
-pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work
+from tests.waiting import PATIENCE
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 
@@ -33,7 +32,7 @@ def test_two_processes_give_the_weights_of_one(
         result = "model"
     process = start(two, *TORCHRUN, "--nproc-per-node=2", "-m", "trainer.train")
     train(one)
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     expected, found = weights(tmp_path / "one" / result), weights(tmp_path / "two" / result)
     assert expected.keys() == found.keys()
@@ -59,7 +58,7 @@ def test_spread_weights_are_trained_scored_and_put_together(
     )
     launch = (*TORCHRUN, "--nproc-per-node=2", "-m", "tests.trainer.fsdp_on_cpus")
     for limit in (["--leg-minutes", "0.0001"], []):
-        said, _ = (process := start(spread + limit, *launch)).communicate(timeout=240)
+        said, _ = (process := start(spread + limit, *launch)).communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
     train(one)
     _same_adapters(tmp_path / "one", tmp_path / "spread", atol=5e-3)
@@ -93,7 +92,7 @@ def test_weights_are_spread_over_gpus(tiny_llama: Path, records_file: Path, tmp_
     count = torch.cuda.device_count()
     launch = (*TORCHRUN, f"--nproc-per-node={count}", "-m", "trainer.train")
     said, _ = (process := start([*flags, "--gradient-checkpointing", "--fsdp"], *launch, gpus=True)).communicate(
-        timeout=300
+        timeout=PATIENCE
     )
     assert process.returncode == 0, said
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -104,7 +103,7 @@ def test_weights_are_spread_over_gpus(tiny_llama: Path, records_file: Path, tmp_
 def _ended(process: Popen[str]) -> None:
     """Fails the test unless the processes end well, and soon: they may wait for each other for ever."""
     try:
-        said, _ = process.communicate(timeout=240)
+        said, _ = process.communicate(timeout=PATIENCE)
     finally:
         process.terminate()
     assert process.returncode == 0, said

@@ -24,7 +24,6 @@ from trainer.sft.lora import load_base, load_lora
 from trainer.sft.scorer import CausalScorer
 
 
-@pytest.mark.timeout(400)  # some 40 s of processor time, more of the clock beside other work
 def test_every_part_takes_what_the_one_before_leaves(
     embedded_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

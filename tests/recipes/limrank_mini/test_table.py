@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from evaluation.benchmarks.names import named
 from evaluation.results.files import write_json, write_per_query
 from evaluation.scorers.local_service import weights_hash
 from evaluation.settings import PROGRAM
+from recipes.limrank_mini import table
 from recipes.limrank_mini.__main__ import main
 from recipes.limrank_mini.table import MiniSettings
 from service.models.checkpoint import Checkpoint
 from tests.evaluation import small_data
-
-pytestmark = pytest.mark.timeout(300)  # processes or services of their own, slow beside other work
+from tests.evaluation.kept_services import KeptServices
 
 SMALL = ("--pairs", "5", "--trace-pairs", "5", "--injections", "2", "--threads", "2")
 
@@ -43,6 +44,16 @@ def read(out: Path, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture
+def one_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command, given three times, asks a service that it started the first time."""
+    kept = KeptServices()
+    monkeypatch.setattr(table, "local_service", kept.serve)
+    yield
+    kept.close()
+
+
+@pytest.mark.usefixtures("one_service")
 def test_the_reasoning_pass_checks_its_traces_and_is_compared_with_direct_mode(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

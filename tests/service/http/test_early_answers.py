@@ -16,21 +16,23 @@ import requests
 from service.http.limits import HttpLimits
 from tests.service.http.guarded import guarded
 from tests.service.http.raw import connected, everything, post, statuses
+from tests.waiting import PATIENCE
 
 BODY = b"x" * 20_000_000
+CLOSE = {"Connection": "close"}
 
 
 def _by_urllib(url: str) -> int:
     try:
-        urllib.request.urlopen(urllib.request.Request(url, data=BODY, method="POST"), timeout=60)
+        urllib.request.urlopen(urllib.request.Request(url, data=BODY, method="POST"), timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         return error.code
     raise AssertionError("a 413 was taken for success")
 
 
 def _by_http_client(url: str) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", httpx.URL(url).port, timeout=60)) as connection:
-        connection.request("POST", "/early", body=BODY, headers={"Connection": "close"})
+    with closing(http.client.HTTPConnection("127.0.0.1", httpx.URL(url).port, timeout=PATIENCE)) as connection:
+        connection.request("POST", "/early", body=BODY, headers=CLOSE)
         with connection.getresponse() as answer:
             answer.read()
             return answer.status
@@ -39,9 +41,9 @@ def _by_http_client(url: str) -> int:
 CLIENTS: dict[str, Callable[[str], int]] = {
     "urllib": _by_urllib,
     "http.client": _by_http_client,
-    "requests": lambda url: requests.post(url, data=BODY, headers={"Connection": "close"}, timeout=60).status_code,
-    "httpx": lambda url: httpx.post(url, content=BODY, headers={"Connection": "close"}, timeout=60).status_code,
-    "httpx, kept alive": lambda url: httpx.post(url, content=BODY, timeout=60).status_code,
+    "requests": lambda url: requests.post(url, data=BODY, headers=CLOSE, timeout=PATIENCE).status_code,
+    "httpx": lambda url: httpx.post(url, content=BODY, headers=CLOSE, timeout=PATIENCE).status_code,
+    "httpx, kept alive": lambda url: httpx.post(url, content=BODY, timeout=PATIENCE).status_code,
 }
 
 
@@ -83,8 +85,8 @@ def test_an_answer_that_nobody_takes_is_given_up() -> None:
         connection.connect(("127.0.0.1", served.port))
         connection.sendall(post(path="/large", body=b""))
         assert not served.finished.wait(0.2)
-        assert served.finished.wait(60)
-        connection.settimeout(60)
+        assert served.finished.wait(PATIENCE)
+        connection.settimeout(PATIENCE)
         assert len(everything(connection)) < served.large
         connection.close()
 

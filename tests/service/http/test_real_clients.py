@@ -17,6 +17,7 @@ from tests.ports import free_port
 from tests.processes import ServerProcess, server
 from tests.requirements_check import require
 from tests.service.http.raw import BODY
+from tests.waiting import PATIENCE
 
 PROGRAMS = Path(__file__).parent / "programs"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -54,7 +55,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -110,7 +111,7 @@ def _nginx(upstream: str, folder: Path, more: str) -> Iterator[int]:
 
 
 def _post(port: int, body: bytes, path: str = "/rerank", **headers: str) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=100)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request("POST", path, body=body, headers=headers)
         with connection.getresponse() as answer:
             answer.read()

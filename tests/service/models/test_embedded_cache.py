@@ -13,6 +13,7 @@ from service.errors import ModelStoreError
 from service.models.cache import CONTENTS, build_once, default_cache_dir, is_whole
 from service.models.embedded import packaged_gguf, prepare
 from tests.service.models.tiny_gguf import random_weights, write_tiny_gguf
+from tests.waiting import PATIENCE
 
 Damage = Callable[[Path], None]
 REPOSITORY = Path(__file__).parents[3]
@@ -20,7 +21,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 def child(act: str, gguf: Path, folder: Path) -> list[str]:
     command = [sys.executable, "-m", "tests.service.models.convert_in_child", str(gguf), str(folder), act]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

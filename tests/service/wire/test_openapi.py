@@ -13,6 +13,7 @@ import pytest
 
 from service.api.paths import RERANK_PATHS
 from tests.service.wire.server import open_service
+from tests.waiting import PATIENCE
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 MAX_DOCUMENTS = 50
@@ -27,7 +28,7 @@ def url() -> Iterator[str]:
 def test_schemathesis_finds_nothing(url: str, tmp_path: Path) -> None:
     options = [f"--checks={','.join(CHECKS)}", "--phases=coverage,fuzzing", "--max-examples=15", "--no-color"]
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", *options]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
     assert "Coverage" in run.stdout, run.stdout[-4000:]
 

@@ -30,6 +30,7 @@ from tests.requirements_check import require
 from tests.synth.endpoint import ScriptedEndpoint
 from tests.synth.examples import TRACE_AGAINST, TRACE_FOR, record, records_file
 from tests.synth.runs import endpoint_knobs, limrank_settings
+from tests.waiting import PATIENCE
 
 EVIL = '</div><script>alert(1)</script> & "quoted" $x^2$ {{ 7 * 7 }} <img src=x onerror=alert(2)>'
 
@@ -211,7 +212,7 @@ def test_a_browser_shows_the_charts_and_the_examples(tmp_path: Path) -> None:
         [str(chromium), *flags, "--window-size=1100,3500", f"--screenshot={picture}", f"file://{tmp_path / 'a.html'}"],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     with Image.open(picture) as image:
         colours = Counter({colour: count for count, colour in image.convert("RGB").getcolors(1 << 24) or []})

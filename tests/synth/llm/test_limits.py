@@ -29,6 +29,7 @@ from tests.synth.runs import (
     start,
     toml_of,
 )
+from tests.waiting import PATIENCE
 
 PER_SEED = 13
 PRICES = {"price_prompt": 1000.0, "price_completion": 2000.0}
@@ -88,7 +89,7 @@ def test_a_signal_lets_calls_in_flight_finish(tmp_path: Path, number: signal.Sig
         while endpoint.counts.requests < 20:
             time.sleep(0.01)
         process.send_signal(number)
-        _, complained = process.communicate(timeout=30)
+        _, complained = process.communicate(timeout=PATIENCE)
         asked = endpoint.counts.requests
     assert process.returncode == 130
     assert complained == "limrank-synth run: Stopped; calls in flight were finished. Run again to go on.\n"

@@ -14,6 +14,7 @@ import pytest
 from synth.run.progress import Counts, Progress, duration
 from tests.synth.endpoint import ScriptedEndpoint
 from tests.synth.runs import ROOT, command, limrank_knobs, start, toml_of
+from tests.waiting import PATIENCE
 
 LINE = r"seed queries: \d+ of 40 \(\d+ %\), \d+ calls, \d+ examples accepted, cost \d+\.\d{4}, about \d+ s left"
 
@@ -22,7 +23,8 @@ def test_lines_are_plain_where_no_terminal_is(tmp_path: Path) -> None:
     with ScriptedEndpoint(latency=0.05) as endpoint:
         knobs = limrank_knobs(tmp_path, endpoint.url, seeds=40)
         file = toml_of(knobs, tmp_path / "settings.toml")
-        said, _ = start("run", knobs["run"], "--settings", file, "--report-seconds", "0.2").communicate(timeout=60)
+        process = start("run", knobs["run"], "--settings", file, "--report-seconds", "0.2")
+        said, _ = process.communicate(timeout=PATIENCE)
     lines = [line for line in said.splitlines() if line.startswith("seed queries")]
     assert "\r" not in said
     assert len(lines) > 3
@@ -43,7 +45,7 @@ def test_a_terminal_has_one_line_that_is_written_over(tmp_path: Path) -> None:
                 said += block
         except OSError:
             pass  # the terminal is closed when the last writer is gone
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     shown = said.decode().split("\n")[0].split("\r")
     assert len([line for line in shown if line.startswith("seed queries")]) > 3
     assert len({len(line) for line in shown if line}) == 1
@@ -54,7 +56,8 @@ def test_a_slow_model_is_seen_at_work_before_any_unit_is_done(tmp_path: Path) ->
     with ScriptedEndpoint(latency=0.25) as endpoint:
         knobs = limrank_knobs(tmp_path, endpoint.url)
         file = toml_of(knobs, tmp_path / "settings.toml")
-        said, _ = start("run", knobs["run"], "--settings", file, "--report-seconds", "0.05").communicate(timeout=60)
+        process = start("run", knobs["run"], "--settings", file, "--report-seconds", "0.05")
+        said, _ = process.communicate(timeout=PATIENCE)
     early = [line for line in said.splitlines() if line.startswith("seed queries: 0 of 12 (")]
     assert len(early) >= 3
     shares = [int(re.search(r"\((\d+) %\)", line)[1]) for line in early]  # type: ignore[index]

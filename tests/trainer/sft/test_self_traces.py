@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,18 +18,34 @@ from evaluation.errors import BadData as EvaluationData
 from evaluation.errors import BadSettings as EvaluationSettings
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.scorer import Scored
+from tests.evaluation.kept_services import KeptServices
 from tests.trainer.examples import records
 from tests.trainer.running import start
+from tests.waiting import PATIENCE
 from trainer.cli import run
 from trainer.errors import BadData, BadSettings, ServiceFailed
 from trainer.settings import OwnTraces
 from trainer.sft import self_traces
 from trainer.sft.self_traces import ask_traces
 
-pytestmark = pytest.mark.timeout(900)  # a service is started up to three times, on machines that may be busy
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[KeptServices]:
+    kept = KeptServices()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def one_service(services: KeptServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is run in this process asks a service that runs already, where there is one."""
+    monkeypatch.setattr(self_traces, "local_service", services.serve)
+
+
 WORDS = ["own-traces", "--model", "limrank-mini", "--model-licence", "Apache-2.0", "--trace-tokens", "96"]
 
 
+@pytest.mark.usefixtures("one_service")
 def test_the_chosen_records_get_the_traces_the_model_writes(
     records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,32 +73,24 @@ def test_the_chosen_records_get_the_traces_the_model_writes(
     assert stated_cost(out) == 12.5, "what it was made from"
 
 
+@pytest.mark.usefixtures("one_service")
 def test_after_a_kill_only_what_is_missing_is_asked(
     records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, kept = tmp_path / "own.jsonl", tmp_path / "own.jsonl.traces" / "scores.jsonl"
-    words = [*WORDS, "--data", str(records_file), "--out", str(out), "--sample", "8", "--concurrency", "1"]
-    process = start(words)
-    try:
-        deadline = time.monotonic() + 600
-        while not kept.exists() or kept.read_bytes().count(b"\n") < 3:  # the header and two traces
-            assert process.poll() is None, process.stdout and process.stdout.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-        process.communicate()
+    words = [*WORDS, "--data", str(records_file), "--out", str(out), "--sample", "5", "--concurrency", "1"]
+    said, _ = (process := start(words, "-m", "tests.trainer.killed")).communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL, said
     assert not out.exists()
     header, first, *rest = kept.read_text().splitlines()
-    assert len(rest) < 7, "killed before the end"
+    assert len(rest) == 1, "killed with two traces of five"
     mark = "The query asks about what nobody else writes."
     made = {"traces": [mark], "statuses": ["complete"]}
     kept.write_text("\n".join([header, json.dumps(json.loads(first) | made), *rest, '{"torn": ']))
     assert run([{"96": "64"}.get(word, word) for word in words]) == 2
     assert "holds scores made otherwise (max_reasoning_tokens: 96 there, 64 now)" in capsys.readouterr().err
     assert run(words) == 0
-    assert f"{len(rest) + 1}/8" in capsys.readouterr().err, "the bar begins at what was kept"
+    assert "2/5" in capsys.readouterr().err, "the bar begins at what was kept"
     assert mark in {record.trace for record in read_records(out)}
     assert not kept.parent.exists()
 

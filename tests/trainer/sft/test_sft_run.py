@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import torch
 from contract.manifest import manifest_from_json, tokenizer_sha256
 from tests.evaluation.small_data import beir_folder, jsonl
 from tests.trainer.running import sft_flags, start, train, weights
+from tests.waiting import PATIENCE
 from trainer.cli import run
 
 
@@ -60,14 +60,9 @@ def test_a_run_killed_in_mid_step_goes_on_to_the_same_weights(
 ) -> None:
     folder = tmp_path / "run"
     flags = sft_flags(tiny_llama, records_file, folder, checkpoint_steps=2, epochs=2)
-    process = start(flags)
-    mark = folder / "checkpoints" / "checkpoint-4" / "complete.json"
-    deadline = time.monotonic() + 60
-    while not mark.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert mark.exists()
+    said, _ = (process := start(flags, "-m", "tests.trainer.killed")).communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL, said
+    assert (folder / "checkpoints" / "checkpoint-4" / "complete.json").exists()
     assert not (folder / "adapter").exists()
     train(flags)
     expected, found = weights(uninterrupted / "adapter"), weights(folder / "adapter")
