@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 BURST_SECONDS = 1.0
 
@@ -15,11 +16,12 @@ class Pace:
     bound then holds on average. Waiters are served in the order they came.
     """
 
-    def __init__(self, per_minute: float) -> None:
+    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._rate = per_minute / (60.0 + BURST_SECONDS)  # a full burst and a full minute together are `per_minute`
         self._burst = max(self._rate * BURST_SECONDS, 1.0)
         self._level = self._burst
-        self._at = time.monotonic()
+        self._at = clock()
         self._turn = asyncio.Lock()
 
     async def take(self, units: float) -> None:
@@ -37,6 +39,6 @@ class Pace:
         self._level -= units
 
     def _refill(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self._level = min(self._burst, self._level + (now - self._at) * self._rate)
         self._at = now

@@ -15,11 +15,12 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 WORDS = ("river", "engine", "clause", "ledger", "tissue", "orbit", "lesson", "violin", "recipe", "harbour", "statute")
 
@@ -58,10 +59,24 @@ class Counts:
 
 
 class ScriptedEndpoint:
-    """Listens on a free port of 127.0.0.1; `url` ends in /v1. `keep` False keeps no bodies (for millions of calls)."""
+    """Listens on a free port of 127.0.0.1; `url` ends in /v1. `keep` False keeps no bodies (for millions of calls).
 
-    def __init__(self, latency: float = 0.0, script: Script | None = None, *, schemas: bool = True, keep: bool = True):
+    Requests after the first `free` ones are answered when they are released.
+    """
+
+    def __init__(
+        self,
+        latency: float = 0.0,
+        script: Script | None = None,
+        *,
+        schemas: bool = True,
+        keep: bool = True,
+        free: int | None = None,
+    ) -> None:
         self.latency = latency
+        self.free = free
+        self.held: list[Callable[[], None]] = []
+        self.connections = 0
         self.script = script
         self.schemas = schemas
         self.keep = keep
@@ -80,6 +95,20 @@ class ScriptedEndpoint:
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(PATIENCE)
+
+    def release(self) -> None:
+        """Answer the requests that are held, and all that come from now on."""
+
+        def answer() -> None:
+            self.free = None
+            for send in self.held:
+                send()
+
+        self._loop.call_soon_threadsafe(answer)
+
+    def wait_until_left(self) -> None:
+        """Return when every client has closed its connections: all that they sent is counted."""
+        wait_until(lambda: self.connections == 0, lambda: f"{self.connections} connections are open", 0.001)
 
     async def serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -115,6 +144,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._endpoint.connections += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._endpoint.connections -= 1
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -133,8 +166,11 @@ class _Connection(asyncio.Protocol):
         answer, fault = self._endpoint.take(head, body)
         counts.at_once += 1
         counts.most_at_once = max(counts.most_at_once, counts.at_once)
-        if fault is None or not fault.hang:
-            asyncio.get_running_loop().call_later(self._endpoint.latency, self._send, answer, fault, time.monotonic())
+        send = partial(self._send, answer, fault, time.monotonic())
+        if self._endpoint.free is not None and counts.requests > self._endpoint.free:
+            self._endpoint.held.append(send)
+        elif fault is None or not fault.hang:
+            asyncio.get_running_loop().call_later(self._endpoint.latency, send)
 
     def _send(self, answer: bytes, fault: Fault | None, begun: float) -> None:
         counts = self._endpoint.counts

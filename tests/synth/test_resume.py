@@ -44,7 +44,7 @@ def test_killed_at_random_points_it_pays_nothing_twice_and_exports_the_same_byte
                 time.sleep(0.001)
             process.kill()
             process.communicate()
-            time.sleep(0.1)  # until the endpoint has noticed
+            endpoint.wait_until_left()
             lost_now = endpoint.counts.requests - lost - _rows(tmp_path / "killed")
             assert 0 <= lost_now <= 2 * CONCURRENCY, points
             lost += lost_now
@@ -75,7 +75,7 @@ def test_the_corpus_method_goes_on_where_it_was_killed_too(tmp_path: Path) -> No
                     time.sleep(0.001)
                 process.kill()
                 process.communicate()
-                time.sleep(0.1)
+                endpoint.wait_until_left()
                 lost_now = endpoint.counts.requests - before - lost - _rows(tmp_path / name)
                 assert 0 <= lost_now <= 2 * CONCURRENCY
                 lost += lost_now

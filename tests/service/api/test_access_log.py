@@ -94,7 +94,7 @@ def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:
         assert [answer(count).status_code for count in (11, 6, 5)] == [413, 413, 200]
         limited = answer(5)
         assert limited.status_code == 429
-        assert 55 <= int(limited.headers["retry-after"]) <= 60
+        assert 1 <= int(limited.headers["retry-after"]) <= 60
     assert value(composition.metrics, "limrank_requests_rejected_total", reason="too_large") == 2
     assert value(composition.metrics, "limrank_requests_rejected_total", reason="rate_limited") == 1
 

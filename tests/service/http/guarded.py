@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
@@ -33,7 +34,8 @@ class Guarded:
         self.large = large
         self.refusals: list[int] = []
         self.trailers_seen = False
-        self.finished = threading.Event()  # an answer of /large was taken, or given up
+        self.finished = threading.Event()  # an answer of /large was taken, or given up,
+        self.took = 0.0  # in so many seconds
         self.connections = Connections(connections)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -60,7 +62,9 @@ class Guarded:
             more = message["more_body"]
         self.trailers_seen = self.trailers_seen or any(name == b"x-trailer" for name, _ in scope["headers"])
         if scope["path"] == "/large":
+            begun = time.monotonic()
             await _answer(send, 200, b"x" * self.large)
+            self.took = time.monotonic() - begun
             self.finished.set()
         else:
             await _answer(send, 200, str(size).encode())

@@ -14,8 +14,9 @@ from service.http.connections import Connections, Seat
 from service.http.limits import HttpLimits, default_connections
 from tests.service.http.guarded import Guarded, guarded
 from tests.service.http.raw import connected, everything, post, statuses
+from tests.waiting import PATIENCE
 
-LIMITS = HttpLimits(reserve_head_seconds=1.0)
+LIMITS = HttpLimits(reserve_head_seconds=PATIENCE)
 PROBE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -37,12 +38,17 @@ def test_in_the_reserve_probes_are_answered_and_all_else_is_refused() -> None:
         with connected(served.url) as connection:
             connection.sendall(post())
             assert statuses(everything(connection)) == [503]
+
+
+def test_in_the_reserve_a_head_must_come_at_once() -> None:
+    with guarded(HttpLimits(reserve_head_seconds=0.2), connections=8) as served, ExitStack() as stack:
+        _fill(served, stack, 8)
         with connected(served.url) as connection:
-            assert everything(connection) == b""  # no head within the moment that the reserve gives
+            assert everything(connection) == b""
 
 
 def test_beyond_the_reserve_connections_are_refused_and_not_reset() -> None:
-    with guarded(HttpLimits(reserve_head_seconds=60), connections=8) as served, ExitStack() as stack:
+    with guarded(HttpLimits(reserve_head_seconds=PATIENCE), connections=8) as served, ExitStack() as stack:
         _fill(served, stack, 10)
         with connected(served.url) as connection:
             connection.sendall(post())

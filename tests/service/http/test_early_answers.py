@@ -84,15 +84,15 @@ def test_an_answer_that_nobody_takes_is_given_up() -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", served.port))
         connection.sendall(post(path="/large", body=b""))
-        assert not served.finished.wait(0.2)
         assert served.finished.wait(PATIENCE)
+        assert served.took >= 0.5
         connection.settimeout(PATIENCE)
         assert len(everything(connection)) < served.large
         connection.close()
 
 
 def test_an_answer_that_is_taken_slowly_arrives_whole() -> None:
-    with guarded(HttpLimits(write_seconds=0.5), large=3_000_000) as served, connected(served.url) as connection:
+    with guarded(HttpLimits(write_seconds=60), large=3_000_000) as served, connected(served.url) as connection:
         connection.sendall(post("Connection: close", path="/large", body=b""))
         answer = everything(connection)
     assert len(answer.partition(b"\r\n\r\n")[2]) == served.large

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 from tests.ports import free_port
@@ -14,13 +13,12 @@ SCRIPTED = "tests.service.scripted_server"
 
 
 def test_a_body_that_arrives_within_the_budget_is_answered(tmp_path: Path) -> None:
-    flags = ("--drain-delay", "0", "--drain-budget", "60")
+    flags = ("--drain-delay", "0", "--drain-budget", "3600")
     with server(SCRIPTED, free_port(), tmp_path, *flags) as running, connected(running.url) as connection:
         connection.sendall(post("Connection: close")[: -len(BODY) // 2])
-        time.sleep(0.3)
+        running.wait_for_more("limrank_held_bytes", 0)
         running.process.send_signal(signal.SIGTERM)
-        while "draining" not in running.log.read_text():
-            time.sleep(0.05)
+        running.wait_for_line("draining")
         for byte in BODY[-len(BODY) // 2 :]:
             connection.sendall(bytes([byte]))
         answer = everything(connection)
@@ -28,17 +26,17 @@ def test_a_body_that_arrives_within_the_budget_is_answered(tmp_path: Path) -> No
         assert statuses(answer) == [503], answer
         assert b"retry-after" in answer.lower()
         assert b'"code"' in answer
-        assert running.process.wait(60) == 0
+        assert running.wait() == 0
 
 
 def test_a_body_that_does_not_arrive_is_told_to_come_again(tmp_path: Path) -> None:
     flags = ("--drain-delay", "0", "--drain-budget", "1")
     with server(SCRIPTED, free_port(), tmp_path, *flags) as running, connected(running.url) as connection:
         connection.sendall(post()[:-10])
-        time.sleep(0.3)
+        running.wait_for_more("limrank_held_bytes", 0)
         running.process.send_signal(signal.SIGTERM)
         answer = everything(connection)
         assert statuses(answer) == [503], answer
         assert b"retry-after" in answer.lower()
-        assert running.process.wait(60) == 0
+        assert running.wait() == 0
         assert "Exception in ASGI application" not in running.log.read_text()

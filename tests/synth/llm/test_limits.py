@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from tests.synth.runs import (
     start,
     toml_of,
 )
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 PER_SEED = 13
 PRICES = {"price_prompt": 1000.0, "price_completion": 2000.0}
@@ -83,12 +82,12 @@ def test_a_budget_without_prices_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_calls_in_flight_finish(tmp_path: Path, number: signal.Signals) -> None:
-    with ScriptedEndpoint(latency=0.3, keep=False) as endpoint:
+    with ScriptedEndpoint(keep=False, free=19) as endpoint:
         knobs = limrank_knobs(tmp_path, endpoint.url)
         process = start("run", knobs["run"], "--settings", toml_of(knobs, tmp_path / "settings.toml"))
-        while endpoint.counts.requests < 20:
-            time.sleep(0.01)
+        wait_until(lambda: endpoint.counts.requests >= 20, every=0.01)
         process.send_signal(number)
+        endpoint.release()
         _, complained = process.communicate(timeout=PATIENCE)
         asked = endpoint.counts.requests
     assert process.returncode == 130

@@ -30,12 +30,14 @@ from service.models.store import resolve
 from service.ranking import Verdict
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
+from service.scheduling.work import Work
 from service.settings import Settings
 from tests.processes import ROOT
 from tests.seam import Job, as_they_come, work_of
 from tests.seam import score as score_raw
 from tests.service.serving import serving, wait_until
 from tests.tokenizers import minilm_folder, minilm_tokenizer
+from tests.waiting import turns
 
 TOLERANCE = 1e-4
 PASSAGES = ("Rest and fluids help.", "", "The first railway opened in 1825. " * 9, "[SEP] true [CLS]", "x", "short one")
@@ -127,14 +129,18 @@ async def test_urgent_calls_go_first_and_a_call_given_up_frees_the_engine(engine
     order: list[str] = []
     window = Window(engine, engine.capabilities.window, Throughput())
 
-    async def ask(name: str, priority: int, count: int) -> None:
+    async def encoded(name: str, priority: int, count: int) -> Work:
         passages = ("a passage " * 50,) * count
-        await window.run(await work_of(engine, Job(call=name, query=name, passages=passages, priority=priority)))
-        order.append(name)
+        return await work_of(engine, Job(call=name, query=name, passages=passages, priority=priority))
 
-    given_up = asyncio.create_task(ask("given up", 1, 2048))
-    calls = [asyncio.create_task(ask(*call)) for call in (("last", 2, 512), ("first", 0, 64))]
-    await asyncio.sleep(0.01)
+    async def ask(work: Work) -> None:
+        await window.run(work)
+        order.append(work.call)
+
+    works = [await encoded(*call) for call in (("given up", 1, 2048), ("last", 2, 512), ("first", 0, 64))]
+    given_up, *calls = [asyncio.create_task(ask(work)) for work in works]
+    await turns()
+    assert window.running
     given_up.cancel()
     await asyncio.gather(*calls)
     assert order == ["first", "last"]
