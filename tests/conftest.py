@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from bench.shapes import TINY, write_shape
+from contract.manifest import read_manifest
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
 
@@ -35,6 +38,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """vLLM's come first, as they take longest."""
     items.sort(key=lambda item: not item.nodeid.startswith(_VLLM))
+
+
+@pytest.fixture(scope="session")
+def small_model(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small layers of random numbers with the embedded model's tokenizer, which the service serves: for tests in
+    which the model's size and answers prove nothing."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = write_shape(tmp_path_factory.mktemp("small"), TINY, embedded_checkpoint.folder / "tokenizer.json")
+    torch.manual_seed(1)
+    config: Any = LlamaConfig.from_pretrained(folder)
+    model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    manifest.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
