@@ -36,8 +36,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """vLLM's come first, as they take longest."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_VLLM))
+    """vLLM's come first, as they take longest. Those of one server stand together, and the one that ends it is the last
+    of them: so only one runs at a time."""
+    items.sort(key=lambda item: _place(item) if item.nodeid.startswith(_VLLM) else (9, False))
+
+
+def _place(item: pytest.Item) -> tuple[int, bool]:
+    fixtures = getattr(item, "fixturenames", ())
+    server = next((place for place, name in enumerate(("tiny", "running"), 1) if name in fixtures), 0)
+    return server, item.get_closest_marker("ends_the_server") is not None
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,6 @@ from tests.service.engines.vllm.engine_process import EngineProcess
 from tests.service.engines.vllm.serving import Shared, require_vllm, vllm_server
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that end a server which others share come last."""
-    items.sort(key=lambda item: item.get_closest_marker("ends_the_server") is not None)
-
-
 @pytest.fixture(scope="session")
 def shared_running(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     flags = ("--drain-budget", "3600", "--stuck-after", "3600")

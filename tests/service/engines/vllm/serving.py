@@ -23,7 +23,7 @@ ENGINE_ARGS: dict[str, Any] = {"enforce_eager": True, "block_size": BLOCK}
 SCRIPTED = {"logits_processors": ["tests.service.engines.vllm.scripted_traces:ScriptedTraces"]}
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "0-1",
     "OMP_WAIT_POLICY": "PASSIVE",
     "LIMRANK_REQUEST_TIMEOUT_SECONDS": "3600",  # a test has a deadline only where it says so
