@@ -247,6 +247,7 @@ def test_a_conclusion_shares_its_beginning_with_those_it_is_chosen_from(
     assert len(set(plain)) >= 4
     assert all(end.startswith(("The subject is ", "The question is another one")) for end in plain)
     instructed = {str(one.trace).split(". ", 2)[2] for one in records if one.instruction is not None}
+    assert len(instructed) >= 2
     assert all(
         end.startswith(("By the instruction it counts, ", "By the instruction it does not ")) for end in instructed
     )
