@@ -21,14 +21,31 @@ settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
 _VLLM = "tests/service/engines/vllm/"
+_TOGETHER = (_VLLM, "tests/clients/")
+# What takes a minute or more comes first, so that what is left at the end is small and both processes end together.
+_SLOW = (
+    _VLLM,
+    "tests/load/",
+    "tests/trainer/test_distributed.py",
+    "tests/recipes/limrank_mini/test_table.py",
+    "tests/trainer/",
+    "tests/test_interface.py",
+    "tests/helm/test_live_prometheus.py",
+    "tests/clients/",
+    "tests/service/test_embedded_service.py",
+    "tests/service/engines/",
+    "tests/synth/test_scale.py",
+    "tests/synth/",
+)
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist comes without types
-    """Where two processes run the tests, a file's belong together, and all of vLLM's: two engines at work on the same
-    cores stand still for a minute at a time. (xdist's own groups do nothing with this pytest.)"""
+    """Where two processes run the tests, a file's belong together, and a folder's whose files share a server: two vLLMs
+    at work on the same cores stand still for a minute at a time. (xdist's own groups do nothing with this pytest.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _VLLM if nodeid.startswith(_VLLM) else super()._split_scope(nodeid)
+        together = next((folder for folder in _TOGETHER if nodeid.startswith(folder)), None)
+        return together or super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
@@ -36,15 +53,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """vLLM's come first, as they take longest. Those of one server stand together, and the one that ends it is the last
-    of them: so only one runs at a time."""
-    items.sort(key=lambda item: _place(item) if item.nodeid.startswith(_VLLM) else (9, False))
+    """The slow ones first. Of vLLM's, those of one server stand together, and the one that ends it is the last of them:
+    so only one runs at a time."""
+    items.sort(key=_place)
 
 
-def _place(item: pytest.Item) -> tuple[int, bool]:
+def _place(item: pytest.Item) -> tuple[int, int, bool]:
+    slow = next((place for place, name in enumerate(_SLOW) if item.nodeid.startswith(name)), len(_SLOW))
+    if not item.nodeid.startswith(_VLLM):
+        return slow, 0, False
     fixtures = getattr(item, "fixturenames", ())
     server = next((place for place, name in enumerate(("tiny", "running"), 1) if name in fixtures), 0)
-    return server, item.get_closest_marker("ends_the_server") is not None
+    return slow, server, item.get_closest_marker("ends_the_server") is not None
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,3 +62,23 @@ def read(summary: Path) -> dict[str, Any]:
     """The numbers a run wrote down."""
     found: dict[str, Any] = json.loads(summary.read_text()) if summary.exists() else {}
     return found
+
+
+@contextmanager
+def load(folder: Path, url: str, *arguments: str) -> Iterator[dict[str, Any]]:
+    """Locust until the context is left; the dictionary then holds the numbers of its run, and its exit code."""
+    found: dict[str, Any] = {}
+    summary = folder / "load.json"
+    summary.unlink(missing_ok=True)
+    command = [*LOCUST, "--host", url, "--summary", str(summary), "--run-time", "3600s", *arguments, *SHORT]
+    with (folder / "locust.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=surroundings(), stdout=log, stderr=log)
+    try:
+        yield found
+        assert process.poll() is None, (folder / "locust.log").read_text()
+        process.send_signal(signal.SIGTERM)
+        found["code"] = process.wait(PATIENCE)
+        found |= read(summary)
+    finally:
+        process.kill()
+        process.wait()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from tests.load.haproxy import INTERVAL, Haproxy, haproxy, require_haproxy
-from tests.load.locust_runs import LOCUST, SHORT, read, require_locust, surroundings
+from tests.load.locust_runs import load, require_locust
 from tests.ports import free_port
-from tests.processes import ROOT, ServerProcess, server
-from tests.waiting import PATIENCE, wait_until
+from tests.processes import ServerProcess, server
+from tests.waiting import wait_until
 
 # Two failed probes make haproxy turn away; a probe may begin just before the signal, and take as long as five others.
 DRAIN_DELAY = 8 * INTERVAL
@@ -52,26 +48,6 @@ class Release:
         took = stopped - begun, time.monotonic() - stopped
         print(f"\n{name}: drained in {took[0]:.1f} s, its successor was up {took[1]:.1f} s later")
         return code
-
-
-@contextmanager
-def load(folder: Path, url: str, *arguments: str) -> Iterator[dict[str, Any]]:
-    """Locust without a pause until the context is left; the dictionary then holds the numbers of its run."""
-    found: dict[str, Any] = {}
-    summary = folder / "rollout.json"
-    summary.unlink(missing_ok=True)
-    command = [*LOCUST, "--host", url, "--summary", str(summary), "--run-time", "3600s", *arguments, *SHORT]
-    with (folder / "locust.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=surroundings(), stdout=log, stderr=log)
-    try:
-        yield found
-        assert process.poll() is None, (folder / "locust.log").read_text()
-        process.send_signal(signal.SIGTERM)
-        found["code"] = process.wait(PATIENCE)
-        found |= read(summary)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _wait(front: Haproxy, calls: int) -> None:
