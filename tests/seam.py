@@ -44,10 +44,10 @@ async def encoded(engine: Engine, job: Job, budget: int = 0) -> EncodedCall:
 
 
 async def work_of(engine: Engine, job: Job, mode: Mode = Mode.DIRECT, budget: int = 0) -> Work:
-    """A job as the window takes it, due in a minute."""
+    """A job as the window takes it, due in an hour."""
     made = await encoded(engine, job, budget)
     scoring = Scoring.REASONING if mode is Mode.REASONING else Scoring.DIRECT
-    answers, due = engine.encoder.answers, time.monotonic() + 60
+    answers, due = engine.encoder.answers, time.monotonic() + 3600
     return Work(job.call, made.prefix, made.rests, answers, scoring, budget, job.priority, due)
 
 

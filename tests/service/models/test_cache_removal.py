@@ -64,7 +64,7 @@ def test_what_another_process_holds_stays_until_it_is_killed(tmp_path: Path) -> 
     folder = made(tmp_path)
     code = (
         "import sys, time; from pathlib import Path; from service.models.cache import HeldFolder; "
-        "held = HeldFolder(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+        "held = HeldFolder(Path(sys.argv[1])); print('held', flush=True); time.sleep(3600)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

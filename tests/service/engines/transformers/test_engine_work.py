@@ -260,7 +260,7 @@ async def test_a_failing_step_fails_its_traces_and_the_next_go_on(watched: Watch
 async def test_when_the_thread_dies_everybody_is_told(watched: Watched, embedded_checkpoint: Checkpoint) -> None:
     watched.passes.fails = holds(embedded_checkpoint, FAULTY)
     watched.passes.error = SystemExit
-    jobs = [await prompts_of(watched.engine, job) for job in (many("other", 64), Job("deadly", QUERY, (FAULTY,)))]
+    jobs = [await prompts_of(watched.engine, job) for job in (Job("deadly", QUERY, (FAULTY,)), many("other", 64))]
     outcomes = await asyncio.gather(*(completions(watched.engine, job) for job in jobs), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [EngineDead] * 2
     health = await watched.engine.health()
