@@ -1,6 +1,6 @@
 """The real server around a scripted engine, as a process: for what needs an engine that can be slow, stuck or dead.
 
-The passage `stuck` never gets a verdict and `die` kills the engine. `held` gets one when the file LIMRANK_TEST_GO is
+The passage `stuck` never gets a verdict and `die` kills the engine. `HELD` gets one when the file LIMRANK_TEST_GO is
 there, and so does every passage after the first LIMRANK_TEST_FREE. Arguments are those of limrank-serve;
 LIMRANK_TEST_SECONDS_PER_DOCUMENT is the time each document takes.
 """
@@ -24,6 +24,8 @@ from service.settings import Settings, from_command_line
 from service.telemetry.logs import configure_logging
 from tests.fakes import ScriptedEngine
 
+HELD = "held" * 20  # so long that it is the last of its call
+
 
 @dataclass
 class MortalEngine(ScriptedEngine):
@@ -45,7 +47,7 @@ class MortalEngine(ScriptedEngine):
     def _is_held(self, passage: str) -> bool:
         if self.free is not None and not passage.startswith(PROBE_PASSAGE):
             self.free -= 1
-        return passage == "held" or (self.free is not None and self.free < 0)
+        return passage == HELD or (self.free is not None and self.free < 0)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import pytest
 from tests.ports import free_port
 from tests.processes import ROOT, ServerProcess, clean_environment, server
 from tests.service.http.raw import connected, post
+from tests.service.scripted_server import HELD
 from tests.waiting import PATIENCE, until
 
 STUCK = '{"query": "q", "documents": ["stuck"]}'
@@ -97,7 +98,7 @@ async def test_sigterm_under_load_loses_no_call(start: Start, tmp_path: Path) ->
         callers = [Caller(running.url) for _ in range(6)]
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
             long = asyncio.create_task(
-                client.post(f"{running.url}/rerank", json={"query": "q", "documents": ["held", *["a text"] * 400]})
+                client.post(f"{running.url}/rerank", json={"query": "q", "documents": [HELD, *["a text"] * 400]})
             )
             await until(lambda: all(caller.got(200) for caller in callers))
             running.process.send_signal(signal.SIGTERM)
@@ -194,7 +195,7 @@ def test_a_deadline_in_the_header_is_kept(start: Start) -> None:
 
 def test_small_calls_are_answered_while_a_large_one_runs(start: Start, tmp_path: Path) -> None:
     """It has a document that is never done, and so many others that they wait for twelve seconds."""
-    large = post(body=json.dumps({"query": "q", "documents": ["held", *["some text"] * 4000]}).encode())
+    large = post(body=json.dumps({"query": "q", "documents": [HELD, *["some text"] * 4000]}).encode())
     with start("--request-timeout-seconds", "3600", seconds=0.05) as running, connected(running.url) as connection:
         connection.sendall(large)
         running.wait_for("limrank_running_documents", 16)
