@@ -63,7 +63,7 @@ def _place(item: pytest.Item) -> tuple[int, int, bool]:
     if not item.nodeid.startswith(_VLLM):
         return slow, 0, False
     fixtures = getattr(item, "fixturenames", ())
-    server = next((place for place, name in enumerate(("tiny", "running"), 1) if name in fixtures), 0)
+    server = next((place for place, name in enumerate(("tiny", "merged", "running"), 1) if name in fixtures), 0)
     return slow, server, item.get_closest_marker("ends_the_server") is not None
 
 

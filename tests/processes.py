@@ -41,9 +41,11 @@ class ServerProcess:
         assert values, f"no series {name}"
         return sum(values)
 
-    def wait_for(self, name: str, value: float) -> None:
+    def wait_for(self, name: str, value: float, patience: float = PATIENCE) -> None:
         """Wait until a metric has a value."""
-        wait_until(lambda: self.metric(name) == value, lambda: f"{name} is {self.metric(name)}, not {value}", 0.02)
+        wait_until(
+            lambda: self.metric(name) == value, lambda: f"{name} is {self.metric(name)}, not {value}", 0.02, patience
+        )
 
     def wait_for_more(self, name: str, value: float) -> None:
         """Wait until a metric is above a value."""
@@ -53,10 +55,10 @@ class ServerProcess:
         """Wait until an event is in its log."""
         wait_until(lambda: f'"event": "{event}"' in self.log.read_text(), lambda: self.log.read_text()[-4000:], 0.02)
 
-    def stop(self) -> int:
+    def stop(self, patience: float = PATIENCE) -> int:
         """Ask it to stop as a supervisor does; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.wait()
+        return self.process.wait(patience)
 
     def wait(self) -> int:
         """Its exit code, once it has ended."""
@@ -69,7 +71,9 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def server(module: str, port: int, folder: Path, *arguments: str, **environment: str) -> Iterator[ServerProcess]:
+def server(
+    module: str, port: int, folder: Path, *arguments: str, ready_within: float = PATIENCE, **environment: str
+) -> Iterator[ServerProcess]:
     """Run `python -m module --port ...`, wait until it is ready, and make sure that it has ended afterwards."""
     log = folder / "server.log"
     command: Sequence[str] = (sys.executable, "-m", module, "--port", str(port), *arguments)
@@ -77,7 +81,7 @@ def server(module: str, port: int, folder: Path, *arguments: str, **environment:
         process = subprocess.Popen(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
     running = ServerProcess(f"http://127.0.0.1:{port}", process, log)
     try:
-        wait_until(lambda: _is_ready(running), lambda: log.read_text()[-4000:], 0.05)
+        wait_until(lambda: _is_ready(running), lambda: log.read_text()[-4000:], 0.05, ready_within)
         yield running
     finally:
         if process.poll() is None:

@@ -11,9 +11,14 @@ from collections.abc import Callable
 PATIENCE = 600.0
 
 
-def wait_until(happened: Callable[[], bool], what: str | Callable[[], str] = "it", every: float = 0.005) -> None:
+def wait_until(
+    happened: Callable[[], bool],
+    what: str | Callable[[], str] = "it",
+    every: float = 0.005,
+    patience: float = PATIENCE,
+) -> None:
     """Wait until `happened` is true, looking every so many seconds. `what` is told where it never becomes true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not happened():
         assert time.monotonic() < deadline, f"waited in vain: {what if isinstance(what, str) else what()}"
         time.sleep(every)

@@ -283,10 +283,16 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_stopped_goes_on_where_it_was(by: signal.Signals, tmp_path: Path) -> None:
     folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
-    arguments = ("tests.service.scripted_server", free_port(), tmp_path, "--drain-delay", "0")
     go = tmp_path / "go"
-    held = {"LIMRANK_TEST_FREE": "11", "LIMRANK_TEST_GO": str(go)}  # in the middle of the sixth call
-    with server(*arguments, LIMRANK_TEST_SECONDS_PER_DOCUMENT="0.03", **held) as running:
+    with server(
+        "tests.service.scripted_server",
+        free_port(),
+        tmp_path,
+        *("--drain-delay", "0"),
+        LIMRANK_TEST_SECONDS_PER_DOCUMENT="0.03",
+        LIMRANK_TEST_FREE="11",  # it stops in the middle of the sixth call
+        LIMRANK_TEST_GO=str(go),
+    ) as running:
         words = ["run", "medquad", *flags(data=folder, url=running.url, out=out, documents_per_call=2, concurrency=1)]
         process = subprocess.Popen(
             [sys.executable, "-m", "evaluation.cli", *words],

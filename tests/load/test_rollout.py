@@ -32,9 +32,9 @@ class Release:
         """Start the service of this name, as the chart would: a drain delay, a drain budget."""
         folder = self.folder / f"{name}-{time.monotonic_ns()}"
         folder.mkdir()
-        flags = ("--drain-delay", str(DRAIN_DELAY), "--drain-budget", "3600", "--request-timeout-seconds", "3600")
-        flags = (*flags, "--model", str(self.model), "--threads", "1")
-        started = server("service.main", self.ports[name], folder, *flags)
+        patience = ("--drain-delay", str(DRAIN_DELAY), "--drain-budget", "3600", "--request-timeout-seconds", "3600")
+        flags = ("--model", str(self.model), "--threads", "1")
+        started = server("service.main", self.ports[name], folder, *patience, *flags)
         self.running[name] = self.exits.enter_context(started)
 
     def replace(self, name: str, front: Haproxy) -> int:

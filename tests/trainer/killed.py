@@ -33,7 +33,7 @@ def _kill_behind_traces() -> None:
         add(journal, *row)
         kept()
 
-    ScoreJournal.add = add_and_count  # type: ignore[method-assign]
+    ScoreJournal.add = add_and_count  # type: ignore[method-assign, assignment]
 
 
 def _kill_in_a_step() -> None:

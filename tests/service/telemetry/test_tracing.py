@@ -113,13 +113,13 @@ def test_a_failure_of_ours_is_an_error_and_one_of_the_caller_s_is_not(tmp_path: 
 
 def test_a_collector_that_is_down_costs_no_call_and_holds_up_no_stop(tmp_path: Path) -> None:
     """For no longer than a batch of spans may take to be sent, once for what is sent and once for what is left."""
-    usual, with_spans = (stopping(tmp_path, **settings) for settings in ({}, {"otlp_endpoint": "http://127.0.0.1:9"}))
+    usual, with_spans = (stopping(tmp_path, endpoint) for endpoint in (None, "http://127.0.0.1:9"))
     assert with_spans < 10 * usual + 2 * _EXPORT_TIMEOUT_SECONDS
 
 
-def stopping(folder: Path, **settings: object) -> float:
+def stopping(folder: Path, endpoint: str | None) -> float:
     """Seconds that a server takes to stop after a call."""
-    with serving(guarded_service(folder, **settings).app) as url:
+    with serving(guarded_service(folder, otlp_endpoint=endpoint).app) as url:
         assert httpx.post(f"{url}/v1/rerank", json=BODY, headers=WITH_KEY).status_code == 200
         begun = time.monotonic()
     return time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Two vLLMs for all tests of a session: one takes half a minute to start."""
+"""Three vLLMs for all tests of a session: one takes half a minute to start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from service.models.checkpoint import Checkpoint
 from tests.processes import ServerProcess
 from tests.service.engines.plain_forward import PlainForward, segments_of
 from tests.service.engines.vllm.engine_process import EngineProcess
-from tests.service.engines.vllm.serving import Shared, require_vllm, vllm_server
+from tests.service.engines.vllm.serving import ADAPTER, STUCK_SECONDS, Shared, require_vllm, vllm_server
+from trainer.cli import run
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +57,30 @@ def shared_tiny(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 def tiny(shared_tiny: Shared) -> ServerProcess:
     require_vllm()
     return shared_tiny.get()
+
+
+@pytest.fixture(scope="session")
+def merged_model(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """limrank-mini, merged from the embedded model's base and its adapter by `limrank-train merge`."""
+    out = tmp_path_factory.mktemp("merged") / "model"
+    words = ["--base", str(embedded_checkpoint.folder), "--adapter", str(ADAPTER), "--out", str(out)]
+    assert run(["merge", *words, "--dtype", "float32"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def shared_merged(merged_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    flags = ("--model", str(merged_model), "--stuck-after", str(STUCK_SECONDS))
+    shared = Shared(lambda: vllm_server(tmp_path_factory.mktemp("vllm"), *flags, scripted=True))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def merged(shared_merged: Shared) -> ServerProcess:
+    """One that writes scripts too, and counts as stuck after some seconds."""
+    require_vllm()
+    return shared_merged.get()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ pieces of each one's reasoning, and its completion.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import socket
@@ -66,8 +67,7 @@ class EngineProcess:
 
 
 def main() -> None:
-    from service import main as program
-
+    program: Any = importlib.import_module("service.main")
     build_engine, serve, tap = program.build_engine, program._serve, os.environ.pop(TAP)
     built: list[Engine] = []
 

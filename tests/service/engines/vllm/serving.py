@@ -13,12 +13,14 @@ from typing import Any
 
 from service.models.embedded import BASE_NAME
 from tests.ports import free_port
-from tests.processes import ServerProcess, server
+from tests.processes import ROOT, ServerProcess, server
 from tests.requirements_check import require
 
 BLOCK = 32
 SEATS = 24
 STEP_TOKENS = 256
+STUCK_SECONDS = 10
+ADAPTER = ROOT / "service" / "weights" / "limrank-mini"
 ENGINE_ARGS: dict[str, Any] = {"enforce_eager": True, "block_size": BLOCK}
 SCRIPTED = {"logits_processors": ["tests.service.engines.vllm.scripted_traces:ScriptedTraces"]}
 ENVIRONMENT = {
