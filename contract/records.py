@@ -8,6 +8,7 @@ memory, so repeated ids are not looked for here. Writing is atomic: the name app
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.files import write_json_lines
+from contract.reading import reading_key
 
 VERSION = 1
 
@@ -94,10 +96,10 @@ class Record:
 
     def __post_init__(self) -> None:
         for name in ("id", "query", "passage", "source", "licence", "domain"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         for name in ("instruction", "trace"):
             if getattr(self, name) is not None:
-                _check_text(name, getattr(self, name))
+                check_text(name, getattr(self, name))
         if type(self.relevant) is not bool:
             raise RecordError(f"'relevant' is {self.relevant!r}; it must be true or false.")
         _check_member("difficulty", self.difficulty, Difficulty)
@@ -125,7 +127,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One query with one relevant passage and one or more passages that are not: a contrastive training example."""
+    """One query with one relevant passage and one or more passages that are not: a contrastive training example.
+
+    A positive whose text is also among its negatives (`contract.reading`) is refused.
+    """
 
     id: str
     query: str
@@ -138,13 +143,14 @@ class Group:
 
     def __post_init__(self) -> None:
         for name in ("id", "query", "positive", "source", "licence", "domain"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if self.instruction is not None:
-            _check_text("instruction", self.instruction)
+            check_text("instruction", self.instruction)
         if not isinstance(self.negatives, tuple) or not self.negatives:
             raise RecordError(f"'negatives' is {self.negatives!r}; it must be a list of at least one passage.")
         for number, passage in enumerate(self.negatives):
-            _check_text(f"negatives[{number}]", passage)
+            check_text(f"negatives[{number}]", passage)
+        check_apart(self.positive, self.negatives)
 
 
 def licence_parts(expression: str) -> tuple[str, ...]:
@@ -224,7 +230,7 @@ def _lines(path: Path, file_format: str) -> Iterator[tuple[int, str]]:
 def _check_header(path: Path, raw: bytes, file_format: str) -> None:
     expected = f'{{"format": "{file_format}", "version": {VERSION}}}'
     try:
-        header = json.loads(raw)
+        header = json.loads(raw.removeprefix(codecs.BOM_UTF8))
     except ValueError:
         header = None
     if not isinstance(header, dict) or header.get("format") != file_format:
@@ -242,15 +248,20 @@ def _write(path: Path, file_format: str, items: Iterable[Record] | Iterable[Grou
 
 def _row(line: str, kind: type[Record] | type[Group]) -> dict[str, Any]:
     try:
-        value = json.loads(line, object_pairs_hook=_unrepeated)
+        value = json.loads(line, object_pairs_hook=unrepeated)
     except RecursionError:
         raise RecordError("the line is nested too deeply to be an example.") from None
     except json.JSONDecodeError as error:
         raise RecordError(f"not one JSON object ({error.msg} at column {error.colno}).") from None
+    except RecordError:
+        raise
+    except ValueError as error:  # a whole number of more digits than Python converts
+        raise RecordError(f"not readable as JSON ({error}).") from None
     return _checked_keys(value, kind, "the line")
 
 
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON from its pairs. Raises `RecordError` for a key that stands twice."""
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
@@ -272,7 +283,8 @@ def _checked_keys(value: object, kind: type[Record] | type[Group] | type[Votes],
     return dict(value)
 
 
-def _check_text(name: str, value: object) -> None:
+def check_text(name: str, value: object) -> None:
+    """Raises `RecordError` for a value that is no text, a blank one, or one that UTF-8 cannot hold."""
     if not isinstance(value, str):
         raise RecordError(f"'{name}' is {type(value).__name__}; it must be a text.")
     if not value.strip():
@@ -281,6 +293,14 @@ def _check_text(name: str, value: object) -> None:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise RecordError(f"'{name}' holds half of a character pair at position {error.start}; mend it.") from None
+
+
+def check_apart(positive: str, negatives: Iterable[str]) -> None:
+    """Raises `RecordError` where a negative reads the same as the positive."""
+    key = reading_key(positive)
+    for number, passage in enumerate(negatives):
+        if reading_key(passage) == key:
+            raise RecordError(f"negative {number} has the same text as the positive; leave it out.")
 
 
 def _check_member(name: str, value: object, kind: type[StrEnum]) -> None:

@@ -8,6 +8,7 @@ atomic.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from contract.files import write_json_lines
-from contract.records import RecordError
+from contract.records import RecordError, check_apart, check_text, unrepeated
 
 FORMAT = "limrank.scored-groups"
 VERSION = 1
@@ -26,6 +27,7 @@ _HEADER = json.dumps({"format": FORMAT, "version": VERSION})
 class ScoredGroup:
     """`positive` is the index of the answer among `passages`, None where nobody judged them.
 
+    A positive whose text also stands at another index is refused.
     `teacher` has one score for each passage, a bi-encoder's cosine; empty where there is no teacher, which only a group
     with a positive may lack. `licence` is an SPDX-like expression of licences joined by ` AND `.
     """
@@ -42,14 +44,19 @@ class ScoredGroup:
 
     def __post_init__(self) -> None:
         for name in ("id", "query", "source", "licence", "domain"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if self.instruction is not None:
-            _check_text("instruction", self.instruction)
+            check_text("instruction", self.instruction)
         if not isinstance(self.passages, tuple) or len(self.passages) < 2:
             raise RecordError("'passages' must be a list of at least two passages.")
         for number, passage in enumerate(self.passages):
-            _check_text(f"passages[{number}]", passage)
+            check_text(f"passages[{number}]", passage)
         self._check_scores()
+        if self.positive is not None:
+            check_apart(self.passages[self.positive], self._negatives())
+
+    def _negatives(self) -> Iterator[str]:
+        return (passage for place, passage in enumerate(self.passages) if place != self.positive)
 
     def _check_scores(self) -> None:
         if self.positive is not None and (
@@ -69,7 +76,7 @@ def is_scored_file(path: Path) -> bool:
     with path.open("rb") as file:
         try:
             header = json.loads(file.readline())
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
     return isinstance(header, dict) and header.get("format") == FORMAT
 
@@ -77,7 +84,7 @@ def is_scored_file(path: Path) -> bool:
 def read_scored_groups(path: Path) -> Iterator[ScoredGroup]:
     """The groups of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
     with path.open("rb") as file:
-        first = file.readline().decode("utf-8", "replace").strip()
+        first = file.readline().removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").strip()
         if first != _HEADER:
             raise RecordError(f"{path}, line 1: '{first[:80]}' is not the header of scored groups; expected {_HEADER}.")
         for number, raw in enumerate(file, start=2):
@@ -94,7 +101,11 @@ def write_scored_groups(path: Path, groups: Iterable[ScoredGroup]) -> int:
 
 def _group(raw: bytes) -> ScoredGroup:
     try:
-        row = json.loads(raw.decode("utf-8"))
+        row = json.loads(raw.decode("utf-8"), object_pairs_hook=unrepeated)
+    except RecursionError:
+        raise RecordError("the line is nested too deeply to be a group.") from None
+    except RecordError:
+        raise
     except ValueError as error:
         raise RecordError(f"not one JSON object in UTF-8 ({error}).") from None
     if not isinstance(row, dict):
@@ -108,8 +119,3 @@ def _group(raw: bytes) -> ScoredGroup:
         if isinstance(row.get(name), list):
             row[name] = tuple(row[name])
     return ScoredGroup(**row)
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise RecordError(f"'{name}' is {value!r}; it must be a text that is not blank.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from importlib.metadata import version
 
 import regex  # type: ignore[import-untyped]  # it ships no types
 from icu4py.breakers import WordBreaker
@@ -41,6 +42,11 @@ _LANGUAGES = (
     (regex.compile(r"\p{Khmer}"), frozenset({"km"})),
     (regex.compile(r"\p{Myanmar}"), frozenset({"my"})),
 )
+
+
+def rules() -> str:
+    """How texts are split, for files that depend on it: an index under other rules gives other scores."""
+    return f"ICU words, pairs of CJK characters; icu4py {version('icu4py')}"
 
 
 def words(text: str) -> list[str]:
@@ -88,6 +94,20 @@ def count_words(text: str) -> int:
     if not _HAS_UNSPACED.search(text):
         return len(text.split())
     return sum(len(words(piece)) if _HAS_UNSPACED.search(piece) else 1 for piece in text.split())
+
+
+def cut_text(text: str, characters: int) -> str:
+    """The text, cut at the end of a word before `characters` where it is longer; a longer first word is cut inside."""
+    if len(text) <= characters:
+        return text
+    head = text[: characters + 1]
+    if head[-1].isspace():
+        return head.rstrip()
+    pieces = head.rsplit(None, 1)
+    if not _HAS_UNSPACED.search(pieces[-1]):
+        return pieces[0] if len(pieces) == 2 else head[:characters]
+    end = len(head) - len((_segments(pieces[-1]) or [""])[-1])
+    return head[:end].rstrip() or head[:characters]
 
 
 def split_sentences(text: str) -> list[str]:

@@ -32,7 +32,7 @@ class DistilSettings(Command):
 
 
 def act(settings: DistilSettings) -> str:
-    """Do it; what was done, as a line for a person."""
+    """Run the command and return a summary."""
     from synth.methods.distil.distilling import distil  # sentence-transformers takes seconds to import
 
     licence = join_licences([settings.licence, settings.bi_encoder_licence])
@@ -44,7 +44,13 @@ def act(settings: DistilSettings) -> str:
         passages=settings.passages,
         queries=settings.queries,
     )
+    missed = (
+        f" {report.without_passage} of {report.documents} documents gave no passage: they hold less than 20 words in "
+        "sentences of up to 90."
+        if report.without_passage
+        else ""
+    )
     return (
         f"{report.records} records written to {settings.out}, {report.relevant} of them relevant, for {report.queries} "
-        f"queries among {report.passages} passages."
+        f"queries among {report.passages} passages.{missed}"
     )

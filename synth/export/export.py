@@ -11,7 +11,8 @@ from typing import Any
 from cli.output import translate_disk_errors, write_json_lines, write_whole
 from contract.about import About, beside, write_about
 from contract.records import write_groups, write_records
-from synth.errors import BadSettings
+from synth.errors import BadInput, BadSettings
+from synth.export.answers import Answers
 from synth.export.formats import Format
 from synth.export.mix import drawn, in_turn
 from synth.export.reader import ExportKnobs, Reader
@@ -34,8 +35,9 @@ def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About
         raise BadSettings("There is nothing to export; name a run folder or a file.")
     about = About(settings.format, cost=sum(source.cost() for source in sources))
     with ExitStack() as stack:
-        seen = SeenKeys(stack.enter_context(scratch(out.parent)))
-        readers = [Reader(source, settings, about, seen) for source in sources]
+        connection = stack.enter_context(scratch(out.parent))
+        seen, answers = SeenKeys(connection), Answers(sources, connection, state_intent=settings.state_intent)
+        readers = [Reader(source, settings, about, seen, answers) for source in sources]
         parts = [reader.rows(out.parent, stack) for reader in readers]
         _write(out, settings.format, _counted(_mixed(sources, parts, settings), about))
     with translate_disk_errors(beside(out)):
@@ -64,9 +66,15 @@ def _write(out: Path, file_format: Format, rows: Iterable[Any]) -> None:
 
 
 def _counted(rows: Iterable[Any], about: About) -> Iterator[Any]:
+    """The rows, counted. Raises `BadInput` where there is none, so that no empty file is left."""
+    empty = True
     for row in rows:
+        empty = False
         about.count(row)
         yield row
+    if empty:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(about.left_out.items()))
+        raise BadInput(f"Nothing is left to export{f' ({reasons})' if reasons else ''}; look at the sources and flags.")
 
 
 def _key(row: Any) -> str:

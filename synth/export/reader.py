@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 from contract.about import About
 from contract.records import Group, Record
 from synth.errors import BadInput, BadSettings
+from synth.export.answers import SAME_AS_ANSWER, Answers
 from synth.export.formats import Format, Shape, lce_groups, listwise_of_group, listwise_rows, setwise_rows
 from synth.export.piles import Pile, PiledRecords
 from synth.export.sources import Kind, Source, allowed
@@ -35,11 +37,12 @@ class ExportKnobs:
 class Reader:
     """`rows` may be called again and again: the first time through counts what is left out and looks at the ids."""
 
-    def __init__(self, source: Source, settings: ExportKnobs, about: About, seen: SeenKeys) -> None:
+    def __init__(self, source: Source, settings: ExportKnobs, about: About, seen: SeenKeys, answers: Answers) -> None:
         self._source = source
         self._settings = settings
         self._about = about
         self._seen = seen
+        self._answers = answers
         self._kind = source.kind()
         if self._kind is Kind.GROUPS and settings.format is Format.POINTWISE:
             raise BadSettings(f"{source.path} holds groups, which are no labelled pairs; export them as {Format.LCE}.")
@@ -63,8 +66,14 @@ class Reader:
 
     def _groups(self, first: bool) -> Iterator[Group]:
         for number, group in enumerate(self._source.groups(), start=1):
-            if self._wanted(number, group, first):
-                yield group
+            if not self._wanted(number, group, first):
+                continue
+            apart = self._answers.apart(group)
+            if first:
+                kept = 0 if apart is None else len(apart.negatives)
+                self._about.left_out += +Counter({SAME_AS_ANSWER: len(group.negatives) - kept})
+            if apart is not None:
+                yield apart
 
     def _wanted(self, number: int, item: Record | Group, first: bool) -> bool:
         if first and self._seen.first_row(digest(item.id), number) is not None:
@@ -77,6 +86,8 @@ class Reader:
             reason = f"licence {item.licence}"
         elif self._settings.with_trace and isinstance(item, Record) and item.trace is None:
             reason = "no trace"
+        elif isinstance(item, Record):
+            reason = self._answers.against(item)
         if reason and first:
             self._about.left_out[reason] += 1
         return not reason

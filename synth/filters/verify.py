@@ -17,6 +17,7 @@ from contract.files import whole_file
 from contract.records import Record, read_records, write_records
 from synth.filters.chain import FilterSettings, build_filters
 from synth.filters.coherence import Coherence
+from synth.filters.decontamination import Decontamination
 from synth.filters.filter import Filter
 from synth.filters.report import FilterCount, Score, VerifyReport
 from synth.scratch import SeenKeys, digest, scratch
@@ -107,6 +108,7 @@ class _Verification:
 
     def done(self) -> VerifyReport:
         self.report.filters = list(self._counts.values())
+        self.report.notes = [note for each in self._filters if isinstance(each, Decontamination) for note in each.notes]
         self.report.undecided_traces = sum(one.undecided for one in self._filters if isinstance(one, Coherence))
         return self.report
 

@@ -88,16 +88,15 @@ def texts(path: Path, ids: tuple[str, ...], names: tuple[str, ...]) -> Iterator[
             problem = _problem(row_id, text, ids, names)
             if problem:
                 raise BadInput(f"{path}, row {row.number}: {problem}")
-            first = seen.first_row(digest(str(row_id)), row.number)
+            name = str(row_id).strip()
+            first = seen.first_row(digest(name), row.number)
             if first is not None:
-                raise BadInput(
-                    f"{path}, row {row.number}: the id '{row_id}' stands at row {first} too; ids must differ."
-                )
-            yield str(row_id), str(text).strip()
+                raise BadInput(f"{path}, row {row.number}: the id '{name}' stands at row {first} too; ids must differ.")
+            yield name, str(text).strip()
 
 
 def _problem(row_id: object, text: object, ids: tuple[str, ...], names: tuple[str, ...]) -> str:
-    if not isinstance(row_id, str | int) or not str(row_id).strip():
+    if not isinstance(row_id, str | int) or isinstance(row_id, bool) or not str(row_id).strip():
         return f"the id is {row_id!r}; give one under '{ids[0]}'."
     if not isinstance(text, str) or not text.strip():
         return f"the text of '{row_id}' is {text!r}; give one under '{names[0]}'."

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from contract.reading import reading_key
 from contract.records import Record, join_licences
 from synth.errors import BadInput
 from synth.llm.stage import Asker, Forecast
@@ -54,7 +55,7 @@ class CorpusRun:
         ]
 
     def templates(self) -> dict[str, str]:
-        return {one.name: one.template.sha256 for one in (self._queries, self._judge)}
+        return {stage.name: stage.template.sha256 for stage in (self._queries, self._judge)}
 
     def phases(self, journalled: Journalled) -> Iterator[Phase]:
         plan = Plan(self._folder / "plan.jsonl")
@@ -64,7 +65,7 @@ class CorpusRun:
 
     def last(self) -> Phase:
         if not self._candidates.exists():
-            raise BadInput(f"{self._folder} has no candidates yet: its run has not got so far; go on with it first.")
+            raise BadInput(f"{self._folder} has no candidates yet: its run has not reached them; resume it first.")
         total, found = read_candidates(self._candidates)
         return Phase("synthetic queries", total, total * self._most_candidates, found, self._labels.records)
 
@@ -79,7 +80,7 @@ class CorpusRun:
             for unit in map(DocumentPlan.from_row, plan):
                 written = journalled.known(self._queries, self._row(unit))
                 for place, text in enumerate(written.queries[: self._settings.corpus.queries] if written else ()):
-                    if seen.first_row(digest(text), unit.number) is None:
+                    if seen.first_row(digest(reading_key(text)), unit.number) is None:
                         name = f"{self._store.id(unit.number)}/query-{place + 1}"
                         yield SyntheticQuery(name, text, unit.difficulty, unit.number)
 

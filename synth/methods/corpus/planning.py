@@ -1,4 +1,4 @@
-"""Which documents get queries, of what difficulty, after which examples."""
+"""The plan of the corpus method: the documents that get queries, with the difficulty and the examples of each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plan_documents(folder: Path, settings: CorpusSettings, random_seed: int) -> 
     examples = inputs.examples()
     if not examples:
         raise BadInput(f"{settings.documents}: no question of '{settings.split}' is answered; name --corpus.examples.")
-    build_documents(store_path, settings.documents or Path(), inputs.documents())
+    build_documents(store_path, inputs.documents())
     store = DocumentStore(store_path)
     total = len(store)
     store.close()
