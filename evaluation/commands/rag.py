@@ -16,6 +16,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from evaluation.answering import Answered, Answerer
 from evaluation.benchmarks import gpqa
+from evaluation.benchmarks.compared import compared_by_reading
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.gpqa import Question
 from evaluation.benchmarks.task import Protocol, Query, Task, sampled
@@ -142,13 +143,14 @@ def run(settings: RagSettings) -> str:
 
 def _task(name: str, questions: Sequence[Question], passages: Path) -> Task:
     path = passages / "corpus.jsonl" if passages.is_dir() else passages
-    return Task(
+    task = Task(
         name=name,
-        queries=tuple(Query(id=question.id, text=question.text) for question in questions),
+        queries=tuple(Query(id=question.id, text=question.text, topic=question.id) for question in questions),
         documents={document.id: document.passage for document in _documents(path)},
         qrels={},
         protocol=Protocol(source=gpqa.HUB, licence="CC-BY-4.0", split="train", query="", passage=""),
     )
+    return compared_by_reading(task)  # with a topic each question stays, though another may have the same text
 
 
 def _documents(path: Path) -> Iterator[Document]:

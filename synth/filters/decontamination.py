@@ -124,7 +124,7 @@ class _Texts:
             yield text
 
     def notes(self) -> Iterator[str]:
-        """A sentence on the rows that were rejected, and one on the texts without a word; to be read after the texts."""
+        """Sentences on rejected rows and on texts without a word, once the texts have been read."""
         if self._rejects.count:
             yield (
                 f"{self._evaluation.name}: {self._rejects.count} rows could not be used, so nothing is compared with "
