@@ -87,7 +87,9 @@ def test_jsonl_and_parquet_of_one_schema_read_alike(tmp_path: Path) -> None:
     rows = [{"id": "a", "content": "one"}, {"id": "b", "content": "two"}]
     small_data.jsonl(tmp_path / "j" / "documents" / "biology.jsonl", rows)
     small_data.parquet(tmp_path / "p" / "documents" / "biology-00000-of-00001.parquet", rows)
-    read = [list(DataSource("x", tmp_path / kind).rows("documents", "biology", ("id",))) for kind in "jp"]
+    read = [
+        [row.values for row in DataSource("x", tmp_path / kind).rows("documents", "biology", ("id",))] for kind in "jp"
+    ]
     assert read[0] == read[1] == rows
 
 
