@@ -11,11 +11,15 @@ from pydantic_settings import CliPositionalArg
 
 from cli import commands
 from cli.commands import Subcommand
+from cli.output import say
 from contract.moved import moved
 from synth.commands import audit, distil, export, import_data, verify
 from synth.estimate import estimate
-from synth.pipeline import run
+from synth.pipeline import method_in, run
 from synth.run.folder import read_totals
+from synth.run.journal import Status
+from synth.run.journal_index import Totals
+from synth.run.usable import check_usable
 from synth.settings import PROGRAM, Command, RunSettings
 from synth.status import estimate_table, stage_table, status
 
@@ -40,13 +44,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(settings: RunSettings) -> str:
+def _run(settings: RunSettings) -> str | None:
     if settings.dry_run:
         return estimate_table(estimate(settings))
     accepted = run(settings, sys.stdout)
     totals = read_totals(settings.run)
     each = f", {totals.cost / accepted:.6f} for each" if accepted else ""
-    return f"{stage_table(totals.lines())}\n{accepted} examples accepted, {totals.cost:.4f} spent{each}"
+    said = f"{stage_table(totals.lines())}\n{accepted} examples accepted, {totals.cost:.4f} spent{each}"
+    if any(line.stage not in _accepted(totals) for line in totals.lines()):
+        say(said)
+        forecasts = method_in(settings.run, settings, settings.templates).forecasts()
+        roles = {forecast.stage: forecast.role for forecast in forecasts}
+        check_usable(settings.run / "journal.jsonl", roles, settings.endpoints)
+        return None
+    return said
+
+
+def _accepted(totals: Totals) -> set[str]:
+    """The stages of which a reply could be used."""
+    return {line.stage for line in totals.lines() if line.status is Status.ACCEPTED}
 
 
 def _status(settings: StatusSettings) -> str:

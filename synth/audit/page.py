@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from jinja2 import Environment, StrictUndefined
 
 from contract.records import Record
+from retrieval.words import count_words, cut_text, is_unspaced
 from synth.audit import charts
 from synth.audit.tallies import Tallies
 from synth.run.journal import Status
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 PASSAGE_WORDS = 70
 TRACE_WORDS = 70
+_CHARACTERS_OF_A_WORD = 3  # about, in scripts without blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,9 @@ def _example(record: Record) -> dict[str, Any]:
 
 def _part(name: str, text: str, shown: int) -> dict[str, object]:
     """A text cut after `shown` words, if much more follows; the rest is folded away, not lost."""
+    if is_unspaced(text):
+        head = cut_text(text, _CHARACTERS_OF_A_WORD * shown)
+        return {"name": name, "shown": head, "rest": text[len(head) :], "left": count_words(text[len(head) :])}
     words = text.split()
     if len(words) <= shown + 15:
         return {"name": name, "shown": text, "rest": "", "left": 0}

@@ -20,6 +20,7 @@ from synth.llm.stage import Keys, Role, Row, Stage, Value
 from synth.run.budget import Budget
 from synth.run.folder import RunFolder
 from synth.run.journal import JournalRow, Status
+from synth.run.usable import UsableReplies
 
 FAILURES_IN_A_ROW = 20
 
@@ -53,6 +54,7 @@ class Calls:
         self.units_at_once = 2 * sum(asked.endpoint.concurrency for asked in used.values())  # so that no seat is idle
         self._keys = Keys({role: endpoint for role, (endpoint, _) in endpoints.items()})
         self._budget = budget
+        self._usable = UsableReplies(folder.totals.lines())
         self._in_flight: dict[str, asyncio.Task[JournalRow]] = {}
         self.stopped_by: CommandError | None = None
         self.made = 0
@@ -111,6 +113,8 @@ class Calls:
                     status = Status.FAILED
                     self._count_failure(asked, reason)
                 attempts += status is not Status.FAILED
+            if unusable := self._usable.count(stage.name, stage.role, asked.endpoint, status, reason):
+                self.stop(unusable)
         written = _row(stage, key, attempts, input_id, asked.endpoint, reply, status, reason)
         self._write(written)
         return written
