@@ -80,7 +80,7 @@ def _prepare(settings: Sft) -> _Prepared:
     records = without_contradictions(chosen)
     if left_out := len(chosen) - len(records):
         print(  # noqa: T201
-            f"{left_out} records are left out: they call irrelevant what another record calls relevant to the same query."
+            f"{left_out} records are left out: they call irrelevant what another calls relevant to the same query."
         )
     lengths = Lengths(settings.max_tokens, settings.passage_tokens)
     weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
