@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from llm.base import Finish, Reply
 
 _FENCED = re.compile(
-    r"(?P<fence>```|~~~)[ \t]*(?:json)?[ \t]*(?:\r?\n|(?=[{\[]))(?P<inside>.*?)\s*(?P=fence)", re.DOTALL | re.I
+    r"(?P<fence>```|~~~)[ \t]*(?:json)?[ \t]*(?:\r?\n|(?=[{\[]))(?P<inside>.*?)(?P=fence)", re.DOTALL | re.I
 )
 SHOWN = 120  # characters of a detail in a reason
 

@@ -301,3 +301,67 @@ def test_the_command_says_what_the_file_holds(tmp_path: Path, capsys: pytest.Cap
     assert "1 lce rows; licences: CC0-1.0 (1)." in said
     assert "left out, licence MIT: 1" in said
     assert len(list(read_groups(out))) == 1
+
+
+SAME = {"case": "The Answer.", "white space": "the  answer.", "a blank that does not break": "the\u00a0answer."}
+
+
+@pytest.mark.parametrize("copy", SAME.values(), ids=SAME)
+@pytest.mark.parametrize("file_format", Format)
+@pytest.mark.parametrize("apart", [False, True], ids=["one file", "two files"])
+def test_the_text_of_an_answer_is_no_negative_of_its_query(
+    tmp_path: Path, copy: str, file_format: Format, apart: bool
+) -> None:
+    def labelled(name: str, passage: str, relevant: bool, query: str = QUERY) -> Record:
+        return record(0, id=name, query=query, passage=passage, relevant=relevant)
+
+    rows = [labelled("n1", copy, False), labelled("p", "the answer.", True), labelled("n2", "Cheese ripens.", False)]
+    other = [labelled("n3", copy, False, QUERY.upper())]
+    files = [rows, other] if apart else [rows + other]
+    sources = [Source(records_file(tmp_path / f"{at}.jsonl", content)) for at, content in enumerate(files)]
+    out = tmp_path / "out.jsonl"
+    about = export(sources, out, ExportKnobs(format=file_format))
+    assert about.left_out["negative with the text of an answer"] == 2
+    assert copy not in out.read_text(encoding="utf-8")
+    assert "Cheese ripens." in out.read_text(encoding="utf-8")
+
+
+def test_a_negative_under_another_instruction_stays(tmp_path: Path) -> None:
+    rows = [
+        record(1, id="p", query=QUERY, passage="the answer."),
+        record(1, id="n", query=QUERY, passage="the answer.", relevant=False, instruction="Only pictures count."),
+        record(1, id="d", query="q", passage="helps", relevant=False),
+        record(1, id="i", query="q", passage="helps", intent=Intent.INDIRECT),
+    ]
+    out = tmp_path / "out.jsonl"
+    source = Source(records_file(tmp_path / "in.jsonl", rows))
+    export([source], out, ExportKnobs(state_intent=True))
+    assert len(list(read_records(out))) == 4
+    about = export([source], out, ExportKnobs())
+    assert about.left_out == {"negative with the text of an answer": 1}
+
+
+def test_groups_lose_negatives_that_answer_their_query_in_another_group(tmp_path: Path) -> None:
+    one = group(1, positive="Yeast makes gas.", negatives=("It rests.", "Cheese ripens."))
+    two = group(2, query=one.query.upper(), positive="It  rests.", negatives=("yeast makes gas.",))
+    out = tmp_path / "out.jsonl"
+    about = export([Source(groups_file(tmp_path / "in.jsonl", [one, two]))], out, ExportKnobs(format=Format.LCE))
+    assert [(found.id, found.negatives) for found in read_groups(out)] == [(one.id, ("Cheese ripens.",))]
+    assert about.left_out == {"negative with the text of an answer": 2}
+
+
+def test_a_negative_that_is_its_own_query_is_left_out(tmp_path: Path) -> None:
+    rows = [*answers(), record(3, id="own", query=QUERY, passage="How does bread  rise", relevant=False)]
+    about = export([Source(records_file(tmp_path / "in.jsonl", rows))], tmp_path / "out.jsonl", ExportKnobs())
+    assert about.left_out == {"negative with the text of its query": 1}
+
+
+@pytest.mark.parametrize("flags", [["--only-licence", "MIT"], ["--with-trace"], ["--format", "lce"]])
+def test_an_export_of_which_nothing_is_left_leaves_no_file_and_fails(
+    tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = records_file(tmp_path / "in.jsonl", answers(relevant=2, irrelevant=0))
+    out = tmp_path / "out.jsonl"
+    assert main(["export", str(out), "--mix", str(source), *flags]) == 2
+    assert "Nothing is left to export (" in capsys.readouterr().err
+    assert not out.exists()
