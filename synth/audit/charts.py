@@ -1,35 +1,17 @@
-"""The page's charts, as SVG texts; the one importer of matplotlib. The same figures give the same bytes."""
+"""The page's charts, as SVG texts."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK = "#1f2933"
-FAINT = "#9aa5b1"
-BLUE = "#2f6f9f"
-COLOURS = {"accepted": "#3d8f6b", "rejected": "#c4553b", "retry": "#d9a441", "failed": "#7b8794"}
-STYLE: Any = {  # matplotlib names its keys in a type of their own
-    "svg.hashsalt": "limrank",
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
+from cli.figures import BLUE, GREEN, RED, style, svg
+
+COLOURS = {"accepted": GREEN, "rejected": RED, "retry": "#d9a441", "failed": "#7b8794"}
 LONGEST_NAME = 28
 ABOVE: Any = {
     "loc": "lower left",
@@ -95,7 +77,7 @@ def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
 
 def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
     """Distributions of lengths in words side by side, the longest hundredth left out of the picture."""
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(9.2, 2.1), layout="constrained")
         for place, (name, counts) in enumerate(lengths.items(), start=1):
             axes = figure.add_subplot(1, len(lengths), place)
@@ -106,12 +88,12 @@ def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
             axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.set_title(f"{name}, words", fontsize=9)
             axes.locator_params(axis="both", nbins=5, integer=True)
-        return _svg(figure)
+        return svg(figure)
 
 
 def columns(counts: Mapping[str, int], label: str) -> str:
     """Upright bars in the order given, each with its figure."""
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(4.5, 2.3), layout="constrained")
         axes = figure.add_subplot()
         drawn = axes.bar(list(counts), list(counts.values()), color=BLUE, width=0.7)
@@ -120,14 +102,14 @@ def columns(counts: Mapping[str, int], label: str) -> str:
         axes.set_xlabel(label)
         axes.margins(y=0.14)
         axes.locator_params(axis="y", nbins=4, integer=True)
-        return _svg(figure)
+        return svg(figure)
 
 
 @contextmanager
 def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
     """Axes for level bars, the first name on top; the finished SVG is put into the list handed out."""
     drawn: list[str] = []
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(4.5, 0.75 + 0.29 * max(2, len(names))), layout="constrained")
         axes = figure.add_subplot()
         rows = list(range(len(names)))
@@ -140,7 +122,7 @@ def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
         if axes.get_xlim()[1] >= 1000:
             axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlim(left=0)
-        drawn.append(_svg(figure))
+        drawn.append(svg(figure))
 
 
 def _label(axes: Axes, rows: Sequence[int], ends: Sequence[float], texts: Sequence[str]) -> None:
@@ -155,9 +137,3 @@ def _quantile(counts: Mapping[int, int], share: float) -> int:
         if left <= 0:
             return value
     return max(counts)
-
-
-def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
