@@ -1,4 +1,4 @@
-"""The audit of a run folder or of a file of records: read once, counted, written as one page."""
+"""Audits a run folder or a file of records: reads it once and writes one page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synth.snapshot import read_snapshot
 
 
 def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> Tallies:
-    """Write the page of `source`, a run folder or a file of records, and give back what was counted.
+    """Write the page of `source`, a run folder or a file of records, and return the counts.
 
     Of a run folder the pairs that a majority of the votes accepts are the examples, with the run's calls, costs and
     quotas beside them. `shown` examples are drawn by `seed`. The same source gives the same bytes. Raises `BadInput`

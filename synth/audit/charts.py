@@ -28,7 +28,7 @@ BESIDE: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
 def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
-    """Bars of what came out, in per cent, with a mark at what was asked for where there is a quota."""
+    """Bars of the actual shares in per cent, with a mark at the quota where there is one."""
     total = sum(counts.values()) or 1
     asked = sum(quotas.values()) or 1.0
     names = sorted(set(counts) | set(quotas), key=lambda name: (-counts.get(name, 0), name))
@@ -48,7 +48,7 @@ def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
 
 
 def bars(counts: Mapping[str, float], label: str, form: str = "{:,.0f}") -> str:
-    """Plain bars, largest first, each with its figure."""
+    """Bars, largest first, each with its value."""
     names = sorted(counts, key=lambda name: (-counts[name], name))
     with _bars(names) as (axes, rows, drawn):
         values = [counts[name] for name in names]
@@ -59,7 +59,7 @@ def bars(counts: Mapping[str, float], label: str, form: str = "{:,.0f}") -> str:
 
 
 def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
-    """One bar for each name, in the order given, split by status; the share of the accepted at its end."""
+    """One bar for each name, in the order given, split by status; at its end the share accepted."""
     names = list(counts)
     with _bars(names) as (axes, rows, drawn):
         start = [0.0] * len(names)
@@ -92,7 +92,7 @@ def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
 
 
 def columns(counts: Mapping[str, int], label: str) -> str:
-    """Upright bars in the order given, each with its figure."""
+    """Vertical bars in the order given, each with its value."""
     with style():
         figure = Figure(figsize=(4.5, 2.3), layout="constrained")
         axes = figure.add_subplot()
@@ -107,7 +107,7 @@ def columns(counts: Mapping[str, int], label: str) -> str:
 
 @contextmanager
 def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
-    """Axes for level bars, the first name on top; the finished SVG is put into the list handed out."""
+    """Axes for horizontal bars, the first name on top; the finished SVG is appended to the list that is yielded."""
     drawn: list[str] = []
     with style():
         figure = Figure(figsize=(4.5, 0.75 + 0.29 * max(2, len(names))), layout="constrained")

@@ -1,4 +1,4 @@
-"""The page: tallies, totals and quotas laid out by `page.html`. Every text is escaped by the template engine."""
+"""Renders the page: tallies, totals and quotas in `page.html`. The template engine escapes every text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHARACTERS_OF_A_WORD = 3  # about, in scripts without blanks
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The shares that a run was told to keep to, by name (any positive scale); empty where none were set."""
+    """The shares set for a run, by name (any positive scale); empty where none were set."""
 
     domains: Mapping[str, float] = field(default_factory=dict)
     difficulties: Mapping[str, float] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a page shows."""
+    """The content of a page."""
 
     title: str
     tallies: Tallies
@@ -47,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`told` is the chart in words, for those who cannot see it."""
+    """`told` is the chart in words, for screen readers."""
 
     title: str
     note: str
@@ -164,7 +164,7 @@ def _costs(totals: Sequence[StageTotal]) -> list[dict[str, str]]:
 
 
 def _example(record: Record) -> dict[str, Any]:
-    """An example: what a judge saw apart from what was decided, so that a reader can decide first."""
+    """An example: the texts that a judge saw apart from the decision, so that a reader can decide first."""
     seen = [("instruction", record.instruction, PASSAGE_WORDS), ("passage", record.passage, PASSAGE_WORDS)]
     judged = [_spaced(record.negative_type)] if record.negative_type is not None else []
     if record.votes is not None:
@@ -181,7 +181,7 @@ def _example(record: Record) -> dict[str, Any]:
 
 
 def _part(name: str, text: str, shown: int) -> dict[str, object]:
-    """A text cut after `shown` words, if much more follows; the rest is folded away, not lost."""
+    """A text cut after `shown` words if much more follows; the page folds the rest."""
     if is_unspaced(text):
         head = cut_text(text, _CHARACTERS_OF_A_WORD * shown)
         return {"name": name, "shown": head, "rest": text[len(head) :], "left": count_words(text[len(head) :])}

@@ -19,7 +19,7 @@ class AuditSettings(Command):
     seed: int = Field(default=0, description="seed of the draw of the examples")
 
 
-def act(settings: AuditSettings) -> str:
+def run(settings: AuditSettings) -> str:
     """Write the page; what is on it, in one line."""
     from synth.audit.audit import write_audit
 

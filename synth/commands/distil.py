@@ -31,7 +31,7 @@ class DistilSettings(Command):
     queries: int = Field(default=6_000, ge=1, description="queries to make; each gives about six records")
 
 
-def act(settings: DistilSettings) -> str:
+def run(settings: DistilSettings) -> str:
     """Run the command and return a summary."""
     from synth.methods.distil.distilling import distil  # sentence-transformers takes seconds to import
 

@@ -31,10 +31,10 @@ class ExportSettings(Command):
     seed: int = Field(default=0, description="seed of every draw")
 
 
-def act(settings: ExportSettings) -> str:
+def run(settings: ExportSettings) -> str:
     """Export; what the file holds, in one line."""
     from synth.export.export import export
-    from synth.export.reader import ExportKnobs
+    from synth.export.reader import ExportOptions
     from synth.export.sources import Source
 
     shape = Shape(
@@ -43,7 +43,7 @@ def act(settings: ExportSettings) -> str:
         window=settings.window,
         seed=settings.seed,
     )
-    knobs = ExportKnobs(
+    knobs = ExportOptions(
         format=Format(settings.format),
         only_licence=settings.only_licence,
         state_intent=settings.state_intent,

@@ -45,7 +45,7 @@ class ImportSettings(Command):
         return self
 
 
-def act(settings: ImportSettings) -> str:
+def run(settings: ImportSettings) -> str:
     """Run the command and return a summary."""
     from synth.sources.beir_records import import_beir
     from synth.sources.rank1 import import_rank1

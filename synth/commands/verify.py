@@ -59,7 +59,7 @@ class VerifySettings(Command):
         return {name: Bounds(least, most) for name, (least, most) in self.lengths.items()}
 
 
-def act(settings: VerifySettings) -> str:
+def run(settings: VerifySettings) -> str:
     """Verify; the counts, as lines for a person."""
     from synth.export.sources import Source
     from synth.filters.chain import FilterSettings

@@ -1,4 +1,4 @@
-"""The export: sources in, one training file out, with what it holds said beside it."""
+"""Exports sources into one training file, with a sidecar that states its contents."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from synth.errors import BadInput, BadSettings
 from synth.export.answers import Answers
 from synth.export.formats import Format
 from synth.export.mix import drawn, in_turn
-from synth.export.reader import ExportKnobs, Reader
+from synth.export.reader import ExportOptions, Reader
 from synth.export.sources import Source
 from synth.scratch import SeenKeys, scratch
 
 VERSION = 1
 
 
-def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About:
+def export(sources: Sequence[Source], out: Path, settings: ExportOptions) -> About:
     """Write one training file from all sources, and `OUT.about.json`. Same sources and settings, same bytes.
 
     A source's `count` draws so many rows of it (records when pointwise, else rows of the format); the sources are then
@@ -46,7 +46,7 @@ def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About
 
 
 def _mixed(
-    sources: Sequence[Source], parts: Sequence[Callable[[], Iterable[Any]]], settings: ExportKnobs
+    sources: Sequence[Source], parts: Sequence[Callable[[], Iterable[Any]]], settings: ExportOptions
 ) -> Iterator[Any]:
     if len(parts) == 1 and sources[0].count is None:
         return iter(parts[0]())
@@ -81,7 +81,7 @@ def _key(row: Any) -> str:
     return str(row["id"] if isinstance(row, dict) else row.id)
 
 
-def _said(sources: Sequence[Source], settings: ExportKnobs) -> dict[str, object]:
-    """The settings as the file beside the export keeps them; paths by their last part."""
+def _said(sources: Sequence[Source], settings: ExportOptions) -> dict[str, object]:
+    """The settings as the sidecar states them; paths by their last part."""
     named = [{"source": source.path.name, "count": source.count} for source in sources]
     return {**asdict(settings), "only_licence": list(settings.only_licence), "sources": named}

@@ -158,7 +158,7 @@ class Calls:
             raise Stopped from None
 
 
-class Journalled:
+class CachedAsker:
     """The `Asker` that makes no calls: what the journal does not have is None."""
 
     def __init__(self, folder: RunFolder, endpoints: Mapping[Role, Endpoint]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from contract.records import Record
 from synth.llm.stage import Asker, Forecast
-from synth.run.calls import Journalled
+from synth.run.calls import CachedAsker
 from synth.run.plan import Plan
 
 
@@ -41,7 +41,7 @@ class Synthesis(Protocol):
         """Each stage that makes calls, in order, and the checksum of its template."""
         ...
 
-    def phases(self, journalled: Journalled) -> Iterator[Phase]:
+    def phases(self, journalled: CachedAsker) -> Iterator[Phase]:
         """The phases in order; what one needs of those before it is made when it is asked for."""
         ...
 

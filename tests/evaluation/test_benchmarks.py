@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from evaluation.benchmarks import gpqa
 from evaluation.benchmarks.data_source import DataSource, local_files
 from evaluation.benchmarks.names import BENCHMARKS, named
+from evaluation.benchmarks.rows import DataRow
 from evaluation.benchmarks.task import sampled
 from evaluation.errors import BadData, BadSettings, NotAvailable
 from evaluation.first_stage import candidates, data_candidates
@@ -150,7 +150,7 @@ def test_a_larger_sample_holds_every_smaller_one(tmp_path: Path) -> None:
 def test_the_hub_calls_the_dev_split_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def rows(source: DataSource, config: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    def rows(source: DataSource, config: str, split: str, columns: Sequence[str], **_: object) -> list[DataRow]:
         asked.append((source.hub, config, split))
         return []
 

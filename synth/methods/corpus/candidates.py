@@ -60,10 +60,10 @@ def mine_candidates(
 ) -> None:
     """Write the candidates of all queries, unless the file that is there was made from the same."""
     listed = list(queries)
-    made_from = _fingerprint(listed, settings)
-    if path.exists() and _header(path).get("fingerprint") == made_from:
+    made_from = {"fingerprint": _fingerprint(listed, settings), "words": rules(), "copies": "left out"}
+    if path.exists() and made_from.items() <= _header(path).items():
         return
-    header = {"format": FORMAT, "version": 1, "fingerprint": made_from, "rows": len(listed)}
+    header = {"format": FORMAT, "version": 1, **made_from, "rows": len(listed)}
     mined = _mined(listed, _retrievers(store, settings), settings)
     keys = [digest(reading_key(store.passage(number, settings.document_characters))) for number in range(len(store))]
     write_json_lines(path, header, (asdict(_without_copies(row, keys)) for row in mined))
@@ -116,9 +116,8 @@ def _retrievers(store: DocumentStore, settings: CorpusSettings) -> dict[Negative
 
 
 def _fingerprint(queries: list[SyntheticQuery], settings: CorpusSettings) -> str:
-    knobs = settings.model_dump(mode="json", include={"bi_encoder", "bi_encoder_tokens", "candidates"})
-    knobs |= {"words": rules(), "copies": "none"}
-    hasher = sha256(json.dumps(knobs, sort_keys=True).encode())
+    chosen_by = settings.model_dump(mode="json", include={"bi_encoder", "bi_encoder_tokens", "candidates"})
+    hasher = sha256(json.dumps(chosen_by, sort_keys=True).encode())
     for query in queries:
         hasher.update(json.dumps([query.id, query.text, query.difficulty, query.document]).encode())
     return hasher.hexdigest()

@@ -11,7 +11,7 @@ from cli.output import translate_disk_errors
 from contract.files import replacing
 from retrieval.words import cut_text
 from synth.methods.corpus.inputs import IdAndPassage
-from synth.scratch import full_database_is_a_sentence
+from synth.scratch import translate_full_database
 
 SCHEMA = "CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passage TEXT NOT NULL)"
 
@@ -50,7 +50,7 @@ class DocumentStore:
 
 def build_documents(path: Path, documents: Iterable[IdAndPassage]) -> None:
     """Write the store of `documents`, whose ids differ, whole or not at all."""
-    full = full_database_is_a_sentence(f"{path}: the disk takes no more documents", "the run")
+    full = translate_full_database(f"{path}: the disk takes no more documents", "the run")
     with (
         translate_disk_errors(path),
         replacing(path) as part,

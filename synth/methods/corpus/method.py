@@ -16,12 +16,12 @@ from synth.methods.corpus.groups import CorpusLabels
 from synth.methods.corpus.judge import PairRow, judge_stage
 from synth.methods.corpus.planning import DocumentPlan, plan_documents
 from synth.methods.corpus.queries import DocumentRow, queries_stage
-from synth.run.calls import Journalled
+from synth.run.calls import CachedAsker
 from synth.run.method import Phase
 from synth.run.origin import Origin
 from synth.run.plan import Plan
 from synth.scratch import SeenKeys, digest, scratch
-from synth.settings import RunKnobs
+from synth.settings import RunOptions
 
 USUAL_QUERY = "query " * 12
 
@@ -29,7 +29,7 @@ USUAL_QUERY = "query " * 12
 class CorpusRun:
     """See `synth.run.method.Synthesis`."""
 
-    def __init__(self, folder: Path, settings: RunKnobs, templates: Path | None) -> None:
+    def __init__(self, folder: Path, settings: RunOptions, templates: Path | None) -> None:
         self._folder = folder
         self._settings = settings
         self._queries = queries_stage(templates)
@@ -57,7 +57,7 @@ class CorpusRun:
     def templates(self) -> dict[str, str]:
         return {stage.name: stage.template.sha256 for stage in (self._queries, self._judge)}
 
-    def phases(self, journalled: Journalled) -> Iterator[Phase]:
+    def phases(self, journalled: CachedAsker) -> Iterator[Phase]:
         plan = Plan(self._folder / "plan.jsonl")
         yield Phase("documents", plan.rows, plan.rows, map(DocumentPlan.from_row, plan), self._write_queries)
         mine_candidates(self._candidates, self._written(plan, journalled), self._store, self._settings.corpus)
@@ -73,7 +73,7 @@ class CorpusRun:
         await asker.ask(self._queries, self._row(unit), self._store.id(unit.number))
         return []
 
-    def _written(self, plan: Plan, journalled: Journalled) -> Iterator[SyntheticQuery]:
+    def _written(self, plan: Plan, journalled: CachedAsker) -> Iterator[SyntheticQuery]:
         """The queries that were written, in the order of the plan, each text once."""
         with scratch() as database:
             seen = SeenKeys(database)
