@@ -1,4 +1,4 @@
-"""What the user says about one endpoint: the same knobs for every role."""
+"""The settings of one endpoint, the same for every role."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class AuditSettings(Command):
 
 
 def run(settings: AuditSettings) -> str:
-    """Write the page; what is on it, in one line."""
+    """Run the command and return a summary."""
     from synth.audit.audit import write_audit
 
     tallies = write_audit(settings.source, settings.out, shown=settings.examples, seed=settings.seed)

@@ -1,4 +1,4 @@
-"""`limrank-synth distil`: records that say how near a bi-encoder finds passages to words of the corpus itself."""
+"""`limrank-synth distil`: records from a corpus' own words, labelled by a bi-encoder's similarities."""
 
 from __future__ import annotations
 

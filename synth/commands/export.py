@@ -32,7 +32,7 @@ class ExportSettings(Command):
 
 
 def run(settings: ExportSettings) -> str:
-    """Export; what the file holds, in one line."""
+    """Run the command and return a summary."""
     from synth.export.export import export
     from synth.export.reader import ExportOptions
     from synth.export.sources import Source
@@ -43,13 +43,13 @@ def run(settings: ExportSettings) -> str:
         window=settings.window,
         seed=settings.seed,
     )
-    knobs = ExportOptions(
+    options = ExportOptions(
         format=Format(settings.format),
         only_licence=settings.only_licence,
         state_intent=settings.state_intent,
         with_trace=settings.with_trace,
         shape=shape,
     )
-    about = export([Source.named(name) for name in settings.mix], settings.out, knobs)
+    about = export([Source.named(name) for name in settings.mix], settings.out, options)
     left_out = "".join(f"\n  left out, {reason}: {count}" for reason, count in sorted(about.left_out.items()))
     return f"{settings.out}: {about.sentence()}{left_out}"

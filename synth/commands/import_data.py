@@ -1,4 +1,4 @@
-"""`limrank-synth import`: labelled data that exists already, as records."""
+"""`limrank-synth import`: turns existing labelled data into records."""
 
 from __future__ import annotations
 

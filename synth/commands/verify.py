@@ -1,4 +1,4 @@
-"""`limrank-synth verify`: records past the filters."""
+"""`limrank-synth verify`: passes records through the filters."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class VerifySettings(Command):
 
 
 def run(settings: VerifySettings) -> str:
-    """Verify; the counts, as lines for a person."""
+    """Run the command and return the counts."""
     from synth.export.sources import Source
     from synth.filters.chain import FilterSettings
     from synth.filters.decontamination import EvaluationSet

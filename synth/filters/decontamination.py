@@ -21,7 +21,7 @@ from synth.errors import BadInput
 from synth.filters.word_runs import RunIndex, build_run_index, word_runs
 
 WORDS = 13
-COMMON = 10  # evaluation texts: a run that more of them share is a set phrase of the source and tells nothing
+COMMON = 10  # evaluation texts: a run in more of them is a set phrase of the source and is ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Decontamination:
         least: float = 0.0,
         notes: Sequence[str] = (),
     ) -> None:
-        """`notes`: sentences on what of the evaluation sets could not be compared."""
+        """`notes`: sentences on rows and texts of the evaluation sets that could not be compared."""
         self.notes = tuple(notes)
         self._indexes = tuple(indexes)
         self._size = size
@@ -111,7 +111,7 @@ def decontamination(
 
 
 class _Texts:
-    """The texts of an evaluation set, and what of it could not be compared."""
+    """The texts of an evaluation set; counts the rows and texts that cannot be compared."""
 
     def __init__(self, evaluation: EvaluationSet) -> None:
         self._evaluation = evaluation

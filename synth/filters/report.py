@@ -1,4 +1,4 @@
-"""What a verification found, as figures and as text."""
+"""The result of a verification, as figures and as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REASONS_SHOWN = 5
 
 @dataclass(slots=True)
 class FilterCount:
-    """One filter: how many records it was shown, and how many it dropped for which reason."""
+    """One filter: the number of records it saw, and the number it dropped for each reason."""
 
     name: str
     shown: int = 0
@@ -21,7 +21,7 @@ class FilterCount:
 
 @dataclass(slots=True)
 class Score:
-    """How a filter, or all of them together, did on records whose true label is known.
+    """The performance of a filter, or of all of them together, on records whose true label is known.
 
     `kept_right` counts kept records whose label is the true one, `dropped_wrong` dropped records whose label is not.
     """
@@ -59,7 +59,7 @@ class Score:
 @dataclass(slots=True)
 class VerifyReport:
     """`scores` is empty unless records with known labels were given; "all" is all filters together. `notes`: sentences
-    on what the filters could not compare."""
+    on texts that the filters could not compare."""
 
     shown: int = 0
     kept: int = 0

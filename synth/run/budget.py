@@ -1,4 +1,4 @@
-"""Money: what a run may spend, kept call by call."""
+"""The budget of a run, enforced call by call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A method as the pipeline sees it: phases of units of work, each unit a row of a plan on its way to records."""
+"""The protocol of a method: phases of units of work. Each unit is a row of a plan that becomes records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synth.run.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`work` takes one of `units` (there are `total`) through its stages and gives the records that came of it.
+    """`work` takes one of `units` (there are `total`) through its stages and returns its records.
 
     `questions` is how many the units ask in all, if every reply is accepted.
     """
@@ -27,14 +27,14 @@ class Phase:
 
 
 class Synthesis(Protocol):
-    """A method at work in one run folder."""
+    """A method in one run folder."""
 
     def plan(self) -> Plan:
         """Make the plan, or check the one that is there. Raises `BadInput` and `BadSettings`."""
         ...
 
     def forecasts(self) -> list[Forecast]:
-        """What the plan, if everything succeeds, will ask."""
+        """The calls of the plan if everything succeeds."""
         ...
 
     def templates(self) -> dict[str, str]:
@@ -42,9 +42,9 @@ class Synthesis(Protocol):
         ...
 
     def phases(self, journalled: CachedAsker) -> Iterator[Phase]:
-        """The phases in order; what one needs of those before it is made when it is asked for."""
+        """The phases in order; each is prepared from the earlier ones when it is requested."""
         ...
 
     def last(self) -> Phase:
-        """The phase that makes the records, from what the folder holds. Raises `BadInput` where it is not reached."""
+        """The phase that makes the records, from the folder's files. Raises `BadInput` where the run has not reached it."""
         ...

@@ -1,7 +1,7 @@
 """The inputs of a run, chosen once and kept in its folder: `plan.jsonl`, one row for each unit of work.
 
 Choosing depends on files, quotas and a seed, and nothing else; their hash is in the file's header. A folder whose plan
-was made from others is refused, so that a run is never gone on with by mistake.
+was made from others is refused, so that no run is resumed by mistake.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Plan:
 
 
 def make_plan(path: Path, fingerprint: str, count: int, rows: Iterable[Mapping[str, Any]]) -> Plan:
-    """The plan at `path`: the one that is there, if it was made from the same, else one of the given `count` rows.
+    """The existing plan at `path`, if it was made from the same inputs, else a new one of the given `count` rows.
 
     Raises `BadSettings` where another is there.
     """

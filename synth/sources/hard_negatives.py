@@ -1,4 +1,4 @@
-"""Which of a first stage's hits may serve as negatives: not relevant, not too good to be trusted, not repeated."""
+"""Chooses negatives from a first stage's hits: not relevant, not repeated, not so close that they may be relevant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retrieval.retriever import Hit
 
 @dataclass(frozen=True, slots=True)
 class MinedNegative:
-    """A passage by its index, and which first stage brought it up (`BM25` or `BI_ENCODER`)."""
+    """A passage by its index, and the first stage that found it (`BM25` or `BI_ENCODER`)."""
 
     index: int
     found_by: NegativeType

@@ -1,4 +1,4 @@
-"""Rows that an import cannot use: kept as they came, counted, and named in one sentence each."""
+"""Rows that an import cannot use: kept unchanged, counted, and named in one sentence each."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Candidates:
 def mine_candidates(
     path: Path, queries: Iterable[SyntheticQuery], store: DocumentStore, settings: CorpusSettings
 ) -> None:
-    """Write the candidates of all queries, unless the file that is there was made from the same."""
+    """Write the candidates of all queries, unless the existing file was made from the same queries and settings."""
     listed = list(queries)
     made_from = {"fingerprint": _fingerprint(listed, settings), "words": rules(), "copies": "left out"}
     if path.exists() and made_from.items() <= _header(path).items():

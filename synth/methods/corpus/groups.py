@@ -1,4 +1,4 @@
-"""Scores become labels by thresholds, with nothing in between; labelled pairs of one query become LCE groups."""
+"""Turns scores into labels by two thresholds, and the labelled pairs of one query into LCE groups."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CorpusLabels:
 def groups(records: Iterable[Record], negatives: int) -> Iterator[Group]:
     """LCE groups: for each positive of a query, it and the query's first `negatives` negatives (fewer if it has fewer).
 
-    Records of one query (and instruction) stand together, as `examples` and the imports give them. A query without a
+    Records of one query (and instruction) are adjacent, as `examples` and the imports give them. A query without a
     positive or without a negative makes no group. A record that reads the same as a positive is no negative.
     """
     for _, together in groupby(records, key=lambda record: (reading_key(record.query), record.instruction)):

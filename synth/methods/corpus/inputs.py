@@ -40,7 +40,7 @@ def corpus_inputs(settings: CorpusSettings) -> CorpusInputs:
 
 
 def corpus_documents(path: Path, *, split: str, excluded: Path | None) -> Iterator[tuple[str, str]]:
-    """Id and passage of each document of a JSONL corpus, or of those of a BEIR folder that no other split judges alone.
+    """Id and passage of the documents of a JSONL corpus, or of a BEIR folder without those that only other splits judge.
     Rows that cannot be used raise `BadInput` with their number."""
     settings = CorpusSettings(documents=path, split=split, excluded=excluded)
     inputs = _Folder(path, settings) if path.is_dir() else _Files(path, None, excluded)
@@ -64,8 +64,8 @@ class _Files:
 
 
 class _Folder:
-    """Documents that other splits alone judge are left out, and so are excluded ones; a split's own questions, with the
-    first document that answers each, are the examples."""
+    """Leaves out excluded documents and those that only other splits judge. Examples are the split's own questions,
+    each with the first document that answers it."""
 
     def __init__(self, folder: Path, settings: CorpusSettings) -> None:
         self._beir = BeirFolder(folder, Refusing())
@@ -104,13 +104,13 @@ class _Folder:
                 yield Example(text, passages[answer])
 
     def _answer(self, grades: dict[str, int]) -> str | None:
-        """The first document that answers; None where an excluded one does, for then the question is excluded too."""
+        """The first document that answers; None where an excluded one does, as the question is then excluded too."""
         relevant = [document for document, grade in grades.items() if grade > 0]
         return relevant[0] if relevant and not self._excluded & set(relevant) else None
 
 
 def examples_in(path: Path) -> list[Example]:
-    """The examples of a JSONL file. Raises `BadInput` for a row that is none, and for none at all."""
+    """The examples of a JSONL file. Raises `BadInput` for a row that is not an example, and for a file without one."""
     examples = []
     for row in read_rows(path):
         value = row.value or {}

@@ -1,4 +1,4 @@
-"""The corpus-grounded method at work in one run folder: queries for every document, then candidates, then scores."""
+"""The corpus-grounded method in one run folder: queries for every document, then candidates, then scores."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class CorpusRun:
 
     @property
     def _most_candidates(self) -> int:
-        """Of one query: each retriever's, and its own document."""
+        """The most candidates of one query: those of each retriever, and its own document."""
         section = self._settings.corpus
         return section.candidates * (2 if section.bi_encoder else 1) + 1
 

@@ -33,7 +33,7 @@ class DocumentPlan:
 
 
 def plan_documents(folder: Path, settings: CorpusSettings, random_seed: int) -> Plan:
-    """The plan and the document store of a run, made now or found there; see `synth.run.plan.make_plan`."""
+    """The plan and the document store of a run, new or existing; see `synth.run.plan.make_plan`."""
     inputs = corpus_inputs(settings)
     chosen_by = {"sample", "shots", "difficulties", "split"}
     knobs = settings.model_dump(mode="json", include=chosen_by) | {"random_seed": random_seed}

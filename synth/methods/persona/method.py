@@ -1,4 +1,4 @@
-"""LimRank-Synthesizer at work in one run folder."""
+"""LimRank-Synthesizer in one run folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class LimrankRun:
     def templates(self) -> dict[str, str]:
         stages = self._synthesis
         return {
-            one.name: one.template.sha256 for one in (stages.queries, stages.positive, stages.negative, stages.judge)
+            stage.name: stage.template.sha256
+            for stage in (stages.queries, stages.positive, stages.negative, stages.judge)
         }
 
     def phases(self, journalled: CachedAsker) -> Iterator[Phase]:

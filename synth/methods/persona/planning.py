@@ -1,4 +1,4 @@
-"""What each seed query is to become: persona, domain, difficulties, intents and types of negatives, dealt by quota."""
+"""The plan of each seed query: persona, domain, difficulties, intents and types of negatives, dealt by quota."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SeedPlan:
 
 
 def plan_seeds(path: Path, settings: LimrankSettings, random_seed: int) -> Plan:
-    """The plan of a run in `path`, made now or found there; see `synth.run.plan.make_plan` for what it refuses."""
+    """The plan of a run in `path`, new or existing; see `synth.run.plan.make_plan` for the cases that it refuses."""
     kinds = [kind for kind, share in settings.negative_types.items() if share > 0]
     if settings.negatives > len(kinds):
         raise BadSettings(f"{settings.negatives} different negatives for a query, and {len(kinds)} types have a share.")
