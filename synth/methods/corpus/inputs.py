@@ -40,7 +40,7 @@ def corpus_inputs(settings: CorpusSettings) -> CorpusInputs:
 
 
 def corpus_documents(path: Path, *, split: str, excluded: Path | None) -> Iterator[tuple[str, str]]:
-    """Id and passage of the documents of a JSONL corpus, or of a BEIR folder without those that only other splits judge.
+    """Id and passage of the documents of a JSONL corpus, or of a BEIR folder but those that only other splits judge.
     Rows that cannot be used raise `BadInput` with their number."""
     settings = CorpusSettings(documents=path, split=split, excluded=excluded)
     inputs = _Folder(path, settings) if path.is_dir() else _Files(path, None, excluded)
