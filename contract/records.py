@@ -27,7 +27,7 @@ class RecordError(ValueError):
 
 
 class Difficulty(StrEnum):
-    """What it takes to see that a passage answers: reading it, joining facts, or obeying a definition of relevance."""
+    """The effort to see that a passage answers: reading it, joining facts, or obeying a definition of relevance."""
 
     DIRECT = "direct"
     MULTI_STEP = "multi_step"
@@ -75,7 +75,7 @@ class Votes:
 class Record:
     """One (query, passage) pair with its label, and the trace that reasons to it.
 
-    `instruction` is what counts as relevant, where the query has its own definition. `source` names where the pair
+    `instruction` is the query's own definition of relevance, where it has one. `source` names where the pair
     comes from; `licence` is an SPDX expression of licences joined by ` AND ` (see `licence_parts`).
     `negative_type` may be set only where `relevant` is False.
     """
@@ -113,7 +113,7 @@ class Record:
 
     @property
     def agreement(self) -> float:
-        """Share of the votes, in [0, 1], that say what the label says; 1 where there were no votes."""
+        """Share of the votes, in [0, 1], that agree with the label; 1 where there were no votes."""
         if self.votes is None:
             return 1.0
         agreeing = self.votes.true if self.relevant else self.votes.false
@@ -208,12 +208,12 @@ def read_groups(path: Path) -> Iterator[Group]:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
-    """Write a file of records and say how many. An error on the way leaves what stood at `path` as it was."""
+    """Write a file of records and return their number. After an error `path` is as it was."""
     return _write(path, "limrank.records", records)
 
 
 def write_groups(path: Path, groups: Iterable[Group]) -> int:
-    """Write a file of groups and say how many. An error on the way leaves what stood at `path` as it was."""
+    """Write a file of groups and return their number. After an error `path` is as it was."""
     return _write(path, "limrank.groups", groups)
 
 

@@ -27,7 +27,7 @@ _HEADER = json.dumps({"format": FORMAT, "version": VERSION})
 class ScoredGroup:
     """`positive` is the index of the answer among `passages`, None where nobody judged them.
 
-    A positive whose text also stands at another index is refused.
+    A positive whose text is also at another index is refused.
     `teacher` has one score for each passage, a bi-encoder's cosine; empty where there is no teacher, which only a group
     with a positive may lack. `licence` is an SPDX-like expression of licences joined by ` AND `.
     """
@@ -95,7 +95,7 @@ def read_scored_groups(path: Path) -> Iterator[ScoredGroup]:
 
 
 def write_scored_groups(path: Path, groups: Iterable[ScoredGroup]) -> int:
-    """Writes a file of groups and returns their number. An error on the way leaves what stood at `path` as it was."""
+    """Writes a file of groups and returns their number. After an error `path` is as it was."""
     return write_json_lines(path, {"format": FORMAT, "version": VERSION}, map(asdict, groups))
 
 

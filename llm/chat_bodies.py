@@ -62,7 +62,7 @@ def read_completion(raw: str, seconds: float) -> Reply:
 
 
 def error_in(raw: str) -> str | None:
-    """What a body says went wrong, though it came with status 200 as some routers send it; None for any other body."""
+    """The error message in a body of status 200, as some routers send it; None for any other body."""
     try:
         body = json.loads(raw)
         error = body["error"] if "choices" not in body else None
@@ -73,7 +73,7 @@ def error_in(raw: str) -> str | None:
 
 
 def _thinking(content: object) -> str:
-    """What the parts of a content in parts say that the model thought (as Mistral's reasoning models give it)."""
+    """The reasoning in a content of several parts, as Mistral's reasoning models return it."""
     if not isinstance(content, list):
         return ""
     return "".join(

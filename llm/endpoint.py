@@ -75,7 +75,7 @@ class Endpoint(BaseModel):
         return self.concurrency + (len(self.concurrency_shares()) * _AHEAD if self.processes > 1 else 0)
 
     def sampling(self) -> dict[str, Any]:
-        """What shapes a reply, apart from the messages: part of the key of every call."""
+        """The settings that shape a reply, apart from the messages: part of the key of every call."""
         return {
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,

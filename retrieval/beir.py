@@ -1,7 +1,7 @@
 """A BEIR folder: `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`, read row by row (Thakur et al. 2021).
 
 A row that cannot be used is reported with its file and line and passed over: one without an id, with an id seen before,
-without a text, or with a text that is none. White space around ids, titles and texts is dropped.
+without a text, or with a value of another type as its text. White space around ids, titles and texts is dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BREAKS = re.compile(r"[\t\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document. `passage` is what a reranker reads: title and text with a space between, as in BEIR."""
+    """One document. `passage` is the text that a reranker reads: title and text with a space between, as in BEIR."""
 
     id: str
     title: str

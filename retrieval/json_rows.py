@@ -84,7 +84,7 @@ def _row(number: int, text: str, value: object) -> Row:
 
 
 def _half_pair(value: object, name: str = "a name") -> str:
-    """Where half of a surrogate pair stands, which no file or request can hold; "" for nowhere."""
+    """The place of half a surrogate pair, which no file or request can hold; "" where there is none."""
     if isinstance(value, str):
         half = _HALF.search(value)
         return f"'{name}' holds half of a character pair at position {half.start()}; mend it." if half else ""
@@ -108,7 +108,7 @@ class _ArrayReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._window = ""
-        self._place = 0  # in the window; what stands before it is done with
+        self._place = 0  # in the window; the characters before it are done with
         self._count = 0
         self._decode = json.JSONDecoder().raw_decode
         self._file: IO[str]
@@ -169,8 +169,8 @@ class _ArrayReader:
         self._window, self._place = waiting + chunk, 0
         return bool(chunk)
 
-    def _broken(self, what: str) -> BadInput:
+    def _broken(self, problem: str) -> BadInput:
         return BadInput(
-            f"{self._path}, row {self._count + 1}: the array cannot be read on from here ({what}); mend the file, or "
+            f"{self._path}, row {self._count + 1}: the array cannot be read on from here ({problem}); mend the file or "
             f"give it as JSON Lines, where a bad row does not hide the others."
         )

@@ -61,7 +61,7 @@ def words(text: str) -> list[str]:
 
 
 def search_terms(text: str) -> list[str]:
-    """What an index of words holds of a text: lower-case words of two letters or more. Of Chinese and Japanese each
+    """The terms of a text for an index: lower-case words of two letters or more. For Chinese and Japanese each
     character and each pair of neighbours, so that query and document need not be cut at the same places."""
     text = text.lower()
     if not _NOT_PLAIN.search(text):
@@ -79,7 +79,7 @@ def search_terms(text: str) -> list[str]:
 
 
 def split_words(text: str) -> list[str]:
-    """As `str.split`, and between blanks the words of scripts without blanks each by itself."""
+    """As `str.split`, but words of scripts without blanks are split from each other."""
     if not _HAS_UNSPACED.search(text):
         return text.split()
     found: list[str] = []
@@ -90,7 +90,7 @@ def split_words(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """The length of a text in words: what stands between blanks, and each word of scripts without blanks."""
+    """The length of a text in words: parts between blanks, and each word of scripts without blanks."""
     if not _HAS_UNSPACED.search(text):
         return len(text.split())
     return sum(len(words(piece)) if _HAS_UNSPACED.search(piece) else 1 for piece in text.split())

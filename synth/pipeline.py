@@ -64,7 +64,7 @@ def run(settings: RunSettings, out: TextIO) -> int:
 def examples(run_folder: Path) -> Iterator[Record]:
     """Every judged pair of a run folder, from its files alone, in the order of its inputs.
 
-    Records of one query stand together, the relevant ones first. They are not filtered: see `Record.accepted`.
+    Records of one query are adjacent, the relevant ones first. They are not filtered: see `Record.accepted`.
     Raises `BadInput` where the folder is not a run folder, `RunBusy` while another process works in it.
     """
     options, templates = read_snapshot(run_folder)

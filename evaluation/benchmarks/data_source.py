@@ -123,7 +123,7 @@ _READERS = {
 
 def _hub_rows(hub: str, config: str, split: str) -> Iterator[DataRow]:
     import datasets
-    import httpx2  # what the client of the hub speaks HTTP with, and lets through
+    import httpx2  # the HTTP library of the hub's client, whose errors it lets through
 
     try:
         found = datasets.load_dataset(hub, config, split=split)

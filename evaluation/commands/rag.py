@@ -174,11 +174,11 @@ async def _answers(
     endpoint: Endpoint, journal: Path, questions: Mapping[str, Question], shown: Mapping[str, Mapping[str, list[str]]]
 ) -> tuple[dict[str, dict[str, Answered]], float | None]:
     """arm -> question -> answer, and the temperature that was sent."""
-    seats = asyncio.Semaphore(endpoint.concurrency)
+    slots = asyncio.Semaphore(endpoint.concurrency)
     bar = tqdm(total=sum(map(len, shown.values())), desc="answers", unit="question", mininterval=1.0)
 
     async def answer(question: str, passages: Sequence[str]) -> Answered:
-        async with seats:
+        async with slots:
             answered = await answerer.answer(questions[question], passages)
             bar.update()
             return answered

@@ -146,20 +146,20 @@ def _stage_charts(totals: Sequence[StageTotal]) -> list[Chart]:
 
 
 def _costs(totals: Sequence[StageTotal]) -> list[dict[str, str]]:
-    lines: dict[tuple[str, str], list[StageTotal]] = {}
+    by_stage: dict[tuple[str, str], list[StageTotal]] = {}
     for line in totals:
-        lines.setdefault((line.stage, line.model), []).append(line)
+        by_stage.setdefault((line.stage, line.model), []).append(line)
     return [
         {
             "stage": stage,
             "model": model,
-            "replies": f"{sum(one.rows for one in ones):,}",
-            "accepted": f"{sum(one.rows for one in ones if one.status is Status.ACCEPTED):,}",
-            "prompt": f"{sum(one.prompt_tokens for one in ones):,}",
-            "completion": f"{sum(one.completion_tokens for one in ones):,}",
-            "cost": f"{sum(one.cost for one in ones):,.4f}",
+            "replies": f"{sum(line.rows for line in lines):,}",
+            "accepted": f"{sum(line.rows for line in lines if line.status is Status.ACCEPTED):,}",
+            "prompt": f"{sum(line.prompt_tokens for line in lines):,}",
+            "completion": f"{sum(line.completion_tokens for line in lines):,}",
+            "cost": f"{sum(line.cost for line in lines):,.4f}",
         }
-        for (stage, model), ones in lines.items()
+        for (stage, model), lines in by_stage.items()
     ]
 
 

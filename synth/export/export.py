@@ -26,10 +26,10 @@ def export(sources: Sequence[Source], out: Path, settings: ExportOptions) -> Abo
     """Write one training file from all sources, and `OUT.about.json`. Same sources and settings, same bytes.
 
     A source's `count` draws so many rows of it (records when pointwise, else rows of the format); the sources are then
-    mixed in these proportions. Memory is flat: what must be sorted is sorted on the disk beside `out`.
+    mixed in these proportions. Memory is constant: rows are sorted on the disk beside `out`.
 
-    Raises `BadInput` for a row that is none or an id given twice, naming file and row, `BadSettings` where the
-    sources cannot give what is asked, `DiskFull`; what stood at `out` is then unchanged.
+    Raises `BadInput` for a broken row or a repeated id, naming file and row, `BadSettings` where the
+    sources have too few rows, `DiskFull`; `out` is then unchanged.
     """
     if not sources:
         raise BadSettings("There is nothing to export; name a run folder or a file.")

@@ -44,7 +44,7 @@ class FilterSettings:
 def build_filters(settings: FilterSettings, folder: Path | None = None) -> Iterator[list[Filter]]:
     """The filters that `settings` names. Their files lie under `folder` until the block ends.
 
-    Raises `BadSettings` for an unknown name, `BadInput` for an evaluation folder that is none.
+    Raises `BadSettings` for an unknown name, `BadInput` for an evaluation folder that cannot be read.
     """
     unknown = [name for name in settings.only if name not in FILTERS]
     if unknown:

@@ -39,7 +39,7 @@ class _Pair:
 class NearDuplicates:
     """Drops every record that is nearly the same as an earlier, kept one.
 
-    A band holds values of the query's and of the passage's signature, so that a passage that stands under a thousand
+    A band holds values of the query's and of the passage's signature, so that a passage under a thousand
     queries does not make a thousand candidates. Memory does not grow: `connection` is a scratch database.
     """
 

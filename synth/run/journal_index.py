@@ -134,7 +134,7 @@ def _open(path: Path, journal_id: str, journal_size: int) -> sqlite3.Connection:
 
 
 def _belongs(database: sqlite3.Connection, journal_id: str, journal_size: int) -> bool:
-    # What is lost with the index is only time, so it need not wait for the disk.
+    # Losing the index costs only time, so commits need not wait for the disk.
     database.execute("PRAGMA synchronous = OFF")
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables != {"meta", "rows", "totals"}:

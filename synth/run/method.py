@@ -46,5 +46,5 @@ class Synthesis(Protocol):
         ...
 
     def last(self) -> Phase:
-        """The phase that makes the records, from the folder's files. Raises `BadInput` where the run is not there yet."""
+        """The phase that makes the records, from the folder. Raises `BadInput` where the run is not there yet."""
         ...

@@ -1,4 +1,4 @@
-"""Stages of which no reply can be used: the run stops before it has paid for all of them, and says what to change."""
+"""Stops a run early where no reply of a stage can be used, with an error that names the setting to change."""
 
 from __future__ import annotations
 

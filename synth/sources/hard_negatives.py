@@ -30,7 +30,7 @@ def mine_negatives(
 
     A hit that the bi-encoder puts above `ceiling` times its best score for a positive is passed over whoever found
     it: it is likely an answer that nobody labelled (TopK-PercPos, Moreira et al. 2024, arXiv 2407.15831). Where it
-    found none of them, all that it found stand above, and are passed over. `barred` are further indexes that may not
+    found none of them, all its hits are above and are passed over. `barred` are further indexes that may not
     serve.
     """
     passed_over = set(positives) | set(barred) | _too_close(hits.get(NegativeType.BI_ENCODER, ()), positives, ceiling)

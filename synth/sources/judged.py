@@ -1,6 +1,6 @@
-"""The judged documents of each query of a BEIR folder, compared by what is read.
+"""The judged documents of each query of a BEIR folder, compared by their text.
 
-Queries that read the same are one query, under the id of the first. Of documents that read the same one stands for all:
+Queries that read the same are one query, under the id of the first. Documents that read the same are one document:
 a judgement that it is not relevant gives way to one that it is, and no copy of an answer, nor a document with the
 query's own id or text, is a negative (`barred`).
 """
@@ -28,7 +28,7 @@ class Judged:
 
 
 class Corpus:
-    """The documents of a folder in order, by index, by id and by what is read."""
+    """The documents of a folder in order, by index, by id and by their text."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.documents = documents

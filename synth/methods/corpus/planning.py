@@ -36,8 +36,8 @@ def plan_documents(folder: Path, settings: CorpusSettings, random_seed: int) -> 
     """The plan and the document store of a run, new or existing; see `synth.run.plan.make_plan`."""
     inputs = corpus_inputs(settings)
     chosen_by = {"sample", "shots", "difficulties", "split"}
-    knobs = settings.model_dump(mode="json", include=chosen_by) | {"random_seed": random_seed}
-    made_from = fingerprint(knobs, inputs.files)
+    options = settings.model_dump(mode="json", include=chosen_by) | {"random_seed": random_seed}
+    made_from = fingerprint(options, inputs.files)
     path, store_path = folder / "plan.jsonl", folder / "documents.sqlite"
     if path.exists():
         return make_plan(path, made_from, 0, ())

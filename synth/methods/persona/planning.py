@@ -47,8 +47,8 @@ def plan_seeds(path: Path, settings: LimrankSettings, random_seed: int) -> Plan:
         raise BadSettings(f"{settings.negatives} different negatives for a query, and {len(kinds)} types have a share.")
     if settings.seeds is None or settings.personas is None:
         raise BadSettings("--method limrank needs --limrank.seeds and --limrank.personas.")
-    knobs = settings.model_dump(mode="json", exclude={"seeds", "personas", "votes"}) | {"random_seed": random_seed}
-    made_from = fingerprint(knobs, (settings.seeds, settings.personas))
+    options = settings.model_dump(mode="json", exclude={"seeds", "personas", "votes"}) | {"random_seed": random_seed}
+    made_from = fingerprint(options, (settings.seeds, settings.personas))
     if path.exists():
         return make_plan(path, made_from, 0, ())
     total = sum(1 for _ in texts(settings.seeds, IDS, TEXTS))
