@@ -8,22 +8,18 @@ memory, so repeated ids are not looked for here. Writing is atomic: the name app
 
 from __future__ import annotations
 
-import codecs
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from contract.files import write_json_lines
-from contract.reading import reading_key
+from contract.rows import RecordError as RecordError  # noqa: PLC0414 - callers import it from here
+from contract.rows import check_apart, check_member, check_text, checked_keys, checked_row, header, member, read_items
 
-VERSION = 1
-
-
-class RecordError(ValueError):
-    """A record, a group or a file of them that breaks the agreement."""
+RECORDS, GROUPS = "limrank.records", "limrank.groups"
+_OPTIONAL = frozenset({"instruction", "trace", "negative_type", "votes"})
 
 
 class Difficulty(StrEnum):
@@ -102,10 +98,10 @@ class Record:
                 check_text(name, getattr(self, name))
         if type(self.relevant) is not bool:
             raise RecordError(f"'relevant' is {self.relevant!r}; it must be true or false.")
-        _check_member("difficulty", self.difficulty, Difficulty)
-        _check_member("intent", self.intent, Intent)
+        check_member("difficulty", self.difficulty, Difficulty)
+        check_member("intent", self.intent, Intent)
         if self.negative_type is not None:
-            _check_member("negative_type", self.negative_type, NegativeType)
+            check_member("negative_type", self.negative_type, NegativeType)
             if self.relevant:
                 raise RecordError(f"'negative_type' is '{self.negative_type}' on a relevant passage; set it to null.")
         if self.votes is not None and not isinstance(self.votes, Votes):
@@ -165,20 +161,20 @@ def join_licences(licences: Iterable[str]) -> str:
 
 def record_from_json(line: str) -> Record:
     """The record on one line of a file; raises `RecordError`."""
-    row = _row(line, Record)
+    row = checked_row(line, Record, "Record", _OPTIONAL)
     if isinstance(row.get("negative_type"), str):
         row["negative_type"] = _FORMER.get(row["negative_type"], row["negative_type"])
     for name, kind in (("difficulty", Difficulty), ("intent", Intent), ("negative_type", NegativeType)):
         if row.get(name) is not None:
-            row[name] = _member(name, row[name], kind)
+            row[name] = member(name, row[name], kind)
     if row.get("votes") is not None:
-        row["votes"] = Votes(**_checked_keys(row["votes"], Votes, "'votes'"))
+        row["votes"] = Votes(**checked_keys(row["votes"], Votes, "Votes", _OPTIONAL, "'votes'"))
     return Record(**row)
 
 
 def group_from_json(line: str) -> Group:
     """The group on one line of a file; raises `RecordError`."""
-    row = _row(line, Group)
+    row = checked_row(line, Group, "Group", _OPTIONAL)
     if isinstance(row["negatives"], list):
         row["negatives"] = tuple(row["negatives"])
     return Group(**row)
@@ -191,124 +187,19 @@ def to_json(item: Record | Group) -> str:
 
 def read_records(path: Path) -> Iterator[Record]:
     """The records of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
-    for number, line in _lines(path, "limrank.records"):
-        try:
-            yield record_from_json(line)
-        except RecordError as error:
-            raise RecordError(f"{path}, line {number}: {error}") from None
+    return read_items(path, RECORDS, record_from_json)
 
 
 def read_groups(path: Path) -> Iterator[Group]:
     """The groups of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
-    for number, line in _lines(path, "limrank.groups"):
-        try:
-            yield group_from_json(line)
-        except RecordError as error:
-            raise RecordError(f"{path}, line {number}: {error}") from None
+    return read_items(path, GROUPS, group_from_json)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
     """Write a file of records and return their number. After an error `path` is as it was."""
-    return _write(path, "limrank.records", records)
+    return write_json_lines(path, header(RECORDS), map(asdict, records))
 
 
 def write_groups(path: Path, groups: Iterable[Group]) -> int:
     """Write a file of groups and return their number. After an error `path` is as it was."""
-    return _write(path, "limrank.groups", groups)
-
-
-def _lines(path: Path, file_format: str) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
-        _check_header(path, file.readline(), file_format)
-        for number, raw in enumerate(file, start=2):
-            try:
-                yield number, raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise RecordError(f"{path}, line {number}: not UTF-8 at byte {error.start} of the line.") from None
-
-
-def _check_header(path: Path, raw: bytes, file_format: str) -> None:
-    expected = f'{{"format": "{file_format}", "version": {VERSION}}}'
-    try:
-        header = json.loads(raw.removeprefix(codecs.BOM_UTF8))
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) or header.get("format") != file_format:
-        shown = raw[:80].decode("utf-8", "replace").strip()
-        raise RecordError(f"{path}, line 1: '{shown}' is not the header of this kind of file; it should be {expected}.")
-    if header != {"format": file_format, "version": VERSION}:
-        raise RecordError(
-            f"{path}, line 1: version {header.get('version')!r} is not one this program reads; it reads {expected}."
-        )
-
-
-def _write(path: Path, file_format: str, items: Iterable[Record] | Iterable[Group]) -> int:
-    return write_json_lines(path, {"format": file_format, "version": VERSION}, map(asdict, items))
-
-
-def _row(line: str, kind: type[Record] | type[Group]) -> dict[str, Any]:
-    try:
-        value = json.loads(line, object_pairs_hook=unrepeated)
-    except RecursionError:
-        raise RecordError("the line is nested too deeply to be an example.") from None
-    except json.JSONDecodeError as error:
-        raise RecordError(f"not one JSON object ({error.msg} at column {error.colno}).") from None
-    except RecordError:
-        raise
-    except ValueError as error:  # a whole number of more digits than Python converts
-        raise RecordError(f"not readable as JSON ({error}).") from None
-    return _checked_keys(value, kind, "the line")
-
-
-def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON from its pairs. Raises `RecordError` for a key that stands twice."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise RecordError(f"the key '{next(name for name in names if names.count(name) > 1)}' stands twice.")
-    return row
-
-
-def _checked_keys(value: object, kind: type[Record] | type[Group] | type[Votes], where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise RecordError(f"{where} is {type(value).__name__}; it must be an object.")
-    known = [field.name for field in fields(kind)]
-    unknown = [name for name in value if name not in known]
-    if unknown:
-        raise RecordError(f"'{unknown[0]}' is not a field of {kind.__name__}; its fields are {', '.join(known)}.")
-    optional = {"instruction", "trace", "negative_type", "votes"}
-    missing = [name for name in known if name not in value and name not in optional]
-    if missing:
-        raise RecordError(f"{where} has no '{missing[0]}', which {kind.__name__} needs.")
-    return dict(value)
-
-
-def check_text(name: str, value: object) -> None:
-    """Raises `RecordError` for a value that is no text, a blank one, or one that UTF-8 cannot hold."""
-    if not isinstance(value, str):
-        raise RecordError(f"'{name}' is {type(value).__name__}; it must be a text.")
-    if not value.strip():
-        raise RecordError(f"'{name}' is blank; give it a text.")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RecordError(f"'{name}' holds half of a character pair at position {error.start}; mend it.") from None
-
-
-def check_apart(positive: str, negatives: Iterable[str]) -> None:
-    """Raises `RecordError` where a negative reads the same as the positive."""
-    key = reading_key(positive)
-    for number, passage in enumerate(negatives):
-        if reading_key(passage) == key:
-            raise RecordError(f"negative {number} has the same text as the positive; leave it out.")
-
-
-def _check_member(name: str, value: object, kind: type[StrEnum]) -> None:
-    if not isinstance(value, kind):
-        raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
-
-
-def _member(name: str, value: object, kind: type[StrEnum]) -> StrEnum:
-    if not isinstance(value, str) or value not in set(kind):
-        raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
-    return kind(value)
+    return write_json_lines(path, header(GROUPS), map(asdict, groups))

@@ -8,19 +8,16 @@ atomic.
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contract.files import write_json_lines
-from contract.records import RecordError, check_apart, check_text, unrepeated
+from contract.rows import RecordError, check_apart, check_text, checked_row, header, read_items
 
 FORMAT = "limrank.scored-groups"
-VERSION = 1
-_HEADER = json.dumps({"format": FORMAT, "version": VERSION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,46 +72,24 @@ def is_scored_file(path: Path) -> bool:
     """Whether the first line of a file says that it holds scored groups. Raises `OSError` as `open` does."""
     with path.open("rb") as file:
         try:
-            header = json.loads(file.readline())
+            found = json.loads(file.readline())
         except (ValueError, RecursionError):
             return False
-    return isinstance(header, dict) and header.get("format") == FORMAT
+    return isinstance(found, dict) and found.get("format") == FORMAT
 
 
 def read_scored_groups(path: Path) -> Iterator[ScoredGroup]:
     """The groups of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
-    with path.open("rb") as file:
-        first = file.readline().removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").strip()
-        if first != _HEADER:
-            raise RecordError(f"{path}, line 1: '{first[:80]}' is not the header of scored groups; expected {_HEADER}.")
-        for number, raw in enumerate(file, start=2):
-            try:
-                yield _group(raw)
-            except RecordError as error:
-                raise RecordError(f"{path}, line {number}: {error}") from None
+    return read_items(path, FORMAT, _group)
 
 
 def write_scored_groups(path: Path, groups: Iterable[ScoredGroup]) -> int:
     """Writes a file of groups and returns their number. After an error `path` is as it was."""
-    return write_json_lines(path, {"format": FORMAT, "version": VERSION}, map(asdict, groups))
+    return write_json_lines(path, header(FORMAT), map(asdict, groups))
 
 
-def _group(raw: bytes) -> ScoredGroup:
-    try:
-        row = json.loads(raw.decode("utf-8"), object_pairs_hook=unrepeated)
-    except RecursionError:
-        raise RecordError("the line is nested too deeply to be a group.") from None
-    except RecordError:
-        raise
-    except ValueError as error:
-        raise RecordError(f"not one JSON object in UTF-8 ({error}).") from None
-    if not isinstance(row, dict):
-        raise RecordError(f"the line is {type(row).__name__}; it must be an object.")
-    known = [field.name for field in fields(ScoredGroup)]
-    if unknown := [name for name in row if name not in known]:
-        raise RecordError(f"'{unknown[0]}' is not a field of a scored group; its fields are {', '.join(known)}.")
-    if missing := [name for name in known if name not in {"instruction", "teacher", *row}]:
-        raise RecordError(f"the line has no '{missing[0]}', which a scored group needs.")
+def _group(line: str) -> ScoredGroup:
+    row = checked_row(line, ScoredGroup, "a scored group", ("instruction", "teacher"))
     for name in ("passages", "teacher"):
         if isinstance(row.get(name), list):
             row[name] = tuple(row[name])

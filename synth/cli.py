@@ -11,8 +11,8 @@ from pydantic_settings import CliPositionalArg
 
 from cli import commands
 from cli.commands import Subcommand
+from cli.moved import moved
 from cli.output import say
-from contract.moved import moved
 from synth.commands import audit, distil, export, import_data, verify
 from synth.estimate import estimate
 from synth.pipeline import method_in, run
