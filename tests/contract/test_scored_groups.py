@@ -76,7 +76,7 @@ def test_another_file_is_no_scored_file(tmp_path: Path) -> None:
     path = tmp_path / "groups.jsonl"
     path.write_text('{"format": "limrank.groups", "version": 1}\n')
     assert not is_scored_file(path)
-    with pytest.raises(RecordError, match="is not the header of this kind of file; it should be .*scored-groups"):
+    with pytest.raises(RecordError, match=r"is not the header of this kind of file; it should be .*scored-groups"):
         list(read_scored_groups(path))
 
 
