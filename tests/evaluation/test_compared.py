@@ -153,3 +153,39 @@ def test_values_by_query_are_read_back_whatever_their_ids_hold(tmp_path: Path) -
     run(place)
     (result,) = (place / "out").rglob("result.json")
     assert main(["compare", str(result.parent), str(result.parent)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        ("corpus.jsonl", '{"_id": "x", "text": "Gout \\ud83d is"}', "'text' holds half of a character pair"),
+        ("corpus.jsonl", '{"_id": "x", "title": "\\udc00", "text": "t"}', "'title' holds half of a character pair"),
+        ("queries.jsonl", '{"_id": "x", "text": "\\ud83d"}', "'text' holds half of a character pair"),
+        ("corpus.jsonl", '{"_id": "d1", "text": "again"}', "the id 'd1' was given at row 2"),
+        ("queries.jsonl", '{"_id": " q ", "text": "again"}', "the id 'q' was given at row 1"),
+        ("corpus.jsonl", '{"_id": "x\\ty", "text": "t"}', "holds a tab or a line break"),
+        ("corpus.jsonl", "caf\u00e9", "not UTF-8 at byte 3"),
+    ],
+)
+def test_a_row_that_cannot_be_used_stops_the_evaluation_by_name(
+    tmp_path: Path, name: str, row: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = folder(tmp_path / "data", CORPUS, QUERY, {"q": "d0"})
+    with (place / name).open("a", encoding="latin-1") as file:
+        file.write(row + "\n")
+    assert main(["run", "beir", "--bm25", "--data", str(place), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert f"{place / name}, row {2 if name == 'queries.jsonl' else 5}: " in told
+    assert said in told
+
+
+def test_data_in_another_encoding_stops_the_evaluation_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = folder(tmp_path / "data", CORPUS, QUERY, {"q": "d0"})
+    for path in (place / "corpus.jsonl", place / "queries.jsonl", place / "qrels" / "test.tsv"):
+        plain = path.read_text(encoding="utf-8")
+        path.write_text(plain, encoding="utf-16")
+        assert main(["run", "beir", "--bm25", "--data", str(place), "--out", str(tmp_path / "out")]) == 2
+        assert f"{path} is in UTF-16; convert it to UTF-8" in capsys.readouterr().err
+        path.write_text(plain, encoding="utf-8")

@@ -235,3 +235,15 @@ def test_so_does_a_file_of_traces(tmp_path: Path, content: str, capsys: pytest.C
     assert main(["import", "rank1", str(path), str(out), "--source", "own", "--licence", "CC0-1.0"]) == 2
     assert "no row could be read" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("texts", [["!!!", "..."], ["\u2603", "\U0001f600"]])
+def test_a_corpus_without_a_word_gives_answers_alone(
+    tmp_path: Path, texts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = [{"_id": f"d{at}", "text": text} for at, text in enumerate(texts)]
+    folder = beir_folder(tmp_path / "signs", corpus, [{"_id": "q", "text": "which sign"}], [("q", "d0", 1)])
+    out = tmp_path / "out.jsonl"
+    assert main(["import", "beir", str(folder), str(out), "--source", "own", "--licence", "CC0-1.0"]) == 0
+    assert [record.passage for record in read_records(out)] == [texts[0]]
+    assert "1 of 1 queries got no negative" in capsys.readouterr().out
