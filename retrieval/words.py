@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
+from itertools import pairwise
 
 import regex  # type: ignore[import-untyped]  # it ships no types
 from icu4py.breakers import WordBreaker
@@ -23,6 +24,7 @@ _WORD = regex.compile(r"[\w\p{N}]+")  # with the vowel signs that re's \w leaves
 _NOT_PLAIN = regex.compile(rf"[\p{{M}}{_UNSPACED}]")
 _HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
 _PARTS = regex.compile(rf"[{_CJK}]+|[{_SOUTH_EAST_ASIAN}]+|[^{_UNSPACED}]+")
+_CHARACTER = regex.compile(r"\X")  # with its marks
 _IS_CJK = regex.compile(rf"[{_CJK}]")
 _FULL_WIDTH_ENDS = "\u3002\uff01\uff1f\uff61"  # full stop, exclamation mark, question mark
 _CJK_END = regex.compile(rf"[{_CJK}{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300d\u300f\uff09]\Z")
@@ -46,7 +48,7 @@ _LANGUAGES = (
 
 def rules() -> str:
     """How texts are split, for files that depend on it: an index under other rules gives other scores."""
-    return f"ICU words, pairs of CJK characters; icu4py {version('icu4py')}"
+    return f"ICU words, pairs of characters in scripts without blanks; icu4py {version('icu4py')}"
 
 
 def words(text: str) -> list[str]:
@@ -61,8 +63,12 @@ def words(text: str) -> list[str]:
 
 
 def search_terms(text: str) -> list[str]:
-    """The terms of a text for an index: lower-case words of two letters or more. For Chinese and Japanese each
-    character and each pair of neighbours, so that query and document need not be cut at the same places."""
+    """The terms of a text for an index: lower-case words of two letters or more.
+
+    For Chinese and Japanese each character and each pair of neighbours, so that query and document need not be cut at
+    the same places. For longer words of Thai, Lao, Khmer and Burmese their pairs of characters too, since ICU takes a
+    compound for one word.
+    """
     text = text.lower()
     if not _NOT_PLAIN.search(text):
         return [word for word in _PLAIN_WORD.findall(text) if len(word) > 1]
@@ -72,7 +78,7 @@ def search_terms(text: str) -> list[str]:
             if _IS_CJK.match(part):
                 terms += [*part, *(part[place : place + 2] for place in range(len(part) - 1))]
             elif _HAS_UNSPACED.match(part):
-                terms += _segments(part)
+                terms += (term for word in _segments(part) for term in (word, *_pairs(word)))
             elif len(part) > 1:
                 terms.append(part)
     return terms
@@ -144,6 +150,12 @@ def languages_by_script(text: str) -> frozenset[str] | None:
     if not is_unspaced(text):
         return None
     return next((languages for script, languages in _LANGUAGES if script.search(text)), None)
+
+
+def _pairs(word: str) -> Iterator[str]:
+    """The pairs of neighbouring characters, with their marks, of a word of three or more."""
+    characters: list[str] = _CHARACTER.findall(word)
+    return map("".join, pairwise(characters)) if len(characters) > 2 else iter(())
 
 
 def _segments(run: str) -> list[str]:

@@ -13,8 +13,8 @@ from tests.unspaced import UNSPACED
 
 
 def folder(place: Path, language: str) -> Path:
-    """The corpus holds the passages of all languages; the queries are in one, and one more is in English."""
-    rows = [(f"{name}-{at}", text) for name, pairs in UNSPACED.items() for at, (_, text) in enumerate(pairs)]
+    """Passages and queries of one language, and one of each in English."""
+    rows = [(f"{language}-{at}", text) for at, (_, text) in enumerate(UNSPACED[language])]
     jsonl(place / "corpus.jsonl", [{"_id": i, "title": "", "text": x} for i, x in [*rows, ("en", "Rye bread keeps.")]])
     queries = {f"q{at}": text for at, (text, _) in enumerate(UNSPACED[language])} | {"q-en": "rye bread"}
     jsonl(place / "queries.jsonl", [{"_id": name, "text": text} for name, text in queries.items()])

@@ -28,6 +28,7 @@ ENDS = {"ja": "。", "zh": "。", "th": " ", "km": "។", "lo": " ", "my": "။"
 
 def folder(place: Path, language: str) -> Path:
     corpus = [{"_id": f"d{at}", "title": "", "text": text} for at, (_, text) in enumerate(UNSPACED[language])]
+    corpus.append({"_id": "d3", "title": "", "text": f"{UNSPACED[language][0][0]}{UNSPACED[language][1][1]}"})
     queries = [{"_id": f"q{at}", "text": text} for at, (text, _) in enumerate(UNSPACED[language])]
     return beir_folder(place, corpus, queries, [(f"q{at}", f"d{at}", 1) for at in range(3)])
 
@@ -85,7 +86,7 @@ def test_documents_are_cut_into_whole_sentences(language: str) -> None:
     assert made
     for chunk in made:
         assert 20 <= count_words(chunk) <= 180
-        assert chunk.strip() in text
+        assert chunk.replace(" ", "") in text.replace(" ", ""), "only blanks between sentences may be added"
 
 
 @pytest.mark.parametrize("language", ["ja", "th", "km"])
