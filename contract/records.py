@@ -9,23 +9,21 @@ memory, so repeated ids are not looked for here. Writing is atomic: the name app
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from contract.files import write_json_lines
+from contract.rows import RecordError as RecordError  # noqa: PLC0414 - callers import it from here
+from contract.rows import check_apart, check_member, check_text, checked_keys, checked_row, header, member, read_items
 
-VERSION = 1
-
-
-class RecordError(ValueError):
-    """A record, a group or a file of them that breaks the agreement."""
+RECORDS, GROUPS = "limrank.records", "limrank.groups"
+_OPTIONAL = frozenset({"instruction", "trace", "negative_type", "votes"})
 
 
 class Difficulty(StrEnum):
-    """What it takes to see that a passage answers: reading it, joining facts, or obeying a definition of relevance."""
+    """The effort to see that a passage answers: reading it, joining facts, or obeying a definition of relevance."""
 
     DIRECT = "direct"
     MULTI_STEP = "multi_step"
@@ -73,7 +71,7 @@ class Votes:
 class Record:
     """One (query, passage) pair with its label, and the trace that reasons to it.
 
-    `instruction` is what counts as relevant, where the query has its own definition. `source` names where the pair
+    `instruction` is the query's own definition of relevance, where it has one. `source` names where the pair
     comes from; `licence` is an SPDX expression of licences joined by ` AND ` (see `licence_parts`).
     `negative_type` may be set only where `relevant` is False.
     """
@@ -94,16 +92,16 @@ class Record:
 
     def __post_init__(self) -> None:
         for name in ("id", "query", "passage", "source", "licence", "domain"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         for name in ("instruction", "trace"):
             if getattr(self, name) is not None:
-                _check_text(name, getattr(self, name))
+                check_text(name, getattr(self, name))
         if type(self.relevant) is not bool:
             raise RecordError(f"'relevant' is {self.relevant!r}; it must be true or false.")
-        _check_member("difficulty", self.difficulty, Difficulty)
-        _check_member("intent", self.intent, Intent)
+        check_member("difficulty", self.difficulty, Difficulty)
+        check_member("intent", self.intent, Intent)
         if self.negative_type is not None:
-            _check_member("negative_type", self.negative_type, NegativeType)
+            check_member("negative_type", self.negative_type, NegativeType)
             if self.relevant:
                 raise RecordError(f"'negative_type' is '{self.negative_type}' on a relevant passage; set it to null.")
         if self.votes is not None and not isinstance(self.votes, Votes):
@@ -111,7 +109,7 @@ class Record:
 
     @property
     def agreement(self) -> float:
-        """Share of the votes, in [0, 1], that say what the label says; 1 where there were no votes."""
+        """Share of the votes, in [0, 1], that agree with the label; 1 where there were no votes."""
         if self.votes is None:
             return 1.0
         agreeing = self.votes.true if self.relevant else self.votes.false
@@ -125,7 +123,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One query with one relevant passage and one or more passages that are not: a contrastive training example."""
+    """One query with one relevant passage and one or more passages that are not: a contrastive training example.
+
+    A positive whose text is also among its negatives (`contract.reading`) is refused.
+    """
 
     id: str
     query: str
@@ -138,13 +139,14 @@ class Group:
 
     def __post_init__(self) -> None:
         for name in ("id", "query", "positive", "source", "licence", "domain"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if self.instruction is not None:
-            _check_text("instruction", self.instruction)
+            check_text("instruction", self.instruction)
         if not isinstance(self.negatives, tuple) or not self.negatives:
             raise RecordError(f"'negatives' is {self.negatives!r}; it must be a list of at least one passage.")
         for number, passage in enumerate(self.negatives):
-            _check_text(f"negatives[{number}]", passage)
+            check_text(f"negatives[{number}]", passage)
+        check_apart(self.positive, self.negatives)
 
 
 def licence_parts(expression: str) -> tuple[str, ...]:
@@ -159,20 +161,20 @@ def join_licences(licences: Iterable[str]) -> str:
 
 def record_from_json(line: str) -> Record:
     """The record on one line of a file; raises `RecordError`."""
-    row = _row(line, Record)
+    row = checked_row(line, Record, "Record", _OPTIONAL)
     if isinstance(row.get("negative_type"), str):
         row["negative_type"] = _FORMER.get(row["negative_type"], row["negative_type"])
     for name, kind in (("difficulty", Difficulty), ("intent", Intent), ("negative_type", NegativeType)):
         if row.get(name) is not None:
-            row[name] = _member(name, row[name], kind)
+            row[name] = member(name, row[name], kind)
     if row.get("votes") is not None:
-        row["votes"] = Votes(**_checked_keys(row["votes"], Votes, "'votes'"))
+        row["votes"] = Votes(**checked_keys(row["votes"], Votes, "Votes", _OPTIONAL, "'votes'"))
     return Record(**row)
 
 
 def group_from_json(line: str) -> Group:
     """The group on one line of a file; raises `RecordError`."""
-    row = _row(line, Group)
+    row = checked_row(line, Group, "Group", _OPTIONAL)
     if isinstance(row["negatives"], list):
         row["negatives"] = tuple(row["negatives"])
     return Group(**row)
@@ -185,110 +187,19 @@ def to_json(item: Record | Group) -> str:
 
 def read_records(path: Path) -> Iterator[Record]:
     """The records of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
-    for number, line in _lines(path, "limrank.records"):
-        try:
-            yield record_from_json(line)
-        except RecordError as error:
-            raise RecordError(f"{path}, line {number}: {error}") from None
+    return read_items(path, RECORDS, record_from_json)
 
 
 def read_groups(path: Path) -> Iterator[Group]:
     """The groups of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
-    for number, line in _lines(path, "limrank.groups"):
-        try:
-            yield group_from_json(line)
-        except RecordError as error:
-            raise RecordError(f"{path}, line {number}: {error}") from None
+    return read_items(path, GROUPS, group_from_json)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
-    """Write a file of records and say how many. An error on the way leaves what stood at `path` as it was."""
-    return _write(path, "limrank.records", records)
+    """Write a file of records and return their number. After an error `path` is as it was."""
+    return write_json_lines(path, header(RECORDS), map(asdict, records))
 
 
 def write_groups(path: Path, groups: Iterable[Group]) -> int:
-    """Write a file of groups and say how many. An error on the way leaves what stood at `path` as it was."""
-    return _write(path, "limrank.groups", groups)
-
-
-def _lines(path: Path, file_format: str) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
-        _check_header(path, file.readline(), file_format)
-        for number, raw in enumerate(file, start=2):
-            try:
-                yield number, raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise RecordError(f"{path}, line {number}: not UTF-8 at byte {error.start} of the line.") from None
-
-
-def _check_header(path: Path, raw: bytes, file_format: str) -> None:
-    expected = f'{{"format": "{file_format}", "version": {VERSION}}}'
-    try:
-        header = json.loads(raw)
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) or header.get("format") != file_format:
-        shown = raw[:80].decode("utf-8", "replace").strip()
-        raise RecordError(f"{path}, line 1: '{shown}' is not the header of this kind of file; it should be {expected}.")
-    if header != {"format": file_format, "version": VERSION}:
-        raise RecordError(
-            f"{path}, line 1: version {header.get('version')!r} is not one this program reads; it reads {expected}."
-        )
-
-
-def _write(path: Path, file_format: str, items: Iterable[Record] | Iterable[Group]) -> int:
-    return write_json_lines(path, {"format": file_format, "version": VERSION}, map(asdict, items))
-
-
-def _row(line: str, kind: type[Record] | type[Group]) -> dict[str, Any]:
-    try:
-        value = json.loads(line, object_pairs_hook=_unrepeated)
-    except RecursionError:
-        raise RecordError("the line is nested too deeply to be an example.") from None
-    except json.JSONDecodeError as error:
-        raise RecordError(f"not one JSON object ({error.msg} at column {error.colno}).") from None
-    return _checked_keys(value, kind, "the line")
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise RecordError(f"the key '{next(name for name in names if names.count(name) > 1)}' stands twice.")
-    return row
-
-
-def _checked_keys(value: object, kind: type[Record] | type[Group] | type[Votes], where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise RecordError(f"{where} is {type(value).__name__}; it must be an object.")
-    known = [field.name for field in fields(kind)]
-    unknown = [name for name in value if name not in known]
-    if unknown:
-        raise RecordError(f"'{unknown[0]}' is not a field of {kind.__name__}; its fields are {', '.join(known)}.")
-    optional = {"instruction", "trace", "negative_type", "votes"}
-    missing = [name for name in known if name not in value and name not in optional]
-    if missing:
-        raise RecordError(f"{where} has no '{missing[0]}', which {kind.__name__} needs.")
-    return dict(value)
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise RecordError(f"'{name}' is {type(value).__name__}; it must be a text.")
-    if not value.strip():
-        raise RecordError(f"'{name}' is blank; give it a text.")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RecordError(f"'{name}' holds half of a character pair at position {error.start}; mend it.") from None
-
-
-def _check_member(name: str, value: object, kind: type[StrEnum]) -> None:
-    if not isinstance(value, kind):
-        raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
-
-
-def _member(name: str, value: object, kind: type[StrEnum]) -> StrEnum:
-    if not isinstance(value, str) or value not in set(kind):
-        raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
-    return kind(value)
+    """Write a file of groups and return their number. After an error `path` is as it was."""
+    return write_json_lines(path, header(GROUPS), map(asdict, groups))

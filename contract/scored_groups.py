@@ -11,21 +11,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contract.files import write_json_lines
-from contract.records import RecordError
+from contract.rows import RecordError, check_apart, check_text, checked_row, header, read_items
 
 FORMAT = "limrank.scored-groups"
-VERSION = 1
-_HEADER = json.dumps({"format": FORMAT, "version": VERSION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredGroup:
     """`positive` is the index of the answer among `passages`, None where nobody judged them.
 
+    A positive whose text is also at another index is refused.
     `teacher` has one score for each passage, a bi-encoder's cosine; empty where there is no teacher, which only a group
     with a positive may lack. `licence` is an SPDX-like expression of licences joined by ` AND `.
     """
@@ -42,14 +41,19 @@ class ScoredGroup:
 
     def __post_init__(self) -> None:
         for name in ("id", "query", "source", "licence", "domain"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if self.instruction is not None:
-            _check_text("instruction", self.instruction)
+            check_text("instruction", self.instruction)
         if not isinstance(self.passages, tuple) or len(self.passages) < 2:
             raise RecordError("'passages' must be a list of at least two passages.")
         for number, passage in enumerate(self.passages):
-            _check_text(f"passages[{number}]", passage)
+            check_text(f"passages[{number}]", passage)
         self._check_scores()
+        if self.positive is not None:
+            check_apart(self.passages[self.positive], self._negatives())
+
+    def _negatives(self) -> Iterator[str]:
+        return (passage for place, passage in enumerate(self.passages) if place != self.positive)
 
     def _check_scores(self) -> None:
         if self.positive is not None and (
@@ -68,48 +72,25 @@ def is_scored_file(path: Path) -> bool:
     """Whether the first line of a file says that it holds scored groups. Raises `OSError` as `open` does."""
     with path.open("rb") as file:
         try:
-            header = json.loads(file.readline())
-        except ValueError:
+            found = json.loads(file.readline())
+        except (ValueError, RecursionError):
             return False
-    return isinstance(header, dict) and header.get("format") == FORMAT
+    return isinstance(found, dict) and found.get("format") == FORMAT
 
 
 def read_scored_groups(path: Path) -> Iterator[ScoredGroup]:
     """The groups of a file in order. Raises `RecordError` with the file and line, `OSError` as `open` does."""
-    with path.open("rb") as file:
-        first = file.readline().decode("utf-8", "replace").strip()
-        if first != _HEADER:
-            raise RecordError(f"{path}, line 1: '{first[:80]}' is not the header of scored groups; expected {_HEADER}.")
-        for number, raw in enumerate(file, start=2):
-            try:
-                yield _group(raw)
-            except RecordError as error:
-                raise RecordError(f"{path}, line {number}: {error}") from None
+    return read_items(path, FORMAT, _group)
 
 
 def write_scored_groups(path: Path, groups: Iterable[ScoredGroup]) -> int:
-    """Writes a file of groups and returns their number. An error on the way leaves what stood at `path` as it was."""
-    return write_json_lines(path, {"format": FORMAT, "version": VERSION}, map(asdict, groups))
+    """Writes a file of groups and returns their number. After an error `path` is as it was."""
+    return write_json_lines(path, header(FORMAT), map(asdict, groups))
 
 
-def _group(raw: bytes) -> ScoredGroup:
-    try:
-        row = json.loads(raw.decode("utf-8"))
-    except ValueError as error:
-        raise RecordError(f"not one JSON object in UTF-8 ({error}).") from None
-    if not isinstance(row, dict):
-        raise RecordError(f"the line is {type(row).__name__}; it must be an object.")
-    known = [field.name for field in fields(ScoredGroup)]
-    if unknown := [name for name in row if name not in known]:
-        raise RecordError(f"'{unknown[0]}' is not a field of a scored group; its fields are {', '.join(known)}.")
-    if missing := [name for name in known if name not in {"instruction", "teacher", *row}]:
-        raise RecordError(f"the line has no '{missing[0]}', which a scored group needs.")
+def _group(line: str) -> ScoredGroup:
+    row = checked_row(line, ScoredGroup, "a scored group", ("instruction", "teacher"))
     for name in ("passages", "teacher"):
         if isinstance(row.get(name), list):
             row[name] = tuple(row[name])
     return ScoredGroup(**row)
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise RecordError(f"'{name}' is {value!r}; it must be a text that is not blank.")

@@ -43,7 +43,7 @@ class Answered:
 
 
 class Answerer:
-    """One model behind one endpoint. Replies are kept in `journal` (JSONL) by a hash of what was asked, of whom, and
+    """One model behind one endpoint. Replies are kept in `journal` (JSONL) by a hash of the question, the endpoint and
     at which temperature."""
 
     def __init__(self, endpoint: Endpoint, journal: Path) -> None:

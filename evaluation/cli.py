@@ -10,7 +10,7 @@ from types import FrameType
 
 from cli import commands
 from cli.commands import Subcommand
-from contract.moved import moved
+from cli.moved import moved
 from evaluation.commands import benchmarks, calibrate, compare, injections, rag, rank, report
 from evaluation.errors import Interrupted
 from evaluation.settings import PROGRAM

@@ -76,7 +76,7 @@ def rank_among(score: float, rivals: Sequence[float]) -> int:
 
 
 def _irrelevant(query: Query, candidates: Run, task: Task) -> str:
-    barred = set(candidates[query.id]) | set((task.candidates or {}).get(query.id, {}))
+    barred = set(candidates[query.id]) | set((task.candidates or {}).get(query.id, {})) | query.excluded
     for reading in (task.qrels, *task.readings.values()):
         barred |= {document for document, grade in reading.get(query.id, {}).items() if grade > 0}
     free = [document for document in task.documents if document not in barred]

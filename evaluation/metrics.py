@@ -46,7 +46,7 @@ def by_order(run: Mapping[str, Sequence[str] | Mapping[str, float]]) -> Run:
 
 
 def oracle(qrels: Qrels, run: Run) -> Run:
-    """The best order of a run's own documents, by grade: what a perfect reranker of these candidates would return."""
+    """The best order of a run's own documents, by grade: that of a perfect reranker of these candidates."""
     return by_order(
         {
             query: sorted(documents, key=lambda document: -max(0, qrels.get(query, {}).get(document, 0)))

@@ -40,7 +40,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back, as it came. `reasoning` is what a reasoning model thought aside ("" where it tells nothing).
+    """The unchanged reply. `reasoning` is a reasoning model's separate reasoning ("" where the endpoint returns none).
 
     Token counts are the endpoint's own usage (where it gives none 0, or an estimate where tokens have a price);
     `seconds` is from the first sending to the end.

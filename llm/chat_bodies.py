@@ -9,7 +9,17 @@ from llm.base import Finish, Question, Reply
 from llm.endpoint import Endpoint, Structured
 
 IN_WORDS = "Answer with one JSON object and nothing else. It must keep this JSON schema:\n"
-FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.REFUSAL}
+_THOUGHT_TAGS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+)
+_THOUGHT_PARTS = ("thinking", "reasoning")
+_TEXT_PARTS = ("text", "output_text")
+FINISHES = {"length": Finish.LENGTH, "max_tokens": Finish.LENGTH, "content_filter": Finish.REFUSAL}
 
 
 def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dict[str, Any]:
@@ -52,7 +62,7 @@ def read_completion(raw: str, seconds: float) -> Reply:
 
 
 def error_in(raw: str) -> str | None:
-    """What a body says went wrong, though it came with status 200 as some routers send it; None for any other body."""
+    """The error message in a body of status 200, as some routers send it; None for any other body."""
     try:
         body = json.loads(raw)
         error = body["error"] if "choices" not in body else None
@@ -63,17 +73,19 @@ def error_in(raw: str) -> str | None:
 
 
 def _thinking(content: object) -> str:
-    """What the parts of a content in parts say that the model thought (as Mistral's reasoning models give it)."""
+    """The reasoning in a content of several parts, as Mistral's reasoning models return it."""
     if not isinstance(content, list):
         return ""
-    return "".join(_text(part.get("thinking")) for part in content if part.get("type") == "thinking")
+    return "".join(
+        _text(part.get("thinking") or part.get("text")) for part in content if part.get("type") in _THOUGHT_PARTS
+    )
 
 
 def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
-        return "".join(_text(part.get("text")) for part in value if part.get("type") == "text")
+        return "".join(_text(part.get("text")) for part in value if part.get("type", "text") in _TEXT_PARTS)
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
@@ -86,7 +98,10 @@ def split_thought(content: str) -> tuple[str, str]:
     fenced, has none to leave out.
     """
     stripped = content.lstrip()
-    thought, ends, answer = stripped.partition("</think>")
-    if ends and not stripped.startswith(("{", "```")):
-        return thought.removeprefix("<think>").strip(), answer.strip()
+    if stripped.startswith(("{", "```", "~~~")):
+        return "", content
+    for opening, closing in _THOUGHT_TAGS:
+        thought, ends, answer = stripped.partition(closing)
+        if ends:
+            return thought.removeprefix(opening).strip(), answer.strip()
     return "", content

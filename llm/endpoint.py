@@ -1,4 +1,4 @@
-"""What the user says about one endpoint: the same knobs for every role."""
+"""The settings of one endpoint, the same for every role."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Endpoint(BaseModel):
         return self.concurrency + (len(self.concurrency_shares()) * _AHEAD if self.processes > 1 else 0)
 
     def sampling(self) -> dict[str, Any]:
-        """What shapes a reply, apart from the messages: part of the key of every call."""
+        """The settings that shape a reply, apart from the messages: part of the key of every call."""
         return {
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,

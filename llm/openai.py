@@ -1,6 +1,6 @@
 """An OpenAI-compatible endpoint as an `LLM`: the one importer of the `openai` client.
 
-The client itself retries 429 (obeying Retry-After), 5xx, timeouts and broken connections. What is left after that is
+The client itself retries 429 (obeying Retry-After), 5xx, timeouts and broken connections. Errors that remain are
 mapped here: a question without an answer is `NoReply`, an endpoint that can answer none is `EndpointFailed`. One that
 has answered can, so a 403 or a broken connection after that is the question's alone.
 Requests go through `client.post` with a finished body and come back as text: the typed `chat.completions.create`
@@ -112,7 +112,7 @@ class OpenAILLM:
             await self._requests.take(1)
 
     def _failure(self, error: openai.APIError) -> NoReply | EndpointFailed:
-        """What an error of the client means, after its retries."""
+        """The meaning of an error of the client, after its retries."""
         endpoint = self._endpoint
         if isinstance(error, openai.APITimeoutError) and not _refused(error):
             return NoReply(f"timeout: no reply in {endpoint.timeout:g} s", "", final=False)
@@ -121,7 +121,7 @@ class OpenAILLM:
         if not isinstance(error, openai.APIStatusError):
             return EndpointFailed(f"{endpoint.base_url} does not speak the protocol: {error}")
         words = self._words(error)
-        moderated = error.status_code == 403 and self._answered  # what it refuses is this question
+        moderated = error.status_code == 403 and self._answered  # it refuses this question
         said = {
             401: f"refused the key in '{endpoint.key_variable}'",
             403: f"refused the key in '{endpoint.key_variable}'",

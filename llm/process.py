@@ -34,7 +34,7 @@ def reply_from_json(value: Mapping[str, Any]) -> Reply:
 
 def main() -> None:
     """Serve one endpoint until the input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal, or what runs it, sends them to all; this process ends
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or supervisor sends them to all; this process ends
         signal.signal(number, signal.SIG_IGN)  # with its input, as the run decides when calls end
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve())
@@ -45,21 +45,21 @@ async def _serve() -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     endpoint = Endpoint.model_validate_json(await reader.readline())
     llm = OpenAILLM(endpoint)
-    seats = asyncio.Semaphore(endpoint.concurrency)
+    slots = asyncio.Semaphore(endpoint.concurrency)
     at_work: set[asyncio.Task[None]] = set()
     while line := await reader.readline():
         asked = json.loads(line)
-        task = asyncio.create_task(_answer(llm, seats, asked["id"], asked["question"]))
+        task = asyncio.create_task(_answer(llm, slots, asked["id"], asked["question"]))
         at_work.add(task)
         task.add_done_callback(at_work.discard)
-    os._exit(0)  # nobody is left to read the replies to what is in flight
+    os._exit(0)  # nobody is left to read replies to the questions in flight
 
 
-async def _answer(llm: OpenAILLM, seats: asyncio.Semaphore, number: int, asked: Mapping[str, Any]) -> None:
+async def _answer(llm: OpenAILLM, slots: asyncio.Semaphore, number: int, asked: Mapping[str, Any]) -> None:
     messages = tuple(Message(role, content) for role, content in asked["messages"])
     answer: dict[str, Any]
     try:
-        async with seats:
+        async with slots:
             reply = await llm.ask(Question(messages, asked["name"], asked["schema"]))
         answer = {"reply": asdict(reply)}
     except NoReply as error:

@@ -1,6 +1,6 @@
 """One endpoint asked by several client processes, for more calls a second than one process can send.
 
-At some rate a process of the client keeps a core busy; see docs/synth.md for what was measured.
+At some rate a process of the client keeps a core busy; docs/synth.md has measurements.
 Each process keeps to its share of the endpoint's concurrency by itself, so that it can be handed questions ahead and no
 request loses its turn to the way between two processes.
 """

@@ -35,7 +35,7 @@ class Pace:
             self._level -= units
 
     def correct(self, units: float) -> None:
-        """Add (or, negative, give back) the difference between what was taken and what was used."""
+        """Add the difference between units taken and units used; a negative one gives units back."""
         self._level -= units
 
     def _refill(self) -> None:

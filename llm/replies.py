@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, TypeVar
@@ -10,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from llm.base import Finish, Reply
 
+_FENCED = re.compile(
+    r"(?P<fence>```|~~~)[ \t]*(?:json)?[ \t]*(?:\r?\n|(?=[{\[]))(?P<inside>.*?)(?P=fence)", re.DOTALL | re.I
+)
 SHOWN = 120  # characters of a detail in a reason
 
 
@@ -69,10 +73,8 @@ def schema_of(shape: type[Answer]) -> Mapping[str, Any]:
 
 def _unfenced(text: str) -> str:
     """The inside of a reply that is one fenced block and nothing else, which models without a schema like to write."""
-    lines = text.split("\n")
-    if len(lines) >= 3 and lines[0].strip() in ("```json", "```") and lines[-1].strip() == "```":
-        return "\n".join(lines[1:-1]).strip()
-    return text
+    fenced = _FENCED.fullmatch(text)
+    return fenced["inside"].strip() if fenced else text
 
 
 def _short(text: str) -> str:

@@ -1,11 +1,12 @@
 """A BEIR folder: `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`, read row by row (Thakur et al. 2021).
 
 A row that cannot be used is reported with its file and line and passed over: one without an id, with an id seen before,
-without a text, or with a text that is none. White space around ids, titles and texts is dropped.
+without a text, or with a value of another type as its text. White space around ids, titles and texts is dropped.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ from retrieval.json_rows import read_rows
 from retrieval.rejects import Rejects
 from retrieval.trec import Judgement, Qrels, grades, read_judgements
 
+_BREAKS = re.compile(r"[\t\r\n]")
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document. `passage` is what a reranker reads: title and text with a space between, as in BEIR."""
+    """One document. `passage` is the text that a reranker reads: title and text with a space between, as in BEIR."""
 
     id: str
     title: str
@@ -105,17 +108,26 @@ def _rows(path: Path, rejects: Rejects, *, empty: bool) -> Iterator[tuple[str, d
 
 
 def _problem(value: Mapping[str, Any], seen: Mapping[str, int], *, empty: bool) -> str:
-    given = value.get("_id")
+    return _id_problem(value.get("_id"), seen) or _text_problem(value, empty=empty)
+
+
+def _id_problem(given: object, seen: Mapping[str, int]) -> str:
     if not isinstance(given, str | int) or isinstance(given, bool) or not str(given).strip():
         return f"'_id' is {given!r}; give the row an id."
     row_id = str(given).strip()
+    if _BREAKS.search(row_id):
+        return f"the id {row_id!r} holds a tab or a line break, which no file of judgements can name; take it out."
     if row_id in seen:
         return f"the id '{row_id}' was given at row {seen[row_id]}; ids must differ."
+    return ""
+
+
+def _text_problem(value: Mapping[str, Any], *, empty: bool) -> str:
     for name in ("title", "text"):
         if not isinstance(value.get(name, ""), str | None):
             return f"'{name}' is {type(value[name]).__name__}; it must be a text."
     if not empty and not (_text(value, "title") + _text(value, "text")):
-        return f"'{row_id}' has no text; give it one or leave it out."
+        return f"'{str(value['_id']).strip()}' has no text; give it one or leave it out."
     if not isinstance(value.get("metadata") or {}, dict):
         return f"'metadata' is {type(value['metadata']).__name__}; it must be an object."
     return ""

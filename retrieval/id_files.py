@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli.errors import BadInput
+from retrieval.encoding import check_encoding
 
 
 def read_ids(path: Path | None) -> frozenset[str]:
@@ -12,6 +13,7 @@ def read_ids(path: Path | None) -> frozenset[str]:
     if path is None:
         return frozenset()
     try:
+        check_encoding(path)
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give a file of document ids, one a line.") from None

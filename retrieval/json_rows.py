@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cli.errors import BadInput
+from retrieval.encoding import check_encoding, not_utf8
 from retrieval.errors import MissingData
 
 CHUNK = 1 << 20
@@ -31,10 +32,11 @@ class Row:
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a file in order; blank lines are passed over. A bad line is a row with a `problem`.
 
-    Raises `BadInput` where an array breaks off or is no JSON, since nothing after that place can be distinguished, and
-    where the file cannot be opened.
+    Raises `BadInput` where an array breaks off or is no JSON, since nothing after that place can be distinguished,
+    where the file is in UTF-16 or UTF-32, and where it cannot be opened.
     """
     try:
+        check_encoding(path)
         is_array = _begins_with_a_bracket(path)
     except FileNotFoundError:
         raise MissingData(f"{path} cannot be read: it does not exist; give the path of a JSON or JSONL file.") from None
@@ -63,13 +65,15 @@ def _line_row(number: int, raw: bytes) -> Row:
     try:
         return _row(number, text, json.loads(raw.decode("utf-8").rstrip("\r\n")))
     except UnicodeDecodeError as error:
-        return Row(number, text, None, f"not UTF-8 at byte {error.start} of the line.")
+        return Row(number, text, None, not_utf8(error))
     except json.JSONDecodeError as error:
         return Row(
             number, text, None, f"not one JSON object ({error.msg.removesuffix(' at')} at column {error.colno})."
         )
     except RecursionError:
         return Row(number, text, None, "nested too deeply to be a row.")
+    except ValueError as error:  # a whole number of more digits than Python converts
+        return Row(number, text, None, f"not readable as JSON ({error}).")
 
 
 def _row(number: int, text: str, value: object) -> Row:
@@ -80,7 +84,7 @@ def _row(number: int, text: str, value: object) -> Row:
 
 
 def _half_pair(value: object, name: str = "a name") -> str:
-    """Where half of a surrogate pair stands, which no file or request can hold; "" for nowhere."""
+    """The place of half a surrogate pair, which no file or request can hold; "" where there is none."""
     if isinstance(value, str):
         half = _HALF.search(value)
         return f"'{name}' holds half of a character pair at position {half.start()}; mend it." if half else ""
@@ -104,7 +108,7 @@ class _ArrayReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._window = ""
-        self._place = 0  # in the window; what stands before it is done with
+        self._place = 0  # in the window; the characters before it are done with
         self._count = 0
         self._decode = json.JSONDecoder().raw_decode
         self._file: IO[str]
@@ -132,6 +136,8 @@ class _ArrayReader:
                 continue
             except RecursionError:
                 raise self._broken("nested too deeply to be a row") from None
+            except ValueError as error:  # a whole number of more digits than Python converts
+                raise self._broken(str(error)) from None
             if end == len(self._window) and self._more():
                 continue  # a bare number may go on in the next chunk
             text, self._place = self._window[self._place : end], end
@@ -163,8 +169,8 @@ class _ArrayReader:
         self._window, self._place = waiting + chunk, 0
         return bool(chunk)
 
-    def _broken(self, what: str) -> BadInput:
+    def _broken(self, problem: str) -> BadInput:
         return BadInput(
-            f"{self._path}, row {self._count + 1}: the array cannot be read on from here ({what}); mend the file, or "
+            f"{self._path}, row {self._count + 1}: the array cannot be read on from here ({problem}); mend the file or "
             f"give it as JSON Lines, where a bad row does not hide the others."
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cli.errors import BadInput
 from contract.files import whole_file
+from retrieval.encoding import check_encoding, not_utf8
 from retrieval.errors import MissingData
 from retrieval.rejects import Refusing, Rejects
 
@@ -103,6 +104,7 @@ def grades(judgements: Iterable[Judgement]) -> Qrels:
 def _lines(path: Path, rejects: Rejects) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line that is not blank."""
     try:
+        check_encoding(path)
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 line = _line(path, number, raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw, rejects)
@@ -120,7 +122,7 @@ def _line(path: Path, number: int, raw: bytes, rejects: Rejects) -> str:
         return raw.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         shown = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
-        rejects.add(path, number, f"not UTF-8 at byte {error.start} of the line.", shown)
+        rejects.add(path, number, not_utf8(error), shown)
         return ""
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from itertools import pairwise
 
 import regex  # type: ignore[import-untyped]  # it ships no types
 from icu4py.breakers import WordBreaker
@@ -22,6 +24,7 @@ _WORD = regex.compile(r"[\w\p{N}]+")  # with the vowel signs that re's \w leaves
 _NOT_PLAIN = regex.compile(rf"[\p{{M}}{_UNSPACED}]")
 _HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
 _PARTS = regex.compile(rf"[{_CJK}]+|[{_SOUTH_EAST_ASIAN}]+|[^{_UNSPACED}]+")
+_CHARACTER = regex.compile(r"\X")  # with its marks
 _IS_CJK = regex.compile(rf"[{_CJK}]")
 _FULL_WIDTH_ENDS = "\u3002\uff01\uff1f\uff61"  # full stop, exclamation mark, question mark
 _CJK_END = regex.compile(rf"[{_CJK}{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300d\u300f\uff09]\Z")
@@ -43,6 +46,11 @@ _LANGUAGES = (
 )
 
 
+def rules() -> str:
+    """How texts are split, for files that depend on it: an index under other rules gives other scores."""
+    return f"ICU words, pairs of characters in scripts without blanks; icu4py {version('icu4py')}"
+
+
 def words(text: str) -> list[str]:
     """The words in order, without punctuation: `how, is, 寿司, made` of "how is 寿司 made?"."""
     if not _NOT_PLAIN.search(text):
@@ -55,8 +63,12 @@ def words(text: str) -> list[str]:
 
 
 def search_terms(text: str) -> list[str]:
-    """What an index of words holds of a text: lower-case words of two letters or more. Of Chinese and Japanese each
-    character and each pair of neighbours, so that query and document need not be cut at the same places."""
+    """The terms of a text for an index: lower-case words of two letters or more.
+
+    For Chinese and Japanese each character and each pair of neighbours, so that query and document need not be cut at
+    the same places. For longer words of Thai, Lao, Khmer and Burmese their pairs of characters too, since ICU takes a
+    compound for one word.
+    """
     text = text.lower()
     if not _NOT_PLAIN.search(text):
         return [word for word in _PLAIN_WORD.findall(text) if len(word) > 1]
@@ -66,14 +78,14 @@ def search_terms(text: str) -> list[str]:
             if _IS_CJK.match(part):
                 terms += [*part, *(part[place : place + 2] for place in range(len(part) - 1))]
             elif _HAS_UNSPACED.match(part):
-                terms += _segments(part)
+                terms += (term for word in _segments(part) for term in (word, *_pairs(word)))
             elif len(part) > 1:
                 terms.append(part)
     return terms
 
 
 def split_words(text: str) -> list[str]:
-    """As `str.split`, and between blanks the words of scripts without blanks each by itself."""
+    """As `str.split`, but words of scripts without blanks are split from each other."""
     if not _HAS_UNSPACED.search(text):
         return text.split()
     found: list[str] = []
@@ -84,10 +96,24 @@ def split_words(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """The length of a text in words: what stands between blanks, and each word of scripts without blanks."""
+    """The length of a text in words: parts between blanks, and each word of scripts without blanks."""
     if not _HAS_UNSPACED.search(text):
         return len(text.split())
     return sum(len(words(piece)) if _HAS_UNSPACED.search(piece) else 1 for piece in text.split())
+
+
+def cut_text(text: str, characters: int) -> str:
+    """The text, cut at the end of a word before `characters` where it is longer; a longer first word is cut inside."""
+    if len(text) <= characters:
+        return text
+    head = text[: characters + 1]
+    if head[-1].isspace():
+        return head.rstrip()
+    pieces = head.rsplit(None, 1)
+    if not _HAS_UNSPACED.search(pieces[-1]):
+        return pieces[0] if len(pieces) == 2 else head[:characters]
+    end = len(head) - len((_segments(pieces[-1]) or [""])[-1])
+    return head[:end].rstrip() or head[:characters]
 
 
 def split_sentences(text: str) -> list[str]:
@@ -124,6 +150,12 @@ def languages_by_script(text: str) -> frozenset[str] | None:
     if not is_unspaced(text):
         return None
     return next((languages for script, languages in _LANGUAGES if script.search(text)), None)
+
+
+def _pairs(word: str) -> Iterator[str]:
+    """The pairs of neighbouring characters, with their marks, of a word of three or more."""
+    characters: list[str] = _CHARACTER.findall(word)
+    return map("".join, pairwise(characters)) if len(characters) > 2 else iter(())
 
 
 def _segments(run: str) -> list[str]:

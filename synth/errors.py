@@ -1,4 +1,4 @@
-"""Everything that stops a run, as one tree. Each message is a sentence: the offending value and the remedy.
+"""The errors that stop a run, as one tree. Each message is a sentence: the offending value and the remedy.
 
     CommandError                 (cli.errors)
     |-- BadSettings              a setting, a template or a flag that cannot be
@@ -9,9 +9,10 @@
     `-- SynthError
         |-- JournalBroken        a line of the journal that is no row
         |-- RunBusy              another process works in this run folder
+        |-- NothingUsable        no reply of a stage could be used
         `-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
 
-A reply that cannot be used is not an error of the run: it becomes a row of the journal.
+One reply that cannot be used is not an error of the run: it becomes a row of the journal.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "EndpointFailed",
     "Interrupted",
     "JournalBroken",
+    "NothingUsable",
     "RunBusy",
     "SynthError",
 ]
@@ -42,6 +44,10 @@ class JournalBroken(SynthError):
 
 
 class RunBusy(SynthError):
+    pass
+
+
+class NothingUsable(SynthError):
     pass
 
 

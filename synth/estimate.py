@@ -1,4 +1,4 @@
-"""What a run will ask and cost, before its first call: from its plan, and from its journal where it has one."""
+"""The expected calls and cost of a run before its first call, from its plan and, where there is one, its journal."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ENOUGH = 20  # replies of a stage from which its averages say more than a guess
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """The calls of one stage that are still to make. `cost` is expected, `most` with every reply at its limit.
+    """The remaining calls of one stage. `cost` is expected, `most` is the cost with every reply at its limit.
 
-    `measured` says that the tokens are averages of this folder's own journal, not guesses from lengths.
+    `measured`: the tokens are averages of this folder's own journal, not estimates from lengths.
     """
 
     stage: str
@@ -38,7 +38,7 @@ class StageEstimate:
 
 
 def estimate(settings: RunSettings) -> list[StageEstimate]:
-    """One line per stage, if every input is accepted. Makes no call and leaves no file that was not there."""
+    """One estimate per stage, assuming that every input is accepted. Makes no call and leaves no new file."""
     if (settings.run / "plan.jsonl").exists():
         return _estimate(settings, settings.run)
     with tempfile.TemporaryDirectory(prefix="limrank-dry-run-") as folder:
@@ -51,24 +51,27 @@ def _estimate(settings: RunSettings, folder: Path) -> list[StageEstimate]:
     totals = read_totals(folder).lines() if (folder / "journal.jsonl").exists() else []
     forecasts = synthesis.forecasts()
     known = _still_known(settings, folder, synthesis, forecasts)
-    return [_stage(one, settings.endpoint(one.role), totals, known=one.stage in known) for one in forecasts]
+    return [
+        _stage(forecast, settings.endpoint(forecast.role), totals, known=forecast.stage in known)
+        for forecast in forecasts
+    ]
 
 
 def _still_known(
     settings: RunSettings, folder: Path, synthesis: Synthesis, forecasts: list[Forecast]
 ) -> frozenset[str]:
-    """The stages whose answers in the journal are those to what would be asked now: with another template or sampling
-    every question is a new one, and so is what later stages make of its answers."""
+    """The stages whose journalled answers still apply. With another template or other sampling every question is new,
+    and so are the questions that later stages make from its answers."""
     if not (folder / SETTINGS).exists():
         return frozenset()
-    knobs, templates = read_snapshot(folder)
-    before, now = method_in(folder, knobs, templates).templates(), synthesis.templates()
+    earlier, templates = read_snapshot(folder)
+    before, now = method_in(folder, earlier, templates).templates(), synthesis.templates()
     known: set[str] = set()
-    for one in forecasts:
-        sampled = [of.endpoint(one.role).sampling() for of in (knobs, settings)]
-        if before.get(one.stage) != now[one.stage] or sampled[0] != sampled[1]:
+    for forecast in forecasts:
+        sampled = [options.endpoint(forecast.role).sampling() for options in (earlier, settings)]
+        if before.get(forecast.stage) != now[forecast.stage] or sampled[0] != sampled[1]:
             break
-        known.add(one.stage)
+        known.add(forecast.stage)
     return frozenset(known)
 
 

@@ -1,4 +1,4 @@
-"""A run from its settings to its records: units in order, so many at work at a time, resumed where it stopped."""
+"""Runs a synthesis from its settings to its records: units in order, a bounded number at a time, resumable."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from synth.llm.stage import Role
 from synth.methods.corpus.method import CorpusRun
 from synth.methods.persona.method import LimrankRun
 from synth.run.budget import Budget
-from synth.run.calls import Calls, Journalled, Stopped
+from synth.run.calls import CachedAsker, Calls, Stopped
 from synth.run.folder import RunFolder
 from synth.run.method import Phase, Synthesis
 from synth.run.progress import Counts, Progress
-from synth.settings import Method, RunKnobs, RunSettings
+from synth.settings import Method, RunOptions, RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -34,9 +34,9 @@ UNITS_AT_ONCE = 64  # while reading from the journal alone
 
 
 def run(settings: RunSettings, out: TextIO) -> int:
-    """Work the whole run through, or what is left of it; the number of examples accepted by majority.
+    """Run a synthesis, or the rest of one. Returns the number of examples accepted by majority.
 
-    Raises a `CommandError` where it must stop before the end; what was paid for is in the journal then.
+    Raises a `CommandError` where it must stop before the end; paid replies are in the journal.
     """
     with RunFolder(settings.run, writing=True) as folder:
         synthesis = method_in(settings.run, settings, settings.templates)
@@ -49,7 +49,7 @@ def run(settings: RunSettings, out: TextIO) -> int:
         worker = _Worker(calls, budget, Progress(out, settings.report_seconds))
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             try:
-                for phase in synthesis.phases(Journalled(folder, settings.endpoints)):
+                for phase in synthesis.phases(CachedAsker(folder, settings.endpoints)):
                     runner.run(worker.work_through(phase))
             except KeyboardInterrupt:
                 raise Interrupted("Stopped between two phases; run again to go on.") from None
@@ -64,23 +64,23 @@ def run(settings: RunSettings, out: TextIO) -> int:
 def examples(run_folder: Path) -> Iterator[Record]:
     """Every judged pair of a run folder, from its files alone, in the order of its inputs.
 
-    Records of one query stand together, the relevant ones first. They are not filtered: see `Record.accepted`.
-    Raises `BadInput` where the folder is no run's, `RunBusy` while another process works in it.
+    Records of one query are adjacent, the relevant ones first. They are not filtered: see `Record.accepted`.
+    Raises `BadInput` where the folder is not a run folder, `RunBusy` while another process works in it.
     """
-    knobs, templates = read_snapshot(run_folder)
+    options, templates = read_snapshot(run_folder)
     with RunFolder(run_folder, writing=False) as folder, asyncio.Runner() as runner:
-        phase = method_in(run_folder, knobs, templates).last()
-        asker = Journalled(folder, knobs.endpoints)
+        phase = method_in(run_folder, options, templates).last()
+        asker = CachedAsker(folder, options.endpoints)
         units = iter(phase.units)
         while batch := list(islice(units, UNITS_AT_ONCE)):
             for records in runner.run(_all([phase.work(unit, asker) for unit in batch])):
                 yield from records
 
 
-def method_in(run_folder: Path, knobs: RunKnobs, templates: Path | None) -> Synthesis:
+def method_in(run_folder: Path, options: RunOptions, templates: Path | None) -> Synthesis:
     """The method of a run. Raises `BadSettings` for a template that does not fit."""
-    kind = LimrankRun if knobs.method is Method.LIMRANK else CorpusRun
-    return kind(run_folder, knobs, templates)
+    kind = LimrankRun if options.method is Method.LIMRANK else CorpusRun
+    return kind(run_folder, options, templates)
 
 
 def connect(endpoints: dict[Role, Endpoint]) -> dict[Role, tuple[Endpoint, LLM]]:
@@ -93,7 +93,7 @@ def connect(endpoints: dict[Role, Endpoint]) -> dict[Role, tuple[Endpoint, LLM]]
 
 
 class _Worker:
-    """Takes phases through, with a bounded number of units at work, and counts what comes of them."""
+    """Works through phases with a bounded number of units at a time, and counts the results."""
 
     def __init__(self, calls: Calls, budget: Budget, progress: Progress) -> None:
         self._calls = calls
@@ -103,7 +103,7 @@ class _Worker:
         self.accepted = 0
 
     async def work_through(self, phase: Phase) -> None:
-        """All units of one phase. Raises what stopped the calls, once those in flight are written down."""
+        """Work through all units of one phase. Raises the error that stopped the calls, once calls in flight end."""
         self._progress.begin(phase.name, phase.total, phase.questions, self._counts())
         self._stop_on_signals()
         beat = asyncio.create_task(self._beat())
@@ -112,27 +112,27 @@ class _Worker:
         finally:
             await self._calls.finish()
             beat.cancel()
-            for number in _SIGNALS:  # between phases a loop does not run that could hand them on
+            for number in _SIGNALS:  # between phases no loop runs that could deliver them
                 asyncio.get_running_loop().remove_signal_handler(number)
             self._progress.end(self._counts())
         if self._calls.stopped_by:
             raise self._calls.stopped_by
 
     async def _all_units(self, phase: Phase) -> None:
-        seats = asyncio.Semaphore(self._calls.units_at_once)
+        slots = asyncio.Semaphore(self._calls.units_at_once)
         at_work: set[asyncio.Task[None]] = set()
         broken: list[BaseException] = []
 
         def done(task: asyncio.Task[None]) -> None:
             at_work.discard(task)
-            seats.release()
+            slots.release()
             if not task.cancelled() and (error := task.exception()):
                 broken.append(error)
 
         for unit in phase.units:
-            await seats.acquire()
+            await slots.acquire()
             if broken or self._calls.stopped_by:
-                seats.release()
+                slots.release()
                 break
             task = asyncio.create_task(self._unit(phase, unit))
             at_work.add(task)
@@ -152,7 +152,7 @@ class _Worker:
         self._progress.step(self._counts())
 
     async def _beat(self) -> None:
-        """Show where the phase stands also while no unit is finished."""
+        """Show the progress of the phase also while no unit finishes."""
         while True:
             await asyncio.sleep(self._progress.seconds)
             self._progress.show(self._counts())

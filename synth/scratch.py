@@ -1,4 +1,4 @@
-"""Sets and sorted piles too large for memory: an SQLite file that lives as long as the work and is removed after it.
+"""Sets and groups of texts too large for memory, in a temporary SQLite file.
 
 One importer of sqlite3 for scratch work. The page cache is 16 MiB per scratch; everything else is on the disk, so that
 a million rows cost no more memory than a thousand.
@@ -33,15 +33,16 @@ def scratch(folder: Path | None = None) -> Iterator[sqlite3.Connection]:
                 connection.execute(f"PRAGMA {pragma}")
             connection.execute("BEGIN")
             remedy = "the output" if folder is not None else "temporary files (TMPDIR)"
-            with full_database_is_a_sentence(f"{place}: the disk takes no more while rows are being sorted", remedy):
+            with translate_full_database(f"{place}: the disk takes no more while rows are being sorted", remedy):
                 yield connection
         finally:
             connection.close()
 
 
 @contextmanager
-def full_database_is_a_sentence(what: str, remedy: str) -> Iterator[None]:
-    """Turn what SQLite says of a full disk into `DiskFull`: `what` happened, and for what to choose another folder."""
+def translate_full_database(what: str, remedy: str) -> Iterator[None]:
+    """Turns SQLite's error for a full disk into `DiskFull`. `what` says what happened, `remedy` names the files for
+    which another folder may be chosen."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -51,7 +52,7 @@ def full_database_is_a_sentence(what: str, remedy: str) -> Iterator[None]:
 
 
 def digest(*parts: str) -> bytes:
-    """16 bytes that stand for a sequence of texts; a separator keeps ('ab', 'c') and ('a', 'bc') apart."""
+    """A hash of 16 bytes over a sequence of texts; lengths are hashed too, so ('ab', 'c') and ('a', 'bc') differ."""
     hasher = blake2b(digest_size=16)
     for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
@@ -61,7 +62,7 @@ def digest(*parts: str) -> bytes:
 
 
 class SeenKeys:
-    """A set of digests on the disk, with the row at which each was first seen."""
+    """A set of digests on the disk, each with the row where it was first seen."""
 
     def __init__(self, connection: sqlite3.Connection, table: str = "seen") -> None:
         self._connection = connection
@@ -70,40 +71,44 @@ class SeenKeys:
         connection.execute(f"CREATE TABLE {table} (key BLOB PRIMARY KEY, row INTEGER) WITHOUT ROWID")
 
     def first_row(self, key: bytes, row: int) -> int | None:
-        """None if `key` is new (it is then kept, with `row`), else the row it was first seen at."""
+        """None if `key` is new (it is then stored with `row`), else the row where it was first seen."""
         if self._connection.execute(self._insert, (key, row)).rowcount == 1:
             return None
         found: tuple[int] = self._connection.execute(self._select, (key,)).fetchone()
         return found[0]
 
 
-class Piles:
-    """Texts piled by key: piles in the order their first text came, the texts of a pile in the order they came."""
+class GroupedTexts:
+    """Texts grouped by key. Groups come in the order of their first text, texts of a group in the order of `add`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute("CREATE TABLE pile (key BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID")
-        connection.execute("CREATE TABLE item (pile INTEGER, place INTEGER, text TEXT, PRIMARY KEY (pile, place))")
-        self._piles = 0
+        connection.execute("CREATE TABLE part (key BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID")
+        connection.execute(
+            "CREATE TABLE item (part INTEGER, position INTEGER, text TEXT, PRIMARY KEY (part, position))"
+        )
+        self._groups = 0
         self._items = 0
 
     def add(self, key: bytes, text: str) -> None:
-        """Put one text on the pile of `key`."""
-        if self._connection.execute("INSERT OR IGNORE INTO pile VALUES (?, ?)", (key, self._piles)).rowcount == 1:
-            self._piles += 1
-        row: tuple[int] = self._connection.execute("SELECT number FROM pile WHERE key = ?", (key,)).fetchone()
+        """Add one text to the group of `key`."""
+        if self._connection.execute("INSERT OR IGNORE INTO part VALUES (?, ?)", (key, self._groups)).rowcount == 1:
+            self._groups += 1
+        row: tuple[int] = self._connection.execute("SELECT number FROM part WHERE key = ?", (key,)).fetchone()
         self._connection.execute("INSERT INTO item VALUES (?, ?, ?)", (row[0], self._items, text))
         self._items += 1
 
     def __iter__(self) -> Iterator[list[str]]:
         current: list[str] = []
         number = None
-        rows: Iterable[tuple[int, str]] = self._connection.execute("SELECT pile, text FROM item ORDER BY pile, place")
-        for pile, text in rows:
-            if pile != number and current:
+        rows: Iterable[tuple[int, str]] = self._connection.execute(
+            "SELECT part, text FROM item ORDER BY part, position"
+        )
+        for group, text in rows:
+            if group != number and current:
                 yield current
                 current = []
-            number = pile
+            number = group
             current.append(text)
         if current:
             yield current

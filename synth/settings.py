@@ -1,4 +1,4 @@
-"""The settings of `limrank-synth`: what all its commands share, and those of a run.
+"""The settings of `limrank-synth`: those that all its commands share, and those of a run.
 
 `--generator.model`, `LIMRANK_SYNTH_GENERATOR__MODEL` and `model` under `[generator]` in the TOML file that `--settings`
 names are one setting. Objects of these classes stop at the entry point of a command.
@@ -53,8 +53,8 @@ class Method(StrEnum):
     CORPUS = "corpus"
 
 
-class RunKnobs(BaseModel):
-    """What decides which calls are made and what becomes of the replies; kept in the run folder."""
+class RunOptions(BaseModel):
+    """The settings that decide which calls are made and how replies are used; kept in the run folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,8 +76,8 @@ class RunKnobs(BaseModel):
         return {role: self.endpoint(role) for role in Role}
 
 
-class RunSettings(RunKnobs, Command):  # type: ignore[misc]  # typed apart: a model's configuration and a settings class's
-    """Make training data with language models. A run folder that was begun is gone on with."""
+class RunSettings(RunOptions, Command):  # type: ignore[misc]  # typed apart: a model's configuration and a settings class's
+    """Make training data with language models. Resumes an existing run folder."""
 
     run: CliPositionalArg[Path] = Field(description="folder of the run, made if it is not there")
     templates: Path | None = Field(default=None, description="folder of prompt templates that replace built-in ones")

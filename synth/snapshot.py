@@ -1,4 +1,4 @@
-"""What a run folder keeps of how it was made, its knobs and its templates, so that it can be read by itself."""
+"""The settings and templates that a run folder keeps, so that it can be read by itself."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from cli.output import write_text
 from synth.errors import BadInput
-from synth.settings import RunKnobs
+from synth.settings import RunOptions
 
 SETTINGS = "settings.json"
 TEMPLATES = "templates"
 
 
-def keep_snapshot(run: Path, knobs: RunKnobs, templates: Path | None) -> None:
-    """Write `settings.json` and `templates/` into the folder. Keys are not among the knobs."""
-    values = knobs.model_dump(mode="json", include=set(RunKnobs.model_fields))
+def keep_snapshot(run: Path, options: RunOptions, templates: Path | None) -> None:
+    """Write `settings.json` and `templates/` into the folder. API keys are not among the settings."""
+    values = options.model_dump(mode="json", include=set(RunOptions.model_fields))
     write_text(run / SETTINGS, json.dumps(values, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
     for built_in in files("synth").joinpath(TEMPLATES).iterdir():
         own = templates / built_in.name if templates else None
@@ -24,10 +24,10 @@ def keep_snapshot(run: Path, knobs: RunKnobs, templates: Path | None) -> None:
         write_text(run / TEMPLATES / built_in.name, text)
 
 
-def read_snapshot(run: Path) -> tuple[RunKnobs, Path]:
-    """The knobs of a run folder and the folder of its templates. Raises `BadInput` where it is none."""
+def read_snapshot(run: Path) -> tuple[RunOptions, Path]:
+    """The settings of a run folder and the folder of its templates. Raises `BadInput` where it is not a run folder."""
     try:
         text = (run / SETTINGS).read_text(encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{run / SETTINGS}: cannot be read ({error.strerror}); give the folder of a run.") from None
-    return RunKnobs.model_validate_json(text), run / TEMPLATES
+    return RunOptions.model_validate_json(text), run / TEMPLATES

@@ -1,4 +1,4 @@
-"""Where a run stands, as text: units, replies by stage, tokens, cost. Reads a folder that another process writes to."""
+"""The progress of a run as text: units, replies by stage, tokens, cost. Another process may write to the folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synth.run.plan import Plan
 
 
 def status(run: Path) -> str:
-    """Several lines for a person. Raises `BadInput` where the folder is no run's."""
+    """The progress in several lines. Raises `BadInput` where the folder is not a run folder."""
     totals = read_totals(run)
     plan = run / "plan.jsonl"
     lines = [_state(run)]
@@ -40,7 +40,7 @@ def stage_table(totals: Sequence[StageTotal]) -> str:
 
 
 def estimate_table(estimates: Sequence[StageEstimate]) -> str:
-    """What a dry run says."""
+    """The output of a dry run."""
     header = ("stage", "model", "calls", "prompt tokens", "reply tokens", "cost", "at most", "from")
     rows = [
         (
@@ -70,13 +70,13 @@ def _state(run: Path) -> str:
 
 
 def _accepted(run: Path) -> int:
-    """Examples accepted by a finished run, 0 of any other: only the end of a run counts them."""
+    """The number of examples that a finished run accepted; 0 for an unfinished run, which has not counted them."""
     counts = _done(run)
     return counts["accepted"] if counts else 0
 
 
 def _done(run: Path) -> dict[str, int] | None:
-    """What `done.json` says; None where the run is not finished."""
+    """The content of `done.json`; None where the run is not finished."""
     path = run / "done.json"
     if not path.exists():
         return None

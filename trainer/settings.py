@@ -16,7 +16,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from cli import settings as base
 from cli.environment import Program
-from contract.moved import moved
+from cli.moved import moved
 from trainer.errors import BadSettings
 
 UNKNOWN = "unknown"  # the licence of what states none; nothing under it ships

@@ -6,9 +6,11 @@ runs with candidates: `candidates.trec`, `candidates_<stage>.trec` or `candidate
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from contract.reading import reading_key
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import MEASURES, Protocol, Query, Task, passage
 from evaluation.errors import NotAvailable, missing_is_not_available
@@ -32,14 +34,19 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
         files = BeirFolder(folder, Refusing(), empty_documents=True)
         qrels = files.judgements(task)
     stage, candidates = _candidates(folder, task, variant)
+    queries = tuple(
+        Query(id=query.id, text=query.text, group=query.metadata.get("qtype"))
+        for query in files.queries()
+        if query.id in qrels
+    )
+    documents, same_text = _documents(
+        ((document.id, document.title, document.text) for document in files.documents()), queries
+    )
     return Task(
         name=f"{folder.name}/{task}",
-        queries=tuple(
-            Query(id=query.id, text=query.text, group=query.metadata.get("qtype"))
-            for query in files.queries()
-            if query.id in qrels
-        ),
-        documents={document.id: document.passage for document in files.documents()},
+        queries=queries,
+        documents=documents,
+        same_text=same_text,
         qrels=qrels,
         candidates=candidates,
         candidates_name=stage,
@@ -99,18 +106,21 @@ def _from_hub(source: DataSource, split: str) -> Task:
     qrels: Qrels = {}
     there = _ON_THE_HUB.get(split, split)
     for row in DataSource(f"{source.hub}-qrels").rows("default", there, ("query-id", "corpus-id", "score")):
-        qrels.setdefault(str(row["query-id"]), {})[str(row["corpus-id"])] = int(row["score"])
+        qrels.setdefault(row.id("query-id"), {})[row.id("corpus-id")] = row.grade("score")
+    queries = tuple(
+        Query(id=row.id("_id"), text=row.text("text"))
+        for row in source.rows("queries", "queries", ("_id", "text"), unique="_id")
+        if row.id("_id") in qrels
+    )
+    rows = source.rows("corpus", "corpus", ("_id", "title", "text"), unique="_id")
+    documents, same_text = _documents(
+        ((row.id("_id"), row.optional("title"), row.optional("text")) for row in rows), queries
+    )
     return Task(
         name=f"{source.hub.split('/')[-1]}/{split}",
-        queries=tuple(
-            Query(id=str(row["_id"]), text=row["text"])
-            for row in source.rows("queries", "queries", ("_id", "text"))
-            if str(row["_id"]) in qrels
-        ),
-        documents={
-            str(row["_id"]): passage(row["title"], row["text"])
-            for row in source.rows("corpus", "corpus", ("_id", "title", "text"))
-        },
+        queries=queries,
+        documents=documents,
+        same_text=same_text,
         qrels=qrels,
         protocol=Protocol(
             source=source.name,
@@ -120,3 +130,17 @@ def _from_hub(source: DataSource, split: str) -> Task:
             passage="title and text",
         ),
     )
+
+
+def _documents(
+    rows: Iterable[tuple[str, str, str]], queries: Iterable[Query]
+) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
+    """id -> passage of (id, title, text), and `Task.same_text`."""
+    asked = {reading_key(query.text) for query in queries}
+    documents: dict[str, str] = {}
+    same: dict[str, frozenset[str]] = {}
+    for document, title, text in rows:
+        documents[document] = passage(title, text)
+        if title and (key := reading_key(text)) in asked:
+            same[key] = same.get(key, frozenset()) | {document}
+    return documents, same

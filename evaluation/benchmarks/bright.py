@@ -29,16 +29,18 @@ TASKS = (
 
 def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     """One task. `variant` names the configuration whose queries a first stage searches with (`gpt4_reason`)."""
-    examples = list(source.rows("examples", task, ("query", "id", "excluded_ids", "gold_ids")))
+    examples = list(source.rows("examples", task, ("query", "id", "excluded_ids", "gold_ids"), unique="id"))
     searches = (
-        {} if variant is None else {str(r["id"]): r["query"] for r in source.rows(variant, task, ("query", "id"))}
+        {}
+        if variant is None
+        else {row.id("id"): row.text("query") for row in source.rows(variant, task, ("query", "id"), unique="id")}
     )
     queries = tuple(
         Query(
-            id=str(row["id"]),
-            text=row["query"],
-            search=searches.get(str(row["id"])),
-            excluded=frozenset(str(document) for document in row["excluded_ids"] if document != "N/A"),
+            id=row.id("id"),
+            text=row.text("query"),
+            search=searches.get(row.id("id")),
+            excluded=frozenset(row.ids("excluded_ids")) - {"N/A"},
         )
         for row in examples
     )
@@ -46,8 +48,11 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
         name=f"bright/{task}",
         searches=variant or "",
         queries=queries,
-        documents={str(row["id"]): row["content"] for row in source.rows("documents", task, ("id", "content"))},
-        qrels={str(row["id"]): {str(document): 1 for document in row["gold_ids"]} for row in examples},
+        documents={
+            row.id("id"): row.optional("content")
+            for row in source.rows("documents", task, ("id", "content"), unique="id")
+        },
+        qrels={row.id("id"): dict.fromkeys(row.ids("gold_ids"), 1) for row in examples},
         protocol=Protocol(
             source=source.name,
             licence="CC-BY-4.0",

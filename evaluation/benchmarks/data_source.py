@@ -1,20 +1,25 @@
 """Rows of a dataset, from the Hugging Face hub or from a local folder laid out as on the hub.
 
 A folder is one that `hf download --repo-type dataset` makes, or one of the same layout by hand: for a configuration
-and a split `CONFIG/SPLIT-*.parquet`, `CONFIG/SPLIT.parquet` (or .jsonl, .json, .csv), `CONFIG.csv` and so on. The one
+and a split `CONFIG/SPLIT-*.parquet`, `CONFIG/SPLIT.parquet` (or .jsonl, .json, .csv), `CONFIG.csv` and so on. Values
+of CSV and JSON files are taken as they are written: no text becomes a date, a number or a missing value. The one
 importer of `datasets` in the evaluation.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from evaluation.benchmarks.rows import DataRow
 from evaluation.errors import BadData, NotAvailable
+from retrieval.encoding import check_encoding
+from retrieval.json_rows import read_rows
 
-READERS = {"parquet": "parquet", "jsonl": "json", "json": "json", "csv": "csv", "tsv": "csv"}
+KINDS = ("parquet", "jsonl", "json", "csv", "tsv")
+LONGEST_FIELD = 1 << 28  # characters of one field of a CSV file
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,56 +34,96 @@ class DataSource:
         """The name in a protocol."""
         return self.hub if self.folder is None else f"{self.hub} (local copy)"
 
-    def rows(self, config: str, split: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """The rows of one split, each with `columns`.
+    def rows(self, config: str, split: str, columns: Sequence[str], *, unique: str | None = None) -> Iterator[DataRow]:
+        """The rows of one split, each with `columns`. `unique`: the column of ids, of which each may stand once.
 
-        Raises `NotAvailable` where the data cannot be had, `BadData` where a column is missing.
+        Raises `NotAvailable` where the data cannot be had, `BadData` for a row that cannot be used.
         """
-        found = _hub_rows(self.hub, config, split) if self.folder is None else self._folder_rows(config, split)
-        for row in found:
-            if missing := [name for name in columns if name not in row]:
-                raise BadData(
-                    f"{self.name}, {config}/{split}: no column '{missing[0]}'; it has {', '.join(map(str, row))}."
-                )
+        seen: set[str] = set()
+        for row in _hub_rows(self.hub, config, split) if self.folder is None else self._folder_rows(config, split):
+            row.check(columns)
+            if unique is not None:
+                if row.id(unique) in seen:
+                    raise row.repeated(unique)
+                seen.add(row.id(unique))
             yield row
 
-    def _folder_rows(self, config: str, split: str) -> Iterator[dict[str, Any]]:
+    def _folder_rows(self, config: str, split: str) -> Iterator[DataRow]:
         assert self.folder is not None
         files = local_files(self.folder, config, split)
         if not files:
             raise NotAvailable(
                 f"{self.folder} has no {config}/{split}-*.parquet or the like; it should hold {self.hub}."
             )
-        kind = files[0].suffix.lstrip(".")
-        yield from _read(kind, [str(file) for file in files])
+        for file in files:
+            yield from _READERS[file.suffix.lstrip(".")](file)
 
 
 def local_files(folder: Path, config: str, split: str) -> list[Path]:
     """The files of one split in a folder of the hub's layout; all of one kind."""
     for start in (f"{config}/{split}", f"data/{config}", f"data/{split}", config):
-        for kind in READERS:
+        for kind in KINDS:
             single, several = folder / f"{start}.{kind}", sorted(folder.glob(f"{start}-*.{kind}"))
             if several or single.is_file():
                 return several or [single]
     return []
 
 
-def _read(kind: str, files: list[str]) -> Iterator[dict[str, Any]]:
+def _parquet_rows(file: Path) -> Iterator[DataRow]:
     # Imported here, as it takes seconds and most benchmarks are plain files.
     import datasets  # it ships no types
 
-    options = {"sep": "\t"} if kind == "tsv" else {}
     try:
-        yield from datasets.load_dataset(
-            READERS[kind], data_files={"rows": files}, split="rows", streaming=True, **options
-        )
+        rows = datasets.load_dataset("parquet", data_files={"rows": [str(file)]}, split="rows", streaming=True)
+        for number, row in enumerate(rows, start=1):
+            yield DataRow(f"{file}, row {number}", row)
     except (OSError, ValueError) as error:
-        raise BadData(f"{files[0]} cannot be read as {kind} ({_first_line(error)}).") from error
+        raise BadData(f"{file} cannot be read as parquet ({_first_line(error)}).") from error
 
 
-def _hub_rows(hub: str, config: str, split: str) -> Iterator[dict[str, Any]]:
+def _json_rows(file: Path) -> Iterator[DataRow]:
+    for row in read_rows(file):
+        place = f"{file}, row {row.number}"
+        if row.value is None:
+            raise BadData(f"{place}: {row.problem}")
+        yield DataRow(place, row.value)
+
+
+def _csv_rows(file: Path) -> Iterator[DataRow]:
+    csv.field_size_limit(LONGEST_FIELD)
+    try:
+        check_encoding(file)
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            reader = csv.reader(opened, delimiter="\t" if file.suffix == ".tsv" else ",", strict=True)
+            names = next(reader, [])
+            for values in reader:
+                if not values:
+                    continue  # a blank line
+                if len(values) != len(names):
+                    raise BadData(
+                        f"{file}, line {reader.line_num}: {len(values)} fields; the first line names {len(names)}."
+                    )
+                yield DataRow(f"{file}, line {reader.line_num}", dict(zip(names, values, strict=True)))
+    except csv.Error as error:
+        raise BadData(f"{file}, line {reader.line_num}: not readable as CSV ({error}).") from None
+    except UnicodeDecodeError as error:
+        raise BadData(f"{file} is not UTF-8 ({error.reason} behind line {reader.line_num}); convert it.") from None
+    except OSError as error:
+        raise BadData(f"{file} cannot be read ({error.strerror}).") from None
+
+
+_READERS = {
+    "parquet": _parquet_rows,
+    "jsonl": _json_rows,
+    "json": _json_rows,
+    "csv": _csv_rows,
+    "tsv": _csv_rows,
+}
+
+
+def _hub_rows(hub: str, config: str, split: str) -> Iterator[DataRow]:
     import datasets
-    import httpx2  # what the client of the hub speaks HTTP with, and lets through
+    import httpx2  # the HTTP library of the hub's client, whose errors it lets through
 
     try:
         found = datasets.load_dataset(hub, config, split=split)
@@ -86,7 +131,8 @@ def _hub_rows(hub: str, config: str, split: str) -> Iterator[dict[str, Any]]:
         raise NotAvailable(
             f"{hub} ({config}/{split}) could not be loaded from the hub: {_first_line(error)}"
         ) from error
-    yield from found
+    for number, row in enumerate(found, start=1):
+        yield DataRow(f"{hub}, {config}/{split}, row {number}", row)
 
 
 def _first_line(error: BaseException) -> str:

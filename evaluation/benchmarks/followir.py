@@ -7,6 +7,8 @@ with the original instruction and as ID-changed with the altered one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import Protocol, Query, Task, passage
 from retrieval.trec import Qrels
@@ -24,36 +26,29 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     """One task with its candidates, which come as an order of documents, without scores."""
     del variant
     instructions = {
-        str(row["query-id"]): row["instruction"]
-        for row in source.rows("instruction", "instruction", ("query-id", "instruction"))
+        row.id("query-id"): row.optional("instruction")
+        for row in source.rows("instruction", "instruction", ("query-id", "instruction"), unique="query-id")
     }
     queries = tuple(
-        Query(
-            id=str(row["_id"]),
-            text=row["text"],
-            instruction=instructions.get(str(row["_id"])),
-            group="original instruction" if str(row["_id"]).endswith(ORIGINAL) else "altered instruction",
-            topic=topic(str(row["_id"])),
-            altered=str(row["_id"]).endswith(ALTERED),
-        )
-        for row in source.rows("queries", "queries", ("_id", "text"))
+        _query(row.id("_id"), row.text("text"), instructions)
+        for row in source.rows("queries", "queries", ("_id", "text"), unique="_id")
     )
     return Task(
         name=f"followir/{task}",
         queries=queries,
         documents={
-            str(row["_id"]): passage(row["title"], row["text"])
-            for row in source.rows("corpus", "corpus", ("_id", "title", "text"))
+            row.id("_id"): passage(row.optional("title"), row.optional("text"))
+            for row in source.rows("corpus", "corpus", ("_id", "title", "text"), unique="_id")
         },
         qrels=_qrels(source),
         measures=("nDCG@5", "AP@1000", "RR@10", "P@10") if task == "news21" else ("AP@1000", "nDCG@5", "RR@10", "P@10"),
         candidates={
-            str(row["query-id"]): {str(document): -float(rank) for rank, document in enumerate(row["corpus-ids"])}
-            for row in source.rows("top_ranked", "top_ranked", ("query-id", "corpus-ids"))
+            row.id("query-id"): {document: -float(rank) for rank, document in enumerate(row.ids("corpus-ids"))}
+            for row in source.rows("top_ranked", "top_ranked", ("query-id", "corpus-ids"), unique="query-id")
         },
         changed={
-            str(row["query-id"]): tuple(str(document) for document in row["corpus-ids"])
-            for row in source.rows("qrel_diff", "qrel_diff", ("query-id", "corpus-ids"))
+            row.id("query-id"): tuple(row.ids("corpus-ids"))
+            for row in source.rows("qrel_diff", "qrel_diff", ("query-id", "corpus-ids"), unique="query-id")
         },
         protocol=Protocol(
             source=source.name,
@@ -65,6 +60,17 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     )
 
 
+def _query(query: str, text: str, instructions: Mapping[str, str]) -> Query:
+    return Query(
+        id=query,
+        text=text,
+        instruction=instructions.get(query) or None,
+        group="original instruction" if query.endswith(ORIGINAL) else "altered instruction",
+        topic=topic(query),
+        altered=query.endswith(ALTERED),
+    )
+
+
 def topic(query: str) -> str:
     """The id that a query's two forms share."""
     return query.removesuffix(ORIGINAL).removesuffix(ALTERED)
@@ -73,5 +79,5 @@ def topic(query: str) -> str:
 def _qrels(source: DataSource) -> Qrels:
     qrels: Qrels = {}
     for row in source.rows("default", "test", ("query-id", "corpus-id", "score")):
-        qrels.setdefault(str(row["query-id"]), {})[str(row["corpus-id"])] = int(row["score"])
+        qrels.setdefault(row.id("query-id"), {})[row.id("corpus-id")] = row.grade("score")
     return qrels

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.names import Published
+from evaluation.benchmarks.rows import DataRow
 
 HUB = "Idavidrein/gpqa"
 LETTERS = "ABCD"
@@ -30,18 +31,17 @@ class Question:
 
 def load(source: DataSource, config: str) -> list[Question]:
     """The questions of one configuration. The order of the choices follows from the record's id alone."""
-    questions = []
-    for row in source.rows(config, "train", COLUMNS):
-        right = str(row["Correct Answer"]).strip()
-        choices = [right, *(str(row[f"Incorrect Answer {number}"]).strip() for number in (1, 2, 3))]
-        order = [0, 1, 2, 3]
-        random.Random(f"limrank {row['Record ID']}").shuffle(order)  # noqa: S311 - an order, not a secret
-        questions.append(
-            Question(
-                id=str(row["Record ID"]),
-                text=str(row["Question"]).strip(),
-                choices=tuple(choices[place] for place in order),
-                answer=LETTERS[order.index(0)],
-            )
-        )
-    return questions
+    return [_question(row) for row in source.rows(config, "train", COLUMNS, unique="Record ID")]
+
+
+def _question(row: DataRow) -> Question:
+    right, *wrong = (row.text(name).strip() for name in COLUMNS[1:5])
+    choices = [right, *wrong]
+    order = [0, 1, 2, 3]
+    random.Random(f"limrank {row.id('Record ID')}").shuffle(order)  # noqa: S311 - an order, not a secret
+    return Question(
+        id=row.id("Record ID"),
+        text=row.text("Question").strip(),
+        choices=tuple(choices[place] for place in order),
+        answer=LETTERS[order.index(0)],
+    )

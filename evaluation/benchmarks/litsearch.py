@@ -20,14 +20,15 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
     return Task(
         name="litsearch",
         queries=tuple(
-            Query(id=str(number), text=row["query"], group=f"specificity {row['specificity']}")
+            Query(id=str(number), text=row.text("query"), group=f"specificity {row.values['specificity']}")
             for number, row in enumerate(rows)
         ),
         documents={
-            str(row["corpusid"]): passage(row["title"], row["abstract"])
-            for row in source.rows("corpus_clean", task, ("corpusid", "title", "abstract"))
+            row.id("corpusid"): passage(row.optional("title"), row.optional("abstract"))
+            for row in source.rows("corpus_clean", task, ("corpusid", "title", "abstract"), unique="corpusid")
         },
-        qrels={str(number): {str(document): 1 for document in row["corpusids"]} for number, row in enumerate(rows)},
+        qrels={str(number): dict.fromkeys(row.ids("corpusids"), 1) for number, row in enumerate(rows)},
+        shared_ids=False,
         measures=("R@5", "R@20", "nDCG@10", "RR@10"),
         protocol=Protocol(
             source=source.name,

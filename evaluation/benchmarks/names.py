@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from evaluation.benchmarks import beir, bright, followir, litsearch
+from evaluation.benchmarks.compared import compared_by_reading
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.task import Task
 from evaluation.errors import BadSettings, NotAvailable
@@ -59,7 +60,7 @@ class Benchmark:
         if data is not None and not data.is_dir():
             raise NotAvailable(f"the folder {data} does not exist.")
         folder = data / task if data is not None and self.folder_for_each_task else data
-        return self.load(DataSource(self.hub[task] or self.name, folder), task, variant)
+        return compared_by_reading(self.load(DataSource(self.hub[task] or self.name, folder), task, variant))
 
 
 _LIMRANK = "LimRank 7B (arXiv 2510.23544)"

@@ -64,7 +64,9 @@ class Task:
 
     `candidates` come with the data, from a first stage called `candidates_name`. `searches` names the source of the
     queries' `search`. `readings` are further judgements of the same queries, by name. `changed`: topic -> documents
-    that its altered instruction rules out.
+    that its altered instruction rules out. `shared_ids` False: an id that a query and a document have in common means
+    nothing, as the queries have no ids of their own. `same_text`: reading key of a query -> documents that have its
+    text under a title.
     """
 
     name: str
@@ -78,6 +80,8 @@ class Task:
     candidates_name: str = "with-data"
     searches: str = ""
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shared_ids: bool = True
+    same_text: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Changes with any text that a scorer may read: scores of other texts must not be taken for these."""

@@ -16,6 +16,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from evaluation.answering import Answered, Answerer
 from evaluation.benchmarks import gpqa
+from evaluation.benchmarks.compared import compared_by_reading
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.gpqa import Question
 from evaluation.benchmarks.task import Protocol, Query, Task, sampled
@@ -142,13 +143,14 @@ def run(settings: RagSettings) -> str:
 
 def _task(name: str, questions: Sequence[Question], passages: Path) -> Task:
     path = passages / "corpus.jsonl" if passages.is_dir() else passages
-    return Task(
+    task = Task(
         name=name,
-        queries=tuple(Query(id=question.id, text=question.text) for question in questions),
+        queries=tuple(Query(id=question.id, text=question.text, topic=question.id) for question in questions),
         documents={document.id: document.passage for document in _documents(path)},
         qrels={},
         protocol=Protocol(source=gpqa.HUB, licence="CC-BY-4.0", split="train", query="", passage=""),
     )
+    return compared_by_reading(task)  # with a topic each question stays, though another may have the same text
 
 
 def _documents(path: Path) -> Iterator[Document]:
@@ -172,11 +174,11 @@ async def _answers(
     endpoint: Endpoint, journal: Path, questions: Mapping[str, Question], shown: Mapping[str, Mapping[str, list[str]]]
 ) -> tuple[dict[str, dict[str, Answered]], float | None]:
     """arm -> question -> answer, and the temperature that was sent."""
-    seats = asyncio.Semaphore(endpoint.concurrency)
+    slots = asyncio.Semaphore(endpoint.concurrency)
     bar = tqdm(total=sum(map(len, shown.values())), desc="answers", unit="question", mininterval=1.0)
 
     async def answer(question: str, passages: Sequence[str]) -> Answered:
-        async with seats:
+        async with slots:
             answered = await answerer.answer(questions[question], passages)
             bar.update()
             return answered

@@ -160,4 +160,7 @@ def _stage(settings: RankSettings) -> str | None:
 
 def _check(task: Task, asked: Sequence[Query], found: Run) -> None:
     if not any(found[query.id] for query in asked):
-        raise BadData(f"{task.name}: no query has a candidate; are first stage and queries of the same data set?")
+        raise BadData(
+            f"{task.name}: none of {len(asked)} queries has a candidate; are first stage and queries of the same data "
+            "set?"
+        )

@@ -50,7 +50,7 @@ class Collected:
 
 
 def collect(root: Path) -> Collected:
-    """Read what is there. Raises `BadData` where the folder holds no result, or one that cannot be read."""
+    """Read all results. Raises `BadData` where the folder holds no result, or one that cannot be read."""
     read: dict[str, dict[Path, dict[str, Any]]] = {kind: {} for kind in FILES.values()}
     for path in sorted(root.rglob("*.json")):
         if path.name in FILES:

@@ -14,11 +14,13 @@ def result_line(result: RankingResult) -> str:
     """`trec-dl/dl19 (43 queries, bm25 top-100): BM25 nDCG@10 0.9520 [0.9440, 0.9600], ...`."""
     figures = result.figures
     measure = figures.ranking_headline
+    without = figures.without_candidates
+    missed = f"; the first stage found nothing for {without:,} of them, which count as 0" if without else ""
     return (
         f"{result.task} ({figures.queries:,} queries, {result.stage}): "
         f"{result.scorer} {figures.headline} {interval_text(figures.measures[figures.headline])}; "
         f"first stage {measure} {figures.first_stage[measure]:.4f}, "
-        f"best possible {figures.best:.4f}, p = {figures.against_first_stage.p_randomization:.4f}"
+        f"best possible {figures.best:.4f}, p = {figures.against_first_stage.p_randomization:.4f}{missed}"
     )
 
 

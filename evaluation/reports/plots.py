@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from cli.figures import BLUE, FAINT, GREEN, INK, RED, style, svg
 from evaluation.results.calibration import CalibrationResult
 from evaluation.results.injections import InjectionsResult
 from evaluation.results.ranking import RankingResult
 
-INK, FAINT, BLUE, RED, GREEN = "#1f2933", "#9aa5b1", "#2f6f9f", "#c4553b", "#3d8f6b"
-STYLE: Any = {  # matplotlib names its keys in a type of their own
-    "svg.hashsalt": "limrank",
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.edgecolor": FAINT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
-
 
 def intervals(results: Sequence[RankingResult]) -> str:
     """A line for each result: first stage, value with its interval, best possible order."""
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(8.6, 1.1 + 0.42 * len(results)), layout="constrained")
         axes = figure.add_subplot()
         names = []
@@ -67,12 +48,12 @@ def intervals(results: Sequence[RankingResult]) -> str:
         axes.set_xlim(0, 1.01)
         axes.grid(axis="x", color=FAINT, alpha=0.3)
         figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
-        return _svg(figure)
+        return svg(figure)
 
 
 def reliability(result: CalibrationResult) -> str:
     """Confidence against accuracy by bin, as served and with the fitted temperature."""
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(3.6, 3.5), layout="constrained")
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
@@ -90,12 +71,12 @@ def reliability(result: CalibrationResult) -> str:
         axes.set_ylabel("share relevant")
         axes.set_title(result.scorer, fontsize=9)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
-        return _svg(figure)
+        return svg(figure)
 
 
 def by_query(differences: Sequence[float], measure: str, title: str) -> str:
     """The change of each query against the first stage, sorted: how many gain, how many lose, and how much."""
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(4.4, 2.5), layout="constrained")
         axes = figure.add_subplot()
         places = list(range(len(differences)))
@@ -107,13 +88,13 @@ def by_query(differences: Sequence[float], measure: str, title: str) -> str:
         axes.set_xlabel(f"{len(differences):,} queries, sorted")
         axes.set_ylabel(f"change of {measure}")
         axes.set_title(title, fontsize=9)
-        return _svg(figure)
+        return svg(figure)
 
 
 def shifts(result: InjectionsResult) -> str:
     """The change that each injected sentence makes to the log-odds of an irrelevant passage."""
     sentences = sorted(result.shift_by_sentence.items(), key=lambda pair: -pair[1])
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(8.6, 0.9 + 0.24 * len(sentences)), layout="constrained")
         axes = figure.add_subplot()
         rows = range(len(sentences))
@@ -124,10 +105,4 @@ def shifts(result: InjectionsResult) -> str:
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_xlabel("change of the log-odds")
         axes.set_title(result.scorer, fontsize=9)
-        return _svg(figure)
-
-
-def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+        return svg(figure)

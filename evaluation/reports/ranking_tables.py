@@ -10,7 +10,7 @@ from evaluation.benchmarks.names import BENCHMARKS, Benchmark, Published
 from evaluation.reports.collecting import Collected
 from evaluation.reports.lines import interval_text
 from evaluation.reports.table import Table
-from evaluation.results.ranking import RankingResult
+from evaluation.results.ranking import Figures, RankingResult
 
 
 def ranking(results: Sequence[RankingResult]) -> Table:
@@ -28,7 +28,7 @@ def _ranking_row(result: RankingResult) -> tuple[str, ...]:
     gain = figures.against_first_stage
     return (
         result.task,
-        f"{figures.queries:,}" + ("" if figures.queries == figures.of_queries else f" of {figures.of_queries:,}"),
+        _queries(figures),
         result.stage,
         result.scorer,
         figures.headline,
@@ -37,6 +37,13 @@ def _ranking_row(result: RankingResult) -> tuple[str, ...]:
         f"{figures.best:.4f}",
         f"{gain.difference.mean:+.4f} (p = {gain.p_randomization:.4f})",
     )
+
+
+def _queries(figures: Figures) -> str:
+    """How many there are of how many, and how many of them the first stage found nothing for."""
+    sampled = "" if figures.queries == figures.of_queries else f" of {figures.of_queries:,}"
+    missed = f", {figures.without_candidates:,} without a candidate" if figures.without_candidates else ""
+    return f"{figures.queries:,}{sampled}{missed}"
 
 
 def published(collected: Collected) -> Table:

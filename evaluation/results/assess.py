@@ -36,6 +36,7 @@ def assess(
     figures = Figures(
         queries=len(queries),
         of_queries=len(task.queries),
+        without_candidates=sum(not candidates[query.id] for query in queries),
         pairs=sum(map(len, candidates.values())),
         measures=measures,
         first_stage={name: mean(found) for name, found in before.items()},

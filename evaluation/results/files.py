@@ -63,7 +63,7 @@ def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> No
 
 def read_per_query(path: Path) -> dict[str, dict[str, float]]:
     """measure -> query -> value, as `write_per_query` wrote it."""
-    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    head, *lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")  # ids may hold other line ends
     names = head.split("\t")[1:]
     values: dict[str, dict[str, float]] = {name: {} for name in names}
     for line in lines:

@@ -46,7 +46,8 @@ class Reading:
 class Figures:
     """The measures, with the headline first, beside those of the first stage and of the best order of its candidates.
 
-    `endings` counts how traces ended: one that a deadline closed is not what the model would have written.
+    `endings` counts how traces ended: one that a deadline closed differs from the model's own.
+    `without_candidates` counts the queries for which the first stage found nothing; they count as 0.
     """
 
     queries: int
@@ -59,6 +60,7 @@ class Figures:
     groups: Mapping[str, GroupMean]
     endings: Mapping[str, int]
     readings: Mapping[str, Reading]
+    without_candidates: int = 0
 
     @property
     def headline(self) -> str:

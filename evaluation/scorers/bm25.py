@@ -10,6 +10,7 @@ from evaluation.scorers.scorer import Scored
 from evaluation.scorers.searching import search
 from retrieval import bm25
 from retrieval.trec import Run
+from retrieval.words import rules
 
 
 class Bm25:
@@ -26,6 +27,7 @@ class Bm25:
             "stopwords": bm25.STOPWORDS,
             "query": "instruction behind",
             "version": bm25.VERSION,
+            "words": rules(),
         }
 
     def prepare(self, task: Task) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with, and lets through
+from httpx2 import HTTPError  # the HTTP library of huggingface_hub, whose errors it lets through
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 

@@ -1,4 +1,4 @@
-"""The audit of a run folder or of a file of records: read once, counted, written as one page."""
+"""Audits a run folder or a file of records: reads it once and writes one page."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from synth.snapshot import read_snapshot
 
 
 def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> Tallies:
-    """Write the page of `source`, a run folder or a file of records, and give back what was counted.
+    """Write the page of `source`, a run folder or a file of records, and return the counts.
 
     Of a run folder the pairs that a majority of the votes accepts are the examples, with the run's calls, costs and
     quotas beside them. `shown` examples are drawn by `seed`. The same source gives the same bytes. Raises `BadInput`
-    for a row that is no record, naming its line, and `DiskFull`; what stood at `out` is then unchanged.
+    for a broken row, naming its line, and `DiskFull`; `out` is then unchanged.
     """
     tallies = Tallies(Sample(shown, seed))
     if source.is_dir():
@@ -45,10 +45,10 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 def _quotas(run: Path) -> Quotas:
-    knobs, _ = read_snapshot(run)
-    if knobs.method is not Method.LIMRANK:
-        return Quotas(difficulties=_by_name(knobs.corpus.difficulties))
-    section = knobs.limrank
+    options, _ = read_snapshot(run)
+    if options.method is not Method.LIMRANK:
+        return Quotas(difficulties=_by_name(options.corpus.difficulties))
+    section = options.limrank
     return Quotas(
         domains={name: domain.share for name, domain in section.domains.items()},
         difficulties=_by_name(section.difficulties),

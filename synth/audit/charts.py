@@ -1,35 +1,17 @@
-"""The page's charts, as SVG texts; the one importer of matplotlib. The same figures give the same bytes."""
+"""The page's charts, as SVG texts."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK = "#1f2933"
-FAINT = "#9aa5b1"
-BLUE = "#2f6f9f"
-COLOURS = {"accepted": "#3d8f6b", "rejected": "#c4553b", "retry": "#d9a441", "failed": "#7b8794"}
-STYLE: Any = {  # matplotlib names its keys in a type of their own
-    "svg.hashsalt": "limrank",
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
+from cli.figures import BLUE, GREEN, RED, style, svg
+
+COLOURS = {"accepted": GREEN, "rejected": RED, "retry": "#d9a441", "failed": "#7b8794"}
 LONGEST_NAME = 28
 ABOVE: Any = {
     "loc": "lower left",
@@ -46,7 +28,7 @@ BESIDE: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
 def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
-    """Bars of what came out, in per cent, with a mark at what was asked for where there is a quota."""
+    """Bars of the actual shares in per cent, with a mark at the quota where there is one."""
     total = sum(counts.values()) or 1
     asked = sum(quotas.values()) or 1.0
     names = sorted(set(counts) | set(quotas), key=lambda name: (-counts.get(name, 0), name))
@@ -66,7 +48,7 @@ def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
 
 
 def bars(counts: Mapping[str, float], label: str, form: str = "{:,.0f}") -> str:
-    """Plain bars, largest first, each with its figure."""
+    """Bars, largest first, each with its value."""
     names = sorted(counts, key=lambda name: (-counts[name], name))
     with _bars(names) as (axes, rows, drawn):
         values = [counts[name] for name in names]
@@ -77,7 +59,7 @@ def bars(counts: Mapping[str, float], label: str, form: str = "{:,.0f}") -> str:
 
 
 def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
-    """One bar for each name, in the order given, split by status; the share of the accepted at its end."""
+    """One bar for each name, in the order given, split by status; at its end the share accepted."""
     names = list(counts)
     with _bars(names) as (axes, rows, drawn):
         start = [0.0] * len(names)
@@ -95,7 +77,7 @@ def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
 
 def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
     """Distributions of lengths in words side by side, the longest hundredth left out of the picture."""
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(9.2, 2.1), layout="constrained")
         for place, (name, counts) in enumerate(lengths.items(), start=1):
             axes = figure.add_subplot(1, len(lengths), place)
@@ -106,12 +88,12 @@ def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
             axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.set_title(f"{name}, words", fontsize=9)
             axes.locator_params(axis="both", nbins=5, integer=True)
-        return _svg(figure)
+        return svg(figure)
 
 
 def columns(counts: Mapping[str, int], label: str) -> str:
-    """Upright bars in the order given, each with its figure."""
-    with mpl.rc_context(STYLE):
+    """Vertical bars in the order given, each with its value."""
+    with style():
         figure = Figure(figsize=(4.5, 2.3), layout="constrained")
         axes = figure.add_subplot()
         drawn = axes.bar(list(counts), list(counts.values()), color=BLUE, width=0.7)
@@ -120,14 +102,14 @@ def columns(counts: Mapping[str, int], label: str) -> str:
         axes.set_xlabel(label)
         axes.margins(y=0.14)
         axes.locator_params(axis="y", nbins=4, integer=True)
-        return _svg(figure)
+        return svg(figure)
 
 
 @contextmanager
 def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
-    """Axes for level bars, the first name on top; the finished SVG is put into the list handed out."""
+    """Axes for horizontal bars, the first name on top; the finished SVG is appended to the list that is yielded."""
     drawn: list[str] = []
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(4.5, 0.75 + 0.29 * max(2, len(names))), layout="constrained")
         axes = figure.add_subplot()
         rows = list(range(len(names)))
@@ -140,7 +122,7 @@ def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
         if axes.get_xlim()[1] >= 1000:
             axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlim(left=0)
-        drawn.append(_svg(figure))
+        drawn.append(svg(figure))
 
 
 def _label(axes: Axes, rows: Sequence[int], ends: Sequence[float], texts: Sequence[str]) -> None:
@@ -155,9 +137,3 @@ def _quantile(counts: Mapping[int, int], share: float) -> int:
         if left <= 0:
             return value
     return max(counts)
-
-
-def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()

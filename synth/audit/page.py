@@ -1,4 +1,4 @@
-"""The page: tallies, totals and quotas laid out by `page.html`. Every text is escaped by the template engine."""
+"""Renders the page: tallies, totals and quotas in `page.html`. The template engine escapes every text."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from jinja2 import Environment, StrictUndefined
 
 from contract.records import Record
+from retrieval.words import count_words, cut_text, is_unspaced
 from synth.audit import charts
 from synth.audit.tallies import Tallies
 from synth.run.journal import Status
@@ -21,11 +22,12 @@ T = TypeVar("T")
 
 PASSAGE_WORDS = 70
 TRACE_WORDS = 70
+_CHARACTERS_OF_A_WORD = 3  # about, in scripts without blanks
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The shares that a run was told to keep to, by name (any positive scale); empty where none were set."""
+    """The shares set for a run, by name (any positive scale); empty where none were set."""
 
     domains: Mapping[str, float] = field(default_factory=dict)
     difficulties: Mapping[str, float] = field(default_factory=dict)
@@ -35,7 +37,7 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a page shows."""
+    """The content of a page."""
 
     title: str
     tallies: Tallies
@@ -45,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`told` is the chart in words, for those who cannot see it."""
+    """`told` is the chart in words, for screen readers."""
 
     title: str
     note: str
@@ -144,25 +146,25 @@ def _stage_charts(totals: Sequence[StageTotal]) -> list[Chart]:
 
 
 def _costs(totals: Sequence[StageTotal]) -> list[dict[str, str]]:
-    lines: dict[tuple[str, str], list[StageTotal]] = {}
+    by_stage: dict[tuple[str, str], list[StageTotal]] = {}
     for line in totals:
-        lines.setdefault((line.stage, line.model), []).append(line)
+        by_stage.setdefault((line.stage, line.model), []).append(line)
     return [
         {
             "stage": stage,
             "model": model,
-            "replies": f"{sum(one.rows for one in ones):,}",
-            "accepted": f"{sum(one.rows for one in ones if one.status is Status.ACCEPTED):,}",
-            "prompt": f"{sum(one.prompt_tokens for one in ones):,}",
-            "completion": f"{sum(one.completion_tokens for one in ones):,}",
-            "cost": f"{sum(one.cost for one in ones):,.4f}",
+            "replies": f"{sum(line.rows for line in lines):,}",
+            "accepted": f"{sum(line.rows for line in lines if line.status is Status.ACCEPTED):,}",
+            "prompt": f"{sum(line.prompt_tokens for line in lines):,}",
+            "completion": f"{sum(line.completion_tokens for line in lines):,}",
+            "cost": f"{sum(line.cost for line in lines):,.4f}",
         }
-        for (stage, model), ones in lines.items()
+        for (stage, model), lines in by_stage.items()
     ]
 
 
 def _example(record: Record) -> dict[str, Any]:
-    """An example: what a judge saw apart from what was decided, so that a reader can decide first."""
+    """An example: the texts that a judge saw apart from the decision, so that a reader can decide first."""
     seen = [("instruction", record.instruction, PASSAGE_WORDS), ("passage", record.passage, PASSAGE_WORDS)]
     judged = [_spaced(record.negative_type)] if record.negative_type is not None else []
     if record.votes is not None:
@@ -179,7 +181,10 @@ def _example(record: Record) -> dict[str, Any]:
 
 
 def _part(name: str, text: str, shown: int) -> dict[str, object]:
-    """A text cut after `shown` words, if much more follows; the rest is folded away, not lost."""
+    """A text cut after `shown` words if much more follows; the page folds the rest."""
+    if is_unspaced(text):
+        head = cut_text(text, _CHARACTERS_OF_A_WORD * shown)
+        return {"name": name, "shown": head, "rest": text[len(head) :], "left": count_words(text[len(head) :])}
     words = text.split()
     if len(words) <= shown + 15:
         return {"name": name, "shown": text, "rest": "", "left": 0}

@@ -1,4 +1,4 @@
-"""Counts over records, one at a time, in memory that does not grow with their number; and a fair sample of them."""
+"""Counts over records in constant memory, and a uniform sample of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXTS = ("query", "passage", "trace")
 
 @dataclass(slots=True)
 class Sample:
-    """The records whose seeded hashes are smallest: any record is as likely as any other, whatever the order."""
+    """Keeps the records with the smallest seeded hashes: a uniform sample, whatever the order of the records."""
 
     size: int
     seed: int
@@ -32,13 +32,13 @@ class Sample:
             heapq.heappushpop(self._kept, entry)
 
     def records(self) -> list[Record]:
-        """In an order that has nothing to do with that of the file."""
+        """The sample in an order independent of the file's."""
         return [record for _, _, record in sorted(self._kept, key=lambda entry: (-entry[0], -entry[1]))]
 
 
 @dataclass(slots=True)
 class Tallies:
-    """What a page says of the records. Lengths are in words; `agreements` counts tenths of the votes for the label."""
+    """The counts that a page shows. Lengths are in words; `agreements` counts tenths of the votes for the label."""
 
     sample: Sample
     records: int = 0
@@ -82,7 +82,7 @@ class Tallies:
         self.sample.add(record)
 
     def median(self, name: str) -> int | None:
-        """The middle length of a text, in words."""
+        """The median length of a text in words."""
         counts = self.lengths[name]
         left = (sum(counts.values()) + 1) // 2
         for length in sorted(counts):

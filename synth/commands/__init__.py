@@ -1,4 +1,5 @@
-"""The commands that make no calls: `import`, `verify`, `audit` and `export`. Each file has its knobs and its act.
+"""The commands that make no calls: `import`, `distil`, `verify`, `audit` and `export`. Each file has the settings of
+one command, and `run`.
 
-What an act needs is imported when it runs: some of it takes seconds to load.
+Heavy imports are made in `run`, as some take seconds.
 """

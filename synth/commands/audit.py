@@ -19,8 +19,8 @@ class AuditSettings(Command):
     seed: int = Field(default=0, description="seed of the draw of the examples")
 
 
-def act(settings: AuditSettings) -> str:
-    """Write the page; what is on it, in one line."""
+def run(settings: AuditSettings) -> str:
+    """Run the command and return a summary."""
     from synth.audit.audit import write_audit
 
     tallies = write_audit(settings.source, settings.out, shown=settings.examples, seed=settings.seed)

@@ -1,4 +1,4 @@
-"""`limrank-synth distil`: records that say how near a bi-encoder finds passages to words of the corpus itself."""
+"""`limrank-synth distil`: records from a corpus' own words, labelled by a bi-encoder's similarities."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class DistilSettings(Command):
     queries: int = Field(default=6_000, ge=1, description="queries to make; each gives about six records")
 
 
-def act(settings: DistilSettings) -> str:
-    """Do it; what was done, as a line for a person."""
+def run(settings: DistilSettings) -> str:
+    """Run the command and return a summary."""
     from synth.methods.distil.distilling import distil  # sentence-transformers takes seconds to import
 
     licence = join_licences([settings.licence, settings.bi_encoder_licence])
@@ -44,7 +44,13 @@ def act(settings: DistilSettings) -> str:
         passages=settings.passages,
         queries=settings.queries,
     )
+    missed = (
+        f" {report.without_passage} of {report.documents} documents gave no passage: they hold less than 20 words in "
+        "sentences of up to 90."
+        if report.without_passage
+        else ""
+    )
     return (
         f"{report.records} records written to {settings.out}, {report.relevant} of them relevant, for {report.queries} "
-        f"queries among {report.passages} passages."
+        f"queries among {report.passages} passages.{missed}"
     )

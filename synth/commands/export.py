@@ -31,10 +31,10 @@ class ExportSettings(Command):
     seed: int = Field(default=0, description="seed of every draw")
 
 
-def act(settings: ExportSettings) -> str:
-    """Export; what the file holds, in one line."""
+def run(settings: ExportSettings) -> str:
+    """Run the command and return a summary."""
     from synth.export.export import export
-    from synth.export.reader import ExportKnobs
+    from synth.export.reader import ExportOptions
     from synth.export.sources import Source
 
     shape = Shape(
@@ -43,13 +43,13 @@ def act(settings: ExportSettings) -> str:
         window=settings.window,
         seed=settings.seed,
     )
-    knobs = ExportKnobs(
+    options = ExportOptions(
         format=Format(settings.format),
         only_licence=settings.only_licence,
         state_intent=settings.state_intent,
         with_trace=settings.with_trace,
         shape=shape,
     )
-    about = export([Source.named(name) for name in settings.mix], settings.out, knobs)
+    about = export([Source.named(name) for name in settings.mix], settings.out, options)
     left_out = "".join(f"\n  left out, {reason}: {count}" for reason, count in sorted(about.left_out.items()))
     return f"{settings.out}: {about.sentence()}{left_out}"

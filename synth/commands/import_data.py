@@ -1,4 +1,4 @@
-"""`limrank-synth import`: labelled data that exists already, as records."""
+"""`limrank-synth import`: turns existing labelled data into records."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class ImportSettings(Command):
         return self
 
 
-def act(settings: ImportSettings) -> str:
-    """Do the import; what was done, as lines for a person."""
+def run(settings: ImportSettings) -> str:
+    """Run the command and return a summary."""
     from synth.sources.beir_records import import_beir
     from synth.sources.rank1 import import_rank1
 
@@ -70,7 +70,7 @@ def act(settings: ImportSettings) -> str:
             depth=settings.depth,
             ceiling=settings.ceiling,
         )
-    lines = [f"{report.written} records written to {settings.out}, {report.relevant} of them relevant."]
+    lines = [f"{report.written} records written to {settings.out}, {report.relevant} of them relevant.", *report.notes]
     if report.rejected:
         lines += [*report.sentences, f"{report.rejected} rows could not be used; they are in {report.rejects_file}."]
     return "\n".join(lines)

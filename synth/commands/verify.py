@@ -1,4 +1,4 @@
-"""`limrank-synth verify`: records past the filters."""
+"""`limrank-synth verify`: passes records through the filters."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class VerifySettings(Command):
         return {name: Bounds(least, most) for name, (least, most) in self.lengths.items()}
 
 
-def act(settings: VerifySettings) -> str:
-    """Verify; the counts, as lines for a person."""
+def run(settings: VerifySettings) -> str:
+    """Run the command and return the counts."""
     from synth.export.sources import Source
     from synth.filters.chain import FilterSettings
     from synth.filters.decontamination import EvaluationSet

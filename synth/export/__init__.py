@@ -1,9 +1,10 @@
-"""Training files for four kinds of reranker from the same records; `exporting.export` is the entry.
+"""Training files for four kinds of reranker from the same records; `export.export` is the entry point.
 
 sources.py      records and groups from run folders and files
 statement.py    intent and instruction as one text
-piles.py        records of one query together, on the disk
+query_groups.py  records of one query together, on the disk
+answers.py      passages that may not be negatives, since they answer
 formats.py      pointwise, setwise, listwise and LCE rows
-mix.py          so many of each source, drawn by a seed, in turn
-about.py        what a file holds: rows, licences, sources, checksum
+reader.py       one source as rows of one format
+mix.py          a number of rows from each source, drawn by a seed, interleaved
 """

@@ -1,4 +1,4 @@
-"""The export: sources in, one training file out, with what it holds said beside it."""
+"""Exports sources into one training file, with a sidecar that states its contents."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from typing import Any
 from cli.output import translate_disk_errors, write_json_lines, write_whole
 from contract.about import About, beside, write_about
 from contract.records import write_groups, write_records
-from synth.errors import BadSettings
+from synth.errors import BadInput, BadSettings
+from synth.export.answers import Answers
 from synth.export.formats import Format
 from synth.export.mix import drawn, in_turn
-from synth.export.reader import ExportKnobs, Reader
+from synth.export.reader import ExportOptions, Reader
 from synth.export.sources import Source
 from synth.scratch import SeenKeys, scratch
 
 VERSION = 1
 
 
-def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About:
+def export(sources: Sequence[Source], out: Path, settings: ExportOptions) -> About:
     """Write one training file from all sources, and `OUT.about.json`. Same sources and settings, same bytes.
 
     A source's `count` draws so many rows of it (records when pointwise, else rows of the format); the sources are then
-    mixed in these proportions. Memory is flat: what must be sorted is sorted on the disk beside `out`.
+    mixed in these proportions. Memory is constant: rows are sorted on the disk beside `out`.
 
-    Raises `BadInput` for a row that is none or an id given twice, naming file and row, `BadSettings` where the
-    sources cannot give what is asked, `DiskFull`; what stood at `out` is then unchanged.
+    Raises `BadInput` for a broken row or a repeated id, naming file and row, `BadSettings` where the
+    sources have too few rows, `DiskFull`; `out` is then unchanged.
     """
     if not sources:
         raise BadSettings("There is nothing to export; name a run folder or a file.")
     about = About(settings.format, cost=sum(source.cost() for source in sources))
     with ExitStack() as stack:
-        seen = SeenKeys(stack.enter_context(scratch(out.parent)))
-        readers = [Reader(source, settings, about, seen) for source in sources]
+        connection = stack.enter_context(scratch(out.parent))
+        seen, answers = SeenKeys(connection), Answers(sources, connection, state_intent=settings.state_intent)
+        readers = [Reader(source, settings, about, seen, answers) for source in sources]
         parts = [reader.rows(out.parent, stack) for reader in readers]
         _write(out, settings.format, _counted(_mixed(sources, parts, settings), about))
     with translate_disk_errors(beside(out)):
@@ -44,7 +46,7 @@ def export(sources: Sequence[Source], out: Path, settings: ExportKnobs) -> About
 
 
 def _mixed(
-    sources: Sequence[Source], parts: Sequence[Callable[[], Iterable[Any]]], settings: ExportKnobs
+    sources: Sequence[Source], parts: Sequence[Callable[[], Iterable[Any]]], settings: ExportOptions
 ) -> Iterator[Any]:
     if len(parts) == 1 and sources[0].count is None:
         return iter(parts[0]())
@@ -64,16 +66,22 @@ def _write(out: Path, file_format: Format, rows: Iterable[Any]) -> None:
 
 
 def _counted(rows: Iterable[Any], about: About) -> Iterator[Any]:
+    """The rows, counted. Raises `BadInput` where there is none, so that no empty file is left."""
+    empty = True
     for row in rows:
+        empty = False
         about.count(row)
         yield row
+    if empty:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(about.left_out.items()))
+        raise BadInput(f"Nothing is left to export{f' ({reasons})' if reasons else ''}; look at the sources and flags.")
 
 
 def _key(row: Any) -> str:
     return str(row["id"] if isinstance(row, dict) else row.id)
 
 
-def _said(sources: Sequence[Source], settings: ExportKnobs) -> dict[str, object]:
-    """The settings as the file beside the export keeps them; paths by their last part."""
+def _said(sources: Sequence[Source], settings: ExportOptions) -> dict[str, object]:
+    """The settings as the sidecar states them; paths by their last part."""
     named = [{"source": source.path.name, "count": source.count} for source in sources]
     return {**asdict(settings), "only_licence": list(settings.only_licence), "sources": named}

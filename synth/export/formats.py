@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from contract.records import Group, Record
-from synth.export.piles import Pile
+from synth.export.query_groups import QueryGroup
 from synth.scratch import digest
 
 
@@ -27,8 +27,8 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """`negatives` stand against each relevant passage (setwise and LCE), at least `least_negatives`; a list has at
-    most `window` passages. `seed` decides which, and where they stand."""
+    """Each relevant passage gets up to `negatives` negatives (setwise and LCE), at least `least_negatives`; a list has
+    at most `window` passages. `seed` decides which ones, and their order."""
 
     negatives: int = 7
     least_negatives: int = 1
@@ -36,10 +36,10 @@ class Shape:
     seed: int = 0
 
 
-def lce_groups(pile: Pile, shape: Shape) -> Iterator[Group]:
+def lce_groups(group: QueryGroup, shape: Shape) -> Iterator[Group]:
     """One group for each relevant passage; none where there are too few negatives."""
-    for positive in pile.relevant:
-        negatives = _drawn(pile.irrelevant, positive.id, shape)[: shape.negatives]
+    for positive in group.relevant:
+        negatives = _drawn(group.irrelevant, positive.id, shape)[: shape.negatives]
         if len(negatives) >= shape.least_negatives:
             yield Group(
                 id=f"{positive.id}/lce",
@@ -47,14 +47,14 @@ def lce_groups(pile: Pile, shape: Shape) -> Iterator[Group]:
                 instruction=positive.instruction,
                 positive=positive.passage,
                 negatives=tuple(record.passage for record in negatives),
-                source=pile.source,
-                licence=pile.licence,
+                source=group.source,
+                licence=group.licence,
                 domain=positive.domain,
             )
 
 
 def setwise_rows(group: Group, shape: Shape) -> Iterator[dict[str, Any]]:
-    """One row: passages in a drawn order, and the place of the best, from 0."""
+    """One row: passages in a drawn order, and the index of the best."""
     passages = [group.positive, *group.negatives[: shape.negatives]]
     order = _order(len(passages), f"{group.id}/{shape.seed}")
     yield {
@@ -67,20 +67,20 @@ def setwise_rows(group: Group, shape: Shape) -> Iterator[dict[str, Any]]:
     }
 
 
-def listwise_rows(pile: Pile, shape: Shape) -> Iterator[dict[str, Any]]:
-    """One row: passages in a drawn order, the grade of each in [0, 1], and their places from best to worst.
+def listwise_rows(group: QueryGroup, shape: Shape) -> Iterator[dict[str, Any]]:
+    """One row: passages in a drawn order, the grade of each in [0, 1], and their indexes from best to worst.
 
     The grade is the share of the votes that said relevant, or 1 and 0 by the label. Passages of equal grade are
     ranked as they stand, so that a trainer can leave their order out of the loss. None without both kinds.
     """
-    relevant = _drawn(pile.relevant, pile.first.id, shape)[: max(1, shape.window // 2)]
-    picked = relevant + _drawn(pile.irrelevant, pile.first.id, shape)[: shape.window - len(relevant)]
+    relevant = _drawn(group.relevant, group.first.id, shape)[: max(1, shape.window // 2)]
+    picked = relevant + _drawn(group.irrelevant, group.first.id, shape)[: shape.window - len(relevant)]
     if not relevant or len(picked) - len(relevant) < shape.least_negatives:
         return
     yield _list(
-        f"{pile.first.id}/listwise",
+        f"{group.first.id}/listwise",
         [(record.passage, _grade(record)) for record in picked],
-        (pile.first.query, pile.first.instruction, pile.source, pile.licence, pile.first.domain),
+        (group.first.query, group.first.instruction, group.source, group.licence, group.first.domain),
         shape,
     )
 
@@ -109,7 +109,7 @@ def _list(
 
 
 def _grade(record: Record) -> float:
-    """Inside the half of [0, 1] that the label names, so that a vote never turns a label round."""
+    """A grade in the half of [0, 1] that belongs to the label, so that votes never contradict it."""
     if record.votes is None:
         return float(record.relevant)
     share = record.votes.true / (record.votes.true + record.votes.false)

@@ -1,5 +1,5 @@
-"""So many rows of each source, drawn by a seed and dealt out in turn: 14,000 of one and 6,000 of another are mixed so
-that every stretch of the file holds about seven of the first for three of the second."""
+"""Draws a number of rows from each source by a seed and interleaves them evenly: of 14,000 rows of one source and 6,000
+of another every stretch of the file holds about seven of the first for three of the second."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from synth.scratch import digest
 T = TypeVar("T")
 
 Rows = Callable[[], Iterable[T]]
-"""Something that can be gone through again: the draw counts first, then takes."""
+"""Rows that can be iterated more than once: the draw counts them first, then takes some."""
 
 
 def drawn(rows: Rows[T], key: Callable[[T], str], count: int | None, seed: int, name: str) -> tuple[int, Iterator[T]]:
-    """How many rows there will be, and the rows in their order: `count` of them, or all where it is None.
+    """The number of rows drawn, and those rows in their order: `count` of them, or all where it is None.
 
     Which ones depends on `seed` and each row's own key alone. In memory are 8 bytes for each row. Raises
     `BadSettings` where there are fewer than `count`.
@@ -34,7 +34,7 @@ def drawn(rows: Rows[T], key: Callable[[T], str], count: int | None, seed: int, 
 
 
 def in_turn(parts: Sequence[tuple[int, Iterator[T]]]) -> Iterator[T]:
-    """All rows of all parts, each part's in order, the one that is furthest behind its share always next."""
+    """All rows of all parts, each part in order. The next row is always from the part furthest behind its share."""
     taken = [0] * len(parts)
     waiting = [number for number, (total, _) in enumerate(parts) if total > 0]
     while waiting:

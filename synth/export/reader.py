@@ -1,7 +1,8 @@
-"""One source as rows of one format: what may not be used is left out and counted, a repeated id stops the export."""
+"""One source as rows of one format. Unusable rows are left out and counted; a repeated id stops the export."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,16 @@ from typing import Any
 from contract.about import About
 from contract.records import Group, Record
 from synth.errors import BadInput, BadSettings
+from synth.export.answers import SAME_AS_ANSWER, Answers
 from synth.export.formats import Format, Shape, lce_groups, listwise_of_group, listwise_rows, setwise_rows
-from synth.export.piles import Pile, PiledRecords
+from synth.export.query_groups import GroupedRecords, QueryGroup
 from synth.export.sources import Kind, Source, allowed
 from synth.export.statement import instruction
 from synth.scratch import SeenKeys, digest, scratch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportKnobs:
+class ExportOptions:
     """`only_licence`: rows all of whose licences are named there (empty: any). `with_trace`: records that have one.
 
     `state_intent` ends each instruction in a sentence on whether indirect relevance is accepted.
@@ -33,28 +35,29 @@ class ExportKnobs:
 
 
 class Reader:
-    """`rows` may be called again and again: the first time through counts what is left out and looks at the ids."""
+    """`rows` may be called repeatedly: the first pass counts the rows that are left out and checks the ids."""
 
-    def __init__(self, source: Source, settings: ExportKnobs, about: About, seen: SeenKeys) -> None:
+    def __init__(self, source: Source, settings: ExportOptions, about: About, seen: SeenKeys, answers: Answers) -> None:
         self._source = source
         self._settings = settings
         self._about = about
         self._seen = seen
+        self._answers = answers
         self._kind = source.kind()
         if self._kind is Kind.GROUPS and settings.format is Format.POINTWISE:
             raise BadSettings(f"{source.path} holds groups, which are no labelled pairs; export them as {Format.LCE}.")
 
     def rows(self, folder: Path, stack: ExitStack) -> Callable[[], Iterable[Any]]:
-        """Records, groups or objects, as the format has it. Piles lie under `folder` until `stack` is closed."""
+        """Records, groups or objects, by the format. Query groups are kept under `folder` until `stack` is closed."""
         if self._settings.format is Format.POINTWISE:
             first_pass = _FirstPass()
             return lambda: self._records(first_pass())
         if self._kind is Kind.GROUPS:
             first_pass = _FirstPass()
             return lambda: (row for group in self._groups(first_pass()) for row in self._of_group(group))
-        piles = PiledRecords(self._records(True), stack.enter_context(scratch(folder)))
+        groups = GroupedRecords(self._records(True), stack.enter_context(scratch(folder)))
         first_pass = _FirstPass()
-        return lambda: self._of_piles(piles, first_pass())
+        return lambda: self._of_query_groups(groups, first_pass())
 
     def _records(self, first: bool) -> Iterator[Record]:
         for number, record in enumerate(self._source.records(), start=1):
@@ -63,8 +66,14 @@ class Reader:
 
     def _groups(self, first: bool) -> Iterator[Group]:
         for number, group in enumerate(self._source.groups(), start=1):
-            if self._wanted(number, group, first):
-                yield group
+            if not self._wanted(number, group, first):
+                continue
+            apart = self._answers.apart(group)
+            if first:
+                kept = 0 if apart is None else len(apart.negatives)
+                self._about.left_out += +Counter({SAME_AS_ANSWER: len(group.negatives) - kept})
+            if apart is not None:
+                yield apart
 
     def _wanted(self, number: int, item: Record | Group, first: bool) -> bool:
         if first and self._seen.first_row(digest(item.id), number) is not None:
@@ -77,6 +86,8 @@ class Reader:
             reason = f"licence {item.licence}"
         elif self._settings.with_trace and isinstance(item, Record) and item.trace is None:
             reason = "no trace"
+        elif isinstance(item, Record):
+            reason = self._answers.against(item)
         if reason and first:
             self._about.left_out[reason] += 1
         return not reason
@@ -88,24 +99,24 @@ class Reader:
             return setwise_rows(group, self._settings.shape)
         return listwise_of_group(group, self._settings.shape)
 
-    def _of_piles(self, piles: Iterable[Pile], first: bool) -> Iterator[Any]:
-        for pile in piles:
-            rows = list(self._of_pile(pile))
+    def _of_query_groups(self, groups: Iterable[QueryGroup], first: bool) -> Iterator[Any]:
+        for group in groups:
+            rows = list(self._of_query_group(group))
             if not rows and first:
-                kind = "too few negatives" if pile.relevant else "no relevant passage"
+                kind = "too few negatives" if group.relevant else "no relevant passage"
                 self._about.left_out[f"query with {kind}"] += 1
             yield from rows
 
-    def _of_pile(self, pile: Pile) -> Iterator[Any]:
+    def _of_query_group(self, group: QueryGroup) -> Iterator[Any]:
         if self._settings.format is Format.LISTWISE:
-            yield from listwise_rows(pile, self._settings.shape)
+            yield from listwise_rows(group, self._settings.shape)
         else:
-            for group in lce_groups(pile, self._settings.shape):
-                yield from self._of_group(group)
+            for made in lce_groups(group, self._settings.shape):
+                yield from self._of_group(made)
 
 
 class _FirstPass:
-    """True when called for the first time, then False."""
+    """Returns True on the first call, then False."""
 
     def __init__(self) -> None:
         self._first = True

@@ -1,4 +1,4 @@
-"""Where examples come from: a run folder, a file of records or a file of groups."""
+"""Sources of examples: a run folder, a file of records or a file of groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synth.run.folder import read_totals
 
 
 class Kind(StrEnum):
-    """What a source holds."""
+    """The kind of examples in a source."""
 
     RECORDS = "records"
     GROUPS = "groups"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`path` is a run folder or a file; `count` is how many rows to draw from it (None: all)."""
+    """`path` is a run folder or a file; `count` is the number of rows to draw from it (None: all)."""
 
     path: Path
     count: int | None = None
@@ -40,7 +40,7 @@ class Source:
         return cls(Path(path), int(count))
 
     def kind(self) -> Kind:
-        """What it holds, by the first line. Raises `BadInput` where that cannot be told."""
+        """Its kind, by the first line. Raises `BadInput` for any other file."""
         if self.path.is_dir():
             return Kind.RECORDS
         try:
@@ -54,7 +54,7 @@ class Source:
         raise BadInput(f"{self.path}: neither a run folder nor a file of records or groups (by its first line).")
 
     def cost(self) -> float:
-        """What a run folder has spent, by its journal, or what stands beside a file that was made from such. Raises
+        """The money that a run folder has spent, by its journal; of a file, the cost that its sidecar states. Raises
         `BadInput`."""
         if self.path.is_dir():
             return read_totals(self.path).cost

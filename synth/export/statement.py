@@ -1,4 +1,4 @@
-"""What counts as relevant, in words: the record's own instruction and, if asked for, what its intent means."""
+"""The definition of relevance in words: the record's own instruction and, if asked for, the meaning of its intent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""k votes, agreement threshold: a label stands if enough blind judgements say the same."""
+"""The agreement filter: keeps a label that enough blind judgements share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filters of a verification, in the order in which they are asked."""
+"""Builds the filters of a verification, in their order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from synth.scratch import scratch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterSettings:
-    """Which filters are asked, and how strictly. `evaluation` names what must not be trained on."""
+    """The filters to use, and how strict they are. `evaluation`: data that must not be trained on."""
 
     only: Sequence[str] = FILTERS
     votes: int = 1
@@ -42,9 +42,9 @@ class FilterSettings:
 
 @contextmanager
 def build_filters(settings: FilterSettings, folder: Path | None = None) -> Iterator[list[Filter]]:
-    """The filters that `settings` names. What they keep on the disk lies under `folder` until the end.
+    """The filters that `settings` names. Their files lie under `folder` until the block ends.
 
-    Raises `BadSettings` for an unknown name, `BadInput` for an evaluation folder that is none.
+    Raises `BadSettings` for an unknown name, `BadInput` for an evaluation folder that cannot be read.
     """
     unknown = [name for name in settings.only if name not in FILTERS]
     if unknown:
@@ -54,7 +54,7 @@ def build_filters(settings: FilterSettings, folder: Path | None = None) -> Itera
 
 
 def _made(name: str, settings: FilterSettings, folder: Path | None, stack: ExitStack) -> Filter:
-    """One filter. Only the one that is asked for is made: some read large files."""
+    """Makes one filter, and no other, since some read large files."""
     makers: dict[str, Callable[[], Filter]] = {
         "length": lambda: Lengths(settings.bounds),
         "language": lambda: Language(settings.languages, confidence=settings.language_confidence),

@@ -1,4 +1,4 @@
-"""Does the trace end where the label stands? Read from the phrases by which English traces conclude."""
+"""The coherence filter: compares a trace's conclusion, read from English phrases, with the label."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Coherence:
 
 
 def conclusion(trace: str) -> bool | None:
-    """What the last sentence that concludes anything concludes: relevant, not relevant, or None where none does.
+    """The verdict of the last sentence with a conclusion: relevant, not relevant, or None where no sentence has one.
 
     Within a sentence the phrase that ends last decides ("on topic, but it does not answer the query").
     """
@@ -71,6 +71,6 @@ def conclusion(trace: str) -> bool | None:
 
 
 def _in_favour(sentence: str) -> list[re.Match[str]]:
-    """Favourable phrases that do not stand inside an unfavourable one ("relevant" in "not relevant")."""
+    """Favourable phrases that are not part of an unfavourable one ("relevant" in "not relevant")."""
     denied = [match.span() for match in _AGAINST.finditer(sentence)]
     return [m for m in _FOR.finditer(sentence) if not any(m.start() < end and start < m.end() for start, end in denied)]

@@ -1,4 +1,4 @@
-"""Nothing that a model will be measured on may be trained on: overlap of 13 words with named evaluation folders.
+"""Drops training data that overlaps with the evaluation data: 13 words in common with named evaluation folders.
 
 13-gram overlap is the measure of Brown et al. 2020 (arXiv 2005.14165, appendix C). A text of fewer words, as most
 queries are, counts as overlapping where it is, word for word, a whole text of the evaluation set.
@@ -15,12 +15,13 @@ from tempfile import TemporaryDirectory
 
 from contract.records import Record
 from retrieval.beir import BeirFolder
-from retrieval.rejects import Listed, Refusing
+from retrieval.rejects import Listed, Refusing, Rejects
+from retrieval.words import words
 from synth.errors import BadInput
 from synth.filters.word_runs import RunIndex, build_run_index, word_runs
 
 WORDS = 13
-COMMON = 10  # evaluation texts: a run that more of them share is a set phrase of the source and tells nothing
+COMMON = 10  # evaluation texts: a run in more of them is a set phrase of the source and is ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class EvaluationSet:
     def name(self) -> str:
         return f"{self.folder.name}:{self.split}" if self.split else self.folder.name
 
-    def texts(self) -> Iterator[str]:
-        """Its queries, then its documents. Raises `BadInput` where it is no BEIR folder, has no such split or a row of
-        judgements that cannot be read, and where it has no text: nothing would be kept apart from it then."""
-        beir = BeirFolder(self.folder, Listed())
+    def texts(self, rejects: Rejects) -> Iterator[str]:
+        """Its queries, then its documents; rows of them that cannot be used go to `rejects`. Raises `BadInput` where it
+        is no BEIR folder, has no such split or a row of judgements that cannot be read, and where it has no text."""
+        beir = BeirFolder(self.folder, rejects)
         judged = BeirFolder(self.folder, Refusing()).judgements(self.split) if self.split else None
         documents = {document for grades in judged.values() for document in grades} if judged is not None else None
         texts = chain(
@@ -65,7 +66,15 @@ class Decontamination:
 
     name = "decontamination"
 
-    def __init__(self, indexes: Sequence[tuple[str, RunIndex]], size: int, least: float = 0.0) -> None:
+    def __init__(
+        self,
+        indexes: Sequence[tuple[str, RunIndex]],
+        size: int,
+        least: float = 0.0,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """`notes`: sentences on rows and texts of the evaluation sets that could not be compared."""
+        self.notes = tuple(notes)
         self._indexes = tuple(indexes)
         self._size = size
         self._least = least
@@ -91,9 +100,35 @@ def decontamination(
 ) -> Iterator[Decontamination]:
     """The filter against `sets`; its index lies in a folder of its own under `folder` until the end."""
     with TemporaryDirectory(prefix=".limrank-overlap-", dir=folder) as place:
-        indexes = []
+        indexes, notes = [], list[str]()
         for number, evaluation in enumerate(sets):
             own = Path(place) / str(number)
             own.mkdir()
-            indexes.append((evaluation.name, build_run_index(evaluation.texts(), size, common, own)))
-        yield Decontamination(indexes, size, least)
+            texts = _Texts(evaluation)
+            indexes.append((evaluation.name, build_run_index(texts, size, common, own)))
+            notes += texts.notes()
+        yield Decontamination(indexes, size, least, notes)
+
+
+class _Texts:
+    """The texts of an evaluation set; counts the rows and texts that cannot be compared."""
+
+    def __init__(self, evaluation: EvaluationSet) -> None:
+        self._evaluation = evaluation
+        self._rejects = Listed()
+        self._without_words = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self._evaluation.texts(self._rejects):
+            self._without_words += not words(text)
+            yield text
+
+    def notes(self) -> Iterator[str]:
+        """Sentences on rejected rows and on texts without a word, once the texts have been read."""
+        if self._rejects.count:
+            yield (
+                f"{self._evaluation.name}: {self._rejects.count} rows could not be used, so nothing is compared with "
+                f"them ({'; '.join(self._rejects.sentences)})"
+            )
+        if self._without_words:
+            yield f"{self._evaluation.name}: {self._without_words} texts hold no word that could be compared"

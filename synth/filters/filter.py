@@ -1,4 +1,4 @@
-"""What a filter is."""
+"""The filter protocol."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ class Filter(Protocol):
     name: str
 
     def reason(self, record: Record) -> str | None:
-        """Why the record should be dropped, as a short phrase that many records can share; None to keep it."""
+        """The reason to drop the record, a short phrase that many records can share; None to keep it."""
         ...

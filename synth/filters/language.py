@@ -1,4 +1,4 @@
-"""Is it in a language that was asked for? By py3langid (after Lui and Baldwin 2012); the one importer of it."""
+"""The language filter, by py3langid (after Lui and Baldwin 2012); the one importer of it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,44 @@ SHOWN = 2000  # characters: more does not make it surer
 SHORTEST = 20  # characters: below it no identifier can be trusted
 
 
-class Language:
-    """Drops a record whose query, passage or trace is surely in another language than `languages` (ISO 639-1).
+_ISO_639_1 = {  # names of the identifier without two letters, and of varieties of one written language
+    **dict.fromkeys(("yue", "wuu"), "zh"),
+    **dict.fromkeys(("ary", "arz"), "ar"),
+    **{"nn": "no", "nb": "no", "hbo": "he", "uzs": "uz", "sdh": "ku", "gug": "gn", "kik": "ki", "dz": "bo"},
+}
 
-    Surely: the identifier gives another language at least `confidence`. Of texts under 20 characters only the script is
-    looked at, where it tells the language (Japanese, Chinese, Thai, Lao, Khmer, Burmese); others are let pass.
+
+class Language:
+    """Drops a record whose query, passage or trace is certainly in another language than `languages` (ISO 639-1).
+
+    The script decides where it belongs to one language (Japanese, Thai, Lao, Khmer, Burmese). Other texts are dropped
+    where the identifier gives another language at least `confidence`; those under 20 characters are too short for it,
+    and only Chinese characters, which are Chinese or Japanese, count there.
     """
 
     name = "language"
 
     def __init__(self, languages: Collection[str] = ("en",), *, confidence: float = 0.9) -> None:
-        self._languages = frozenset(languages)
+        self._languages = frozenset(_ISO_639_1.get(language, language) for language in languages)
         self._confidence = confidence
         self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def reason(self, record: Record) -> str | None:
         for where, text in (("query", record.query), ("passage", record.passage), ("trace", record.trace or "")):
-            if len(text) < SHORTEST:
-                possible = languages_by_script(text)
-                if possible is not None and not possible & self._languages:
-                    return f"{where} in '{min(possible)}'"
-                continue
-            language, confidence = self._identifier.classify(text[:SHOWN])
-            if language not in self._languages and confidence >= self._confidence:
-                return f"{where} in '{language}'"
+            if (other := self._other_language(text)) is not None:
+                return f"{where} in '{other}'"
         return None
+
+    def _other_language(self, text: str) -> str | None:
+        """The language of a text where it is none of those asked for; None where it is, or may be."""
+        possible = languages_by_script(text)
+        if possible is not None:
+            if not possible & self._languages:
+                return min(possible)
+            if possible <= self._languages or len(possible) == 1:
+                return None
+        if len(text) < SHORTEST:
+            return None
+        language, confidence = self._identifier.classify(text[:SHOWN])
+        language = _ISO_639_1.get(language, language)
+        return language if language not in self._languages and confidence >= self._confidence else None

@@ -1,4 +1,4 @@
-"""Label leaks: words by which a trace shows that it was told the label, or a text that it was made to order.
+"""Label leaks: phrases that show that a trace was written with the label known, or that a text was made to order.
 
 A learner that sees such words need not read the passage.
 """

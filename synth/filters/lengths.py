@@ -1,4 +1,4 @@
-"""Lengths in words, in any script: too short to mean anything, or too long to be what it should be."""
+"""The length filter: bounds in words, in any script."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOUNDS = {
 
 
 class Lengths:
-    """Drops a record one of whose texts is outside its bounds; texts it has not are not looked at."""
+    """Drops a record with a text outside its bounds; missing texts are not checked."""
 
     name = "length"
 

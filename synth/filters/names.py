@@ -1,3 +1,3 @@
-"""The names of the filters, in the order in which they are asked."""
+"""The names of the filters, in their order."""
 
 FILTERS = ("length", "language", "agreement", "coherence", "label-leak", "decontamination", "near-duplicate")

@@ -26,7 +26,7 @@ Signature = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """What two records are compared by."""
+    """The features by which two records are compared."""
 
     query: frozenset[str]
     passage: Signature
@@ -37,9 +37,9 @@ class _Pair:
 
 
 class NearDuplicates:
-    """Drops every record that is nearly the same as one that was kept before.
+    """Drops every record that is nearly the same as an earlier, kept one.
 
-    A band holds values of the query's and of the passage's signature, so that a passage that stands under a thousand
+    A band holds values of the query's and of the passage's signature, so that a passage under a thousand
     queries does not make a thousand candidates. Memory does not grow: `connection` is a scratch database.
     """
 

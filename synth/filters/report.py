@@ -1,4 +1,4 @@
-"""What a verification found, as figures and as text."""
+"""The result of a verification, as figures and as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REASONS_SHOWN = 5
 
 @dataclass(slots=True)
 class FilterCount:
-    """One filter: how many records it was shown, and how many it dropped for which reason."""
+    """One filter: the number of records it saw, and the number it dropped for each reason."""
 
     name: str
     shown: int = 0
@@ -21,7 +21,7 @@ class FilterCount:
 
 @dataclass(slots=True)
 class Score:
-    """How a filter, or all of them together, did on records whose true label is known.
+    """The performance of a filter, or of all of them together, on records whose true label is known.
 
     `kept_right` counts kept records whose label is the true one, `dropped_wrong` dropped records whose label is not.
     """
@@ -58,7 +58,8 @@ class Score:
 
 @dataclass(slots=True)
 class VerifyReport:
-    """`scores` is empty unless records with known labels were given; "all" is all filters together."""
+    """`scores` is empty unless records with known labels were given; "all" is all filters together. `notes`: sentences
+    on texts that the filters could not compare."""
 
     shown: int = 0
     kept: int = 0
@@ -66,16 +67,18 @@ class VerifyReport:
     filters: list[FilterCount] = field(default_factory=list)
     labelled: int = 0
     scores: dict[str, Score] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def verify_table(report: VerifyReport) -> str:
-    """Several lines for a person: each filter's count and commonest reasons, then its scores if labels were known."""
+    """Several lines: each filter's count and commonest reasons, then its scores if labels were known."""
     lines = [f"{report.kept} of {report.shown} records kept", ""]
     rows = [("filter", "shown", "dropped")]
-    rows += [(one.name, str(one.shown), str(one.dropped.total())) for one in report.filters]
+    rows += [(item.name, str(item.shown), str(item.dropped.total())) for item in report.filters]
     lines.append(table(rows))
-    for one in report.filters:
-        lines += [f"  {one.name}: {reason}: {count}" for reason, count in one.dropped.most_common(REASONS_SHOWN)]
+    for item in report.filters:
+        lines += [f"  {item.name}: {reason}: {count}" for reason, count in item.dropped.most_common(REASONS_SHOWN)]
+    lines += report.notes
     if report.undecided_traces:
         lines.append(f"{report.undecided_traces} traces come to no conclusion that could be read")
     if report.scores:
@@ -86,8 +89,8 @@ def verify_table(report: VerifyReport) -> str:
 def _scores(scores: dict[str, Score]) -> str:
     header = ("filter", "precision", "recall", "precision of drops", "recall of drops")
     rows = [
-        (name, *map(_share, (one.precision, one.recall, one.drop_precision, one.drop_recall)))
-        for name, one in scores.items()
+        (name, *map(_share, (score.precision, score.recall, score.drop_precision, score.drop_recall)))
+        for name, score in scores.items()
     ]
     return table([header, *rows])
 

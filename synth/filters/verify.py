@@ -1,4 +1,4 @@
-"""Verification: every record past every filter, what was dropped counted by filter and reason, and kept beside."""
+"""Verification: passes every record through the filters; counts dropped ones by filter and reason, and keeps them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from contract.files import whole_file
 from contract.records import Record, read_records, write_records
 from synth.filters.chain import FilterSettings, build_filters
 from synth.filters.coherence import Coherence
+from synth.filters.decontamination import Decontamination
 from synth.filters.filter import Filter
 from synth.filters.report import FilterCount, Score, VerifyReport
 from synth.scratch import SeenKeys, digest, scratch
@@ -33,8 +34,8 @@ def verify(
     dropped_out: Path | None = None,
     cost: float = 0.0,
 ) -> VerifyReport:
-    """Write the records that pass every filter to `out`, in order, and the others to `dropped_out`. What they are, and
-    that they came to `cost`, stands in `OUT.about.json`.
+    """Write the records that pass every filter to `out`, in order, and the others to `dropped_out`. The sidecar
+    `OUT.about.json` states the contents and their `cost`.
 
     A record is shown to the filters in order until one drops it. `dropped_out` (default `OUT.dropped.jsonl`) has one
     object a line: the filter, the reason, the record. A second record with the same id is dropped first of all.
@@ -55,8 +56,8 @@ def verify(
             run = _Verification(filters, SeenKeys(connection), known, _Dropped(dropped_out, file), cost)
             run.report.kept = write_whole(out, write_records, run.kept(records))
         report = run.done()
-        run.about.left_out = +Counter({one.name: one.dropped.total() for one in report.filters})
-        apart_from = [one.name for one in settings.evaluation]
+        run.about.left_out = +Counter({item.name: item.dropped.total() for item in report.filters})
+        apart_from = [evaluation.name for evaluation in settings.evaluation]
         with translate_disk_errors(beside(out)):
             write_about(run.about, out, {"filters": list(settings.only), "evaluation": apart_from})
         return report
@@ -64,7 +65,7 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class _Dropped:
-    """The file of the records that were dropped, open for writing; it will stand at `path`."""
+    """The file of dropped records, open for writing; its final name is `path`."""
 
     path: Path
     file: IO[str]
@@ -88,11 +89,11 @@ class _Verification:
         self._ids = ids
         self._known = known
         self._dropped = dropped
-        self._counts = {name: FilterCount(name) for name in (REPEATED, *(one.name for one in filters))}
+        self._counts = {name: FilterCount(name) for name in (REPEATED, *(filter_.name for filter_ in filters))}
         self.about = About("pointwise", cost=cost)
         self.report = VerifyReport()
         if known is not None:
-            self.report.scores = {name: Score() for name in ("all", *(one.name for one in filters))}
+            self.report.scores = {name: Score() for name in ("all", *(filter_.name for filter_ in filters))}
 
     def kept(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
@@ -107,7 +108,10 @@ class _Verification:
 
     def done(self) -> VerifyReport:
         self.report.filters = list(self._counts.values())
-        self.report.undecided_traces = sum(one.undecided for one in self._filters if isinstance(one, Coherence))
+        self.report.notes = [note for each in self._filters if isinstance(each, Decontamination) for note in each.notes]
+        self.report.undecided_traces = sum(
+            filter_.undecided for filter_ in self._filters if isinstance(filter_, Coherence)
+        )
         return self.report
 
     def _verdict(self, record: Record) -> tuple[str | None, str]:
@@ -119,23 +123,23 @@ class _Verification:
         return self._first_reason(record) if right is None else self._scored(record, right)
 
     def _first_reason(self, record: Record) -> tuple[str | None, str]:
-        for one in self._filters:
-            self._counts[one.name].shown += 1
-            reason = one.reason(record)
+        for filter_ in self._filters:
+            self._counts[filter_.name].shown += 1
+            reason = filter_.reason(record)
             if reason is not None:
-                return one.name, reason
+                return filter_.name, reason
         return None, ""
 
     def _scored(self, record: Record, right: bool) -> tuple[str | None, str]:
-        """As `_first_reason`, but every filter is asked, so that each has a score of its own."""
+        """As `_first_reason`, but asks every filter, so that each has its own score."""
         self.report.labelled += 1
         first: tuple[str | None, str] = (None, "")
-        for one in self._filters:
-            reason = one.reason(record)
-            self.report.scores[one.name].add(reason is None, right)
+        for filter_ in self._filters:
+            reason = filter_.reason(record)
+            self.report.scores[filter_.name].add(reason is None, right)
             if first[0] is None:
-                self._counts[one.name].shown += 1
-                first = (one.name, reason) if reason is not None else first
+                self._counts[filter_.name].shown += 1
+                first = (filter_.name, reason) if reason is not None else first
         self.report.scores["all"].add(first[0] is None, right)
         return first
 

@@ -1,4 +1,4 @@
-"""Runs of n words as 64-bit numbers, and a sorted file of those that a collection holds. NumPy does the arithmetic."""
+"""Runs of n words as 64-bit hashes, and a sorted file of the hashes of a collection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _number(word: str) -> int:
 
 
 class RunIndex:
-    """The runs that stand in a collection, in a sorted file that is read where it lies."""
+    """The runs of a collection, in a sorted file that is memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         self._runs: Runs = np.load(path, mmap_mode="r")
@@ -52,7 +52,7 @@ class RunIndex:
         return len(self._runs)
 
     def share(self, runs: Runs) -> float:
-        """The share of `runs`, in [0, 1], that stand in the collection."""
+        """The share of `runs`, in [0, 1], that occur in the collection."""
         if not len(self._runs) or not len(runs):
             return 0.0
         places = np.minimum(np.searchsorted(self._runs, runs), len(self._runs) - 1)
@@ -62,7 +62,7 @@ class RunIndex:
 def build_run_index(texts: Iterable[str], size: int, common: int, folder: Path) -> RunIndex:
     """Index the runs of `texts`, without those that more than `common` texts share, in files under `folder`.
 
-    At no time is more in memory than a buffer and one of 256 parts of the runs.
+    Memory holds at most a buffer and one of 256 parts of the runs.
     """
     _scatter((word_runs(text, size) for text in texts), folder)
     counts: dict[Path, int] = {}
@@ -75,7 +75,7 @@ def build_run_index(texts: Iterable[str], size: int, common: int, folder: Path) 
 
 
 def _scatter(all_runs: Iterable[Runs], folder: Path) -> None:
-    """Each run to the part its top byte names, so that the parts, each sorted, are sorted one after the other."""
+    """Writes each run to the part of its top byte, so that the sorted parts in their order are sorted as a whole."""
     buffer: list[Runs] = []
     buffered = 0
     for runs in all_runs:

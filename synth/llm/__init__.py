@@ -1,1 +1,1 @@
-"""Prompts of the synthesizer: templates, stages and what a trace may hold."""
+"""Prompts of the synthesizer: templates, stages, and the check of traces."""

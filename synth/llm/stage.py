@@ -1,4 +1,4 @@
-"""One step of a method: a pure way from a row to messages, another from a reply to a value, and the call's key."""
+"""One step of a method: pure functions from a row to messages and from a reply to a value, and the key of a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 
 
 class Role(StrEnum):
-    """Which of the user's endpoints a stage asks."""
+    """The endpoint of the user's that a stage asks."""
 
     GENERATOR = "generator"
     JUDGE = "judge"
@@ -43,7 +43,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[Row, Value]):
-    """`values` gives the template its variables, `content` what of a row belongs to the key, `read` the reply's value.
+    """`values` gives the variables of the template for a row, `read` the value of a reply.
 
     `shape` is the JSON asked for; `read` raises `llm.replies.Unusable` for a reply that is not it.
     `usual_tokens` is a typical reply's length, for estimates only.
@@ -61,7 +61,7 @@ class Stage(Generic[Row, Value]):
         return self.template.messages(self.values(row))
 
     def forecast(self, calls: int, example: Row) -> Forecast:
-        """What `calls` rows like `example` would ask."""
+        """The forecast for `calls` rows like `example`."""
         return Forecast(self.name, self.role, calls, self.question(example), self.usual_tokens)
 
     def question(self, row: Row) -> Question:
@@ -69,10 +69,10 @@ class Stage(Generic[Row, Value]):
 
 
 class Asker(Protocol):
-    """Whatever answers for a stage: the run (journal, else endpoint) or the journal alone."""
+    """Answers the questions of a stage: from the journal or else the endpoint (`Calls`), or from the journal alone."""
 
     async def ask(self, stage: Stage[Row, Value], row: Row, input_id: str, vote: int = 1) -> Value | None:
-        """The value, or None where no usable reply is to be had. `vote` tells equal questions apart."""
+        """The value, or None where there is no usable reply. `vote` distinguishes equal questions."""
         ...
 
 
@@ -104,7 +104,7 @@ class Keys:
 
 
 def data(text: str) -> str:
-    """A text by others as it stands in a prompt: one JSON string, whose end no text can feign."""
+    """Untrusted text as it is put into a prompt: one JSON string, which the text cannot end itself."""
     return _text(text)
 
 

@@ -1,6 +1,6 @@
 """Prompt templates: one text file per stage, checked against the stage's variables before any call is made.
 
-A file has two parts, begun by the lines `## system` and `## user`. `${name}` stands for a variable; `$$` is a dollar
+A file has two parts, begun by the lines `## system` and `## user`. `${name}` is a variable; `$$` is a dollar
 sign. Values go in once and are never read as templates themselves.
 """
 

@@ -1,4 +1,4 @@
-"""What a training trace may not hold, wherever it comes from: the strings that end a trace for the reranker itself."""
+"""Strings that no training trace may contain, whatever its source: those that end the reranker's own reasoning."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ DELIMITERS = (LIMRANK.open, LIMRANK.close, "<|im_start|>", "<|im_end|>", "<|endo
 
 
 def delimiter_in(trace: str) -> str | None:
-    """The delimiter that a trace holds, None where it holds none. A trainer refuses a trace with one."""
+    """The delimiter that a trace contains, None where it contains none. A trainer refuses such a trace."""
     return next((delimiter for delimiter in DELIMITERS if delimiter in trace), None)
 
 
 def read_trace(reply: Reply, written: str) -> str:
-    """The trace of a judgement: what the model thought aside, where the endpoint tells, else what it wrote.
+    """The trace of a judgement: the model's separate reasoning where the endpoint returns it, else the text it wrote.
 
     Raises `Unusable` for one that holds a delimiter of the reranker's own traces.
     """

@@ -1,1 +1,1 @@
-"""A run folder: plan, journal, progress, and the calls that are journalled."""
+"""A run folder: plan, journal, progress, and the journalled calls."""

@@ -1,4 +1,4 @@
-"""Money: what a run may spend, kept call by call."""
+"""The budget of a run, enforced call by call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from synth.errors import BudgetSpent
 class Budget:
     """At most `limit` (None: no limit), of which `spent` is gone, in the currency of the prices.
 
-    A call sets aside the most it can cost before it begins and pays what it did cost at its end, so the limit is kept
+    A call sets aside its highest cost before it begins and pays its actual cost at its end, so the limit is kept
     as long as an endpoint keeps to `max_tokens` and prompts have no more tokens than `estimate_tokens` says.
     """
 
@@ -39,6 +39,6 @@ class Budget:
         self._set_aside -= most
         self._calls -= 1
         if self._calls == 0:
-            self._set_aside = 0.0  # what rounding left
+            self._set_aside = 0.0  # the rest of rounding
         self.spent += cost
         self._paid.set()

@@ -1,8 +1,7 @@
-"""Answers for stages: from the journal where it has them, else from the endpoint, and then into the journal.
+"""Answers questions of stages from the journal, or else from the endpoint, and journals the replies.
 
-No call is made twice for one key, save where a kill caught it in flight or the endpoint gave nothing. A reply that
-cannot be used is paid for all the same: it goes into the journal, and the question is put again until the
-endpoint's `replies` are used up.
+No call is made twice for one key, except where a kill interrupted it or the endpoint gave no reply. An unusable reply
+is paid for all the same: it is journalled, and the question is asked again until the endpoint's `replies` are used up.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ from synth.llm.stage import Keys, Role, Row, Stage, Value
 from synth.run.budget import Budget
 from synth.run.folder import RunFolder
 from synth.run.journal import JournalRow, Status
+from synth.run.usable import UsableReplies
 
 FAILURES_IN_A_ROW = 20
 
 
 @dataclass
 class _Asked:
-    """One endpoint in use: its model, the seats for calls in flight, how many calls in a row got nothing, and whether
-    it has ever given a reply: until then what it refuses may be its settings' fault and not the question's."""
+    """One endpoint in use: its model, its slots for calls in flight, the number of calls in a row without a reply, and
+    whether it has ever replied: until then a refusal may be the fault of its settings and not of the question."""
 
     endpoint: Endpoint
     llm: LLM
@@ -35,32 +35,33 @@ class _Asked:
     failures: int = 0
 
     def __post_init__(self) -> None:
-        self.seats = asyncio.Semaphore(self.endpoint.questions_at_once)
+        self.slots = asyncio.Semaphore(self.endpoint.questions_at_once)
 
 
 class Stopped(Exception):
-    """No new call is begun any more; why is in `Calls.stopped_by`."""
+    """No new calls are started; `Calls.stopped_by` has the reason."""
 
 
 class Calls:
-    """The `Asker` of a run. After an error that stops the run, calls in flight are still finished and written down."""
+    """The `Asker` of a run. After an error that stops the run, calls in flight are still finished and journalled."""
 
     def __init__(self, folder: RunFolder, endpoints: Mapping[Role, tuple[Endpoint, LLM]], budget: Budget) -> None:
         self._folder = folder
         known = {line.model for line in folder.totals.lines() if line.status is Status.ACCEPTED}
         used = {id(llm): _Asked(endpoint, llm, endpoint.model in known) for endpoint, llm in endpoints.values()}
         self._asked = {role: used[id(llm)] for role, (_, llm) in endpoints.items()}
-        self.units_at_once = 2 * sum(asked.endpoint.concurrency for asked in used.values())  # so that no seat is idle
+        self.units_at_once = 2 * sum(asked.endpoint.concurrency for asked in used.values())  # so that no slot is idle
         self._keys = Keys({role: endpoint for role, (endpoint, _) in endpoints.items()})
         self._budget = budget
+        self._usable = UsableReplies(folder.totals.lines())
         self._in_flight: dict[str, asyncio.Task[JournalRow]] = {}
         self.stopped_by: CommandError | None = None
         self.made = 0
-        self.settled = 0  # questions answered or given up, by the journal or by a call
-        self.failed = 0  # calls that got nothing, which the next run makes again
+        self.settled = 0  # questions answered or given up, from the journal or by a call
+        self.failed = 0  # calls without a reply, which the next run makes again
 
     def stop(self, reason: CommandError) -> None:
-        """Begin no new call; the first reason given is kept."""
+        """Start no new call. The first reason is kept."""
         self.stopped_by = self.stopped_by or reason
 
     async def finish(self) -> None:
@@ -80,7 +81,7 @@ class Calls:
         return value_of(stage, found)
 
     async def _shared(self, stage: Stage[Row, Value], row: Row, key: str, input_id: str, attempts: int) -> JournalRow:
-        """One call, by one task however many ask for it, which no error in a sibling cancels."""
+        """One call in one task, however many ask for it; an error in a sibling does not cancel it."""
         task = self._in_flight.get(key)
         if task is None:
             task = asyncio.create_task(self._call(stage, row, key, input_id, attempts))
@@ -90,7 +91,7 @@ class Calls:
 
     async def _call(self, stage: Stage[Row, Value], row: Row, key: str, input_id: str, attempts: int) -> JournalRow:
         asked = self._asked[stage.role]
-        async with asked.seats:
+        async with asked.slots:
             self._check_room()
             question = stage.question(row)
             try:
@@ -111,6 +112,8 @@ class Calls:
                     status = Status.FAILED
                     self._count_failure(asked, reason)
                 attempts += status is not Status.FAILED
+            if unusable := self._usable.count(stage.name, stage.role, asked.endpoint, status, reason):
+                self.stop(unusable)
         written = _row(stage, key, attempts, input_id, asked.endpoint, reply, status, reason)
         self._write(written)
         return written
@@ -154,8 +157,8 @@ class Calls:
             raise Stopped from None
 
 
-class Journalled:
-    """The `Asker` that makes no calls: what the journal does not have is None."""
+class CachedAsker:
+    """An `Asker` that makes no calls: an answer that the journal lacks is None."""
 
     def __init__(self, folder: RunFolder, endpoints: Mapping[Role, Endpoint]) -> None:
         self._folder = folder
@@ -172,7 +175,7 @@ class Journalled:
 
 
 def value_of(stage: Stage[Row, Value], row: JournalRow) -> Value | None:
-    """The value of an accepted row, None of any other, nor where the stage has become stricter since."""
+    """The value of an accepted row; None for any other, and where the stage has become stricter since."""
     if row.status is not Status.ACCEPTED:
         return None
     reply = Reply(row.reply, row.reasoning, Finish.STOP, row.prompt_tokens, row.completion_tokens, row.seconds)
@@ -183,8 +186,8 @@ def value_of(stage: Stage[Row, Value], row: JournalRow) -> Value | None:
 
 
 def _with_usage(reply: Reply, question: Question, endpoint: Endpoint) -> Reply:
-    """The reply with tokens estimated where they have a price and the endpoint does not say how many they were: what a
-    budget bounds must not be taken for free."""
+    """The reply, with its tokens estimated where they have a price and the endpoint does not state their number: the
+    budget must count them."""
     if not endpoint.priced or reply.prompt_tokens or reply.completion_tokens:
         return reply
     written = len((reply.text + reply.reasoning).encode("utf-8", "replace")) // 3 + 1

@@ -1,7 +1,7 @@
-"""One run's folder: its lock, its journal open for appending, and the files that say what the run is.
+"""One run's folder: its lock, its journal open for appending, and the files that describe the run.
 
 journal.jsonl     every reply, append-only (synth.run.journal)
-journal.sqlite    where each key stands in it; derived, may be deleted (synth.run.journal_index)
+journal.sqlite    the position of each key in it; derived, may be deleted (synth.run.journal_index)
 journal.reserve   disk space held back while a run works, given up when the disk is full
 plan.jsonl        the inputs of the run, chosen once (synth.run.plan)
 settings.json     the settings of the latest run, without keys
@@ -46,7 +46,7 @@ class RunFolder:
 
     def __init__(self, path: Path, *, writing: bool) -> None:
         self.path = path
-        self.full = False  # the disk is full: what is in flight can still be written, nothing new should begin
+        self.full = False  # the disk is full: replies in flight can still be written, no new call should start
         self._writing = writing
         self._reserve = path / "journal.reserve"
         self._synced = time.monotonic()

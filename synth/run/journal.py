@@ -19,11 +19,11 @@ from synth.errors import JournalBroken
 
 FORMAT = "limrank.journal"
 VERSION = 1
-HEADER_START = b'{"format": "limrank.journal"'  # what a header torn by a kill still begins with
+HEADER_START = b'{"format": "limrank.journal"'  # also the start of a header torn by a kill
 
 
 class Status(StrEnum):
-    """What became of a reply: `accepted` and `rejected` are final, after the others the question is put again."""
+    """The status of a reply: `accepted` and `rejected` are final; after the others the question is asked again."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -37,7 +37,7 @@ class JournalRow:
 
     `key` is the content hash of (stage, its settings, input, model); `attempt` counts the replies to one key from 1.
     `input_id` names the input for a reader (`seed-17/expert/negative-2/vote-1`). `reply` is the raw text as it came,
-    kept whatever became of it; `reasoning` is what a reasoning model thought aside, where the endpoint tells.
+    kept whatever its status; `reasoning` is the model's separate reasoning, where the endpoint returns it.
     `cost` is in the currency of the prices in the settings; `reason` says why a reply was not accepted ("" if it was).
     `at` is seconds since 1970 (UTC), `seconds` how long the endpoint took.
     """

@@ -1,7 +1,7 @@
-"""Where each key's latest row stands in the journal, and the running totals: an SQLite file beside it.
+"""The position of each key's latest row in the journal, and running totals, in an SQLite file beside it.
 
-The index holds nothing that the journal does not: it may be behind (whoever opens it reads the journal's tail) and may
-be deleted (it is built again). So memory stays flat however long the journal is.
+The index is derived from the journal: it may be behind (opening it reads the journal's tail) and may be deleted (it is
+built again). It keeps memory constant however long the journal is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS totals (
 
 @dataclass(slots=True)
 class StageTotal:
-    """All rows of one (stage, model, status): how many, their tokens, what they cost and how long they took in all."""
+    """The rows of one (stage, model, status): their number, tokens, cost and time."""
 
     stage: str
     model: str
@@ -62,7 +62,7 @@ class Totals:
 
 
 class JournalIndex:
-    """The index of one journal. `end` is the byte of the journal up to which it knows the rows."""
+    """The index of one journal. `end` is the byte of the journal up to which rows are indexed."""
 
     def __init__(self, path: Path, journal_id: str, journal_size: int) -> None:
         self._database = _open(path, journal_id, journal_size)
@@ -70,7 +70,7 @@ class JournalIndex:
         self.end, self.totals = _state(self._database)
 
     def add(self, row: JournalRow, start: int, size: int) -> bool:
-        """Take in the row at byte `start`; True where the time has come to commit."""
+        """Index the row at byte `start`. Returns whether a commit is due."""
         self._pending[bytes.fromhex(row.key)] = (start, size)
         self.totals.add(row)
         self.end = start + size
@@ -102,7 +102,7 @@ class JournalIndex:
 
 
 def known_totals(path: Path, journal_id: str, journal_size: int) -> tuple[int, Totals]:
-    """The totals as last committed and the byte they reach to; (0, nothing) where there is no index. Writes nothing."""
+    """The totals as last committed and the byte up to which they count; (0, none) without an index. Writes nothing."""
     try:
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
         try:
@@ -116,7 +116,7 @@ def known_totals(path: Path, journal_id: str, journal_size: int) -> tuple[int, T
 
 
 def _open(path: Path, journal_id: str, journal_size: int) -> sqlite3.Connection:
-    """The database; a new one where the old is broken, of another journal, or knows more than the journal holds."""
+    """The database; a new one where the old one is broken, of another journal, or ahead of the journal."""
     try:
         database = sqlite3.connect(path)
         if _belongs(database, journal_id, journal_size):
@@ -134,7 +134,7 @@ def _open(path: Path, journal_id: str, journal_size: int) -> sqlite3.Connection:
 
 
 def _belongs(database: sqlite3.Connection, journal_id: str, journal_size: int) -> bool:
-    # What is lost with the index is only time, so it need not wait for the disk.
+    # Losing the index costs only time, so commits need not wait for the disk.
     database.execute("PRAGMA synchronous = OFF")
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables != {"meta", "rows", "totals"}:

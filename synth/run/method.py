@@ -1,4 +1,4 @@
-"""A method as the pipeline sees it: phases of units of work, each unit a row of a plan on its way to records."""
+"""The protocol of a method: phases of units of work. Each unit is a row of a plan that becomes records."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from contract.records import Record
 from synth.llm.stage import Asker, Forecast
-from synth.run.calls import Journalled
+from synth.run.calls import CachedAsker
 from synth.run.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`work` takes one of `units` (there are `total`) through its stages and gives the records that came of it.
+    """`work` takes one of `units` (there are `total`) through its stages and returns its records.
 
     `questions` is how many the units ask in all, if every reply is accepted.
     """
@@ -27,24 +27,24 @@ class Phase:
 
 
 class Synthesis(Protocol):
-    """A method at work in one run folder."""
+    """A method in one run folder."""
 
     def plan(self) -> Plan:
         """Make the plan, or check the one that is there. Raises `BadInput` and `BadSettings`."""
         ...
 
     def forecasts(self) -> list[Forecast]:
-        """What the plan, if everything succeeds, will ask."""
+        """The calls of the plan if everything succeeds."""
         ...
 
     def templates(self) -> dict[str, str]:
         """Each stage that makes calls, in order, and the checksum of its template."""
         ...
 
-    def phases(self, journalled: Journalled) -> Iterator[Phase]:
-        """The phases in order; what one needs of those before it is made when it is asked for."""
+    def phases(self, journalled: CachedAsker) -> Iterator[Phase]:
+        """The phases in order; each is prepared from the earlier ones when it is requested."""
         ...
 
     def last(self) -> Phase:
-        """The phase that makes the records, from what the folder holds. Raises `BadInput` where it is not reached."""
+        """The phase that makes the records, from the folder. Raises `BadInput` where the run is not there yet."""
         ...

@@ -1,4 +1,4 @@
-"""What every record of a run says of where it comes from."""
+"""The origin that every record of a run states."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The inputs of a run, chosen once and kept in its folder: `plan.jsonl`, one row for each unit of work.
 
 Choosing depends on files, quotas and a seed, and nothing else; their hash is in the file's header. A folder whose plan
-was made from others is refused, so that a run is never gone on with by mistake.
+was made from others is refused, so that no run is resumed by mistake.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Plan:
 
 
 def make_plan(path: Path, fingerprint: str, count: int, rows: Iterable[Mapping[str, Any]]) -> Plan:
-    """The plan at `path`: the one that is there, if it was made from the same, else one of the given `count` rows.
+    """The existing plan at `path`, if it was made from the same inputs, else a new one of the given `count` rows.
 
     Raises `BadSettings` where another is there.
     """
@@ -88,16 +88,15 @@ def texts(path: Path, ids: tuple[str, ...], names: tuple[str, ...]) -> Iterator[
             problem = _problem(row_id, text, ids, names)
             if problem:
                 raise BadInput(f"{path}, row {row.number}: {problem}")
-            first = seen.first_row(digest(str(row_id)), row.number)
+            name = str(row_id).strip()
+            first = seen.first_row(digest(name), row.number)
             if first is not None:
-                raise BadInput(
-                    f"{path}, row {row.number}: the id '{row_id}' stands at row {first} too; ids must differ."
-                )
-            yield str(row_id), str(text).strip()
+                raise BadInput(f"{path}, row {row.number}: the id '{name}' stands at row {first} too; ids must differ.")
+            yield name, str(text).strip()
 
 
 def _problem(row_id: object, text: object, ids: tuple[str, ...], names: tuple[str, ...]) -> str:
-    if not isinstance(row_id, str | int) or not str(row_id).strip():
+    if not isinstance(row_id, str | int) or isinstance(row_id, bool) or not str(row_id).strip():
         return f"the id is {row_id!r}; give one under '{ids[0]}'."
     if not isinstance(text, str) or not text.strip():
         return f"the text of '{row_id}' is {text!r}; give one under '{names[0]}'."

@@ -1,4 +1,4 @@
-"""Where a run stands, while it runs: one line that is written over on a terminal, plain lines elsewhere."""
+"""The progress display of a run: one line that is overwritten on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TextIO
 
 TERMINAL_SECONDS = 0.2
-ENOUGH_SECONDS = 1.0  # of calls, from which the rest can be told
+ENOUGH_SECONDS = 1.0  # of calls, from which the remaining time is estimated
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of the whole run so far: calls made, questions settled (by the journal too), money spent, examples accepted."""
+    """Totals of the run so far: calls made, questions settled (journalled ones too), money, accepted examples."""
 
     calls: int = 0
     settled: int = 0
@@ -22,7 +22,7 @@ class Counts:
 
 
 class Progress:
-    """Counts units of one phase. `seconds` is the time between two plain lines; a terminal is written to faster."""
+    """Counts units of one phase. `seconds` is the time between two plain lines; a terminal is updated more often."""
 
     def __init__(self, out: TextIO, seconds: float) -> None:
         self._out = out
@@ -38,28 +38,28 @@ class Progress:
         self._first: tuple[float, float] | None = None  # when a call had been made, and the share done by then
 
     def step(self, counts: Counts) -> None:
-        """One unit more is done."""
+        """Count one finished unit."""
         self._done += 1
         self.show(counts)
 
     def show(self, counts: Counts) -> None:
-        """Show where the phase stands, if it is time."""
+        """Show the progress, if it is time."""
         share = self._share(counts)
-        # What the journal answered tells nothing of the time that is left, so time counts from the first call on.
+        # Answers from the journal say nothing about the remaining time, so time counts from the first call on.
         if self._first is None and counts.calls > self._before.calls:
             self._first = (time.monotonic(), share)
         if time.monotonic() - self._shown >= self.seconds:
             self._show(self._line(counts, share))
 
     def end(self, counts: Counts) -> None:
-        """Show where the phase ended."""
+        """Show the final state of the phase."""
         self._show(self._line(counts, self._share(counts)))
         if self._terminal:
             self._out.write("\n")
 
     def _share(self, counts: Counts) -> float:
-        """The part of the phase that is done. Questions tell more than units, of which many are begun at a time; but a
-        unit that ends early asks fewer than it might have, so that at the end units tell more."""
+        """The share of the phase that is done, by questions or by units, whichever is more. Many units run at a time,
+        so questions are finer; a unit that ends early asks fewer than expected, so units are better near the end."""
         if self._done >= self._total:
             return 1.0
         settled = (counts.settled - self._before.settled) / self._questions if self._questions else 0.0

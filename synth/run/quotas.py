@@ -1,4 +1,4 @@
-"""Shares turned into exact counts, dealt out in a seeded order."""
+"""Turns shares into exact counts, dealt out in a seeded order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def deal(total: int, shares: Mapping[Name, float], seed: str) -> Sequence[Name]:
 
 
 class Rounds(Generic[Name]):
-    """Draws of several different names at a time, such that after every draw each name's count keeps to its share."""
+    """Draws several different names at a time so that each name's count keeps to its share after every draw."""
 
     def __init__(self, shares: Mapping[Name, float]) -> None:
         whole = sum(shares.values())
@@ -36,7 +36,7 @@ class Rounds(Generic[Name]):
         self._shares = {name: share / whole for name, share in shares.items() if share > 0}
 
     def draw(self, count: int) -> list[Name]:
-        """The `count` names that are furthest behind their share; fewer where there are not so many."""
+        """The `count` names furthest behind their share; fewer where there are fewer names."""
         for name, share in self._shares.items():
             self._due[name] += share * count
         drawn = sorted(self._shares, key=lambda name: (-self._due[name], name))[:count]

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.output import write_whole
 from contract.records import NegativeType, Record, write_records
-from retrieval.beir import BeirFolder, Document, Query
-from retrieval.rejects import Rejects
+from retrieval.beir import BeirFolder, Query
 from retrieval.retriever import Hit, Retriever
+from synth.errors import BadInput
 from synth.sources.first_stages import first_stages
-from synth.sources.hard_negatives import mine_negatives
+from synth.sources.hard_negatives import MinedNegative, mine_negatives
+from synth.sources.judged import Corpus, Judged, read_judged
 from synth.sources.labels import Labels
 from synth.sources.rejects import ImportReport, rejects_beside
 
 QUERIES_AT_ONCE = 512
-
-
-@dataclass(slots=True)
-class _Judged:
-    """The judged documents of one query, by their place in the corpus."""
-
-    query: Query
-    relevant: list[int] = field(default_factory=list)
-    irrelevant: list[int] = field(default_factory=list)
 
 
 def import_beir(
@@ -43,67 +34,84 @@ def import_beir(
     """Write one record for each judged pair with a grade of `least_grade` or more, and `negatives` for each of these.
 
     Negatives are the documents judged below `least_grade`, then mined ones (`synth.sources.hard_negatives`), `depth`
-    deep. Without `bi_encoder` (any id or folder that sentence-transformers reads) BM25 mines alone. Corpus and index
-    are in memory. The same inputs give the same bytes. Raises `BadInput`, `BadSettings` and `DiskFull`.
+    deep. Copies of one text are one document (`synth.sources.judged`). Without `bi_encoder` (any id or folder that
+    sentence-transformers reads) BM25 mines alone. Corpus and index are in memory. The same inputs give the same bytes.
+    Raises `BadInput` (also where no query has an answer), `BadSettings` and `DiskFull`.
     """
     with rejects_beside(out) as rejects:
         beir = BeirFolder(folder, rejects)
-        corpus = list(beir.documents())
-        judged = _judged(beir, split, corpus, least_grade, rejects)
-        retrievers = first_stages([document.passage for document in corpus], bi_encoder)
-        writer = _Writer(corpus, labels, negatives, ceiling)
-        written = write_whole(out, write_records, writer.records(judged, retrievers, depth))
-        return rejects.report(written, writer.relevant)
+        corpus = Corpus(list(beir.documents()))
+        judged = read_judged(beir, split, corpus, least_grade, rejects)
+        if not judged.queries:
+            reason = f" ({rejects.count} rows could not be used; {rejects.sentences[0]})" if rejects.sentences else ""
+            raise BadInput(
+                f"{folder}: no query of '{split}' has a document judged relevant{reason}; correct the files."
+            )
+        retrievers = first_stages([document.passage for document in corpus.documents], bi_encoder)
+        writer = _Writer(corpus, labels, negatives, depth, ceiling)
+        written = write_whole(out, write_records, writer.records(judged.queries, retrievers))
+        notes = (*_merged(judged.merged), *writer.without_negatives())
+        return rejects.report(written, writer.relevant, notes)
 
 
-def _judged(
-    beir: BeirFolder, split: str, corpus: Sequence[Document], least_grade: int, rejects: Rejects
-) -> list[_Judged]:
-    places = {document.id: place for place, document in enumerate(corpus)}
-    queries = {query.id: query for query in beir.queries()}
-    judged: dict[str, _Judged] = {}
-    for row in beir.judgement_rows(split):
-        missing = "query" if row.query not in queries else "document" if row.document not in places else ""
-        if missing:
-            raw = f"{row.query}\t{row.document}\t{row.grade}"
-            rejects.add(row.file, row.row, f"the folder has no such {missing}, or it was rejected.", raw)
-            continue
-        one = judged.setdefault(row.query, _Judged(queries[row.query]))
-        (one.relevant if row.grade >= least_grade else one.irrelevant).append(places[row.document])
-    return [one for one in judged.values() if one.relevant]
+def _merged(count: int) -> Iterator[str]:
+    if count:
+        yield f"{count} queries read the same as an earlier one and were made one with it."
 
 
 class _Writer:
-    def __init__(self, corpus: Sequence[Document], labels: Labels, negatives: int, ceiling: float) -> None:
+    def __init__(self, corpus: Corpus, labels: Labels, negatives: int, depth: int, ceiling: float) -> None:
         self._corpus = corpus
+        self._depth = depth
         self._labels = labels
         self._negatives = negatives
         self._ceiling = ceiling
+        self._queries = 0
+        self._alone = 0  # queries without a negative
         self.relevant = 0
 
-    def records(
-        self, judged: Sequence[_Judged], retrievers: Mapping[NegativeType, Retriever], depth: int
-    ) -> Iterator[Record]:
+    def records(self, judged: Sequence[Judged], retrievers: Mapping[NegativeType, Retriever]) -> Iterator[Record]:
+        """The records of all queries, query by query, positives first."""
         for start in range(0, len(judged), QUERIES_AT_ONCE):
             batch = judged[start : start + QUERIES_AT_ONCE]
-            texts = [one.query.text for one in batch]
-            hits = {kind: retriever.search(texts, depth) for kind, retriever in retrievers.items()}
-            for number, one in enumerate(batch):
-                yield from self._of_query(one, {kind: rows[number] for kind, rows in hits.items()})
+            texts = [item.query.text for item in batch]
+            hits = {kind: retriever.search(texts, self._depth) for kind, retriever in retrievers.items()}
+            for number, item in enumerate(batch):
+                yield from self._of_query(item, {kind: rows[number] for kind, rows in hits.items()})
 
-    def _of_query(self, one: _Judged, hits: Mapping[NegativeType, Sequence[Hit]]) -> Iterator[Record]:
-        for place in one.relevant:
+    def without_negatives(self) -> Iterator[str]:
+        """A sentence on the queries that got none, where there are some."""
+        if self._alone and self._negatives:
+            yield (
+                f"{self._alone} of {self._queries} queries got no negative: no other document shares a word with them; "
+                "--bi-encoder finds those that share none."
+            )
+
+    def _of_query(self, judged: Judged, hits: Mapping[NegativeType, Sequence[Hit]]) -> Iterator[Record]:
+        for index in judged.relevant:
             self.relevant += 1
-            yield self._record(one.query, place, True, None)
-        wanted = self._negatives * len(one.relevant)
-        for place in one.irrelevant[:wanted]:
-            yield self._record(one.query, place, False, None)
-        left = max(0, wanted - len(one.irrelevant))
-        for mined in mine_negatives(hits, one.relevant, left, barred=one.irrelevant, ceiling=self._ceiling):
-            yield self._record(one.query, mined.index, False, mined.found_by)
+            yield self._record(judged.query, index, True, None)
+        wanted = self._negatives * len(judged.relevant)
+        kept = judged.irrelevant[:wanted]
+        for index in kept:
+            yield self._record(judged.query, index, False, None)
+        mined = self._mined(judged, hits, wanted - len(kept))
+        for negative in mined:
+            yield self._record(judged.query, negative.index, False, negative.found_by)
+        self._queries += 1
+        self._alone += not kept and not mined
 
-    def _record(self, query: Query, place: int, relevant: bool, negative_type: NegativeType | None) -> Record:
-        document = self._corpus[place]
+    def _mined(self, judged: Judged, hits: Mapping[NegativeType, Sequence[Hit]], count: int) -> list[MinedNegative]:
+        """Up to `count` negatives from the hits, no text twice."""
+        answers = {copy for index in judged.relevant for copy in self._corpus.copies(index)}
+        mined = mine_negatives(hits, answers, len(hits) * self._depth, barred=judged.barred, ceiling=self._ceiling)
+        once: dict[bytes, MinedNegative] = {}
+        for negative in mined:
+            once.setdefault(self._corpus.key(negative.index), negative)
+        return list(once.values())[:count]
+
+    def _record(self, query: Query, index: int, relevant: bool, negative_type: NegativeType | None) -> Record:
+        document = self._corpus.documents[index]
         return Record(
             id=f"{self._labels.source}/{query.id}/{document.id}",
             query=query.text,

@@ -27,7 +27,7 @@ def first_stages(
 
 
 def vector_index(passages: Sequence[str], model: str | Path, max_tokens: int = MAX_TOKENS) -> VectorIndex:
-    """An index by a bi-encoder without its prompts: shares and limits were measured so. Raises as `first_stages`."""
+    """An index by a bi-encoder without its prompts, as shares and limits were measured. Raises as `first_stages`."""
     from retrieval.bi_encoder import BiEncoder, VectorIndex  # takes seconds to import
 
     return VectorIndex(passages, BiEncoder(model, max_tokens=max_tokens, prompted=False))

@@ -1,4 +1,4 @@
-"""Which of a first stage's hits may serve as negatives: not relevant, not too good to be trusted, not repeated."""
+"""Chooses negatives from a first stage's hits: not relevant, not repeated, not so close that they may be relevant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retrieval.retriever import Hit
 
 @dataclass(frozen=True, slots=True)
 class MinedNegative:
-    """A passage by its index, and which first stage brought it up (`BM25` or `BI_ENCODER`)."""
+    """A passage by its index, and the first stage that found it (`BM25` or `BI_ENCODER`)."""
 
     index: int
     found_by: NegativeType
@@ -30,7 +30,7 @@ def mine_negatives(
 
     A hit that the bi-encoder puts above `ceiling` times its best score for a positive is passed over whoever found
     it: it is likely an answer that nobody labelled (TopK-PercPos, Moreira et al. 2024, arXiv 2407.15831). Where it
-    found none of them, all that it found stand above, and are passed over. `barred` are further indexes that may not
+    found none of them, all its hits are above and are passed over. `barred` are further indexes that may not
     serve.
     """
     passed_over = set(positives) | set(barred) | _too_close(hits.get(NegativeType.BI_ENCODER, ()), positives, ceiling)

@@ -1,4 +1,4 @@
-"""What every record of an import says of itself, since its file does not."""
+"""The fields that every record of an import has and its file does not state."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def import_rank1(path: Path, out: Path, labels: Labels) -> ImportReport:
     """Write one record for each row of `path` that can be read; memory does not grow with the file.
 
     A record's id is the row's own (`id` or `_id`) after the source, or else the row's number. Rows that cannot be read
-    and rows that repeat an id are kept in `OUT.rejected.jsonl`. Raises `BadInput` where no row could be read or an
+    and rows with a repeated id are kept in `OUT.rejected.jsonl`. Raises `BadInput` where no row could be read or an
     array breaks off, and `DiskFull`; `out` is then as it was before.
     """
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Rows that an import cannot use: kept as they came, counted, and named in one sentence each."""
+"""Rows that an import cannot use: kept unchanged, counted, and named in one sentence each."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from retrieval.rejects import Listed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """What an import did. `sentences` names the first rejected rows; all of them stand in `rejects_file`."""
+    """The result of an import. `sentences` names the first rejected rows, `rejects_file` holds all of them; `notes` are
+    sentences on what was imported."""
 
     written: int
     relevant: int
     rejected: int
     sentences: tuple[str, ...] = ()
     rejects_file: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 class RejectsFile(Listed):
@@ -47,7 +49,7 @@ class RejectsFile(Listed):
             if self._file is not None:
                 self._file.close()
 
-    def report(self, written: int, relevant: int) -> ImportReport:
+    def report(self, written: int, relevant: int, notes: tuple[str, ...] = ()) -> ImportReport:
         """The report of the whole import."""
         return ImportReport(
             written=written,
@@ -55,6 +57,7 @@ class RejectsFile(Listed):
             rejected=self.count,
             sentences=tuple(self.sentences),
             rejects_file=self.path if self.count else None,
+            notes=notes,
         )
 
 

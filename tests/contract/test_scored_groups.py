@@ -20,6 +20,8 @@ text = st.text(st.sampled_from('ab \n"\\é中'), min_size=1, max_size=8).filter(
 def scored_groups(draw: st.DrawFn) -> ScoredGroup:
     passages = draw(st.lists(text, min_size=2, max_size=5))
     positive = draw(st.none() | st.integers(0, len(passages) - 1))
+    if positive is not None:
+        passages[positive] = f"yes {passages[positive]}"  # no negative reads the same
     taught = positive is None or draw(st.booleans())
     teacher = [draw(st.floats(-1, 1)) for _ in passages] if taught else []
     return ScoredGroup(
@@ -58,7 +60,7 @@ def row(**changes: object) -> dict[str, object]:
         ({"teacher": [0.1, "x"]}, "finite numbers"),
         ({"passages": ["p"]}, "at least two passages"),
         ({"passages": ["p", " "]}, "passages\\[1\\]"),
-        ({"query": ""}, "'query' is ''"),
+        ({"query": ""}, "'query' is blank"),
         ({"more": 1}, "'more' is not a field"),
     ],
 )
@@ -74,7 +76,7 @@ def test_another_file_is_no_scored_file(tmp_path: Path) -> None:
     path = tmp_path / "groups.jsonl"
     path.write_text('{"format": "limrank.groups", "version": 1}\n')
     assert not is_scored_file(path)
-    with pytest.raises(RecordError, match="not the header of scored groups"):
+    with pytest.raises(RecordError, match=r"is not the header of this kind of file; it should be .*scored-groups"):
         list(read_scored_groups(path))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from evaluation.benchmarks import gpqa
 from evaluation.benchmarks.data_source import DataSource, local_files
 from evaluation.benchmarks.names import BENCHMARKS, named
+from evaluation.benchmarks.rows import DataRow
 from evaluation.benchmarks.task import sampled
 from evaluation.errors import BadData, BadSettings, NotAvailable
 from evaluation.first_stage import candidates, data_candidates
@@ -87,7 +87,9 @@ def test_jsonl_and_parquet_of_one_schema_read_alike(tmp_path: Path) -> None:
     rows = [{"id": "a", "content": "one"}, {"id": "b", "content": "two"}]
     small_data.jsonl(tmp_path / "j" / "documents" / "biology.jsonl", rows)
     small_data.parquet(tmp_path / "p" / "documents" / "biology-00000-of-00001.parquet", rows)
-    read = [list(DataSource("x", tmp_path / kind).rows("documents", "biology", ("id",))) for kind in "jp"]
+    read = [
+        [row.values for row in DataSource("x", tmp_path / kind).rows("documents", "biology", ("id",))] for kind in "jp"
+    ]
     assert read[0] == read[1] == rows
 
 
@@ -148,7 +150,7 @@ def test_a_larger_sample_holds_every_smaller_one(tmp_path: Path) -> None:
 def test_the_hub_calls_the_dev_split_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def rows(source: DataSource, config: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    def rows(source: DataSource, config: str, split: str, columns: Sequence[str], **_: object) -> list[DataRow]:
         asked.append((source.hub, config, split))
         return []
 

@@ -132,10 +132,16 @@ def test_retry_after_is_obeyed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["Unsupported value: 'temperature' does not support 0 with this model.", "This parameter cannot be set."]
+    ("status", "words"),
+    [
+        (400, "Unsupported value: 'temperature' does not support 0 with this model."),
+        (400, "This parameter cannot be set."),
+        (422, "Extra inputs are not permitted: TEMPERATURE"),
+        (400, "Only the default (1) value is supported."),
+    ],
 )
-def test_a_temperature_that_is_refused_is_left_out(tmp_path: Path, words: str) -> None:
-    refusal = Fault(400, json.dumps({"error": {"message": words}}))
+def test_a_temperature_that_is_refused_is_left_out(tmp_path: Path, status: int, words: str) -> None:
+    refusal = Fault(status, json.dumps({"error": {"message": words}}))
     code, found, bodies = run_scripted(
         tmp_path, lambda _, body: refusal if "temperature" in body else saying('{"answer": "A"}')
     )
@@ -169,8 +175,26 @@ def test_a_temperature_can_be_left_out_and_a_reply_limited(tmp_path: Path) -> No
             ]
         ),
         saying('{"answer": "A"}', reasoning_content="Or B."),
+        saying('[THINK]It is not {"answer": "B"}.[/THINK]{"answer": "A"}'),
+        saying('<thinking>Or B.</thinking>\n```JSON\n{"answer": "A"}\n```'),
+        saying('\u25c1think\u25b7Or B.\u25c1/think\u25b7{"answer": "A"}'),
+        saying('~~~json\n{"answer": "A"}\n~~~'),
+        saying([{"type": "output_text", "text": '{"answer": "A"}'}]),
+        saying([{"type": "reasoning", "text": "Or B."}, {"text": '{"answer": "A"}'}]),
     ],
-    ids=["thought", "opened by the template", "fenced", "thought and fenced", "parts", "thought in parts", "reasoning"],
+    ids=[
+        *(
+            "thought",
+            "opened by the template",
+            "fenced",
+            "thought and fenced",
+            "parts",
+            "thought in parts",
+            "reasoning",
+        ),
+        *("thought of Mistral's", "thought in another tag", "thought of Kimi's", "another fence", "output text"),
+        "reasoning in parts",
+    ],
 )
 def test_an_answer_is_read_in_whatever_it_comes(tmp_path: Path, fault: Fault) -> None:
     _, found, _ = run_scripted(tmp_path, lambda *_: fault)
@@ -186,6 +210,14 @@ def test_an_answer_is_read_in_whatever_it_comes(tmp_path: Path, fault: Fault) ->
         (Fault(content='{"answer": "A', finish="length"), "truncated"),
         (saying(None, refusal="I will not."), "refusal"),
         (saying("<think>I think and think"), "not_json"),
+        (saying("B"), "not_json"),
+        (saying('{"answer": "b"}'), "wrong_shape"),
+        (saying('{"choice": "A"}'), "wrong_shape"),
+        (saying([]), "empty"),
+        (saying([{"type": "thinking", "thinking": [THOUGHT]}]), "empty"),
+        (Fault(content="", finish="content_filter"), "refusal"),
+        (Fault(content='{"answer": "A', finish="max_tokens"), "truncated"),
+        (saying({"text": "A"}), "broken_body"),
     ],
 )
 def test_what_cannot_be_read_is_a_share_beside_the_accuracy(

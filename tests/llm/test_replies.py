@@ -29,7 +29,20 @@ def test_a_good_reply_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}\n```", "\n```json\n{}\n```\n"])
+@pytest.mark.parametrize(
+    "fence",
+    [
+        *("```json\n{}\n```", "```\n{}\n```", "\n```json\n{}\n```\n"),
+        *(
+            "```JSON\n{}\n```",
+            "``` json\r\n{}\r\n```",
+            "~~~json\n{}\n~~~",
+            "```json\n{}```",
+            "```json {} ```",
+            "```{}```",
+        ),
+    ],
+)
 def test_one_fenced_block_and_nothing_else_is_read_too(fence: str) -> None:
     text = fence.replace("{}", '{"reasoning": "r", "relevant": false}')
     assert read_answer(reply(text), Judgement).relevant is False
@@ -51,6 +64,10 @@ def test_one_fenced_block_and_nothing_else_is_read_too(fence: str) -> None:
         ('{"reasoning": "", "relevant": true}', "wrong_shape: reasoning"),
         ('[{"reasoning": "r", "relevant": true}]', "wrong_shape"),
         ('```json\n{"reasoning": "r", "relevant": true}\n``` and more', "not_json"),
+        ('```python\n{"reasoning": "r", "relevant": true}\n```', "not_json"),
+        ('```json\n{"reasoning": "r", "relevant": true}', "not_json"),
+        ('```json\n{"reasoning": "r", "relevant": true}\n~~~', "not_json"),
+        ('```json\n{"reasoning": "r", "relevant": true}\n```\n```json\n{}\n```', "not_json"),
         ("[" * 100_000, "not_json"),
         ('{"reasoning": "\\ud800", "relevant": true}', "not_json"),
     ],

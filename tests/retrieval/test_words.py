@@ -25,6 +25,8 @@ THAI = "\u0e27\u0e34\u0e18\u0e35\u0e17\u0e33\u0e0b\u0e39\u0e0a\u0e34"
 KHMER = "\u179a\u1794\u17c0\u1794\u1792\u17d2\u179c\u17be\u179f\u17ca\u17bc\u179f\u17ca\u17b8"
 LAO = "\u0ea7\u0eb4\u0e97\u0eb5\u0ec0\u0eae\u0eb1\u0e94\u0e8a\u0eb9\u0e8a\u0eb4"
 BURMESE = "\u1006\u1030\u101b\u103e\u102e\u101c\u102f\u1015\u103a\u1014\u100a\u103a\u1038"
+BURMESE_TEA = "\u101c\u1000\u103a\u1016\u1000\u103a\u101b\u100a\u103a"
+BURMESE_MAKE = "\u1016\u103b\u1031\u102c\u103a"
 HINDI = "\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902"
 SCRIPTS = {"ja": JAPANESE, "zh": CHINESE, "th": THAI, "km": KHMER, "lo": LAO, "my": BURMESE}
 
@@ -93,3 +95,16 @@ def test_a_corpus_without_a_word_finds_nothing(passages: list[str]) -> None:
     index = Bm25(passages)
     assert index.search(["any words", "!?"], 3) == [[], []]
     assert index.scores("any words", range(len(passages))) == [0.0] * len(passages)
+
+
+@pytest.mark.parametrize(
+    ("query", "passage"),
+    [
+        (BURMESE_TEA + BURMESE_MAKE, BURMESE_TEA),  # ICU takes the two as one word
+        ("\u0e0a\u0e32\u0e40\u0e02\u0e35\u0e22\u0e27", "\u0e43\u0e1a\u0e40\u0e02\u0e35\u0e22\u0e27"),
+    ],
+    ids=["Burmese", "Thai"],
+)
+def test_a_compound_is_found_by_a_part_of_it(query: str, passage: str) -> None:
+    assert [hit.index for hit in Bm25(["bread", passage]).search([query], 2)[0]] == [1]
+    assert [hit.index for hit in Bm25(["bread", query]).search([passage], 2)[0]] == [1]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.reading import reading_key
 from contract.records import Group, read_groups
 from contract.scored_groups import ScoredGroup, is_scored_file, read_scored_groups
 from trainer.errors import BadData
 from trainer.run.data import choose, draw
+
+_TRIES = 20  # draws for each group of a file, after which it holds nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,11 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
 
 def rows(groups: Sequence[Group | ScoredGroup], choice: GroupChoice) -> list[Row]:
     """Each group with `choice.negatives` negatives drawn by the seed and its id: its own hard ones, or positives of
-    other groups. Scored groups as they are."""
+    other groups that are no answer to the same query. Scored groups as they are."""
     plain = [group for group in groups if isinstance(group, Group)]
+    answers = _answers(plain)
     return [
-        Row(group.query, group.instruction, (group.positive, *_negatives(group, plain, choice)))
+        Row(group.query, group.instruction, (group.positive, *_negatives(group, plain, answers, choice)))
         if isinstance(group, Group)
         else scored_row(group)
         for group in groups
@@ -93,13 +97,31 @@ def _read(path: Path) -> Iterable[Group | ScoredGroup]:
     return read_scored_groups(path) if is_scored_file(path) else read_groups(path)
 
 
-def _negatives(group: Group, groups: Sequence[Group], choice: GroupChoice) -> list[str]:
+def _negatives(
+    group: Group, groups: Sequence[Group], answers: Mapping[str, set[str]], choice: GroupChoice
+) -> list[str]:
     generator = random.Random(draw(group.id, choice.seed))  # noqa: S311 - sampling, not secrets
     if choice.negatives_from == "hard":
         return generator.sample(group.negatives, choice.negatives)
+    own = answers[reading_key(group.query)]
     others: list[str] = []
+    tried = 0
     while len(others) < choice.negatives:
         other = groups[generator.randrange(len(groups))]
-        if other.positive != group.positive or len({known.positive for known in groups[:2]}) < 2:
+        if reading_key(other.positive) not in own:
             others.append(other.positive)
+        tried += 1
+        if not others and tried > _TRIES * len(groups):
+            raise BadData(
+                f"Group {group.id!r}: no other group has another positive, so none can be a negative; "
+                "use --negatives-from hard, or a file of more queries."
+            )
     return others
+
+
+def _answers(groups: Sequence[Group]) -> dict[str, set[str]]:
+    """Query -> positives of its groups, both as reading keys."""
+    answers: dict[str, set[str]] = {}
+    for group in groups:
+        answers.setdefault(reading_key(group.query), set()).add(reading_key(group.positive))
+    return answers

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from contract.manifest import ManifestError, read_manifest
 from contract.prompt import LIMRANK, ContractError
+from contract.reading import reading_key
 from contract.records import Record, read_records
 from contract.segments import Segments
 from contract.truncation import PassageFitter
@@ -99,6 +100,17 @@ def load_records(path: Path, choice: RecordChoice) -> list[Record]:
         seed=choice.seed,
     )
     return [_direct(record) if _drawn_direct(record, choice) else record for record in chosen]
+
+
+def without_contradictions(records: Sequence[Record]) -> list[Record]:
+    """The records without those that call a passage irrelevant which another record calls relevant to the same query
+    under the same instruction, compared by what is read (`contract.reading`)."""
+    answers = {_pair(record) for record in records if record.relevant}
+    return [record for record in records if record.relevant or _pair(record) not in answers]
+
+
+def _pair(record: Record) -> tuple[str, str, str]:
+    return reading_key(record.query), reading_key(record.instruction or ""), reading_key(record.passage)
 
 
 def sequences(

@@ -35,6 +35,7 @@ from trainer.sft.examples import (
     load_records,
     load_segments,
     sequences,
+    without_contradictions,
 )
 from trainer.sft.lora import adapter_weights, add_lora, go_back, load_base, load_lora, lora_config, merged
 from trainer.sft.loss import SequenceCollator, completion_loss
@@ -75,7 +76,12 @@ def train_sft(settings: Sft) -> None:
 
 def _prepare(settings: Sft) -> _Prepared:
     segments = load_segments(settings.base)
-    records = load_records(settings.data, RecordChoice.of(settings, settings.direct_share))
+    chosen = load_records(settings.data, RecordChoice.of(settings, settings.direct_share))
+    records = without_contradictions(chosen)
+    if left_out := len(chosen) - len(records):
+        print(  # noqa: T201
+            f"{left_out} records are left out: they call irrelevant what another calls relevant to the same query."
+        )
     lengths = Lengths(settings.max_tokens, settings.passage_tokens)
     weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
     laid = list(sequences(records, segments, lengths, weights))

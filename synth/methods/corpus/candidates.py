@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import islice
@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from cli.output import write_json_lines
+from contract.reading import reading_key
 from contract.records import Difficulty, NegativeType
 from retrieval.retriever import Retriever
+from retrieval.words import rules
 from synth.methods.corpus.documents import DocumentStore
 from synth.methods.corpus.settings import CorpusSettings
+from synth.scratch import digest
 
 FORMAT = "limrank.candidates"
 BATCH = 256
@@ -40,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """One query with its candidates: its own document first, then best ranks first."""
+    """One query with its candidates: its own document first, then best ranks first, no text twice."""
 
     query: SyntheticQuery
     candidates: tuple[Candidate, ...]
@@ -55,13 +58,15 @@ class Candidates:
 def mine_candidates(
     path: Path, queries: Iterable[SyntheticQuery], store: DocumentStore, settings: CorpusSettings
 ) -> None:
-    """Write the candidates of all queries, unless the file that is there was made from the same."""
+    """Write the candidates of all queries, unless the existing file was made from the same queries and settings."""
     listed = list(queries)
-    made_from = _fingerprint(listed, settings)
-    if path.exists() and _header(path).get("fingerprint") == made_from:
+    made_from = {"fingerprint": _fingerprint(listed, settings), "words": rules(), "copies": "left out"}
+    if path.exists() and made_from.items() <= _header(path).items():
         return
-    header = {"format": FORMAT, "version": 1, "fingerprint": made_from, "rows": len(listed)}
-    write_json_lines(path, header, (asdict(row) for row in _mined(listed, _retrievers(store, settings), settings)))
+    header = {"format": FORMAT, "version": 1, **made_from, "rows": len(listed)}
+    mined = _mined(listed, _retrievers(store, settings), settings)
+    keys = [digest(reading_key(store.passage(number, settings.document_characters))) for number in range(len(store))]
+    write_json_lines(path, header, (asdict(_without_copies(row, keys)) for row in mined))
 
 
 def read_candidates(path: Path) -> tuple[int, Iterator[Candidates]]:
@@ -78,6 +83,18 @@ def interleave(own: int, ranked: Iterable[tuple[NegativeType, list[int]]]) -> tu
             if rank < len(numbers):
                 found.setdefault(numbers[rank], by)
     return tuple(Candidate(number, by) for number, by in found.items())
+
+
+def _without_copies(row: Candidates, keys: Sequence[bytes]) -> Candidates:
+    """The candidates without those that read the same as an earlier one or as the query. `keys` are those of the
+    documents by number."""
+    seen = {digest(reading_key(row.query.text))}
+    kept = []
+    for candidate in row.candidates:
+        if keys[candidate.number] not in seen:
+            seen.add(keys[candidate.number])
+            kept.append(candidate)
+    return Candidates(row.query, tuple(kept))
 
 
 def _mined(
@@ -99,8 +116,8 @@ def _retrievers(store: DocumentStore, settings: CorpusSettings) -> dict[Negative
 
 
 def _fingerprint(queries: list[SyntheticQuery], settings: CorpusSettings) -> str:
-    knobs = settings.model_dump(mode="json", include={"bi_encoder", "bi_encoder_tokens", "candidates"})
-    hasher = sha256(json.dumps(knobs, sort_keys=True).encode())
+    chosen_by = settings.model_dump(mode="json", include={"bi_encoder", "bi_encoder_tokens", "candidates"})
+    hasher = sha256(json.dumps(chosen_by, sort_keys=True).encode())
     for query in queries:
         hasher.update(json.dumps([query.id, query.text, query.difficulty, query.document]).encode())
     return hasher.hexdigest()

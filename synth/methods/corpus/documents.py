@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cli.output import translate_disk_errors
 from contract.files import replacing
-from synth.errors import BadInput
-from synth.methods.corpus.inputs import Numbered
-from synth.scratch import full_database_is_a_sentence
+from retrieval.words import cut_text
+from synth.methods.corpus.inputs import IdAndPassage
+from synth.scratch import translate_full_database
 
 SCHEMA = "CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passage TEXT NOT NULL)"
 
@@ -27,18 +27,12 @@ class DocumentStore:
         return int(self._size)
 
     def id(self, number: int) -> str:
-        return self._one("id", number)
+        return self._column("id", number)
 
     def passage(self, number: int, characters: int | None = None) -> str:
-        """The passage, cut at the last blank before `characters` where it is longer."""
-        passage = self._one("passage", number)
-        if characters is None or len(passage) <= characters:
-            return passage
-        head = passage[: characters + 1]
-        if head[-1].isspace():
-            return head.rstrip()
-        whole_words = head.rsplit(None, 1)
-        return whole_words[0] if len(whole_words) == 2 else head[:characters]
+        """The passage, cut at the end of a word before `characters` where it is longer."""
+        passage = self._column("passage", number)
+        return passage if characters is None else cut_text(passage, characters)
 
     def passages(self) -> Iterator[str]:
         """All passages in order."""
@@ -48,18 +42,15 @@ class DocumentStore:
     def close(self) -> None:
         self._database.close()
 
-    def _one(self, column: str, number: int) -> str:
+    def _column(self, column: str, number: int) -> str:
         query = f"SELECT {column} FROM documents WHERE number = ?"  # noqa: S608 - the column's name is ours
         (value,) = self._database.execute(query, (number,)).fetchone()
         return str(value)
 
 
-def build_documents(path: Path, corpus: Path, documents: Iterable[Numbered]) -> None:
-    """Write the store of `documents`, which stand in the file or folder `corpus`, whole or not at all.
-
-    Raises `BadInput` with the row's number for a repeated id.
-    """
-    full = full_database_is_a_sentence(f"{path}: the disk takes no more documents", "the run")
+def build_documents(path: Path, documents: Iterable[IdAndPassage]) -> None:
+    """Write the store of `documents`, whose ids differ, whole or not at all."""
+    full = translate_full_database(f"{path}: the disk takes no more documents", "the run")
     with (
         translate_disk_errors(path),
         replacing(path) as part,
@@ -70,8 +61,5 @@ def build_documents(path: Path, corpus: Path, documents: Iterable[Numbered]) -> 
         for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # until it is whole it has another name
             database.execute(f"PRAGMA {pragma}")
         database.execute(SCHEMA)
-        for number, (row, document_id, passage) in enumerate(documents):
-            try:
-                database.execute("INSERT INTO documents VALUES (?, ?, ?)", (number, document_id, passage))
-            except sqlite3.IntegrityError:
-                raise BadInput(f"{corpus}, row {row}: the id '{document_id}' stands twice; mend one.") from None
+        rows = ((number, *document) for number, document in enumerate(documents))
+        database.executemany("INSERT INTO documents VALUES (?, ?, ?)", rows)

@@ -1,4 +1,4 @@
-"""Scores become labels by thresholds, with nothing in between; labelled pairs of one query become LCE groups."""
+"""Turns scores into labels by two thresholds, and the labelled pairs of one query into LCE groups."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from contract.reading import reading_key
 from contract.records import Group, Intent, Record, join_licences
 from synth.llm.stage import Asker, Stage
 from synth.methods.corpus.candidates import Candidate, Candidates
@@ -57,12 +58,14 @@ class CorpusLabels:
 def groups(records: Iterable[Record], negatives: int) -> Iterator[Group]:
     """LCE groups: for each positive of a query, it and the query's first `negatives` negatives (fewer if it has fewer).
 
-    Records of one query (and instruction) stand together, as `examples` and the imports give them. A query without a
-    positive or without a negative makes no group.
+    Records of one query (and instruction) are adjacent, as `examples` and the imports give them. A query without a
+    positive or without a negative makes no group. A record that reads the same as a positive is no negative.
     """
-    for _, together in groupby(records, key=lambda record: (record.query, record.instruction)):
+    for _, together in groupby(records, key=lambda record: (reading_key(record.query), record.instruction)):
         listed = list(together)
-        against = [record for record in listed if not record.relevant][:negatives]
+        answers = {reading_key(record.passage) for record in listed if record.relevant}
+        irrelevant = (record for record in listed if not record.relevant)
+        against = [record for record in irrelevant if reading_key(record.passage) not in answers][:negatives]
         for positive in (record for record in listed if record.relevant):
             if against:
                 yield _group(positive, against)

@@ -1,4 +1,4 @@
-"""What the corpus method reads: a corpus and examples as two JSONL files, or one split of a BEIR folder for both."""
+"""The inputs of the corpus method: a corpus and examples as two JSONL files, or one split of a BEIR folder for both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from retrieval.beir import BeirFolder
+from retrieval.beir import BeirFolder, read_documents
 from retrieval.id_files import read_ids
 from retrieval.json_rows import read_rows
 from retrieval.rejects import Refusing
@@ -16,7 +16,7 @@ from synth.methods.corpus.queries import Example
 from synth.methods.corpus.settings import CorpusSettings
 
 MOST_EXAMPLES = 10_000  # kept in memory
-Numbered = tuple[int, str, str]  # the row's number in its file, the document's id, its passage
+IdAndPassage = tuple[str, str]
 
 
 class CorpusInputs(Protocol):
@@ -25,7 +25,7 @@ class CorpusInputs(Protocol):
     @property
     def files(self) -> list[Path]: ...
 
-    def documents(self) -> Iterator[Numbered]: ...
+    def documents(self) -> Iterator[IdAndPassage]: ...
 
     def examples(self) -> list[Example]: ...
 
@@ -40,16 +40,11 @@ def corpus_inputs(settings: CorpusSettings) -> CorpusInputs:
 
 
 def corpus_documents(path: Path, *, split: str, excluded: Path | None) -> Iterator[tuple[str, str]]:
-    """Id and passage of each document of a JSONL corpus, or of those of a BEIR folder that no other split judges alone.
+    """Id and passage of the documents of a JSONL corpus, or of a BEIR folder but those that only other splits judge.
     Rows that cannot be used raise `BadInput` with their number."""
     settings = CorpusSettings(documents=path, split=split, excluded=excluded)
     inputs = _Folder(path, settings) if path.is_dir() else _Files(path, None, excluded)
-    seen: set[str] = set()
-    for row, document_id, passage in inputs.documents():
-        if document_id in seen:
-            raise BadInput(f"{path}, row {row}: the id '{document_id}' stands twice; mend one.")
-        seen.add(document_id)
-        yield document_id, passage
+    yield from inputs.documents()
 
 
 class _Files:
@@ -59,29 +54,18 @@ class _Files:
         self._excluded = read_ids(excluded)
         self.files = [path for path in (corpus, examples, excluded) if path is not None]
 
-    def documents(self) -> Iterator[Numbered]:
-        for row in read_rows(self._corpus):
-            if row.value is None:
-                raise BadInput(f"{self._corpus}, row {row.number}: {row.problem}")
-            document_id, title, text = (row.value.get(name) for name in ("_id", "title", "text"))
-            if not isinstance(document_id, str | int) or not str(document_id).strip():
-                raise self._bad(row.number, f"'_id' is {document_id!r}; give the document an id.")
-            if not isinstance(title, str | None) or not isinstance(text, str) or not text.strip():
-                raise self._bad(row.number, f"'{document_id}' has no text; give it one or leave it out.")
-            passage = f"{(title or '').strip()} {text.strip()}".strip()
-            if str(document_id) not in self._excluded:
-                yield row.number, str(document_id), passage
+    def documents(self) -> Iterator[IdAndPassage]:
+        for document in read_documents(self._corpus, Refusing()):
+            if document.id not in self._excluded:
+                yield document.id, document.passage
 
     def examples(self) -> list[Example]:
         return [] if self._examples is None else examples_in(self._examples)
 
-    def _bad(self, row: int, problem: str) -> BadInput:
-        return BadInput(f"{self._corpus}, row {row}: {problem}")
-
 
 class _Folder:
-    """Documents that other splits alone judge are left out, and so are excluded ones; a split's own questions, with the
-    first document that answers each, are the examples."""
+    """Leaves out excluded documents and those that only other splits judge. Examples are the split's own questions,
+    each with the first document that answers it."""
 
     def __init__(self, folder: Path, settings: CorpusSettings) -> None:
         self._beir = BeirFolder(folder, Refusing())
@@ -99,10 +83,10 @@ class _Folder:
         self.files = [folder / "corpus.jsonl", folder / "queries.jsonl", *sorted((folder / "qrels").glob("*.tsv"))]
         self.files += [path for path in (settings.examples, settings.excluded) if path is not None]
 
-    def documents(self) -> Iterator[Numbered]:
-        for number, document in enumerate(self._beir.documents(), start=1):
+    def documents(self) -> Iterator[IdAndPassage]:
+        for document in self._beir.documents():
             if document.id not in self._barred:
-                yield number, document.id, document.passage
+                yield document.id, document.passage
 
     def examples(self) -> list[Example]:
         if self._own is not None:
@@ -120,13 +104,13 @@ class _Folder:
                 yield Example(text, passages[answer])
 
     def _answer(self, grades: dict[str, int]) -> str | None:
-        """The first document that answers; None where an excluded one does, for then the question is excluded too."""
+        """The first document that answers; None where an excluded one does, as the question is then excluded too."""
         relevant = [document for document, grade in grades.items() if grade > 0]
         return relevant[0] if relevant and not self._excluded & set(relevant) else None
 
 
 def examples_in(path: Path) -> list[Example]:
-    """The examples of a JSONL file. Raises `BadInput` for a row that is none, and for none at all."""
+    """The examples of a JSONL file. Raises `BadInput` for a row that is not an example, and for a file without one."""
     examples = []
     for row in read_rows(path):
         value = row.value or {}

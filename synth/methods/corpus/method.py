@@ -1,4 +1,4 @@
-"""The corpus-grounded method at work in one run folder: queries for every document, then candidates, then scores."""
+"""The corpus-grounded method in one run folder: queries for every document, then candidates, then scores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from contract.reading import reading_key
 from contract.records import Record, join_licences
 from synth.errors import BadInput
 from synth.llm.stage import Asker, Forecast
@@ -15,12 +16,12 @@ from synth.methods.corpus.groups import CorpusLabels
 from synth.methods.corpus.judge import PairRow, judge_stage
 from synth.methods.corpus.planning import DocumentPlan, plan_documents
 from synth.methods.corpus.queries import DocumentRow, queries_stage
-from synth.run.calls import Journalled
+from synth.run.calls import CachedAsker
 from synth.run.method import Phase
 from synth.run.origin import Origin
 from synth.run.plan import Plan
 from synth.scratch import SeenKeys, digest, scratch
-from synth.settings import RunKnobs
+from synth.settings import RunOptions
 
 USUAL_QUERY = "query " * 12
 
@@ -28,7 +29,7 @@ USUAL_QUERY = "query " * 12
 class CorpusRun:
     """See `synth.run.method.Synthesis`."""
 
-    def __init__(self, folder: Path, settings: RunKnobs, templates: Path | None) -> None:
+    def __init__(self, folder: Path, settings: RunOptions, templates: Path | None) -> None:
         self._folder = folder
         self._settings = settings
         self._queries = queries_stage(templates)
@@ -54,9 +55,9 @@ class CorpusRun:
         ]
 
     def templates(self) -> dict[str, str]:
-        return {one.name: one.template.sha256 for one in (self._queries, self._judge)}
+        return {stage.name: stage.template.sha256 for stage in (self._queries, self._judge)}
 
-    def phases(self, journalled: Journalled) -> Iterator[Phase]:
+    def phases(self, journalled: CachedAsker) -> Iterator[Phase]:
         plan = Plan(self._folder / "plan.jsonl")
         yield Phase("documents", plan.rows, plan.rows, map(DocumentPlan.from_row, plan), self._write_queries)
         mine_candidates(self._candidates, self._written(plan, journalled), self._store, self._settings.corpus)
@@ -64,7 +65,7 @@ class CorpusRun:
 
     def last(self) -> Phase:
         if not self._candidates.exists():
-            raise BadInput(f"{self._folder} has no candidates yet: its run has not got so far; go on with it first.")
+            raise BadInput(f"{self._folder} has no candidates yet: its run has not reached them; resume it first.")
         total, found = read_candidates(self._candidates)
         return Phase("synthetic queries", total, total * self._most_candidates, found, self._labels.records)
 
@@ -72,14 +73,14 @@ class CorpusRun:
         await asker.ask(self._queries, self._row(unit), self._store.id(unit.number))
         return []
 
-    def _written(self, plan: Plan, journalled: Journalled) -> Iterator[SyntheticQuery]:
+    def _written(self, plan: Plan, journalled: CachedAsker) -> Iterator[SyntheticQuery]:
         """The queries that were written, in the order of the plan, each text once."""
         with scratch() as database:
             seen = SeenKeys(database)
             for unit in map(DocumentPlan.from_row, plan):
                 written = journalled.known(self._queries, self._row(unit))
                 for place, text in enumerate(written.queries[: self._settings.corpus.queries] if written else ()):
-                    if seen.first_row(digest(text), unit.number) is None:
+                    if seen.first_row(digest(reading_key(text)), unit.number) is None:
                         name = f"{self._store.id(unit.number)}/query-{place + 1}"
                         yield SyntheticQuery(name, text, unit.difficulty, unit.number)
 
@@ -90,7 +91,7 @@ class CorpusRun:
 
     @property
     def _most_candidates(self) -> int:
-        """Of one query: each retriever's, and its own document."""
+        """The most candidates of one query: those of each retriever, and its own document."""
         section = self._settings.corpus
         return section.candidates * (2 if section.bi_encoder else 1) + 1
 

@@ -1,4 +1,4 @@
-"""Which documents get queries, of what difficulty, after which examples."""
+"""The plan of the corpus method: the documents that get queries, with the difficulty and the examples of each."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class DocumentPlan:
 
 
 def plan_documents(folder: Path, settings: CorpusSettings, random_seed: int) -> Plan:
-    """The plan and the document store of a run, made now or found there; see `synth.run.plan.make_plan`."""
+    """The plan and the document store of a run, new or existing; see `synth.run.plan.make_plan`."""
     inputs = corpus_inputs(settings)
     chosen_by = {"sample", "shots", "difficulties", "split"}
-    knobs = settings.model_dump(mode="json", include=chosen_by) | {"random_seed": random_seed}
-    made_from = fingerprint(knobs, inputs.files)
+    options = settings.model_dump(mode="json", include=chosen_by) | {"random_seed": random_seed}
+    made_from = fingerprint(options, inputs.files)
     path, store_path = folder / "plan.jsonl", folder / "documents.sqlite"
     if path.exists():
         return make_plan(path, made_from, 0, ())
     examples = inputs.examples()
     if not examples:
         raise BadInput(f"{settings.documents}: no question of '{settings.split}' is answered; name --corpus.examples.")
-    build_documents(store_path, settings.documents or Path(), inputs.documents())
+    build_documents(store_path, inputs.documents())
     store = DocumentStore(store_path)
     total = len(store)
     store.close()

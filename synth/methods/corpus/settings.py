@@ -1,4 +1,4 @@
-"""Knobs of the corpus-grounded method."""
+"""Settings of the corpus-grounded method."""
 
 from __future__ import annotations
 

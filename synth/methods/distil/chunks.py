@@ -8,7 +8,7 @@ from retrieval.words import count_words, join_sentences, split_sentences
 from synth.run.draws import draw
 
 SHORTEST, LONGEST = 35, 90  # words: between them lies the length at which a passage ends
-_LEAST = 20  # words that what is left at the end of a document must have
+_LEAST = 20  # words of a last, shorter passage of a document
 _OF_ONE_DOCUMENT = 6
 
 

@@ -1,4 +1,4 @@
-"""Documents in, a file of records out whose verdicts a bi-encoder's similarities decide."""
+"""Makes a file of records from documents; a bi-encoder's similarities decide the verdicts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.output import write_whole
+from contract.reading import reading_key
 from contract.records import Record, write_records
 from retrieval.bm25 import Bm25
 from synth.errors import BadInput
@@ -15,6 +16,7 @@ from synth.methods.distil.chunks import chunks
 from synth.methods.distil.pairing import DEPTH, pairing
 from synth.methods.distil.queries import query_from
 from synth.run.draws import draw
+from synth.scratch import digest
 from synth.sources.first_stages import vector_index
 from synth.sources.labels import Labels
 
@@ -26,8 +28,10 @@ _NEAREST = 10  # of the bi-encoder's hits: enough that one is left when those th
 
 @dataclass(slots=True)
 class DistilReport:
-    """What came out."""
+    """Counts of a run. `without_passage`: documents without a passage of whole sentences of the right length."""
 
+    documents: int = 0
+    without_passage: int = 0
     passages: int = 0
     queries: int = 0
     records: int = 0
@@ -58,13 +62,18 @@ def distil(
     as a whole says how near passages are and a model trained on it learns more than a threshold. Passages and index are
     in memory. The same inputs and model give the same bytes. Raises `BadInput`, `BadSettings` and `DiskFull`.
     """
-    texts = _sample(documents, passages)
+    report = DistilReport()
+    texts = _sample(documents, passages, report)
     if not texts:
-        raise BadInput("No document is left to make queries of; look at the corpus, the split and the excluded ids.")
+        raise BadInput(
+            f"None of {report.documents} documents has 20 words in sentences of up to 90; give a corpus of prose."
+            if report.documents
+            else "No document is left to make queries of; look at the corpus, the split and the excluded ids."
+        )
     made = _queries(texts, queries)
     if not made:
         raise BadInput("No document holds a sentence that a query can be made of; give a corpus of prose.")
-    report = DistilReport(len(texts), len(made))
+    report.passages, report.queries = len(texts), len(made)
     records = _records(made, texts, labels, bi_encoder, report)
     report.records = write_whole(out, write_records, records)
     return report
@@ -75,25 +84,27 @@ def relevance(cosine: float) -> float:
     return 1 / (1 + math.exp(-STEEPNESS * (cosine - EVEN)))
 
 
-def _sample(documents: Iterable[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-    """(id, text) of as many passages, in an order of their own, no text twice."""
-    cut = {
-        text: f"{document_id}/{number}"
-        for document_id, document in documents
-        for number, text in enumerate(chunks(document_id, document))
-    }
-    return sorted(((name, text) for text, name in cut.items()), key=lambda one: draw(one[0], "passage"))[:count]
+def _sample(documents: Iterable[tuple[str, str]], count: int, report: DistilReport) -> list[tuple[str, str]]:
+    """(id, text) of up to `count` passages in an order that their ids decide, no text twice."""
+    cut: dict[bytes, tuple[str, str]] = {}
+    for document_id, document in documents:
+        found = list(chunks(document_id, document))
+        report.documents += 1
+        report.without_passage += not found
+        for number, text in enumerate(found):
+            cut[digest(reading_key(text))] = (f"{document_id}/{number}", text)
+    return sorted(cut.values(), key=lambda passage: draw(passage[0], "passage"))[:count]
 
 
 def _queries(texts: Sequence[tuple[str, str]], count: int) -> list[_Made]:
-    made: list[_Made] = []
+    made: dict[str, _Made] = {}
     for own, (name, text) in enumerate(texts):
         query = query_from(text, name)
         if query is not None:
-            made.append(_Made(name, query, own))
+            made.setdefault(reading_key(query), _Made(name, query, own))
         if len(made) == count:
             break
-    return made
+    return list(made.values())
 
 
 def _records(
@@ -107,12 +118,14 @@ def _records(
     words, meaning = Bm25(passages), vector_index(passages, bi_encoder)
     for start in range(0, len(made), _QUERIES_AT_ONCE):
         batch = made[start : start + _QUERIES_AT_ONCE]
-        asked = [one.text for one in batch]
+        asked = [query.text for query in batch]
         found = zip(words.search(asked, DEPTH), meaning.search(asked, _NEAREST), strict=True)
-        pairs = [pairing(one.id, one.own, *hits, size=len(passages)) for one, hits in zip(batch, found, strict=True)]
-        for one, indexes, cosines in zip(batch, pairs, meaning.similarities(asked, pairs), strict=True):
+        pairs = [
+            pairing(query.id, query.own, *hits, size=len(passages)) for query, hits in zip(batch, found, strict=True)
+        ]
+        for query, indexes, cosines in zip(batch, pairs, meaning.similarities(asked, pairs), strict=True):
             for index, cosine in zip(indexes, cosines, strict=True):
-                record = _record(one, texts[index], cosine, labels)
+                record = _record(query, texts[index], cosine, labels)
                 report.relevant += record.relevant
                 yield record
 

@@ -1,4 +1,4 @@
-"""Which passages a query is paired with: its own, some that share its words, one that the bi-encoder finds near."""
+"""Pairs a query with passages: its own, some that share its words, and one that the bi-encoder finds near."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LimRank-Synthesizer at work in one run folder."""
+"""LimRank-Synthesizer in one run folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from synth.methods.persona.passages import QueryRow
 from synth.methods.persona.planning import SeedPlan, plan_seeds
 from synth.methods.persona.queries import SeedRow
 from synth.methods.persona.synthesis import LimrankSynthesis
-from synth.run.calls import Journalled
+from synth.run.calls import CachedAsker
 from synth.run.method import Phase
 from synth.run.origin import Origin
 from synth.run.plan import Plan
-from synth.settings import RunKnobs
+from synth.settings import RunOptions
 
 USUAL_QUERY = "query " * 25
 USUAL_PASSAGE = "passage " * 130
@@ -26,7 +26,7 @@ USUAL_PASSAGE = "passage " * 130
 class LimrankRun:
     """See `synth.run.method.Synthesis`."""
 
-    def __init__(self, folder: Path, settings: RunKnobs, templates: Path | None) -> None:
+    def __init__(self, folder: Path, settings: RunOptions, templates: Path | None) -> None:
         self._path = folder / "plan.jsonl"
         self._settings = settings
         section = settings.limrank
@@ -63,10 +63,11 @@ class LimrankRun:
     def templates(self) -> dict[str, str]:
         stages = self._synthesis
         return {
-            one.name: one.template.sha256 for one in (stages.queries, stages.positive, stages.negative, stages.judge)
+            stage.name: stage.template.sha256
+            for stage in (stages.queries, stages.positive, stages.negative, stages.judge)
         }
 
-    def phases(self, journalled: Journalled) -> Iterator[Phase]:
+    def phases(self, journalled: CachedAsker) -> Iterator[Phase]:
         yield self.last()
 
     def last(self) -> Phase:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retrieval.json_rows import read_rows
+from retrieval.words import is_unspaced
 from synth.errors import BadInput, BadSettings
 from synth.methods.persona.settings import Domain
 
@@ -45,6 +46,8 @@ class PersonaPool:
 
 
 def _words(words: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Finds one of the words at the beginning of a word; in scripts without blanks anywhere."""
     if not words:
         return None
-    return re.compile(r"\b(?:" + "|".join(re.escape(word) for word in words) + ")", re.IGNORECASE)
+    beginnings = (("" if is_unspaced(word[:1]) else r"\b") + re.escape(word) for word in words)
+    return re.compile("|".join(beginnings), re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What each seed query is to become: persona, domain, difficulties, intents and types of negatives, dealt by quota."""
+"""The plan of each seed query: persona, domain, difficulties, intents and types of negatives, dealt by quota."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class SeedPlan:
 
 
 def plan_seeds(path: Path, settings: LimrankSettings, random_seed: int) -> Plan:
-    """The plan of a run in `path`, made now or found there; see `synth.run.plan.make_plan` for what it refuses."""
+    """The plan of a run in `path`, new or existing; see `synth.run.plan.make_plan` for the cases that it refuses."""
     kinds = [kind for kind, share in settings.negative_types.items() if share > 0]
     if settings.negatives > len(kinds):
         raise BadSettings(f"{settings.negatives} different negatives for a query, and {len(kinds)} types have a share.")
     if settings.seeds is None or settings.personas is None:
         raise BadSettings("--method limrank needs --limrank.seeds and --limrank.personas.")
-    knobs = settings.model_dump(mode="json", exclude={"seeds", "personas", "votes"}) | {"random_seed": random_seed}
-    made_from = fingerprint(knobs, (settings.seeds, settings.personas))
+    options = settings.model_dump(mode="json", exclude={"seeds", "personas", "votes"}) | {"random_seed": random_seed}
+    made_from = fingerprint(options, (settings.seeds, settings.personas))
     if path.exists():
         return make_plan(path, made_from, 0, ())
     total = sum(1 for _ in texts(settings.seeds, IDS, TEXTS))

@@ -1,4 +1,4 @@
-"""Knobs of LimRank-Synthesizer."""
+"""Settings of LimRank-Synthesizer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRITTEN = (
 
 
 def check_shares(shares: dict[Any, float]) -> dict[Any, float]:
-    """Refuse shares that nothing can be dealt by."""
+    """Refuse shares that are not positive numbers."""
     if any(share < 0 for share in shares.values()) or not sum(shares.values()) > 0:
         raise ValueError("shares must be 0 or more, and one at least more than 0")
     return shares

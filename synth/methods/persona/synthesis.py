@@ -1,4 +1,4 @@
-"""One seed query's way through the stages, as records. The same replies make the same records, in the same order."""
+"""Takes one seed query through the stages to records. The same replies make the same records in the same order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LimrankSynthesis:
         self.judge = judge_stage(templates)
 
     async def records(self, plan: SeedPlan, asker: Asker) -> list[Record]:
-        """Every judged pair of one seed query: query by query, the positive first, none that got no vote."""
+        """The judged pairs of one seed query: query by query, the positive first; pairs without a vote are left out."""
         row = SeedRow(plan.seed, plan.persona, plan.domain, plan.daily_life.difficulty, plan.expert.difficulty)
         pair = await asker.ask(self.queries, row, f"{plan.id}")
         if pair is None:

@@ -17,8 +17,8 @@ import yaml
 import evaluation.cli
 import synth.cli
 import trainer.cli
+from cli.moved import MOVED, moved
 from cli.settings import read_command
-from contract.moved import MOVED, moved
 from recipes.limrank_mini.__main__ import COMMANDS, main
 from tests.processes import ROOT, clean_environment
 from trainer.settings import PROGRAM, CrossEncoding, Sft

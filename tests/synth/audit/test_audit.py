@@ -22,7 +22,7 @@ from synth.audit.tallies import Sample, Tallies
 from synth.cli import main
 from synth.errors import BadInput
 from synth.export.export import export
-from synth.export.reader import ExportKnobs
+from synth.export.reader import ExportOptions
 from synth.export.sources import Source
 from synth.pipeline import run
 from synth.run.folder import read_totals
@@ -188,7 +188,7 @@ def test_a_run_shows_its_stages_quotas_and_costs(run_folder: Path, tmp_path: Pat
 
 def test_a_run_is_exported_from_its_journal_alone(run_folder: Path, tmp_path: Path) -> None:
     tallies = write_audit(run_folder, tmp_path / "a.html")
-    about = export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs())
+    about = export([Source(run_folder)], tmp_path / "out.jsonl", ExportOptions())
     assert about.rows == tallies.records
     assert about.licences == dict.fromkeys(("CC-BY-4.0", "CC0-1.0"), about.rows)
     records = list(read_records(tmp_path / "out.jsonl"))
@@ -223,7 +223,7 @@ def test_a_browser_shows_the_charts_and_the_examples(tmp_path: Path) -> None:
 def test_a_file_made_of_a_run_says_what_the_run_has_spent(run_folder: Path, tmp_path: Path) -> None:
     """Straight from the run, or from a file that was itself made from it."""
     spent = read_totals(run_folder).cost
-    assert export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs()).cost == spent > 0
+    assert export([Source(run_folder)], tmp_path / "out.jsonl", ExportOptions()).cost == spent > 0
     assert main(["verify", str(run_folder), str(tmp_path / "kept.jsonl"), "--filters", "length"]) == 0
     assert main(["export", str(tmp_path / "last.jsonl"), "--mix", str(tmp_path / "kept.jsonl")]) == 0
     kept, last = (json.loads((tmp_path / f"{name}.jsonl.about.json").read_text()) for name in ("kept", "last"))
@@ -234,9 +234,9 @@ def test_a_file_made_of_a_run_says_what_the_run_has_spent(run_folder: Path, tmp_
 
 
 def test_a_cost_that_cannot_be_read_stops_an_export(run_folder: Path, tmp_path: Path) -> None:
-    export([Source(run_folder)], tmp_path / "out.jsonl", ExportKnobs())
+    export([Source(run_folder)], tmp_path / "out.jsonl", ExportOptions())
     (tmp_path / "out.jsonl.about.json").write_text("{")
     with pytest.raises(BadInput, match=r"does not say what out\.jsonl cost .* Mend it or remove it"):
-        export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportKnobs())
+        export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportOptions())
     (tmp_path / "out.jsonl.about.json").unlink()
-    assert export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportKnobs()).cost == 0
+    assert export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportOptions()).cost == 0

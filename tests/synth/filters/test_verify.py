@@ -14,7 +14,7 @@ from synth.export.sources import Source
 from synth.filters.chain import FilterSettings
 from synth.filters.report import verify_table
 from synth.filters.verify import verify
-from tests.synth.examples import TRACE_AGAINST, TRACE_FOR, on_a_full_disk, record, records_file
+from tests.synth.examples import TRACE_AGAINST, TRACE_FOR, beir_folder, on_a_full_disk, record, records_file
 
 QUICK = FilterSettings(only=("length", "agreement", "coherence", "label-leak", "near-duplicate"))
 
@@ -139,3 +139,35 @@ def test_the_command_reports_and_refuses(tmp_path: Path, capsys: pytest.CaptureF
     assert "'title' is no text of a record; they are query, passage, trace, instruction" in capsys.readouterr().err
     assert main([*arguments, "--filters", "spelling"]) == 2
     assert "'spelling' is no filter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        ("corpus.jsonl", '{"_id": "d1", "text": "again"}', "the id 'd1' was given at row 1; ids must differ."),
+        ("corpus.jsonl", '{"_id": "d2", "text": "a \\ud83d"}', "'text' holds half of a character pair at position 2"),
+        ("queries.jsonl", '{"_id": "q2"}', "'q2' has no text"),
+        ("queries.jsonl", "no JSON", "not one JSON object"),
+    ],
+)
+def test_rows_of_evaluation_data_that_nothing_was_compared_with_are_named(
+    tmp_path: Path, name: str, row: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, queries = [{"_id": "d1", "text": "gout hurts"}], [{"_id": "q1", "text": "what hurts"}]
+    folder = beir_folder(tmp_path / "museum", corpus, queries, [("q1", "d1", 1)])
+    with (folder / name).open("a", encoding="utf-8") as file:
+        file.write(row + "\n")
+    path = records_file(tmp_path / "in.jsonl", [record(1)])
+    words = ["verify", str(path), str(tmp_path / "out.jsonl"), "--evaluation", str(folder)]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "museum: 1 rows could not be used, so nothing is compared with them (" in told
+    assert said in told
+
+
+def test_evaluation_texts_without_a_word_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, queries = [{"_id": "d1", "text": "!!!"}, {"_id": "d2", "text": "\u2603"}], [{"_id": "q1", "text": "what"}]
+    folder = beir_folder(tmp_path / "museum", corpus, queries, [("q1", "d1", 1)])
+    path = records_file(tmp_path / "in.jsonl", [record(1)])
+    assert main(["verify", str(path), str(tmp_path / "out.jsonl"), "--evaluation", str(folder)]) == 0
+    assert "museum: 2 texts hold no word that could be compared" in capsys.readouterr().out

@@ -41,8 +41,8 @@ NUMBERS = st.lists(st.integers(0, 30), unique=True, max_size=8)
 
 @pytest.fixture
 def store(tmp_path: Path) -> DocumentStore:
-    rows = ((n + 1, f"d{n}", f"Title {n} text {n} about thing{n}") for n in range(8))
-    build_documents(tmp_path / "documents.sqlite", tmp_path / "corpus.jsonl", rows)
+    rows = ((f"d{n}", f"Title {n} text {n} about thing{n}") for n in range(8))
+    build_documents(tmp_path / "documents.sqlite", rows)
     return DocumentStore(tmp_path / "documents.sqlite")
 
 
@@ -155,7 +155,7 @@ def test_a_run_that_has_not_reached_its_candidates_says_so(tmp_path: Path) -> No
         knobs = corpus_knobs(tmp_path, endpoint.url)
         with pytest.raises(Exception, match="refused the key"):
             run(RunSettings(**knobs), StringIO())
-    with pytest.raises(BadInput, match="has no candidates yet: its run has not got so far"):
+    with pytest.raises(BadInput, match="has no candidates yet: its run has not reached them"):
         list(examples(knobs["run"]))
 
 
@@ -177,8 +177,8 @@ def test_a_full_disk_leaves_no_half_a_store(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from synth.methods.corpus.documents import build_documents\n"
         "from synth.errors import DiskFull\n"
-        f"rows = ((n, f'd{{n}}', 'text ' * 300) for n in range(1000))\n"
-        f"try: build_documents(Path({str(tmp_path / 'documents.sqlite')!r}), Path('corpus.jsonl'), rows)\n"
+        f"rows = ((f'd{{n}}', 'text ' * 300) for n in range(1000))\n"
+        f"try: build_documents(Path({str(tmp_path / 'documents.sqlite')!r}), rows)\n"
         "except DiskFull as error: print(error)"
     )
     done = on_a_full_disk(code, 100_000)

@@ -183,9 +183,10 @@ def test_a_corpus_without_a_sentence_is_refused(tmp_path: Path, capsys: pytest.C
     corpus = tmp_path / "corpus.jsonl"
     out = tmp_path / "r.jsonl"
     for texts, sentence in (
-        (["a b c"], "No document is left to make queries of"),
+        (["a b c"], "None of 1 documents has 20 words in sentences of up to 90"),
+        ([], "No document is left to make queries of"),
         (["so it is and so it was. " * 9], "give a corpus of prose"),
-        (["a b c", "d e f"], "row 2: the id '1' stands twice"),
+        (["a b c", "d e f"], "row 2: the id '1' was given at row 1"),
     ):
         corpus.write_text("".join(f'{{"_id": "1", "title": "", "text": "{text}"}}\n' for text in texts))
         assert main(["distil", str(corpus), str(out), "--bi-encoder", "nowhere", *FLAGS]) == 2

@@ -122,8 +122,11 @@ def test_a_bad_row_is_named_and_no_call_is_made(tmp_path: Path, name: str, conte
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("corpus", '{"_id": "a", "text": "t"}\n{"_id": "a", "text": "u"}', r"row 2: the id 'a' stands twice"),
-        ("corpus", '{"_id": "a", "title": "only"}', r"row 1: 'a' has no text"),
+        ("corpus", '{"_id": "a", "text": "t"}\n{"_id": " a", "text": "u"}', r"row 2: the id 'a' was given at row 1"),
+        ("corpus", '{"_id": "a", "title": " ", "text": ""}', r"row 1: 'a' has no text"),
+        ("corpus", '{"_id": true, "text": "t"}', r"row 1: '_id' is True"),
+        ("corpus", '{"_id": "a\\tb", "text": "t"}', r"row 1: the id 'a\\tb' holds a tab or a line break"),
+        ("corpus", '{"_id": 7, "text": "t"}\n{"_id": "7", "text": "u"}', r"row 2: the id '7' was given at row 1"),
         ("corpus", '{"text": "t"}', r"row 1: '_id' is None"),
         ("corpus", '{"_id": "a", "text": "\\udc00"}', r"row 1: 'text' holds half of a character pair"),
         ("corpus", '{"_id": "a",', r"row 1: not one JSON object"),

@@ -12,6 +12,7 @@ import pytest
 from contract.records import NegativeType, read_records
 from retrieval.beir import BeirFolder
 from retrieval.rejects import Refusing
+from synth.cli import main
 from synth.errors import BadInput, BadSettings
 from synth.sources.beir_records import import_beir
 from synth.sources.labels import Labels
@@ -121,3 +122,128 @@ def test_a_real_bi_encoder_finds_what_shares_no_word(folder: Path, tmp_path: Pat
 def test_a_bi_encoder_that_is_none_is_a_sentence(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"The bi-encoder '.*nothing' cannot be loaded"):
         import_beir(folder, tmp_path / "out.jsonl", LABELS, bi_encoder=tmp_path / "nothing")
+
+
+COPIES = {
+    "the same text": "Tea is made by pouring hot water over leaves.",
+    "one more blank": "Tea is made by  pouring hot water over leaves.",
+    "other case": "TEA is made by pouring hot water over leaves.",
+    "a blank that does not break": "Tea is made by\u00a0pouring hot water over leaves.",
+    "a zero-width blank": "Tea is made by pouring hot water over lea\u200bves.",
+}
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("judged", [None, 0])
+def test_an_answers_own_text_under_another_id_is_no_negative(tmp_path: Path, copy: str, judged: int | None) -> None:
+    corpus = [{"_id": "a-copy", "title": "Tea", "text": copy}, *CORPUS, {"_id": "z-copy", "title": "Tea", "text": copy}]
+    more = [] if judged is None else [("q1", "a-copy", judged), ("q1", "z-copy", judged)]
+    folder = beir_folder(tmp_path / "drinks", corpus, QUERIES[:1], [*more, ("q1", "tea", 1)])
+    import_beir(folder, tmp_path / "out.jsonl", LABELS, negatives=3)
+    labels = {record.id: record.relevant for record in read_records(tmp_path / "out.jsonl")}
+    assert labels.pop("own/q1/tea") is True
+    assert "own/q1/coffee" in labels
+    assert not any(labels.values())
+    assert not {name for name in labels if name.endswith("copy")}
+
+
+def test_copies_of_a_negative_are_one_negative(tmp_path: Path) -> None:
+    copies = [{**CORPUS[1], "_id": f"coffee-{at}", "text": f"{CORPUS[1]['text']}{' ' * at}"} for at in range(4)]
+    folder = beir_folder(tmp_path / "drinks", [*CORPUS, *copies], QUERIES[:1], [("q1", "tea", 1)])
+    import_beir(folder, tmp_path / "out.jsonl", LABELS, negatives=4)
+    negatives = [record for record in read_records(tmp_path / "out.jsonl") if not record.relevant]
+    assert len([record for record in negatives if record.passage.startswith("Coffee")]) == 1
+
+
+def test_an_answer_judged_under_two_ids_is_one_positive(tmp_path: Path) -> None:
+    corpus = [*CORPUS, {**CORPUS[0], "_id": "tea-2"}]
+    folder = beir_folder(tmp_path / "drinks", corpus, QUERIES[:1], [("q1", "tea-2", 1), ("q1", "tea", 1)])
+    report = import_beir(folder, tmp_path / "out.jsonl", LABELS)
+    assert report.relevant == 1
+
+
+@pytest.mark.parametrize(
+    "again", ["how is tea made with hot water", "How is tea  made with hot water", " HOW is tea made with hot water"]
+)
+def test_the_same_query_under_two_ids_is_one_query(tmp_path: Path, again: str) -> None:
+    queries = [*QUERIES[:1], {"_id": "q1-again", "text": again}]
+    qrels = [("q1", "tea", 1), ("q1", "coffee", 0), ("q1-again", "coffee", 1)]
+    folder = beir_folder(tmp_path / "drinks", CORPUS, queries, qrels)
+    report = import_beir(folder, tmp_path / "out.jsonl", LABELS, negatives=3)
+    labels = {record.id: record.relevant for record in read_records(tmp_path / "out.jsonl")}
+    assert {name for name, relevant in labels.items() if relevant} == {"own/q1/tea", "own/q1/coffee"}
+    assert len({record.query for record in read_records(tmp_path / "out.jsonl")}) == 1
+    assert report.notes[0].startswith("1 queries read the same as an earlier one")
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"_id": "x", "text": "How is tea made  with hot water"},
+        {"_id": "x", "title": "Questions", "text": "how is tea made with hot water"},
+        {"_id": "q1", "text": "All about tea made with hot water."},
+    ],
+    ids=["its text", "its text under a title", "its id"],
+)
+@pytest.mark.parametrize("judged", [[], [("q1", "OWN", 0)]])
+def test_a_document_with_the_querys_own_id_or_text_is_no_negative(
+    tmp_path: Path, own: dict[str, Any], judged: list[tuple[str, str, int]]
+) -> None:
+    more = [(query, str(own["_id"]), grade) for query, _, grade in judged]
+    folder = beir_folder(tmp_path / "drinks", [own, *CORPUS], QUERIES[:1], [("q1", "tea", 1), *more])
+    import_beir(folder, tmp_path / "out.jsonl", LABELS, negatives=4)
+    assert f"own/q1/{own['_id']}" not in {record.id for record in read_records(tmp_path / "out.jsonl")}
+
+
+def test_queries_without_a_negative_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = [*CORPUS, {"_id": "zeppelin", "text": "Zeppelins float."}]
+    queries = [*QUERIES, {"_id": "q3", "text": "zeppelins"}]
+    folder = beir_folder(tmp_path / "drinks", corpus, queries, [*QRELS, ("q3", "zeppelin", 1)])
+    words = ["import", "beir", str(folder), str(tmp_path / "out.jsonl"), "--source", "own", "--licence", "CC0-1.0"]
+    assert main(words) == 0
+    assert "2 of 3 queries got no negative: no other document shares a word with them" in capsys.readouterr().out
+    assert main([*words, "--negatives", "0"]) == 0
+    assert "no negative" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("corpus.jsonl", '{"_id": "tea"', "no query of 'train' has a relevant document (5 rows could not be used; "),
+        ("corpus.jsonl", "", "no query of 'train' has a relevant document"),
+        ("queries.jsonl", '{"_id": "q1", "text": ""}', "no query of 'train' has a relevant document (4 rows"),
+        ("qrels/train.tsv", "q1\ttea\t0\n", "no query of 'train' has a relevant document"),
+        ("qrels/train.tsv", "q1 tea\n", "no query of 'train' has a relevant document (1 rows"),
+        ("qrels/train.tsv", "", "no query of 'train' has a relevant document"),
+    ],
+)
+def test_an_import_of_which_nothing_is_usable_leaves_no_file_and_fails(
+    folder: Path, tmp_path: Path, name: str, content: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / name).write_text(content)
+    out = tmp_path / "out.jsonl"
+    words = ["import", "beir", str(folder), str(out), "--source", "own", "--licence", "CC0-1.0"]
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"query": "q"}\n', "[1, 2]"])
+def test_so_does_a_file_of_traces(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "rank1.jsonl", tmp_path / "out.jsonl"
+    path.write_text(content)
+    assert main(["import", "rank1", str(path), str(out), "--source", "own", "--licence", "CC0-1.0"]) == 2
+    assert "no row could be read" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("texts", [["!!!", "..."], ["\u2603", "\U0001f600"]])
+def test_a_corpus_without_a_word_gives_answers_alone(
+    tmp_path: Path, texts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = [{"_id": f"d{at}", "text": text} for at, text in enumerate(texts)]
+    folder = beir_folder(tmp_path / "signs", corpus, [{"_id": "q", "text": "which sign"}], [("q", "d0", 1)])
+    out = tmp_path / "out.jsonl"
+    assert main(["import", "beir", str(folder), str(out), "--source", "own", "--licence", "CC0-1.0"]) == 0
+    assert [record.passage for record in read_records(out)] == [texts[0]]
+    assert "1 of 1 queries got no negative" in capsys.readouterr().out

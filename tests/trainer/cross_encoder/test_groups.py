@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,3 +120,33 @@ def test_a_broken_scored_file_is_a_sentence(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "{}\n")
     with pytest.raises(BadData, match="line 5: the line has no 'id'"):
         load_groups(path, GroupChoice(3))
+
+
+@pytest.mark.parametrize("copy", ["Positive  0", "POSITIVE 0", "positive\u00a00"])
+def test_random_negatives_are_no_answers_to_the_same_query(copy: str) -> None:
+    """By their text, and also where the query stands in another group under another answer."""
+    made = [replace(group, query=f"query {at}", positive=f"positive {at}") for at, group in enumerate(groups(6))]
+    made[1] = replace(made[1], query="other", positive=copy)
+    made[2] = replace(made[2], query="QUERY  0", positive="second answer")
+    for seed in range(20):
+        row = rows(made, GroupChoice(3, "random", seed=seed))[0]
+        assert not {copy, "positive 0", "second answer"} & set(row.passages[1:])
+
+
+@pytest.mark.parametrize("positives", [["one"], ["one", "One"], ["one", "one ", "ONE"]])
+def test_random_negatives_of_groups_with_one_answer_are_a_sentence(positives: list[str]) -> None:
+    made = [replace(next(groups(1)), id=f"g{at}", query=f"q{at}", positive=text) for at, text in enumerate(positives)]
+    with pytest.raises(BadData, match="no other group has another positive"):
+        rows(made, GroupChoice(3, "random"))
+
+
+def test_a_file_whose_group_contradicts_itself_is_refused_by_its_line(tmp_path: Path) -> None:
+    one, two = groups(2)
+    path = tmp_path / "groups.jsonl"
+    write_groups(path, [one, two])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace(json.dumps(two.negatives[0]), json.dumps(two.positive.upper() + " ")), encoding="utf-8"
+    )
+    with pytest.raises(BadData, match=r"groups\.jsonl, line 3: negative 0 has the same text as the positive"):
+        load_groups(path, GroupChoice(1))

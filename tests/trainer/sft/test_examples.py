@@ -15,7 +15,15 @@ from service.models.checkpoint import Checkpoint
 from tests.tokenizers import folder_tokenizer, qwen_tokenizer
 from tests.trainer.examples import records
 from trainer.errors import BadBase, BadData
-from trainer.sft.examples import Lengths, LossWeights, RecordChoice, load_records, load_segments, sequences
+from trainer.sft.examples import (
+    Lengths,
+    LossWeights,
+    RecordChoice,
+    load_records,
+    load_segments,
+    sequences,
+    without_contradictions,
+)
 
 HEADER = '{"format": "limrank.records", "version": 1}\n'
 
@@ -129,3 +137,11 @@ def test_a_base_with_another_vocabulary_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(BadBase, match="must be exactly one token more"):
         load_segments(tmp_path)
+
+
+@pytest.mark.parametrize("copy", ["The  Passage.", "the passage.", "THE\u00a0PASSAGE."])
+def test_what_answers_a_query_is_not_trained_as_irrelevant_to_it(copy: str) -> None:
+    one = replace(next(records(1)), passage="the passage.", relevant=True)
+    other = replace(one, id="n", query=one.query.upper(), passage=copy, relevant=False)
+    elsewhere = [replace(other, id="q", query="another"), replace(other, id="i", instruction="Only pictures count.")]
+    assert without_contradictions([other, one, *elsewhere]) == [one, *elsewhere]

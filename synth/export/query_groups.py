@@ -1,4 +1,4 @@
-"""The records of one query together, in flat memory, however far apart they stand in their source."""
+"""Groups the records of a source by query in constant memory, however far apart they are."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from contract.reading import reading_key
 from contract.records import Record, join_licences, record_from_json, to_json
-from synth.scratch import Piles, digest
+from synth.scratch import GroupedTexts, digest
 
 
 @dataclass(frozen=True, slots=True)
-class Pile:
-    """All records of one query under one instruction; records of one passage are there once, the first."""
+class QueryGroup:
+    """All records of one query under one instruction; of records whose passages read the same only the first."""
 
     records: tuple[Record, ...]
 
@@ -37,18 +38,19 @@ class Pile:
         return ", ".join(sorted({record.source for record in self.records}))
 
 
-class PiledRecords:
-    """Records piled by (query, instruction); may be gone through many times."""
+class GroupedRecords:
+    """Records by query and instruction as they are read; may be iterated many times."""
 
     def __init__(self, records: Iterable[Record], connection: sqlite3.Connection) -> None:
-        self._piles = Piles(connection)
+        self._groups = GroupedTexts(connection)
         for record in records:
-            self._piles.add(digest(record.query, record.instruction or ""), to_json(record))
+            key = digest(reading_key(record.query), reading_key(record.instruction or ""))
+            self._groups.add(key, to_json(record))
 
-    def __iter__(self) -> Iterator[Pile]:
-        for texts in self._piles:
+    def __iter__(self) -> Iterator[QueryGroup]:
+        for texts in self._groups:
             by_passage: dict[str, Record] = {}
             for text in texts:
                 record = record_from_json(text)
-                by_passage.setdefault(record.passage, record)
-            yield Pile(tuple(by_passage.values()))
+                by_passage.setdefault(reading_key(record.passage), record)
+            yield QueryGroup(tuple(by_passage.values()))
