@@ -215,7 +215,9 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
         raise ManifestError(f"{where} has unknown keys: {', '.join(unknown)}.")
     config, adapter = (_settings(data, name, where) for name in ("config", "adapter"))
     if (version == 1) is not (config is None) or (adapter is not None and config is None):
-        raise ManifestError(f"{where} has version {version}, which {'has no' if version == 1 else 'must state a'} config.")
+        raise ManifestError(
+            f"{where} has version {version}, which {'has no' if version == 1 else 'must state a'} config."
+        )
     if data.get("kind") not in get_args(Kind):
         raise ManifestError(f"{where}: kind is {data.get('kind')!r}, not one of {', '.join(get_args(Kind))}.")
     return Manifest(

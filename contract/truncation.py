@@ -31,7 +31,9 @@ def position_count(model: Any) -> int:
     stated = getattr(model.config, "max_position_embeddings", None)
     found = min(tables) if tables else stated
     if not isinstance(found, int) or found < 1:
-        raise ContractError(f"its configuration says max_position_embeddings {stated!r}, so nobody knows how much it reads.")
+        raise ContractError(
+            f"its configuration says max_position_embeddings {stated!r}, so nobody knows how much it reads."
+        )
     return found
 
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
 import re
+import stat
 import time
 import tomllib
 from collections.abc import Callable, Iterable
@@ -150,7 +152,10 @@ class KeyFile:
             self._complain(error)
 
     def _content(self) -> bytes:
-        with self._path.open("rb") as file:
+        handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would make it wait for a writer
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise KeyFileError("it is no regular file")
             return file.read(MAX_FILE_BYTES + 1)
 
     def _take(self, content: bytes) -> None:

@@ -81,7 +81,10 @@ def _check_tied(model: Any, folder: Path) -> None:
     for one, other in tied.items():
         if one in tensors and other in tensors and not same_bytes([tensors[one], tensors[other]]):
             raise _refused(
-                folder, "holds", [one], f"config.json says that it is the same as {other} (tie_word_embeddings), and it is not"
+                folder,
+                "holds",
+                [one],
+                f"config.json says that it is the same as {other} (tie_word_embeddings), and it is not",
             )
 
 

@@ -25,7 +25,7 @@ def merge_adapter(folder: Path, adapter: Path) -> None:
         model = PeftModel.from_pretrained(base, str(adapter))
         _check_all_used(model, adapter)
         weights = model.merge_and_unload(safe_merge=True).state_dict()
-    except (ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # whatever a wrong adapter_config.json makes the library raise
         raise ModelStoreError(f"The adapter {adapter} does not fit its base model: {_first_line(error)}") from error
     if weights.pop("lm_head.weight").data_ptr() != weights["model.embed_tokens.weight"].data_ptr():
         raise ModelStoreError(

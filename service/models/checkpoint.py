@@ -33,6 +33,7 @@ _OLD_MANIFEST = (
 )
 _log = logging.getLogger("limrank.models")
 
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A folder that an engine can load, and the name it is served under. `revision` is the commit of a hub model.

@@ -133,7 +133,9 @@ def _indexed(index: Path) -> list[Path]:
         held |= dict.fromkeys(read_header(file), file)
     for tensor, name in named.items():
         if held.get(tensor) != index.parent / name:
-            raise ModelStoreError(f"{index} says that {name} holds the tensor {tensor!r}, which it lacks; fetch it again.")
+            raise ModelStoreError(
+                f"{index} says that {name} holds the tensor {tensor!r}, which it lacks; fetch it again."
+            )
     return [index.parent / name for name in sorted(set(named.values()))]
 
 
@@ -186,4 +188,6 @@ def same_bytes(tensors: Sequence[Tensor]) -> bool:
         with tensor.file.open("rb") as opened:
             opened.seek(tensor.begin)
             contents.append(opened.read(tensor.end - tensor.begin))
-    return all(each == contents[0] and one.dtype == tensors[0].dtype for each, one in zip(contents, tensors, strict=True))
+    return all(
+        each == contents[0] and one.dtype == tensors[0].dtype for each, one in zip(contents, tensors, strict=True)
+    )

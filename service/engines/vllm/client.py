@@ -83,7 +83,9 @@ def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any]) -> str | None
         return "its weights are quantised"
     if extra.get("trust_remote_code") or extra.get("hf_overrides"):
         return "--vllm-args change what is loaded"
-    return None if config["model_type"] in CONFIG_MAPPING else f"transformers has no model of type {config['model_type']}"
+    return (
+        None if config["model_type"] in CONFIG_MAPPING else f"transformers has no model of type {config['model_type']}"
+    )
 
 
 def _is_quantised(checkpoint: Checkpoint, options: VllmOptions) -> bool:
