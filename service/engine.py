@@ -126,8 +126,8 @@ class Capabilities:
 
     `window`: documents that it may hold. `window_tokens`: prompt tokens that it may hold and has not computed yet; as
     many as keep it busy and no more, since what it holds is served in order. `behind_tokens`: the same for calls that
-    have had their first share while another that is new waits or runs. `max_*` in tokens. `positions`: tokens whose places
-    the model can tell (0: as many as are served).
+    have had their first share while another that is new waits or runs. `max_*` in tokens. `positions`: tokens
+    whose places the model can tell (0: as many as are served).
     """
 
     engine: str  # "transformers", "vllm", "cross-encoder"

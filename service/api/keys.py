@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import re
 import stat
 import time
@@ -152,10 +151,10 @@ class KeyFile:
             self._complain(error)
 
     def _content(self) -> bytes:
-        handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would make it wait for a writer
-        with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise KeyFileError("it is no regular file")
+        kind = self._path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe would make the reader wait for a writer
+            raise KeyFileError("it is no regular file")
+        with self._path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
 
     def _take(self, content: bytes) -> None:

@@ -71,8 +71,8 @@ def _short(model: str) -> str:
 def _local(model: str, folder: Path | None, packaged: list[str]) -> Checkpoint:
     if folder is None or not folder.is_dir():
         raise ModelStoreError(
-            f"Model {_short(model)!r} is neither an embedded model ({', '.join(packaged)}), nor a folder, nor a hub id of the "
-            "form owner/name; correct LIMRANK_MODEL."
+            f"Model {_short(model)!r} is neither an embedded model ({', '.join(packaged)}), nor a folder, nor a hub id "
+            "of the form owner/name; correct LIMRANK_MODEL."
         )
     folder = folder.resolve()
     hub_id = f"{folder.parent.name}/{folder.name}"  # public checkpoints are known by folders named like hub ids

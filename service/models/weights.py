@@ -111,12 +111,13 @@ def check_finite(tensors: Mapping[str, Tensor]) -> None:
             if not finite:
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise ModelStoreError(
-                    f"The tensor {name!r} in {tensor.file} holds NaN or infinite numbers; fetch or train the model again."
+                    f"The tensor {name!r} in {tensor.file} holds NaN or infinite numbers; fetch or train the model "
+                    "again."
                 )
 
 
 def _indexed(index: Path) -> list[Path]:
-    """The files that an index names, each of which must hold the tensors that the index says. Raises ModelStoreError."""
+    """The files that an index names, each of which must hold what the index says of it. Raises ModelStoreError."""
     try:
         named = read_json_object(index).get("weight_map")
     except ConfigError as error:
