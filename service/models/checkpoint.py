@@ -113,7 +113,7 @@ def _tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
     except BaseException as error:  # the library raises nothing more precise, and panics where it has an error itself
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise ModelStoreError(f"{path} cannot be read ({error}); fetch or save it again.") from error
+        raise ModelStoreError(f"{path} cannot be read ({_line(error)}); fetch or save it again.") from error
     largest, rows = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1), config.get("vocab_size")
     if largest < 0 or (type(rows) is int and largest >= rows):
         raise ModelStoreError(
@@ -121,6 +121,10 @@ def _tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
             "model was trained with."
         )
     return tokenizer
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _public_manifest(folder: Path, tokenizer: Tokenizer, name: str, revision: str | None) -> Manifest:

@@ -46,9 +46,7 @@ def check_positions(model: CrossEncoder, base: Path, max_tokens: int) -> None:
     except ContractError as error:
         raise BadBase(f"{base} cannot be trained: {error}") from error
     if max_tokens > positions:
-        raise BadBase(
-            f"{base} has positions for {positions} tokens, so --max-tokens {max_tokens} is too many; lower it."
-        )
+        raise BadBase(f"{base} has positions for {positions} tokens, and --max-tokens {max_tokens} is more; lower it.")
 
 
 def network(model: CrossEncoder) -> Any:

@@ -21,20 +21,22 @@ from tests.service.engines.cross_encoder.test_positions import SIZES, SPECIAL, w
 NEAR = tuple(f"The patient {number} was given colchicine for gout." for number in range(100, 250))
 
 
-def odds(engine: Engine) -> list[float]:
+def odds(engine: Engine, passages: tuple[str, ...] = NEAR) -> list[float]:
     async def ask() -> list[float]:
         try:
-            return [verdict.log_odds for verdict in await score(engine, Job("one", "how is gout treated", NEAR))]
+            return [verdict.log_odds for verdict in await score(engine, Job("one", "how is gout treated", passages))]
         finally:
             await engine.close()
 
     return asyncio.run(ask())
 
 
-def check(engine: Engine, exact: Engine) -> None:
-    found, expected = odds(engine), odds(exact)
-    assert len(set(found)) == len(set(expected)) == len(NEAR)
-    assert torch.tensor(found).to(torch.bfloat16).unique().numel() < len(NEAR), "the format itself would have tied them"
+def check(engine: Engine, exact: Engine, passages: tuple[str, ...] = NEAR) -> None:
+    found, expected = odds(engine, passages), odds(exact, passages)
+    assert len(set(found)) == len(set(expected)) == len(passages)
+    assert torch.tensor(found).to(torch.bfloat16).unique().numel() < len(passages), (
+        "the format itself would have tied them"
+    )
     assert max(abs(one - other) for one, other in zip(found, expected, strict=True)) < 1.0
 
 
@@ -67,4 +69,5 @@ def test_a_causal_model_does_not_tie(dtype: str, embedded_checkpoint: Checkpoint
     check(
         TransformersEngine.load(embedded_checkpoint, dtype=dtype),
         TransformersEngine.load(embedded_checkpoint, dtype="float32"),
+        NEAR[:40],
     )
