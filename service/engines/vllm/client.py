@@ -14,7 +14,8 @@ from typing import Any
 
 import vllm
 from tokenizers import Tokenizer
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from vllm import AsyncEngineArgs, RequestOutput, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -83,9 +84,9 @@ def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any]) -> str | None
         return "its weights are quantised"
     if extra.get("trust_remote_code") or extra.get("hf_overrides"):
         return "--vllm-args change what is loaded"
-    return (
-        None if config["model_type"] in CONFIG_MAPPING else f"transformers has no model of type {config['model_type']}"
-    )
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config["model_type"])
+    named = config.get("architectures") or [known]
+    return None if known is not None and known in named else f"transformers has no {named[0] or config['model_type']}"
 
 
 def _is_quantised(checkpoint: Checkpoint, options: VllmOptions) -> bool:
