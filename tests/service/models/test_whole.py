@@ -36,6 +36,7 @@ from tests.service.models.damaged import (
 )
 from tests.service.models.test_embedded_adapter import save_adapter
 
+CLOSE = 1e-5  # sums of the same numbers, which lie elsewhere in memory
 JOB = Job("one", "how is gout treated", ("Gout is treated with colchicine.", "true", ""))
 
 
@@ -208,7 +209,7 @@ HARMLESS: list[tuple[str, Damage]] = [
 def test_what_changes_no_score_is_served(whole: dict[str, Path], tmp_path: Path, kind: str, change: Damage) -> None:
     folder = Path(shutil.copytree(whole[kind], tmp_path / "m"))
     change(folder)
-    assert start(folder) == start(whole[kind])
+    assert start(folder) == pytest.approx(start(whole[kind]), abs=CLOSE)
 
 
 @pytest.mark.parametrize("kind", ["causal", "cross-encoder"])
@@ -298,7 +299,7 @@ def test_a_file_that_is_spoilt_is_a_sentence_or_changes_no_score(
         else:
             assert refusal.endswith("."), refusal
             assert "\n" not in refusal
-            assert file.removesuffix(".json") in refusal, refusal
+            assert file.removeprefix("model").removesuffix(".json") in refusal, refusal
 
 
 def refused(folder: Path, expected: list[float]) -> str | None:
@@ -307,7 +308,7 @@ def refused(folder: Path, expected: list[float]) -> str | None:
         found = start(folder)
     except (StartupError, EngineFailed) as error:
         return str(error)
-    assert found == expected
+    assert found == pytest.approx(expected, abs=CLOSE)
     return None
 
 
