@@ -31,7 +31,7 @@ def load_whole(auto: Any, folder: Path, advice: str, *, dtype: str = "auto", **s
     # Its own handler writes plain lines; ours writes JSON.
     transformers_logging.disable_default_handler()
     transformers_logging.enable_propagation()
-    verbosity = transformers_logging.get_verbosity()  # type: ignore[no-untyped-call]
+    verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         model, info = auto.from_pretrained(
@@ -47,7 +47,7 @@ def load_whole(auto: Any, folder: Path, advice: str, *, dtype: str = "auto", **s
     except Exception as error:  # whatever a wrong configuration makes the library raise
         raise ModelStoreError(f"transformers cannot load {folder}{advice} ({_line(error)}).") from error
     finally:
-        transformers_logging.set_verbosity(verbosity)  # type: ignore[no-untyped-call]
+        transformers_logging.set_verbosity(verbosity)
     check_loaded(model, info, folder)
     return model
 

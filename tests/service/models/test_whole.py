@@ -116,6 +116,10 @@ def integers(part: str) -> Damage:
     return tensors(lambda found: {n: t.to(torch.int32) if part in n else t for n, t in found.items()})
 
 
+def other_name(folder: Path) -> None:
+    (folder / WEIGHTS).rename(folder / "w.safetensors")
+
+
 def an_adapter_too(folder: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
 
@@ -175,7 +179,7 @@ DAMAGES: list[tuple[str, str, Damage, str]] = [
     (
         "causal",
         "other name",
-        lambda folder: (folder / WEIGHTS).rename(folder / "w.safetensors"),
+        other_name,
         "has neither model.saf",
     ),
     ("causal", "adapter beside it", an_adapter_too, "holds a model and an adapter"),

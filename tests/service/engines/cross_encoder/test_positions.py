@@ -66,7 +66,8 @@ FAMILIES: list[tuple[type[Any], dict[str, Any], int]] = [
 
 def write(folder: Path, config: Any) -> Checkpoint:
     torch.manual_seed(5)
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    model: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(minilm_folder() / name, folder / name)
     stated = Manifest("cross-encoder", None, None, tokenizer_sha256(folder), "test", config=config_of(folder))
@@ -74,6 +75,7 @@ def write(folder: Path, config: Any) -> Checkpoint:
     return open_checkpoint(folder, "tiny")
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # by DeBERTa's own code
 @pytest.mark.parametrize(("family", "settings", "text"), FAMILIES)
 def test_a_passage_is_cut_to_the_positions_that_the_model_has(
     family: type[Any], settings: dict[str, Any], text: int, tmp_path: Path
@@ -96,7 +98,8 @@ def test_a_passage_is_cut_to_the_positions_that_the_model_has(
 @pytest.mark.parametrize(("family", "settings", "text"), [each for each in FAMILIES if each[0] is not Qwen2Config][:9])
 def test_one_token_more_is_one_too_many_for_the_table(family: type[Any], settings: dict[str, Any], text: int) -> None:
     """Counted against the model itself."""
-    model = AutoModelForSequenceClassification.from_config(family(**SIZES | settings)).eval()
+    model: Any = AutoModelForSequenceClassification.from_config(family(**SIZES | settings))  # type: ignore[no-untyped-call]
+    model.eval()
     assert position_count(model) == text
     with torch.inference_mode():
         model(input_ids=torch.full((1, text), 7))
