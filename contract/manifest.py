@@ -1,8 +1,12 @@
-"""reranker.json: what a checkpoint says about itself, and the fingerprint that binds it to its tokenizer and prompt.
+"""reranker.json: what a checkpoint says about itself, and the fingerprint that binds it to its tokenizer, configuration
+and prompt.
 
-{"version": 1, "kind": "causal" | "cross-encoder", "format": {...} | "limrank", "verdict_tokens": {"true", "false"},
- "tokenizer_sha256", "temperature", "reasoning_temperature" (may be absent), "base",
- "base_revision", "data_sha256", "licences", "recipe", "scores", "fingerprint"}
+{"version": 2, "kind": "causal" | "cross-encoder", "format": {...} | "limrank", "verdict_tokens": {"true", "false"},
+ "tokenizer_sha256", "config": {...}, "adapter": {...} (of an adapter), "temperature",
+ "reasoning_temperature" (may be absent), "base", "base_revision", "data_sha256", "licences", "recipe", "scores",
+ "fingerprint"}
+
+Version 1 has neither config nor adapter, and its fingerprint does not cover them.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from contract.files import write_text
+from contract.model_config import ConfigError, adapter_config_of, config_of, difference, read_json_object
 from contract.prompt import LIMRANK, PromptFormat
 from contract.verdict import Temperatures, VerdictTokens
 
 FILE_NAME = "reranker.json"
-VERSION = 1
+VERSION = 2
+_VERSIONS = (1, VERSION)
 NAMED_FORMATS: Mapping[str, PromptFormat] = {LIMRANK.name: LIMRANK}
 # Public checkpoints without a manifest, by the beginning of their hub id.
 PUBLIC_CHECKPOINTS: Mapping[str, PromptFormat] = {"songtingyu/limrank": LIMRANK, "jhu-clsp/rank1-": LIMRANK}
@@ -42,6 +48,8 @@ class Manifest:
     `reasoning_temperature` those that are read after a trace; None: as `temperature`.
 
     `licences` are SPDX ids of the base and of the data; `scores` maps a benchmark's name to a number or a table.
+    `config` is what changes a score in the configuration the weights were saved with (`contract.model_config`), None in
+    a manifest of version 1; `adapter` the same of an adapter, also once it is merged into its base by the service.
     """
 
     kind: Kind
@@ -56,6 +64,13 @@ class Manifest:
     licences: tuple[str, ...] = ()
     recipe: str = ""
     scores: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] | None = None
+    adapter: Mapping[str, Any] | None = None
+
+    @property
+    def version(self) -> int:
+        """1 without a configuration, else 2."""
+        return 1 if self.config is None else VERSION
 
     def parts(self) -> dict[str, Any]:
         """What the fingerprint covers: everything that changes what a score means."""
@@ -67,6 +82,8 @@ class Manifest:
             "tokenizer_sha256": self.tokenizer_sha256,
             "temperature": self.temperature,
             **({} if reasoning is None else {"reasoning_temperature": reasoning}),
+            **({} if self.config is None else {"config": dict(self.config)}),
+            **({} if self.adapter is None else {"adapter": dict(self.adapter)}),
         }
 
     @property
@@ -88,7 +105,7 @@ class Manifest:
         named = self.format is not None and NAMED_FORMATS.get(self.format.name) == self.format
         written = self.format.name if named and self.format is not None else self.parts()["format"]
         return {
-            "version": VERSION,
+            "version": self.version,
             **self.parts(),
             "format": written,
             "base": self.base,
@@ -115,23 +132,66 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a checkpoint folder, or None where it has none.
 
     Raise ManifestError where it is not valid, or where its fingerprint is not that of its own parts or of the
-    tokenizer beside it; the message names the part that differs.
+    tokenizer and the configuration beside it; the message names the part that differs.
     """
     path = folder / FILE_NAME
     if not path.exists():
         return None
+    manifest = _read(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path} is not JSON: {error}.") from error
-    manifest = manifest_from_json(data, str(path))
-    _check_fingerprint(manifest, data, path)
-    found = tokenizer_sha256(folder)
+        found = tokenizer_sha256(folder)
+    except OSError as error:
+        raise ManifestError(f"{folder / 'tokenizer.json'} cannot be read; save the model's tokenizer there.") from error
     if found != manifest.tokenizer_sha256:
         raise ManifestError(
             f"{path} belongs to another tokenizer: tokenizer_sha256 is {manifest.tokenizer_sha256[:12]}..., but the "
             f"tokenizer.json beside it has {found[:12]}...; restore the tokenizer the model was trained with."
         )
+    check_config(manifest, folder, str(path))
+    return manifest
+
+
+def check_config(manifest: Manifest, folder: Path, where: str) -> None:
+    """Raise ManifestError where the model in `folder` has another configuration than the manifest of `where` says."""
+    if manifest.config is None:
+        return
+    try:
+        found = config_of(folder)
+    except ConfigError as error:
+        raise ManifestError(str(error)) from error
+    if differs := difference(manifest.config, found):
+        raise ManifestError(
+            f"{where} belongs to another configuration than {folder / 'config.json'}, where {differs} when the weights "
+            "were saved; restore the configuration they were saved with."
+        )
+
+
+def read_adapter_manifest(folder: Path) -> Manifest:
+    """The manifest in a folder that holds no whole model. Raise ManifestError where it is missing, was changed or, of
+    an adapter, does not fit the adapter_config.json beside it."""
+    path = folder / FILE_NAME
+    manifest = _read(path)
+    if manifest.adapter is None or not (folder / "adapter_config.json").exists():
+        return manifest
+    try:
+        differs = difference(manifest.adapter, adapter_config_of(folder))
+    except ConfigError as error:
+        raise ManifestError(str(error)) from error
+    if differs:
+        raise ManifestError(
+            f"{path} belongs to another adapter_config.json, where {differs} when the adapter was saved; restore the "
+            "one it was saved with."
+        )
+    return manifest
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        data = read_json_object(path)
+    except ConfigError as error:
+        raise ManifestError(str(error)) from error
+    manifest = manifest_from_json(data, str(path))
+    _check_fingerprint(manifest, data, path)
     return manifest
 
 
@@ -144,11 +204,20 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
     """Build a manifest from parsed JSON. `where` is named in errors. Raise ManifestError with a sentence."""
     if not isinstance(data, dict):
         raise ManifestError(f"{where} must hold a JSON object, not {type(data).__name__}.")
-    if data.get("version") != VERSION:
-        raise ManifestError(f"{where} has version {data.get('version')!r}; this program reads version {VERSION}.")
+    version = data.get("version")
+    if type(version) is not int or version not in _VERSIONS:
+        raise ManifestError(
+            f"{where} has version {version!r}; this program reads versions {' and '.join(map(str, _VERSIONS))}: use a "
+            "newer release, or make the checkpoint again with this one."
+        )
     known = {item.name for item in fields(Manifest)} | {"version", "fingerprint", "fingerprint_parts"}
     if unknown := sorted(set(data) - known):
         raise ManifestError(f"{where} has unknown keys: {', '.join(unknown)}.")
+    config, adapter = (_settings(data, name, where) for name in ("config", "adapter"))
+    if (version == 1) is not (config is None) or (adapter is not None and config is None):
+        raise ManifestError(
+            f"{where} has version {version}, which {'has no' if version == 1 else 'must state a'} config."
+        )
     if data.get("kind") not in get_args(Kind):
         raise ManifestError(f"{where}: kind is {data.get('kind')!r}, not one of {', '.join(get_args(Kind))}.")
     return Manifest(
@@ -157,19 +226,21 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
         verdict_tokens=_verdict_tokens(data.get("verdict_tokens"), where),
         tokenizer_sha256=_text(data, "tokenizer_sha256", where),
         base=_text(data, "base", where),
-        base_revision=data.get("base_revision"),
+        base_revision=_text_or_none(data, "base_revision", where),
         temperature=_temperature(data, "temperature", where) or 1.0,
         reasoning_temperature=_temperature(data, "reasoning_temperature", where),
-        data_sha256=data.get("data_sha256"),
+        data_sha256=_text_or_none(data, "data_sha256", where),
         licences=_licences(data.get("licences", []), where),
         recipe=str(data.get("recipe", "")),
         scores=_scores(data.get("scores", {}), where),
+        config=config,
+        adapter=adapter,
     )
 
 
 def _digest(value: Any) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
 
 def _check_fingerprint(manifest: Manifest, data: dict[str, Any], path: Path) -> None:
@@ -216,13 +287,33 @@ def _text(data: dict[str, Any], key: str, where: str) -> str:
     return value
 
 
+def _text_or_none(data: dict[str, Any], key: str, where: str) -> str | None:
+    return None if data.get(key) is None else _text(data, key, where)
+
+
+def _settings(data: dict[str, Any], key: str, where: str) -> Mapping[str, Any] | None:
+    value = data.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise ManifestError(f"{where}: {key} must be an object.")
+    return value
+
+
 def _temperature(data: dict[str, Any], key: str, where: str) -> float | None:
     if key not in data:
         return None
     value = data[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        raise ManifestError(f"{where}: {key} is {value!r}; it must be a number above 0.")
-    return float(value)
+    number = _number(value)
+    if not math.isfinite(number) or number <= 0:
+        raise ManifestError(f"{where}: {key} is {str(value)[:40]}; it must be a number above 0.")
+    return number
+
+
+def _number(value: Any) -> float:
+    """NaN for what is no number, or none that fits."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _licences(value: Any, where: str) -> tuple[str, ...]:

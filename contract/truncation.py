@@ -1,14 +1,45 @@
-"""Cutting what does not fit: only ever the passage, never instruction, query or tail, and never without saying so."""
+"""How much a model reads, and cutting what does not fit: only ever the passage, never instruction, query or tail, and
+never without saying so."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from contract.prompt import PromptEncoder
+from contract.prompt import ContractError, PromptEncoder
+
+_POSITION_TABLE = re.compile(r"(^|\.)(position_embeddings?|pos_embeddings?|embed_positions|wpe)$")
 
 _LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; more is tried where it does not suffice
 _SLACK_TOKENS = 8  # what lies this far behind the cut has no influence on the tokens before it
+
+
+def position_count(model: Any) -> int:
+    """How many tokens a model of transformers can tell the places of: the rows of its table of positions that are for
+    text or, without a table (rotary and relative positions), the `max_position_embeddings` of its configuration.
+
+    Where a table has a row for padding (the RoBERTa family, MPNet), text begins behind it; OPT and BART leave out the
+    first `offset` rows. Raise ContractError where neither says a number.
+    """
+    tables = [
+        int(module.num_embeddings) - _rows_before_text(module)
+        for name, module in model.named_modules()
+        if _POSITION_TABLE.search(name) and hasattr(module, "num_embeddings")
+    ]
+    stated = getattr(model.config, "max_position_embeddings", None)
+    found = min(tables) if tables else stated
+    if not isinstance(found, int) or found < 1:
+        raise ContractError(
+            f"its configuration says max_position_embeddings {stated!r}, so nobody knows how much it reads."
+        )
+    return found
+
+
+def _rows_before_text(table: Any) -> int:
+    padding = getattr(table, "padding_idx", None)
+    return int(getattr(table, "offset", 0)) if padding is None else int(padding) + 1
 
 
 @dataclass(frozen=True, slots=True)

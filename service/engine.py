@@ -126,7 +126,8 @@ class Capabilities:
 
     `window`: documents that it may hold. `window_tokens`: prompt tokens that it may hold and has not computed yet; as
     many as keep it busy and no more, since what it holds is served in order. `behind_tokens`: the same for calls that
-    have had their first share while another that is new waits or runs. `max_*` in tokens.
+    have had their first share while another that is new waits or runs. `max_*` in tokens. `positions`: tokens
+    whose places the model can tell (0: as many as are served).
     """
 
     engine: str  # "transformers", "vllm", "cross-encoder"
@@ -139,6 +140,12 @@ class Capabilities:
     behind_tokens: int
     max_model_tokens: int
     max_reasoning_tokens: int
+    positions: int = 0
+
+    @property
+    def room(self) -> int:
+        """The positions that the model has, whatever number of them is served."""
+        return max(self.positions, self.max_model_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from cli.errors import BadSettings
 from service.api.app import Composition, create_app, open_keys
+from service.api.keys import KeyFile
 from service.api.probes import metrics_app
 from service.api.server import Drain, Listener, bind, serve
 from service.engines.loading import build_engine
@@ -46,15 +47,20 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         configure_logging(settings.log_level, texts=settings.log_texts)
         sockets = _bind_all(settings)
         keys = open_keys(settings)
-        checkpoint = store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
-        engine = build_engine(settings, checkpoint)
-        composition = create_app(settings, engine, checkpoint, keys)
+        composition = compose(settings, keys)
     except (BadSettings, StartupError) as error:
         return _cannot_start(str(error))
     try:
         return uvloop.run(_serve(settings, composition, sockets))
     except ServiceError as error:
         return _cannot_start(f"the engine failed on its first document: {error}")
+
+
+def compose(settings: Settings, keys: KeyFile | None = None) -> Composition:
+    """The model that the settings name in its engine, and the app around it. Raises StartupError."""
+    checkpoint = store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
+    engine = build_engine(settings, checkpoint)
+    return create_app(settings, engine, checkpoint, keys)
 
 
 def _cannot_start(reason: str) -> int:

@@ -30,7 +30,10 @@ def available_modes(scoring: frozenset[Scoring]) -> list[Mode]:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a call gets when it does not ask, and the most it may ask for. Times in seconds."""
+    """What a call gets when it does not ask, and the most it may ask for. Times in seconds.
+
+    `least_passage`: a call that has documents cut to fewer tokens is told so.
+    """
 
     model: str
     mode: Mode
@@ -38,6 +41,7 @@ class Defaults:
     most_reasoning_tokens: int
     tokens_per_doc: int | None
     timeout: float
+    least_passage: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ class Reranker:
             cached_tokens=sum(verdict.cached_tokens for verdict in verdicts),
             reasoning_tokens=sum(verdict.reasoning_tokens for verdict in verdicts),
             timings=timings,
-            warnings=_warnings(call, verdicts),
+            warnings=_warnings(call, verdicts, self._defaults.least_passage),
         )
 
 
@@ -215,10 +219,15 @@ def _ranked(verdict: Verdict, with_reasoning: bool) -> Ranked:
     return Ranked(verdict.index, verdict.log_odds, relevance(verdict.log_odds), verdict.status, reasoning)
 
 
-def _warnings(call: RerankCall, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+def _warnings(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int) -> tuple[str, ...]:
     warnings = []
     if cut := [verdict.index for verdict in verdicts if verdict.truncated]:
         warnings.append(f"{len(cut)} of {len(verdicts)} documents were truncated: {_listed(cut)}.")
+        if call.max_tokens_per_doc is not None and call.max_tokens_per_doc < least_passage:
+            warnings.append(
+                f"max_tokens_per_doc {call.max_tokens_per_doc} lets little of a document be read; the model has room "
+                f"for {least_passage} tokens of it and more."
+            )
     if blank := [index for index, passage in enumerate(call.passages) if not passage.strip()]:
         warnings.append(f"{len(blank)} of {len(verdicts)} documents are blank: {_listed(blank)}.")
     ends = Counter(verdict.status for verdict in verdicts if verdict.status is not Status.COMPLETE)

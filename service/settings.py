@@ -128,6 +128,12 @@ class Scoring(_Section):
     max_tokens_per_doc: Count | None = Field(
         default=None, description="cut passages to so many tokens; default: the model's limit"
     )
+    min_passage_share: float = Field(
+        default=0.25,
+        ge=0,
+        lt=1,
+        description="refuse calls whose query and instruction leave a passage less than this share of the model's room",
+    )
 
 
 class Limits(_Section):

@@ -237,4 +237,8 @@ class Calibration(Command):
     """`limrank-train calibrate`: fitted temperatures into the manifest of a model or of embedded weights."""
 
     weights: Path = Field(description="folder with the manifest, such as service/weights/NAME")
-    results: list[Path] = Field(min_length=1, description="calibration.json files of limrank-eval, one for each mode")
+    results: list[Path] = Field(
+        default=[],
+        description="calibration.json files of limrank-eval, one for each mode; none: only write the manifest in the "
+        "present version",
+    )

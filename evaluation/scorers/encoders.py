@@ -14,6 +14,8 @@ from httpx2 import HTTPError  # the HTTP library of huggingface_hub, whose error
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 
+from contract.prompt import ContractError
+from contract.truncation import position_count
 from evaluation.benchmarks.task import Query, Task
 from evaluation.errors import BadSettings
 from evaluation.scorers.local_service import weights_hash
@@ -85,6 +87,7 @@ class PublicCrossEncoder:
             ) from None
         if self._model.num_labels != 1:
             raise BadSettings(f"The cross-encoder '{model}' has {self._model.num_labels} outputs; one is needed.")
+        self._model.max_seq_length = _within_positions(self._model)
         self.name = f"cross-encoder {short_name(model)}"
         self._identity: dict[str, Any] = {"kind": "cross-encoder", "model": model, "weights": weights_hash(model)}
         self._identity["max_tokens"] = max_tokens
@@ -102,3 +105,13 @@ class PublicCrossEncoder:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def _within_positions(model: CrossEncoder) -> int | None:
+    """The longest pair: what was asked for or the tokenizer states, and never more than the model has positions for."""
+    stated: int | None = model.max_seq_length
+    try:
+        positions = position_count(model[0].model)
+    except ContractError:
+        return stated
+    return positions if stated is None else min(stated, positions)

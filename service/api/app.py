@@ -28,7 +28,7 @@ from service.models.checkpoint import Checkpoint
 from service.ranking import ANONYMOUS
 from service.reranker import Defaults, Reranker
 from service.scheduling.admission import Admission, QueueLimits
-from service.scheduling.encoding import EncodingPool
+from service.scheduling.encoding import EncodingPool, PassageShare
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.throughput import Throughput
 from service.scheduling.watchdog import Watchdog, WatchIntervals
@@ -77,7 +77,8 @@ def create_app(
     metrics.follow(lifecycle, window, bodies)
     for series in engine.metrics:
         metrics.include_engine(series.registry, series.prefix)
-    encoding = EncodingPool(engine.encoder)
+    share = PassageShare(capabilities.room, capabilities.max_model_tokens, settings.min_passage_share)
+    encoding = EncodingPool(engine.encoder, share=share)
     temperatures = checkpoint.manifest.temperatures if checkpoint else AS_IT_IS
     version = installed_version()
     tracer = RequestTracer(settings.otlp_endpoint, settings.trace_sample_ratio, version)
@@ -186,4 +187,5 @@ def _defaults(settings: Settings, name: str, engine: Engine) -> Defaults:
         most_reasoning_tokens=most,
         tokens_per_doc=settings.max_tokens_per_doc,
         timeout=settings.request_timeout_seconds,
+        least_passage=int(settings.min_passage_share * engine.capabilities.room),
     )

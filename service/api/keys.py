@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import logging
 import re
+import stat
 import time
 import tomllib
 from collections.abc import Callable, Iterable
@@ -150,6 +151,9 @@ class KeyFile:
             self._complain(error)
 
     def _content(self) -> bytes:
+        kind = self._path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe would make the reader wait for a writer
+            raise KeyFileError("it is no regular file")
         with self._path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
 

@@ -25,6 +25,7 @@ from service.wire.openapi import description_responses, rerank_operation, rerank
 from service.wire.shape import WireLimits, WireRequest, check_size, shape_of
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+WARNINGS_HEADER = "x-warnings"
 _LONGEST_TIMEOUT_DIGITS = 12
 
 
@@ -82,6 +83,8 @@ class RerankRoute:
         )
         context.received, context.timings = received, ranking.timings
         headers = _timing_headers(wire.call, ranking) | {"x-compute-type": self._device}
+        if ranking.warnings:  # for the shapes whose body has no place for them
+            headers[WARNINGS_HEADER] = " ".join(ranking.warnings)
         return _Answer(orjson.dumps(wire.answer(ranking)), headers=headers, media_type="application/json")
 
     def _read(self, data: dict[str, Any], context: RequestContext, path: str) -> WireRequest:

@@ -25,8 +25,8 @@ def merge_adapter(folder: Path, adapter: Path) -> None:
         model = PeftModel.from_pretrained(base, str(adapter))
         _check_all_used(model, adapter)
         weights = model.merge_and_unload(safe_merge=True).state_dict()
-    except (ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelStoreError(f"The adapter {adapter} does not fit its base model: {_first_line(error)}") from error
+    except Exception as error:  # whatever a wrong adapter_config.json makes the library raise
+        raise ModelStoreError(f"The adapter {adapter} does not fit its base model: {_first_line(error)}.") from error
     if weights.pop("lm_head.weight").data_ptr() != weights["model.embed_tokens.weight"].data_ptr():
         raise ModelStoreError(
             f"The adapter {adapter} changes the output layer, which this model shares with its embeddings; "
@@ -46,7 +46,7 @@ def _check_all_used(model: PeftModel, adapter: Path) -> None:
 
 def _first_line(error: Exception) -> str:
     """Returns the first two lines: torch's errors give the reason there and then a line for every tensor."""
-    return " ".join(line.strip() for line in str(error).splitlines()[:2])
+    return " ".join(line.strip() for line in (str(error) or type(error).__name__).splitlines()[:2]).rstrip(".")
 
 
 def _replace(path: Path, weights: dict[str, torch.Tensor]) -> None:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
-from contract.manifest import FILE_NAME, Manifest, ManifestError, public_format, read_manifest, tokenizer_sha256
+from contract.manifest import (
+    FILE_NAME,
+    VERSION,
+    Manifest,
+    ManifestError,
+    public_format,
+    read_manifest,
+    tokenizer_sha256,
+)
+from contract.model_config import ADAPTER_CONFIG, CONFIG, GENERATION_CONFIG, ConfigError, read_json_object
 from contract.prompt import ContractError
 from contract.verdict import VerdictTokens, resolve_verdict_tokens
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder
+from service.models.weights import check_weights
+
+_OPTIONAL = (GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_OLD_MANIFEST = (
+    "it is of version 1, whose fingerprint does not cover config.json: a change there is not noticed; "
+    "limrank-train calibrate --weights FOLDER writes it in the present version"
+)
+_log = logging.getLogger("limrank.models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,52 +49,82 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path, name: str, revision: str | None = None) -> Checkpoint:
-    """Checks the folder and its manifest, loading only the tokenizer and the headers of the weights.
+    """Checks the folder and its manifest: every file that an engine reads is there and whole, every weight is a number,
+    and configuration and tokenizer are those that the weights were saved with.
 
     Without a manifest only the public checkpoints known to `contract.manifest` are accepted, by their hub id in `name`.
     Raises ModelStoreError for a folder that is incomplete, or whose manifest does not fit it.
     """
-    _check_files(folder)
-    tokenizer = _tokenizer(folder)
+    config = _check_files(folder)
+    tokenizer = _tokenizer(folder, config)
     try:
         manifest = read_manifest(folder) or _public_manifest(folder, tokenizer, name, revision)
         _check_verdict_tokens(manifest, tokenizer, folder)
     except (ManifestError, ContractError) as error:
         raise ModelStoreError(str(error)) from error
+    check_weights(folder, quantised=is_quantised(config))
+    if manifest.version < VERSION and (folder / FILE_NAME).is_file():
+        _log.warning("manifest_is_old", extra={"path": str(folder / FILE_NAME), "reason": _OLD_MANIFEST})
     return Checkpoint(folder, name, manifest, revision)
 
 
-def _check_files(folder: Path) -> None:
+def is_quantised(config: Mapping[str, Any]) -> bool:
+    """Whether the weights of a model with this configuration are stored as other numbers than they stand for."""
+    return any(config.get(name) is not None for name in ("quantization_config", "compression_config"))
+
+
+def _check_files(folder: Path) -> dict[str, Any]:
+    """The model's configuration. Raises ModelStoreError for a file that is missing or no JSON object."""
     if not folder.is_dir():
         raise ModelStoreError(f"There is no model folder {folder}; correct the path.")
-    if not (folder / "config.json").is_file():
-        if (folder / "adapter_config.json").is_file():
+    adapter = (folder / ADAPTER_CONFIG).exists()
+    if not (folder / CONFIG).is_file():
+        if adapter:
             raise ModelStoreError(f"{folder} holds an adapter and no model; merge it first with limrank-train merge.")
         raise ModelStoreError(f"{folder} has no config.json, so it is not a model folder; correct the path.")
+    if adapter:  # which transformers would load in place of the model
+        raise ModelStoreError(
+            f"{folder} holds a model and an adapter; merge them with limrank-train merge, or remove {ADAPTER_CONFIG}."
+        )
     if not (folder / "tokenizer.json").is_file():
         raise ModelStoreError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there.")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise ModelStoreError(f"{folder} has no *.safetensors; save the weights in that format (pickles are not read).")
-    for file in weights:
-        _check_weights(file)
-
-
-def _check_weights(file: Path) -> None:
-    """Raises ModelStoreError for a file that was cut short: opening it compares the header with its length."""
     try:
-        with safe_open(file, framework="numpy"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise ModelStoreError(f"{file} is not a whole safetensors file ({error}); fetch or save it again.") from error
+        config = read_json_object(folder / CONFIG)
+        settings = {name: read_json_object(folder / name) for name in _OPTIONAL if (folder / name).exists()}
+    except ConfigError as error:
+        raise ModelStoreError(str(error)) from error
+    if not isinstance(config.get("model_type"), str):
+        raise ModelStoreError(f"{folder / CONFIG} does not say the model's model_type; fetch or save it again.")
+    for name, values in {CONFIG: config, GENERATION_CONFIG: settings.get(GENERATION_CONFIG, {})}.items():
+        _check_ends(folder / name, values.get("eos_token_id"))
+    return config
 
 
-def _tokenizer(folder: Path) -> Tokenizer:
+def _check_ends(file: Path, value: Any) -> None:
+    ends = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(end) is int and end >= 0 for end in ends):
+        raise ModelStoreError(f"{file} says an eos_token_id that is no token; fetch or save it again.")
+
+
+def _tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
     path = folder / "tokenizer.json"
     try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing more precise
-        raise ModelStoreError(f"{path} cannot be read ({error}); fetch or save it again.") from error
+        tokenizer = Tokenizer.from_file(str(path))
+    except BaseException as error:  # the library raises nothing more precise, and panics where it has an error itself
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelStoreError(f"{path} cannot be read ({_line(error)}); fetch or save it again.") from error
+    largest, rows = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1), config.get("vocab_size")
+    if largest < 0 or (type(rows) is int and largest >= rows):
+        raise ModelStoreError(
+            f"{path} has ids up to {largest}, but the vocab_size in {CONFIG} is {rows}; take the tokenizer that the "
+            "model was trained with."
+        )
+    return tokenizer
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _public_manifest(folder: Path, tokenizer: Tokenizer, name: str, revision: str | None) -> Manifest:

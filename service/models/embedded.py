@@ -15,13 +15,15 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from contract.manifest import FILE_NAME, Manifest, tokenizer_sha256
+from contract.manifest import FILE_NAME, Manifest, ManifestError, read_adapter_manifest, tokenizer_sha256
+from contract.model_config import config_of
 from contract.packaged import SMOLLM2_PACKAGE, WEIGHTS, smollm2_gguf
 from contract.prompt import LIMRANK
 from contract.verdict import resolve_verdict_tokens
 from service.errors import ConversionError, ModelStoreError
 from service.models.cache import HeldFolder, build_once, remove_old
 from service.models.gguf import VERSION, convert
+from service.models.weights import check_finite, read_header
 
 BASE_NAME = "smollm2-135m-instruct"
 TUNED_NAME = "limrank-mini"
@@ -108,6 +110,7 @@ def _base_manifest(gguf: Path, folder: Path) -> Manifest:
         base_revision=f"{gguf.name} sha256 {_sha256(gguf)}",
         licences=("Apache-2.0",),
         recipe="none: untrained base",
+        config=config_of(folder),
     )
 
 
@@ -116,11 +119,16 @@ def _check_adapter(adapter: Path | None) -> None:
         return
     if missing := [name for name in _ADAPTER_FILES if not (adapter / name).is_file()]:
         raise ModelStoreError(f"The adapter {adapter} has no {' and no '.join(missing)}; save it with limrank-train.")
+    try:
+        read_adapter_manifest(adapter)
+    except ManifestError as error:
+        raise ModelStoreError(str(error)) from error
+    check_finite(read_header(adapter / "adapter_model.safetensors"))
 
 
 def _content_key(gguf: Path, adapter: Path | None) -> str:
     """Returns a hash of everything that determines the folder's contents: weights, converter, manifest, adapter."""
-    form = Manifest(kind="causal", format=LIMRANK, verdict_tokens=None, tokenizer_sha256="", base="").to_json()
+    form = Manifest("causal", LIMRANK, verdict_tokens=None, tokenizer_sha256="", base="", config={}).to_json()
     parts = [_sha256(gguf), VERSION, form]
     if adapter is not None:
         parts += [_sha256(adapter / name) for name in _ADAPTER_FILES]

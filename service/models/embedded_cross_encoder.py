@@ -20,6 +20,7 @@ from contract.manifest import FILE_NAME
 from contract.packaged import MINILM_PACKAGE, minilm
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder, build_once
+from service.models.weights import check_finite, read_header
 
 ENCODER_FILE = "encoder.safetensors"
 
@@ -52,6 +53,8 @@ def prepare(base: Path, cache_dir: Path, trained: Path) -> HeldFolder:
     if missing := [name for name in _TRAINED_FILES if not (trained / name).is_file()]:
         raise ModelStoreError(f"The encoder {trained} has no {' and no '.join(missing)}; save it with limrank-train.")
 
+    for file in (trained / ENCODER_FILE, base / "model.safetensors"):
+        check_finite(read_header(file))
     folder = cache_dir / _content_key(base, trained)
 
     def build(partial: Path) -> None:

@@ -14,7 +14,8 @@ from service.models.cache import default_cache_dir
 from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.hub import download
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")  # the hub's own limit is 96
+_LONGEST_NAME_SHOWN = 200
 
 
 def resolve(
@@ -35,9 +36,12 @@ def resolve(
     adapters = embedded.adapters(weights)
     encoders = embedded_cross_encoder.cross_encoders(weights)
     packaged = model == embedded.BASE_NAME or model in adapters or model in encoders
-    on_hub = not packaged and not Path(model).expanduser().exists() and _HUB_ID.fullmatch(model) is not None
+    folder = None if packaged else _folder(model)
+    on_hub = not packaged and folder is None and _HUB_ID.fullmatch(model) is not None
     if revision is not None and not on_hub:
-        raise ModelStoreError(f"Model {model!r} does not come from the hub, so it has no revision {revision!r}.")
+        raise ModelStoreError(
+            f"Model {_short(model)!r} does not come from the hub, so it has no revision {revision!r}."
+        )
     if packaged:
         cache = cache_dir or default_cache_dir()
         if model in encoders:
@@ -46,17 +50,29 @@ def resolve(
             held = embedded.prepare(gguf or embedded.packaged_gguf(), cache, adapters.get(model))
         return replace(open_checkpoint(held.path, model), held=held)
     if on_hub:
-        folder = download(model, revision)
-        return open_checkpoint(folder, model, revision=folder.name)
-    return _local(model, sorted({embedded.BASE_NAME, *adapters, *encoders}))
+        fetched = download(model, revision)
+        return open_checkpoint(fetched, model, revision=fetched.name)
+    return _local(model, folder, sorted({embedded.BASE_NAME, *adapters, *encoders}))
 
 
-def _local(model: str, packaged: list[str]) -> Checkpoint:
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
+def _folder(model: str) -> Path | None:
+    """What stands at the path `model`; None where there is nothing, or it is no path."""
+    try:
+        path = Path(model).expanduser()
+        return path if path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a null character, the home of nobody, a loop of links
+        return None
+
+
+def _short(model: str) -> str:
+    return model if len(model) <= _LONGEST_NAME_SHOWN else f"{model[:_LONGEST_NAME_SHOWN]}..."
+
+
+def _local(model: str, folder: Path | None, packaged: list[str]) -> Checkpoint:
+    if folder is None or not folder.is_dir():
         raise ModelStoreError(
-            f"Model {model!r} is neither an embedded model ({', '.join(packaged)}), nor a folder, nor a hub id of the "
-            "form owner/name; correct LIMRANK_MODEL."
+            f"Model {_short(model)!r} is neither an embedded model ({', '.join(packaged)}), nor a folder, nor a hub id "
+            "of the form owner/name; correct LIMRANK_MODEL."
         )
     folder = folder.resolve()
     hub_id = f"{folder.parent.name}/{folder.name}"  # public checkpoints are known by folders named like hub ids

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeVar
 
 from service.engine import Encoder, Limits, Prefix, Rest
-from service.errors import PassageTooLong
+from service.errors import FixedPartsTooLong, PassageTooLong
 
 T = TypeVar("T")
 
@@ -38,6 +38,34 @@ class CallText:
 
 
 @dataclass(frozen=True, slots=True)
+class PassageShare:
+    """How much of a model query and instruction must leave to a passage: at least `share` of its `positions`, of which
+    `served` are in use. A shorter passage is scored all the same: it is room that counts.
+    """
+
+    positions: int
+    served: int
+    share: float
+
+    def check(self, prefix: Prefix, budget: int) -> None:
+        """Raise FixedPartsTooLong where less is left, or nothing at all beside `budget` tokens of reasoning."""
+        left = prefix.room + budget + self.positions - self.served
+        if left < self.share * self.positions:
+            raise FixedPartsTooLong(
+                f"Query and instruction leave {left} of the model's {self.positions} tokens to a passage, and at least "
+                f"{self.share:.0%} of them are needed; shorten the query or the instruction.",
+                field="query",
+            )
+        if prefix.room < 1:
+            beside = f" beside {budget} for reasoning" if budget else ""
+            raise FixedPartsTooLong(
+                f"Query and instruction leave no token of the {self.served} that are served to a passage{beside}; "
+                "shorten the query or the instruction.",
+                field="query",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedCall:
     """A call in ids: one rest for each passage, in their order. `seconds`: what encoding took, waiting left out."""
 
@@ -49,8 +77,10 @@ class EncodedCall:
 class EncodingPool:
     """Encodes calls for one model. Runs on one event loop, beside `threads` threads."""
 
-    def __init__(self, encoder: Encoder, threads: int = THREADS) -> None:
+    def __init__(self, encoder: Encoder, threads: int = THREADS, share: PassageShare | None = None) -> None:
+        """`share` None: a passage may be left as little as the encoder allows."""
         self._encoder = encoder
+        self._share = share
         self._threads = ThreadPoolExecutor(threads, "limrank-encode")
         self._free = threads
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by key, in the order of their turns
@@ -72,6 +102,8 @@ class EncodingPool:
         """
         budget = text.limits.budget
         prefix, seconds = await self._run(key, partial(self._encoder.prefix, text.query, text.instruction, budget))
+        if self._share is not None:
+            self._share.check(prefix, budget)
         rests: list[Rest] = []
         for begin, end in _parts(text.passages):
             part = text.passages[begin:end]

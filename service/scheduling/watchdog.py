@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from service.engine import Engine, Limits, Prompt, Scoring
+from contract.verdict import AS_IT_IS
+from service.engine import Completion, Engine, Limits, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
 from service.lifecycle import Lifecycle, Phase
 
 _log = logging.getLogger("limrank.engine_watch")
 # Tiny, and no caller's: what an engine is warmed up with and asked now and then whether it still works.
 PROBE_QUERY, PROBE_PASSAGE = "what is a reranker", "A reranker orders passages."
+# What no two of may get the same score, for a model whose weights are more than zeros.
+_UNLIKE = (
+    PROBE_PASSAGE,
+    "Bread is baked from flour, water and salt.",
+    "Rest and fluids help against influenza.",
+    "No.",
+)
 _PROBE_REASONING_TOKENS = 2
 _FAST = 0.25  # seconds: an engine that takes less is asked for more at once, since it computes many side by side
 _MANY = 16
@@ -54,13 +63,16 @@ class Watchdog:
         self.died = asyncio.Event()
 
     async def warm_up(self) -> None:
-        """Score a tiny document in every way, so that the first caller does not pay for what happens once, then take
+        """Score tiny documents in every way, so that the first caller does not pay for what happens once, then take
         the time of a direct one, or of some side by side, as the first measure of speed. Does nothing the second time.
+
+        Raise EngineFailed where the verdicts are no finite numbers, or the same whatever was read.
         """
         if self._warm:
             return
         for scoring in sorted(self._engine.capabilities.scoring):
-            await self._score(self._probes(scoring))
+            answers = await self._score(self._probes(_UNLIKE, scoring))
+            _refuse_constant(scoring, [AS_IT_IS.calibrated(each) for each in answers])
         seconds, tokens = await self._timed_probe(1)
         count = max(1, min(_MANY, self._engine.capabilities.window)) if seconds < _FAST else 1
         if count > 1:
@@ -70,7 +82,8 @@ class Watchdog:
 
     async def _timed_probe(self, count: int) -> tuple[float, int]:
         """The seconds that so many tiny documents took, and their tokens."""
-        probes = self._probes(count=count)
+        passages = [f"{PROBE_PASSAGE} {number}" for number in range(count)] if count > 1 else [PROBE_PASSAGE]
+        probes = self._probes(passages)
         begun = self._clock()
         await self._score(probes)
         return self._clock() - begun, len(probes[0].prefix) + sum(len(probe.rest) for probe in probes)
@@ -128,19 +141,18 @@ class Watchdog:
 
     async def _probe_twice(self) -> None:
         """As any document, the probe is tried once more: it may have been beside one that the engine failed on."""
-        probes = self._probes()
+        probes = self._probes([PROBE_PASSAGE])
         try:
             await self._score(probes)
         except EngineFailed:
             await self._score(probes)
 
-    def _probes(self, scoring: Scoring | None = None, count: int = 1) -> list[Prompt]:
+    def _probes(self, passages: Sequence[str], scoring: Scoring | None = None) -> list[Prompt]:
         able = self._engine.capabilities.scoring
         scoring = scoring or (Scoring.DIRECT if Scoring.DIRECT in able else Scoring.REASONING)
         budget = _PROBE_REASONING_TOKENS if scoring is Scoring.REASONING else 0
         encoder = self._engine.encoder
         prefix = encoder.prefix(PROBE_QUERY, None, budget)
-        passages = [f"{PROBE_PASSAGE} {number}" for number in range(count)] if count > 1 else [PROBE_PASSAGE]
         return [
             Prompt(
                 call="probe",
@@ -154,7 +166,26 @@ class Watchdog:
             for rest in encoder.rests(prefix, passages, Limits(budget))
         ]
 
-    async def _score(self, probes: Sequence[Prompt]) -> None:
+    async def _score(self, probes: Sequence[Prompt]) -> list[tuple[float, ...]]:
+        """The answers to the probes. Raise EngineFailed where they are no finite numbers."""
+        answers = []
         async with aclosing(self._engine.submit(probes)) as outputs:
-            async for _ in outputs:
-                pass
+            async for output in outputs:
+                if isinstance(output, Completion):
+                    answers.append(output.answers)
+        for each in answers:
+            if not all(map(math.isfinite, each)):
+                raise EngineFailed(f"its verdict on a tiny document is {_shown(each)} and no finite number.")
+        return answers
+
+
+def _refuse_constant(scoring: Scoring, log_odds: Sequence[float]) -> None:
+    if len(set(log_odds)) == 1:
+        raise EngineFailed(
+            f"texts that have nothing in common get the same score ({log_odds[0]:.4g}) in {scoring.value} scoring, so "
+            "its weights are not those of a model that ranks; fetch or train it again."
+        )
+
+
+def _shown(answers: Sequence[float]) -> str:
+    return ", ".join(f"{answer:.4g}" for answer in answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from contract.manifest import (
     Manifest,
     ManifestError,
     public_format,
+    read_adapter_manifest,
     read_manifest,
     tokenizer_sha256,
 )
+from contract.model_config import adapter_config_of, config_of
 from contract.prompt import LIMRANK, PromptFormat
 from contract.verdict import Temperatures, VerdictTokens
 
@@ -90,6 +93,14 @@ def test_another_tokenizer_is_refused(folder: Path) -> None:
     ("key", "value"),
     [
         ("version", 2),
+        ("version", 3),
+        ("version", True),
+        ("version", "1"),
+        ("config", {}),
+        ("adapter", {}),
+        ("base_revision", 7),
+        ("data_sha256", []),
+        ("temperature", 10**400),
         ("extra", 1),
         ("kind", "listwise"),
         ("temperature", 0),
@@ -169,3 +180,72 @@ def change(folder: Path, key: str, value: Any) -> None:
     data = json.loads(path.read_text())
     data[key] = value
     path.write_text(json.dumps(data))
+
+
+def of_version_2(folder: Path, **config: Any) -> Manifest:
+    (folder / "config.json").write_text(json.dumps({"hidden_act": "gelu", "num_hidden_layers": 6, **config}))
+    (folder / "generation_config.json").write_text('{"eos_token_id": 2, "top_p": 0.9}')
+    manifest = a_manifest(folder, config=config_of(folder))
+    manifest.write(folder)
+    return manifest
+
+
+def test_version_2_covers_the_configuration_and_version_1_does_not(folder: Path) -> None:
+    manifest = of_version_2(folder)
+    assert read_manifest(folder) == manifest
+    assert (manifest.version, a_manifest(folder).version) == (2, 1)
+    assert manifest.fingerprint != a_manifest(folder).fingerprint
+    assert "config" not in a_manifest(folder).to_json()
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "said"),
+    [
+        ("config.json", "hidden_act", "relu", '\'hidden_act\' is "relu" and was "gelu"'),
+        ("config.json", "num_hidden_layers", 5, "'num_hidden_layers' is 5 and was 6"),
+        ("config.json", "num_hidden_layers", 6.0, "'num_hidden_layers' is 6.0 and was 6"),
+        ("config.json", "rope_theta", 1e6, "'rope_theta' is 1000000.0 and was absent"),
+        ("generation_config.json", "eos_token_id", [2, 3], "'generation_config' is"),
+    ],
+)
+def test_another_configuration_is_refused_with_the_setting_that_differs(
+    folder: Path, file: str, key: str, value: Any, said: str
+) -> None:
+    of_version_2(folder)
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ManifestError, match=re.escape(said)):
+        read_manifest(folder)
+
+
+def test_settings_that_change_no_score_may_change(folder: Path) -> None:
+    of_version_2(folder)
+    path = folder / "config.json"
+    other = {"transformers_version": "9", "_name_or_path": "x", "use_cache": False, "attention_dropout": 0.5}
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    assert read_manifest(folder) is not None
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_a_configuration_that_is_gone_or_no_json_is_refused(folder: Path, file: str) -> None:
+    of_version_2(folder)
+    (folder / file).write_text("[" * 100_000)
+    with pytest.raises(ManifestError, match=f"{file} is not JSON"):
+        read_manifest(folder)
+    (folder / file).unlink()
+    with pytest.raises(ManifestError, match=r"config"):
+        read_manifest(folder)
+
+
+def test_an_adapter_with_another_configuration_is_refused(folder: Path) -> None:
+    settings = {"r": 16, "lora_alpha": 32, "target_modules": ["v_proj", "q_proj"], "peft_version": "1"}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    replaced = dataclasses.replace(of_version_2(folder), adapter=adapter_config_of(folder))
+    replaced.write(folder)
+    assert read_adapter_manifest(folder) == replaced
+    turned = settings | {"target_modules": ["q_proj", "v_proj"], "peft_version": "2"}
+    (folder / "adapter_config.json").write_text(json.dumps(turned))
+    assert read_adapter_manifest(folder) == replaced
+    (folder / "adapter_config.json").write_text(json.dumps(settings | {"lora_alpha": 64}))
+    with pytest.raises(ManifestError, match="'lora_alpha' is 64 and was 32"):
+        read_adapter_manifest(folder)

@@ -61,11 +61,11 @@ def test_a_bi_encoders_own_prompt_for_queries_is_used(minilm: Path, tmp_path: Pa
     assert plain.score(Query(id="q", text="how is tea steeped"), texts)[0].score != pytest.approx(spelt, abs=1e-4)
 
 
-def small_cross_encoder(folder: Path, minilm: Path) -> Any:
+def small_cross_encoder(folder: Path, minilm: Path, kind: str = "bert", **settings: int) -> Any:
     """A cross-encoder of two thin layers with MiniLM's tokenizer, in `folder` and as it is."""
     torch.manual_seed(5)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = AutoConfig.for_model("bert", num_labels=1, **sizes)
+    config = AutoConfig.for_model(kind, num_labels=1, **sizes, **settings)
     model: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     model.eval()
     model.save_pretrained(folder)
@@ -92,6 +92,24 @@ def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> N
         plain = model(**encoded).logits[:, 0]
     assert [one.score for one in scored] == pytest.approx(plain.tolist(), abs=1e-5)
     assert len({round(one.score, 6) for one in scored}) > 1
+
+
+@pytest.mark.parametrize(("kind", "positions"), [("mpnet", 62), ("roberta", 62), ("bert", 64)])
+@pytest.mark.parametrize("asked", [None, 50, 600])
+def test_a_pair_is_cut_to_the_positions_that_the_model_has(
+    minilm: Path, tmp_path: Path, kind: str, positions: int, asked: int | None
+) -> None:
+    """Also where the tokenizer states no length."""
+    small_cross_encoder(tmp_path / "ce", minilm, kind, vocab_size=30522, max_position_embeddings=64, pad_token_id=1)
+    path = tmp_path / "ce" / "tokenizer_config.json"
+    stated = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in stated.items() if "max_len" not in name}))
+    scorer = PublicCrossEncoder(str(tmp_path / "ce"), max_tokens=asked)
+    long, longer = ("long", "cat " * 400), ("longer", "cat " * 800)
+    scored = scorer.score(Query(id="q", text="how is tea steeped"), [long, longer, ("other", "bird")])
+    assert scored[0].score == pytest.approx(scored[1].score)
+    assert scored[0].score != pytest.approx(scored[2].score)
+    assert scorer._model.max_seq_length == min(positions, asked or positions)
 
 
 def test_scores_of_another_model_of_the_same_name_are_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from sentence_transformers import CrossEncoder
 
 from contract.manifest import Manifest, tokenizer_sha256
+from contract.model_config import config_of
 from trainer.cross_encoder.model import network
 
 # The tokenizer's files are copied byte for byte, as the manifest hashes tokenizer.json.
@@ -25,7 +27,7 @@ def write_checkpoint(folder: Path, model: CrossEncoder, base: Path, manifest: Ma
     for name in _TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
-    manifest.write(folder)
+    replace(manifest, config=config_of(folder)).write(folder)
 
 
 def cross_encoder_manifest(

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from contract.pairs import Pair, PairEncoder
 from contract.prompt import ContractError
+from contract.truncation import position_count
 from trainer.cross_encoder.groups import Row
 from trainer.errors import BadBase, BadData
 
@@ -36,6 +37,16 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
     if not train_embeddings:
         network(model).base_model.embeddings.requires_grad_(False)
     return model
+
+
+def check_positions(model: CrossEncoder, base: Path, max_tokens: int) -> None:
+    """Raise BadBase where pairs may be longer than the positions that the base has."""
+    try:
+        positions = position_count(network(model))
+    except ContractError as error:
+        raise BadBase(f"{base} cannot be trained: {error}") from error
+    if max_tokens > positions:
+        raise BadBase(f"{base} has positions for {positions} tokens, and --max-tokens {max_tokens} is more; lower it.")
 
 
 def network(model: CrossEncoder) -> Any:

@@ -27,6 +27,7 @@ from trainer.cross_encoder.model import (
     GroupCollator,
     PairRoom,
     PairScorer,
+    check_positions,
     dataset_row,
     encode_row,
     load_encoder,
@@ -101,6 +102,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     model = load_encoder(
         settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings, dropout=settings.dropout
     )
+    check_positions(model, settings.base, settings.max_tokens)
     set_attention(network(model), settings.precision, padded_in_front=False)
     return _Prepared(
         groups, held, [laid[index] for index in sequence], [lengths[index] for index in sequence], encoder, model

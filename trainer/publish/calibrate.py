@@ -10,7 +10,7 @@ from typing import Any
 from contract.manifest import FILE_NAME, Manifest
 from trainer.errors import BadData
 from trainer.run.folder import writing
-from trainer.run.manifests import read_packaged
+from trainer.run.manifests import in_this_version, read_packaged
 from trainer.settings import Calibration
 
 _DIGITS = 4
@@ -24,7 +24,7 @@ def calibrate(settings: Calibration) -> None:
     for path in settings.results:
         after = _with(after, *_read(path, before))
     with writing(settings.weights):
-        after.write(settings.weights)
+        in_this_version(after, settings.weights).write(settings.weights)
     now = after.temperatures
     print(  # noqa: T201
         f"{settings.weights / FILE_NAME} now divides log-odds by {now.direct}, and behind a trace by {now.reasoning}."

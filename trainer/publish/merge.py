@@ -17,7 +17,7 @@ from trainer.errors import BadBase
 from trainer.publish.model_card import Rounding, model_card, read_results
 from trainer.run.dev_score import DEV, DevSet, dev_score
 from trainer.run.folder import save_whole
-from trainer.run.manifests import read_adapter
+from trainer.run.manifests import read_adapter, restated
 from trainer.settings import Merge
 from trainer.sft.examples import load_segments
 from trainer.sft.lora import load_base, load_lora, where_it_is_fast
@@ -122,7 +122,7 @@ def _write(folder: Path, model: Any, base: Path, manifest: Manifest, card: str) 
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
     (folder / "README.md").write_text(card, encoding="utf-8")
-    manifest.write(folder)
+    restated(manifest, folder).write(folder)
 
 
 def _shown(rounding: Rounding) -> str:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
-from contract.manifest import FILE_NAME, Manifest, ManifestError, manifest_from_json, tokenizer_sha256
+from contract.manifest import (
+    FILE_NAME,
+    Manifest,
+    ManifestError,
+    check_config,
+    read_adapter_manifest,
+    tokenizer_sha256,
+)
+from contract.model_config import CONFIG, ConfigError, config_of
 from trainer.errors import BadBase, BadRunFolder
 
 
 def read_packaged(folder: Path) -> Manifest:
     """The manifest in a folder without a tokenizer. Raise BadRunFolder where it is missing or was changed."""
-    path = folder / FILE_NAME
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        manifest = manifest_from_json(data, str(path))
-    except (OSError, ValueError, ManifestError) as error:
-        raise BadRunFolder(f"{path} cannot be read: {error}") from error
-    if data.get("fingerprint") != manifest.fingerprint:
-        raise BadRunFolder(
-            f"{path} was changed after it was made: its fingerprint does not fit; train or copy it again."
-        )
-    return manifest
+        return read_adapter_manifest(folder)
+    except ManifestError as error:
+        raise BadRunFolder(str(error)) from error
 
 
 def read_adapter(adapter: Path, base: Path) -> Manifest:
-    """The manifest of an adapter, which must fit the base's tokenizer. Raise BadBase or BadRunFolder."""
+    """The manifest of an adapter, which must fit the base's tokenizer and configuration. Raise BadBase or
+    BadRunFolder."""
     manifest = read_packaged(adapter)
     try:
         found = tokenizer_sha256(base)
@@ -36,4 +38,23 @@ def read_adapter(adapter: Path, base: Path) -> Manifest:
             f"{adapter} was trained with another tokenizer ({manifest.tokenizer_sha256[:12]}...) than that of {base} "
             f"({found[:12]}...); take the base it was trained on, {manifest.base}."
         )
+    try:
+        check_config(manifest, base, str(adapter / FILE_NAME))
+    except ManifestError as error:
+        raise BadBase(str(error)) from error
     return manifest
+
+
+def restated(manifest: Manifest, folder: Path) -> Manifest:
+    """The manifest for the whole model whose configuration is in `folder`: it covers that configuration, and no
+    adapter any more. Raise BadBase."""
+    try:
+        return replace(manifest, config=config_of(folder), adapter=None)
+    except ConfigError as error:
+        raise BadBase(str(error)) from error
+
+
+def in_this_version(manifest: Manifest, folder: Path) -> Manifest:
+    """A manifest of version 1 as one of version 2, where its folder holds the whole model; else as it is."""
+    whole = manifest.config is None and (folder / CONFIG).is_file()
+    return restated(manifest, folder) if whole else manifest

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from contract.manifest import Manifest, tokenizer_sha256
+from contract.model_config import adapter_config_of, config_of
 from contract.segments import Segments
 from trainer.sft.lora import save_lora
 
@@ -17,7 +19,7 @@ def write_adapter(folder: Path, model: Any, weights: Mapping[str, torch.Tensor],
     """Fill `folder` with the files that `limrank-train merge` and the service's embedded model read; `weights` are
     those of the whole adapter."""
     save_lora(model, folder, weights=weights, base_name=manifest.base, dtype=torch.float16)
-    manifest.write(folder)
+    replace(manifest, adapter=adapter_config_of(folder)).write(folder)
 
 
 def adapter_manifest(
@@ -31,7 +33,7 @@ def adapter_manifest(
     scores: Mapping[str, object],
     temperature: float = 1.0,
 ) -> Manifest:
-    """The manifest of base and adapter together; the tokenizer is that of `base`, byte for byte."""
+    """The manifest of base and adapter together; tokenizer and configuration are those of `base`."""
     return Manifest(
         kind="causal",
         format=segments.format,
@@ -43,4 +45,5 @@ def adapter_manifest(
         licences=licences,
         recipe=recipe,
         scores=dict(scores),
+        config=config_of(base),
     )

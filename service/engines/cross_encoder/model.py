@@ -9,13 +9,11 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification
-from transformers.utils import logging as transformers_logging
 
-from service.engines.dtype import resolve_dtype
+from contract.prompt import ContractError
+from contract.truncation import position_count
+from service.engines.whole import load_whole
 from service.errors import ModelStoreError
-
-# These count positions from the padding id on, so that many are not for text.
-_SHIFTED_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +37,24 @@ class CrossEncoderModel:
         self._pad = int(config.pad_token_id or 0)
         self._types = getattr(config, "type_vocab_size", 1) > 1
         self.dtype: torch.dtype = model.dtype
-        shift = self._pad + 1 if config.model_type in _SHIFTED_POSITIONS else 0
-        self.max_tokens: int = config.max_position_embeddings - shift
+        self.max_tokens: int = position_count(model)
+        if self.dtype is not torch.float32:
+            compute_head_in_float32(model)
 
     @classmethod
     def load(cls, folder: Path, *, dtype: str) -> CrossEncoderModel:
         """Load the model in `folder`; `dtype`: see `resolve_dtype`. Runs no code of it. Raise ModelStoreError."""
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        transformers_logging.disable_default_handler()
-        transformers_logging.enable_propagation()
-        try:
-            model: Any = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                dtype=resolve_dtype(dtype, folder),
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-        except (ValueError, RuntimeError) as error:
-            raise ModelStoreError(
-                f"transformers cannot load {folder} as a cross-encoder ({str(error).splitlines()[0]}); serve one made "
-                "by limrank-train cross-encoder."
-            ) from error
+        advice = " as a cross-encoder; serve one made by limrank-train cross-encoder"
+        model = load_whole(AutoModelForSequenceClassification, folder, advice, dtype=dtype)
         if model.config.num_labels != 1:
             raise ModelStoreError(
                 f"{folder} has {model.config.num_labels} outputs, but a cross-encoder that reranks has one; "
                 "serve another model."
             )
-        return cls(model.eval().requires_grad_(False))
+        try:
+            return cls(model.eval().requires_grad_(False))
+        except ContractError as error:
+            raise ModelStoreError(f"{folder} cannot be served: {error}") from error
 
     def logits(self, pairs: Sequence[Pair]) -> list[float]:
         """The output for each pair; all are computed together, padded to the longest (pairs, longest)."""
@@ -83,3 +71,22 @@ class CrossEncoderModel:
         with torch.inference_mode():
             logits = self._model(**inputs).logits
         return [float(logit) for logit in logits.float().flatten()]
+
+
+def compute_head_in_float32(model: Any) -> None:
+    """Have everything behind the encoder's layers, pooling included, computed in float32: in a shorter format many
+    pairs would get the same output."""
+    body = model.base_model
+    behind = [module for module in model.children() if module is not body]
+    for module in (*behind, getattr(body, "pooler", None)):
+        if module is not None and next(module.parameters(), None) is not None:
+            module.float()
+            module.register_forward_pre_hook(_to_float32, with_kwargs=True)
+
+
+def _to_float32(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return tuple(map(_float32, args)), {name: _float32(value) for name, value in kwargs.items()}
+
+
+def _float32(value: Any) -> Any:
+    return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value

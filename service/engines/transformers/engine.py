@@ -62,6 +62,7 @@ class TransformersEngine:
         """`model` comes from `service.engines.transformers.model.load_model`, `segments` are those of its tokenizer."""
         options = options or EngineOptions()
         runner = ModelRunner(model)
+        self._positions = runner.max_tokens
         self._max_tokens = min(runner.max_tokens, options.max_model_tokens or runner.max_tokens)
         self._dtype = str(runner.dtype).removeprefix("torch.")
         self._options = options
@@ -97,6 +98,7 @@ class TransformersEngine:
             window_tokens=_BATCHES_AHEAD * batch,
             behind_tokens=batch,
             max_model_tokens=self._max_tokens,
+            positions=self._positions,
             max_reasoning_tokens=self._max_tokens // 2,
         )
 

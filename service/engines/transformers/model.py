@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
-from transformers.utils import logging as transformers_logging
 
-from service.engines.dtype import resolve_dtype
 from service.engines.transformers.attention import IMPLEMENTATION, AttentionPlan, BatchPlan, Chunk, register
 from service.engines.transformers.decode_attention import DecodePlan
 from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
+from service.engines.whole import load_whole
 from service.errors import ModelStoreError
 
 # Architectures whose every layer attends to all earlier tokens and whose last layer is a plain linear head.
@@ -111,27 +110,14 @@ class ModelRunner:
 def load_model(folder: Path, dtype: str) -> Any:
     """The transformers model in `folder`, ready for `ModelRunner`; `dtype`: see `resolve_dtype`. Runs no code of it.
 
-    Raise ModelStoreError for a model that transformers does not know.
+    Raise ModelStoreError for a model that transformers does not know, or that is not whole.
     """
     register()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    # Its own handler writes plain lines; ours writes JSON.
-    transformers_logging.disable_default_handler()
-    transformers_logging.enable_propagation()
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=resolve_dtype(dtype, folder),
-            attn_implementation=IMPLEMENTATION,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
-    except ValueError as error:
-        raise ModelStoreError(
-            f"transformers cannot load {folder}: models of type {', '.join(ARCHITECTURES)} are run here, and never "
-            "code that comes with a model; serve another model."
-        ) from error
+    advice = (
+        f": models of type {', '.join(ARCHITECTURES)} are run here, and never code that comes with a model; serve "
+        "another model"
+    )
+    model = load_whole(AutoModelForCausalLM, folder, advice, dtype=dtype, attn_implementation=IMPLEMENTATION)
     return model.eval().requires_grad_(False)
 
 

@@ -7,27 +7,41 @@ one such request in a batch turns the values of `logprob_token_ids` beside it in
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, Sequence
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import vllm
 from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from vllm import AsyncEngineArgs, RequestOutput, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from contract.model_config import CONFIG, read_json_object
 from contract.prompt import ContractError
 from contract.reasoning import Reader, folder_end_ids
 from contract.segments import Segments
 from service.engines.vllm.engine import EngineInfo, VllmEngine
 from service.engines.vllm.requests import AnswerLogprobs, Generation, RequestParams
-from service.engines.vllm.startup import VllmOptions, checked_extra, engine_log, no_keyboard_interrupts, why
+from service.engines.vllm.startup import (
+    VllmOptions,
+    checked_extra,
+    engine_log,
+    no_keyboard_interrupts,
+    why,
+    with_exact_answers,
+)
+from service.engines.whole import load_whole
 from service.errors import EngineDead, ModelStoreError
-from service.models.checkpoint import Checkpoint
+from service.models.checkpoint import Checkpoint, is_quantised
 
 _NEWS_EVERY_TOKENS = 16  # of reasoning: what a loop may grow before it is seen
 _SHUTDOWN_SECONDS = 5.0
+_log = logging.getLogger("limrank.vllm_engine")
 
 
 def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
@@ -39,15 +53,48 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
         segments = Segments(manifest.format, Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json")))
     except ContractError as error:
         raise ModelStoreError(str(error)) from error
-    llm = _start(checkpoint, options)
+    extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
+    _check_whole(checkpoint, extra)
+    llm = _start(checkpoint, options, with_exact_answers(extra, quantised=_is_quantised(checkpoint, options)))
     reader = Reader(segments, folder_end_ids(checkpoint.folder, segments))
     client = VllmClient(llm, segments, reader)
     return VllmEngine(client, _info(llm), segments, reader, stuck_after=options.stuck_after)
 
 
-def _start(checkpoint: Checkpoint, options: VllmOptions) -> AsyncLLM:
-    known = [each.name for each in dataclasses.fields(AsyncEngineArgs)]
-    extra = checked_extra(options.extra, known)
+def _check_whole(checkpoint: Checkpoint, extra: Mapping[str, Any]) -> None:
+    """Raise ModelStoreError unless the files hold the weights that the configuration has a place for: vLLM itself
+    leaves what is missing as it finds it in memory.
+
+    transformers says so without reading a weight. It cannot of quantised weights, of code that comes with a model, and
+    of weights that the user has loaded in another way.
+    """
+    reason = _uncheckable(checkpoint, extra)
+    if reason is not None:
+        _log.warning("weights_not_compared", extra={"model": checkpoint.name, "reason": reason})
+        return
+    advice = ", so nobody knows whether its weights are whole; serve another model"
+    load_whole(AutoModelForCausalLM, checkpoint.folder, advice, dtype="float32", device_map="meta")
+
+
+def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any]) -> str | None:
+    config = read_json_object(checkpoint.folder / CONFIG)
+    if extra.get("load_format", "auto") not in ("auto", "hf", "safetensors"):
+        return f"load_format is {extra['load_format']}"
+    if is_quantised(config):
+        return "its weights are quantised"
+    if extra.get("trust_remote_code") or extra.get("hf_overrides"):
+        return "--vllm-args change what is loaded"
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config["model_type"])
+    named = config.get("architectures") or [known]
+    return None if known is not None and known in named else f"transformers has no {named[0] or config['model_type']}"
+
+
+def _is_quantised(checkpoint: Checkpoint, options: VllmOptions) -> bool:
+    """Whether the last layer may be: vLLM's own fp8 leaves it as it is."""
+    return options.quantization not in (None, "fp8") or is_quantised(read_json_object(checkpoint.folder / CONFIG))
+
+
+def _start(checkpoint: Checkpoint, options: VllmOptions, extra: Mapping[str, Any]) -> AsyncLLM:
     with engine_log() as errors, no_keyboard_interrupts():
         try:
             return AsyncLLM.from_engine_args(
@@ -80,6 +127,7 @@ def _info(llm: AsyncLLM) -> EngineInfo:
         dtype=str(config.model_config.dtype).removeprefix("torch."),
         device=config.device_config.device_type,
         max_model_len=config.model_config.max_model_len,
+        positions=getattr(config.model_config.hf_text_config, "max_position_embeddings", None) or 0,
         step_tokens=config.scheduler_config.max_num_batched_tokens,
         max_requests=config.scheduler_config.max_num_seqs,
         block=config.cache_config.block_size,

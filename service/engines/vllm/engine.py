@@ -28,7 +28,8 @@ _DEAD = "vLLM's engine process has ended."
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """A running vLLM. `step_tokens` and `max_requests` are those of one of its `ranks` replicas, `block` the tokens of
+    """A running vLLM. `positions`: tokens whose places the model can tell, of which `max_model_len` are served (0: as
+    many). `step_tokens` and `max_requests` are those of one of its `ranks` replicas, `block` the tokens of
     one block of its cache; `shutdown` blocks."""
 
     version: str
@@ -42,6 +43,7 @@ class EngineInfo:
     dead: Callable[[], bool]
     unfinished: Callable[[], int]
     shutdown: Callable[[], None]
+    positions: int = 0
 
 
 class VllmEngine:
@@ -75,6 +77,7 @@ class VllmEngine:
             window_tokens=_STEPS_AHEAD * step,
             behind_tokens=int(_STEP_SHARE * step),
             max_model_tokens=self._max_tokens,
+            positions=max(self._max_tokens, self._info.positions),
             max_reasoning_tokens=self._max_tokens // 2,
         )
 

@@ -82,6 +82,16 @@ def checked_extra(extra: Mapping[str, Any], known: Iterable[str]) -> dict[str, A
     return dict(extra)
 
 
+def with_exact_answers(extra: Mapping[str, Any], *, quantised: bool) -> dict[str, Any]:
+    """The further arguments, with the last layer computed in float32: in bfloat16 a logit has three digits, and many
+    documents would get the same score. vLLM cannot of a last layer that is quantised; a `head_dtype` among the user's
+    `hf_overrides` stays."""
+    overrides = extra.get("hf_overrides") or {}
+    if quantised or not isinstance(overrides, Mapping):
+        return dict(extra)
+    return {**extra, "hf_overrides": {"head_dtype": "float32", **overrides}}
+
+
 def quiet_environment() -> None:
     """vLLM reports its use to its makers unless told not to; and asks the hub for what is on this disk."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -176,6 +178,42 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, reason: st
         KeyFile(path)
     assert str(caught.value).startswith(f"The key file {path} cannot be used: ")
     assert reason in str(caught.value)
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_pipe, "it is no regular file"),
+        (_socket, "it is no regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+        (lambda path: path.symlink_to(path), "symbolic links"),
+        (Path.mkdir, "is a directory"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "it is not UTF-8"),
+        (Path.touch, "keys: field required"),
+    ],
+)
+def test_what_is_no_file_of_keys_is_said_at_once(tmp_path: Path, make: Callable[[Path], object], said: str) -> None:
+    """A pipe would hold the reader until somebody writes to it."""
+    make(tmp_path / "keys.toml")
+    with pytest.raises(KeyFileError, match=said):
+        KeyFile(tmp_path / "keys.toml")
+
+
+def test_a_pipe_in_place_of_the_file_leaves_the_old_keys_in_force(keys: Keys) -> None:
+    keys.path.unlink()
+    os.mkfifo(keys.path)
+    keys.clock.now += 1
+    keys.file.refresh()
+    assert keys.file.find(OLD.encode()) is not None
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

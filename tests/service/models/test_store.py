@@ -222,6 +222,7 @@ def test_code_that_comes_with_a_model_is_never_run(folder: Path, tmp_path: Path)
     for name in ("configuration", "modeling"):
         (folder / f"{name}_own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
     config = json.loads((folder / "config.json").read_text())
+    replace(manifest_of(folder), config=None).write(folder)  # so that the configuration is not what is refused
     own = {"AutoConfig": "configuration_own.Own", "AutoModelForCausalLM": "modeling_own.Own"}
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "own", "auto_map": own}))
     with pytest.raises(ModelStoreError, match=r"cannot load .*never code that comes with a model"):

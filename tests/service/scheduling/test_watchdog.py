@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -153,3 +154,22 @@ async def test_a_dead_engine_is_told_of_once_and_watched_no_more() -> None:
         assert [error.message for error in watched.deaths] == [
             "The engine has died and the server is about to restart. Its process is gone."
         ]
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [(0.5, "get the same score"), (math.nan, "no finite number"), (math.inf, "no finite number")],
+)
+@scripted_time
+async def test_verdicts_that_tell_nothing_are_not_served(says: float, said: str) -> None:
+    watch = Watchdog(UnwellEngine(log_odds=lambda query, passage: says), Lifecycle(), lambda _: None, clock=now)
+    with pytest.raises(EngineFailed, match=said):
+        await watch.warm_up()
+
+
+@scripted_time
+async def test_an_engine_whose_verdicts_are_no_numbers_any_more_is_not_ready() -> None:
+    async with watching(UnwellEngine()) as watched:
+        watched.engine.log_odds = lambda query, passage: math.nan
+        await watched.until(lambda lifecycle: not lifecycle.ready)
+        assert "no finite number" in watched.lifecycle.reason

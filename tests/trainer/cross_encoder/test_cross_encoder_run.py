@@ -158,6 +158,7 @@ def test_a_dry_run_and_bad_input(
     for change, sentence in (
         ({"calibration": 48}, "--calibration 48 leaves no group to train"),
         ({"negatives": 5}, "fewer than the 5 of --negatives"),
+        ({"max_tokens": 129}, "has positions for 128 tokens, and --max-tokens 129 is more"),
     ):
         assert run(cross_encoder_flags(tiny_bert, groups_file, tmp_path / "bad", **change)) == 2
         assert sentence in capsys.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +13,14 @@ from typing import Any
 import pytest
 
 from bench.shapes import TINY, write_shape
-from service.engines.vllm.startup import checked_extra
+from service.engines.vllm.startup import checked_extra, with_exact_answers
 from service.errors import EngineOptionError
 from service.models.checkpoint import Checkpoint
+from service.models.store import resolve
 from tests.ports import free_port
 from tests.processes import ROOT, clean_environment
 from tests.service.engines.vllm.serving import ENGINE_ARGS, ENVIRONMENT, require_vllm
+from tests.service.models.damaged import filled, without
 from tests.waiting import PATIENCE
 
 
@@ -56,7 +60,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def refused(embedded_checkpoint: Checkpoint, folder: Path) -> dict[str, str]:
+def damaged(tiny_gguf: Path, folder: Path) -> dict[str, Path]:
+    """Folders of a model that vLLM would serve with what it finds in memory, or with what is no number."""
+    tiny = resolve("smollm2-135m-instruct", gguf=tiny_gguf, cache_dir=folder / "cache").folder
+    made = {"missing": without("layers.1.self_attn.k_proj"), "infinite": filled("layers.0.mlp.up_proj", math.inf)}
+    for name, damage in made.items():
+        damage(Path(shutil.copytree(tiny, folder / name)))
+    return {name: folder / name for name in made}
+
+
+@pytest.fixture(scope="module")
+def refused(embedded_checkpoint: Checkpoint, folder: Path, damaged: dict[str, Path]) -> dict[str, str]:
     """What all starts that must fail say."""
     require_vllm()
     tokenizer = embedded_checkpoint.folder / "tokenizer.json"
@@ -73,6 +87,8 @@ def refused(embedded_checkpoint: Checkpoint, folder: Path) -> dict[str, str]:
             "auto": {"arguments": ("--vllm-args", '{"enforce_eagr": true}'), "gpu": True},
             "strange": {"arguments": (*vllm, str(strange))},
             "own": {"arguments": (*vllm, str(own))},
+            "missing": {"arguments": (*vllm, str(damaged["missing"]))},
+            "infinite": {"arguments": (*vllm, str(damaged["infinite"]))},
             "memory": {
                 "arguments": (*vllm, str(tiny), *flags),
                 "environment": {"VLLM_CPU_KVCACHE_SPACE": "4000"},
@@ -111,6 +127,22 @@ def test_code_that_comes_with_a_model_is_not_run_unasked(refused: dict[str, str]
     assert "custom code" in said
     assert "trust_remote_code" in said
     assert not (folder / "ran").exists()
+
+
+def test_weights_that_are_not_whole(refused: dict[str, str]) -> None:
+    """vLLM itself takes q, k and v for one weight, and does not miss a third of it."""
+    assert "lacks model.layers.1.self_attn.k_proj.weight" in refused["missing"]
+    assert "'model.layers.0.mlp.up_proj.weight'" in refused["infinite"]
+
+
+def test_the_last_layer_is_computed_in_float32_where_vllm_can() -> None:
+    assert with_exact_answers({}, quantised=True) == {}
+    assert with_exact_answers({"enforce_eager": True}, quantised=False) == {
+        "enforce_eager": True,
+        "hf_overrides": {"head_dtype": "float32"},
+    }
+    own = {"hf_overrides": {"head_dtype": "model", "rope_theta": 1.0}}
+    assert with_exact_answers(own, quantised=False) == own
 
 
 def test_too_little_memory(refused: dict[str, str]) -> None:

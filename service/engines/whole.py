@@ -1,0 +1,101 @@
+"""Loads a model with transformers, whole or not at all: a weight that the files lack would be drawn at random."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging as transformers_logging
+
+from service.engines.dtype import resolve_dtype
+from service.errors import ModelStoreError
+from service.models.weights import read_header, same_bytes, weight_files
+
+# Tensors that files may hold beside the model's own: buffers that are computed, and heads of the training before this.
+_HARMLESS = re.compile(
+    r"(^|\.)(position_ids|inv_freq|masked_bias|num_batches_tracked)$"
+    r"|^(\w+\.)?pooler\.|^(lm_head|cls|vocab_\w+|mask_predictions|\w*discriminator_predictions|generator_\w+)\."
+)
+_SHOWN = 3
+
+
+def load_whole(auto: Any, folder: Path, advice: str, *, dtype: str = "auto", **settings: Any) -> Any:
+    """What `auto.from_pretrained` makes of a folder; `dtype`: see `resolve_dtype`. Runs no code that comes with it.
+
+    Raise ModelStoreError, with `advice`, for a model that transformers cannot load, and naming the tensor where one is
+    missing, has another shape than the configuration says, or has no place in the model.
+    """
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # Its own handler writes plain lines; ours writes JSON.
+    transformers_logging.disable_default_handler()
+    transformers_logging.enable_propagation()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        model, info = auto.from_pretrained(
+            folder,
+            dtype=resolve_dtype(dtype, folder),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **settings,
+        )
+    except Exception as error:  # whatever a wrong configuration makes the library raise
+        raise ModelStoreError(f"transformers cannot load {folder}{advice} ({_line(error)}).") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    check_loaded(model, info, folder)
+    return model
+
+
+def check_loaded(model: Any, info: Mapping[str, Any], folder: Path) -> None:
+    """Raise ModelStoreError where what transformers tells of a load is not the whole model and nothing else."""
+    if missing := sorted(info.get("missing_keys") or ()):
+        raise _refused(folder, "lacks", missing, "the weights are not whole, or the configuration is another model's")
+    if mismatched := sorted(info.get("mismatched_keys") or (), key=str):
+        name, stored, expected = mismatched[0]
+        raise _refused(
+            folder,
+            "has another shape of",
+            [each[0] for each in mismatched],
+            f"{name} is {list(stored)}, and by config.json {list(expected)}",
+        )
+    unexpected = sorted(name for name in info.get("unexpected_keys") or () if not _HARMLESS.search(name))
+    if unexpected:
+        raise _refused(folder, "holds weights that its config.json has no place for:", unexpected, "")
+    if errors := [*(info.get("error_msgs") or ()), *(info.get("conversion_errors") or ())]:
+        raise ModelStoreError(f"{folder} cannot be loaded whole ({str(errors[0]).splitlines()[0]}); fetch it again.")
+    _check_tied(model, folder)
+
+
+def _check_tied(model: Any, folder: Path) -> None:
+    """Of weights that the configuration ties, one is stored, or both are the same."""
+    tied: Mapping[str, str] = getattr(type(model), "_tied_weights_keys", None) or {}
+    if not isinstance(tied, Mapping) or not getattr(model.config, "tie_word_embeddings", False):
+        return
+    tensors = {name: tensor for file in weight_files(folder) for name, tensor in read_header(file).items()}
+    for one, other in tied.items():
+        if one in tensors and other in tensors and not same_bytes([tensors[one], tensors[other]]):
+            raise _refused(
+                folder,
+                "holds",
+                [one],
+                f"config.json says that it is the same as {other} (tie_word_embeddings), and it is not",
+            )
+
+
+def _refused(folder: Path, what: str, names: Iterable[str], why: str) -> ModelStoreError:
+    names = list(names)
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    reason = f" ({why})" if why else ""
+    listed = ", ".join(names[:_SHOWN])
+    return ModelStoreError(f"{folder} {what} {listed}{rest}{reason}; fetch or save the model again.")
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}".rstrip(".")
