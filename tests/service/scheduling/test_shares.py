@@ -198,9 +198,6 @@ def test_a_large_call_is_behind_only_new_calls_of_keys_that_have_had_no_more() -
     queue.add([100], 1, "greedy")
     behind = queue.behind(0.0)
     assert behind(large)
-    for _ in range(50):
-        served(queue, 1)
-        queue.add([1000] * 5, 1, "greedy")
     shares = {call.share for call in queue}
     [greedy] = [share for share in shares if share is not large.share]
     greedy.turns = large.share.turns + 1
