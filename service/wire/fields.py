@@ -35,7 +35,9 @@ _LONGEST_QUOTE = 40
 
 def json_kind(value: object) -> str:
     """Returns JSON's name for the type of `value`, with its article."""
-    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
+    if isinstance(value, dict):
+        return "an object"
+    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "a list"}
     return kinds.get(type(value), "a number")
 
 

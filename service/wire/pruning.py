@@ -9,7 +9,8 @@ said of a field that does not fit stays the same.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ _NAMES = sorted({name for shape in SHAPES for name in shape.body.model_fields})
 _LISTS = frozenset(shape.items for shape in SHAPES)
 # Where a number may be too large for a float: a long exponent, or very many digits.
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _HUGE = (b"e000", b"e+000", b"0" * 200)
 
 
@@ -85,8 +87,11 @@ def _skip(content: bytes, wanted: Any) -> Any:
         raise BadRequest("The request body is nested too deeply for one of so many values; send it flatter.") from None
 
 
-def _struct(names: Iterable[str]) -> type[msgspec.Struct]:
-    """An object of which the members with these names are kept as they stand, and the others skipped."""
+def _struct(names: Sequence[str]) -> type[msgspec.Struct] | None:
+    """An object of which the members with these names are kept as they stand, and the others skipped. None where JSON
+    has to escape a name, which msgspec has no fields for."""
+    if any(_ESCAPED.search(name) for name in names):
+        return None
     fields = [(f"field_{place}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for place, _ in enumerate(names)]
     rename = {f"field_{place}": name for place, name in enumerate(names)}
     return msgspec.defstruct("Members", fields, rename=rename, gc=False)
@@ -95,6 +100,17 @@ def _struct(names: Iterable[str]) -> type[msgspec.Struct]:
 def _members(struct: msgspec.Struct, names: Sequence[str]) -> dict[str, bytes]:
     values = {name: getattr(struct, f"field_{place}") for place, name in enumerate(names)}
     return {name: bytes(raw) for name, raw in values.items() if raw is not msgspec.UNSET}
+
+
+def _escaped_members(raw: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    if is_heavy(raw):
+        raise BadRequest(
+            "A document of so many values cannot be ranked by a key with quotes, backslashes or control characters; "
+            "send it with fewer values, or name another key.",
+            field="rank_fields",
+        )
+    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    return {name: bytes(members[name]) for name in names if name in members}
 
 
 def _field(name: str, raw: bytes) -> Any:
@@ -126,13 +142,14 @@ def _list(raw: bytes, most: int, read_item: Callable[[bytes], Any]) -> Any:
 def _item_reader(data: dict[str, Any]) -> Callable[[bytes], Any]:
     """How items are read under the other fields of a body: objects without what these do not ask for."""
     ranked = data.get("rank_fields")
-    names = list(dict.fromkeys(["text", *(key for key in ranked or () if isinstance(key, str))]))[:101]
+    keys = [key for key in ranked if isinstance(key, str)] if isinstance(ranked, list) else []
+    names = list(dict.fromkeys(["text", *keys]))[:101]
     struct, echoed = _struct(names), data.get("return_documents") not in (None, False)
 
     def read(raw: bytes) -> Any:
         if raw[:1] != b"{":
             return _stand_in(raw)
-        members = _members(_skip(raw, struct), names)
+        members = _escaped_members(raw, names) if struct is None else _members(_skip(raw, struct), names)
         document = PrunedDocument({name: _stand_in(value) for name, value in members.items()})
         if echoed:
             document.json = _echo(raw)

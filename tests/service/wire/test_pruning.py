@@ -96,6 +96,8 @@ def test_every_odd_body_is_read_alike(case: Any) -> None:
         rb'{"qu\u0065ry": "q", "documents": ["a"], "documents": ["b", "c"], "x": 1, "x": 2}',
         rb'{"query": "q", "documents": [{"te\u0078t": "a", "text": "b \\\" [,{"}, {"text": null}]}',
         rb'{"query": "q", "documents": [{"a": 1e2, "b": {}}], "rank_fields": ["a", "b"]}',
+        rb'{"query": "q", "documents": [{"a\"": 1, "\u00e9\n": "b"}], "rank_fields": ["a\"", "\u00e9\n"]}',
+        rb'{"query": "q", "documents": [{"": 1, "\u00e9": "b"}], "rank_fields": ["", "\u00e9", "\ud83d\ude00"]}',
         b'{"query": {"text": [1]}, "passages": [{"text": "a", "b": [1]}, {"text": {"c": 1}}]}',
         b'{"query": "q", "documents": ["a"], "rank_fields": [' + b'"a",' * 200 + b"1]}",
         b"\xef\xbb\xbf{}",
@@ -165,8 +167,15 @@ def test_a_deep_document_of_very_many_values_does_not_come_back() -> None:
     assert "nested deeper" in result.message
 
 
+def test_keys_that_json_escapes_are_no_way_around() -> None:
+    body = b'{"query": "q", "rank_fields": ["a\\n"], "documents": [{"a\\n": "b", "x": [' + b"{}," * (3 * MIB) + b"0]}]}"
+    with pytest.raises(BadRequest, match="control characters") as refused:
+        pruned(body, MOST)
+    assert refused.value.field == "rank_fields"
+
+
 def test_usual_bodies_are_not_heavy() -> None:
-    text = "Gout, an arthritis: [it] is treated {with} colchicine, and rest. " * 20
+    text = "Gout is a kind of arthritis, and it is treated with colchicine and rest (see page 7). " * 20
     documents = [{"id": number, "title": "a", "text": text, "tags": ["a", "b"]} for number in range(2000)]
     assert not is_heavy(json.dumps({"query": "q", "documents": documents}).encode())
     assert not is_heavy(b'{"query": "q", "documents": [' + b"{}," * 10_000 + b'"a"]}')
