@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +24,6 @@ from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.export import export
 from service.models.store import resolve
 from service.settings import Settings
-from tests.processes import ROOT
 from tests.seam import Job, score
 from tests.service.engines.cross_encoder.tiny_classifiers import FAMILIES, write_classifier
 from tests.service.serving import serving, wait_until
@@ -276,17 +273,3 @@ def test_what_no_engine_runs_is_refused_in_one_sentence(
     with pytest.raises(ModelStoreError, match=refused.sentence) as error:
         open_checkpoint(folder, "refused")
     assert str(error.value).count("\n") == 0
-
-
-def test_the_service_says_it_too(tmp_path: Path) -> None:
-    folder = write_classifier(tmp_path / "three", "bert", labels=3)
-    ended = subprocess.run(
-        [sys.executable, "-m", "service.main", "--model", str(folder), "--port", "0"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(f"limrank-serve: {folder} has 3 outputs")
-    assert "Traceback" not in ended.stderr
