@@ -79,12 +79,15 @@ def read_classifier(folder: Path, *, ours: bool = False) -> Classifier | None:
 
 
 def refuse_foreign(config: Mapping[str, Any], folder: Path, architectures: Sequence[str]) -> None:
-    """Raises ModelStoreError for a model that no engine runs: an encoder-decoder, or one that needs its own code."""
+    """Raises ModelStoreError for a model that no engine runs: an encoder-decoder, or one that needs its own code.
+
+    Causal models of a type that transformers does not know are left to vLLM, which may know it.
+    """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     shown = ", ".join(architectures) or "a model of no stated architecture"
     model_type, code = config.get("model_type"), config.get("auto_map")
-    known = model_type in CONFIG_MAPPING_NAMES
+    known = model_type in CONFIG_MAPPING_NAMES or any(name.endswith("ForCausalLM") for name in architectures)
     if not known and code:
         raise ModelStoreError(
             f"{folder} ({shown}) needs the code that comes with it (auto_map in its config.json), which is never run "

@@ -1,4 +1,4 @@
-"""`limrank-serve --model FOLDER`, one real command each: folders without a manifest are served, or refused in a sentence."""
+"""`limrank-serve --model FOLDER`, one real command each: folders without a manifest are served or refused."""
 
 from __future__ import annotations
 
