@@ -114,7 +114,7 @@ class CrossEncoderModel:
             logits: Tensor = self._model(**self._tensors(inputs)).logits
             return logits
         hidden = self._model.base_model(**self._tensors(inputs), **self._uncached).last_hidden_state
-        return self._read(hidden[range(len(pairs)), [self._last(pair.ids) for pair in pairs]])
+        return self._read(hidden[list(range(len(pairs))), [self._last(pair.ids) for pair in pairs]])
 
     def _read(self, hidden: Tensor) -> Tensor:
         """A decoder's outputs by the states that it is read at (pairs, hidden)."""

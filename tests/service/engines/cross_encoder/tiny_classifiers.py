@@ -130,6 +130,7 @@ def _qwen() -> Any:
     return transformers.Qwen2Tokenizer(vocab=model["vocab"], merges=[tuple(merge) for merge in model["merges"]])
 
 
+_llama = _spaced_pairs("LlamaTokenizer", ("<unk>", "<s>", "</s>"), pad_token="<unk>", add_bos_token=True)
 _BERT = {"vocab_size": 30522, "max_position_embeddings": 128, "type_vocab_size": 2}
 _ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 FAMILIES = {
@@ -171,11 +172,8 @@ FAMILIES = {
     ),
     "qwen2": Family("qwen2", _qwen, _DECODER),
     "qwen3": Family("qwen3", _qwen, _DECODER),
-    "llama": Family(
-        "llama",
-        _spaced_pairs("LlamaTokenizer", ("<unk>", "<s>", "</s>"), pad_token="<unk>", add_bos_token=True),
-        _DECODER,
-    ),
+    "llama": Family("llama", _llama, _DECODER),
+    "mistral": Family("mistral", _llama, _DECODER | {"sliding_window": 8}),  # whose batches are padded
     "gemma": Family(
         "gemma", _spaced_pairs("GemmaTokenizer", ("<pad>", "<eos>", "<bos>", "<unk>"), add_bos_token=True), _DECODER
     ),
