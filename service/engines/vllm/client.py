@@ -146,7 +146,7 @@ def _start(
                     # A classifier that attends both ways has no prefix to keep; vLLM knows which do.
                     enable_prefix_caching=True if runner == "generate" else None,
                     scheduling_policy="priority",
-                    stream_interval=_NEWS_EVERY_TOKENS,
+                    stream_interval=_NEWS_EVERY_TOKENS if runner == "generate" else 1,  # vLLM 0.32 fails on any other
                     **extra,
                 )
             )
