@@ -1,8 +1,9 @@
 """The ids of a (query, passage) pair for a cross-encoder: the tokenizer's own frame around two encoded texts.
 
 The trainer and the service both build their pairs here. An instruction stands after the query, as in the prompt of a
-causal model. User text is data: a special string of the tokenizer in it is broken up (`contract.prompt.Guard`). Only
-the passage is ever cut.
+causal model. Models that were trained with `query: ` and `document: ` before the two texts have these as `PairPrompts`.
+User text is data: a special string of the tokenizer in it is broken up (`contract.prompt.Guard`). Only the passage is
+ever cut.
 """
 
 from __future__ import annotations
@@ -59,19 +60,32 @@ class _Frame:
         return len(self.before) + len(self.between) + len(self.after)
 
 
+@dataclass(frozen=True, slots=True)
+class PairPrompts:
+    """Fixed text in front of every query and of every passage, encoded together with it."""
+
+    query: str = ""
+    passage: str = ""
+
+
+NO_PROMPTS = PairPrompts()
+
+
 class PairEncoder:
     """Pairs of one tokenizer, at most `max_tokens` long. Safe to share between threads."""
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, prompts: PairPrompts = NO_PROMPTS) -> None:
         """The tokenizer must not truncate or pad by itself. Raise ContractError where it has no frame for pairs."""
         self.max_tokens = max_tokens
         self._tokenizer = tokenizer
         self._guard = Guard(tokenizer)
         self._frame = _frame(tokenizer)
+        self._prompts = prompts
+        self._passage_prompt_tokens = len(self._ids(self._prompts.passage, "")) if self._prompts.passage else 0
 
     def query_ids(self, query: str, instruction: str | None = None) -> list[int]:
         """Ids of the query and its instruction, without the frame."""
-        return self._ids(query if instruction is None else f"{query} {instruction}")
+        return self._ids(self._prompts.query, query if instruction is None else f"{query} {instruction}")
 
     def room(self, query_ids: Sequence[int]) -> int:
         """How many tokens of a passage fit beside the query; less than 0 where the query itself does not fit."""
@@ -104,23 +118,28 @@ class PairEncoder:
         return PairStart((*frame.before, *query_ids, *frame.between), second)
 
     def after_query(self, passage: str, limit: int, *, cut_left: bool = False) -> PairEnd:
-        """A passage of at most `limit` tokens, and what the tokenizer puts behind it."""
+        """A passage of at most `limit` tokens with its prompt, and what the tokenizer puts behind it."""
         ids, whole = self._passage_ids(passage, limit, cut_left)
-        kept = ids if len(ids) <= limit else ids[-limit:] if cut_left and limit else ids[:limit]
+        kept = ids if len(ids) <= limit else self._kept(ids, limit, cut_left)
         return PairEnd((*kept, *self._frame.after), not whole or len(kept) < len(ids))
+
+    def _kept(self, ids: list[int], limit: int, cut_left: bool) -> list[int]:
+        """`limit` of more ids; a cut at the left falls behind the passage's prompt."""
+        first = min(self._passage_prompt_tokens, limit) if cut_left else limit
+        return [*ids[:first], *ids[len(ids) - (limit - first) :]]
 
     def _passage_ids(self, passage: str, limit: int, cut_left: bool) -> tuple[list[int], bool]:
         """Ids of the passage, or of so much of a long one as certainly has `limit` tokens, and whether it is whole."""
         characters = (limit + _SLACK_TOKENS) * _LIKELY_CHARACTERS_PER_TOKEN
         while characters < len(passage):
-            ids = self._ids(passage[-characters:] if cut_left else passage[:characters])
+            ids = self._ids(self._prompts.passage, passage[-characters:] if cut_left else passage[:characters])
             if len(ids) > limit + _SLACK_TOKENS:
                 return ids, False
             characters *= 2
-        return self._ids(passage), True
+        return self._ids(self._prompts.passage, passage), True
 
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(self._guard.bare(text), add_special_tokens=False).ids
+    def _ids(self, prompt: str, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(prompt + self._guard.bare(text), add_special_tokens=False).ids
         return ids
 
 

@@ -88,7 +88,20 @@ class Model(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="number format of the weights"
     )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto",
+        description="what the engines cross-encoder and transformers compute on; auto: a visible GPU for "
+        "cross-encoders, the CPU for transformers",
+    )
     threads: Count | None = Field(default=None, description="CPU threads of the model; default: one per core")
+    query_prompt: str | None = Field(
+        default=None,
+        description="text before every query of a cross-encoder, such as 'query: '; default: what its files state",
+    )
+    passage_prompt: str | None = Field(
+        default=None,
+        description="text before every passage of a cross-encoder, such as 'document: '; default: what its files state",
+    )
 
 
 class Vllm(_Section):

@@ -51,7 +51,7 @@ def service_info(
         "model": {
             "name": defaults.model,
             "revision": None if checkpoint is None else checkpoint.revision,
-            **({} if checkpoint is None else checkpoint.manifest.to_json()),
+            **({} if checkpoint is None else {"score": checkpoint.score.value, **checkpoint.manifest.to_json()}),
         },
         "engine": {
             "name": capabilities.engine,

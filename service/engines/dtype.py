@@ -7,13 +7,17 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
+CPU = torch.device("cpu")
 
-def resolve_dtype(name: str, folder: Path) -> torch.dtype:
-    """`auto`: as the weights are stored where the CPU computes in that format, else float32 (bfloat16 on a CPU without
-    instructions for it was measured three times slower)."""
+
+def resolve_dtype(name: str, folder: Path, device: torch.device = CPU) -> torch.dtype:
+    """`auto`: as the weights are stored where the device computes in that format, else float32 (bfloat16 on a CPU
+    without instructions for it was measured three times slower). float16 is no format of CPUs."""
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
     stored = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).dtype
+    if device.type != "cpu":
+        return stored if stored in (torch.bfloat16, torch.float16) else torch.float32
     return torch.bfloat16 if stored == torch.bfloat16 and computes_bfloat16() else torch.float32
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
+from contract.pairs import NO_PROMPTS, PairPrompts
 from service.engine import Engine
 from service.engines.vllm.startup import VllmOptions, quiet_environment
-from service.errors import ModelStoreError
+from service.errors import EngineOptionError, ModelStoreError
 from service.models.checkpoint import Checkpoint
 from service.settings import Settings
 
@@ -25,41 +26,66 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
         return _cross_encoder(settings, checkpoint)
     if settings.engine == "cross-encoder":
         raise ModelStoreError(f"{checkpoint.name} is a causal model and no cross-encoder; leave the engine at auto.")
-    name = _automatic() if settings.engine == "auto" else settings.engine
+    name = _automatic(settings.device) if settings.engine == "auto" else settings.engine
     return _vllm(settings, checkpoint) if name == "vllm" else _transformers(settings, checkpoint)
 
 
-def _automatic() -> str:
-    """vllm where a GPU is visible, if it is installed."""
+def _automatic(device: str) -> str:
+    """vllm where a GPU is visible, if it is installed and no device is named."""
     import torch
 
-    if not torch.cuda.is_available():
+    if device != "auto" or not torch.cuda.is_available():
         return "transformers"
     if find_spec("vllm") is None:
-        _log.warning("gpu_unused", extra={"reason": f"a GPU is visible, but {_NO_VLLM}; transformers runs on the CPU"})
+        reason = f"a GPU is visible, but {_NO_VLLM}; transformers runs on the CPU unless --device cuda is given"
+        _log.warning("gpu_unused", extra={"reason": reason})
         return "transformers"
     return "vllm"
 
 
 def _cross_encoder(settings: Settings, checkpoint: Checkpoint) -> Engine:
+    if settings.engine == "vllm":
+        return _vllm(settings, checkpoint)
     if settings.engine not in ("auto", "cross-encoder"):
         raise ModelStoreError(
             f"{checkpoint.name} is a cross-encoder, which the engine {settings.engine} cannot run; leave it at auto."
         )
     from service.engines.cross_encoder.engine import CrossEncoderEngine
+    from service.engines.device import resolve_device
 
-    return CrossEncoderEngine.load(checkpoint, dtype=settings.dtype, threads=settings.threads)
+    return CrossEncoderEngine.load(
+        checkpoint,
+        dtype=settings.dtype,
+        device=resolve_device(settings.device),
+        threads=settings.threads,
+        prompts=_prompts(settings, checkpoint),
+    )
+
+
+def _prompts(settings: Settings, checkpoint: Checkpoint) -> PairPrompts:
+    """What the settings put before queries and passages, and where they say nothing, what the model's files do."""
+    stated = checkpoint.classifier.prompts if checkpoint.classifier else NO_PROMPTS
+    query, passage = settings.query_prompt, settings.passage_prompt
+    return PairPrompts(stated.query if query is None else query, stated.passage if passage is None else passage)
 
 
 def _transformers(settings: Settings, checkpoint: Checkpoint) -> Engine:
+    from service.engines.device import resolve_device
     from service.engines.transformers.engine import TransformersEngine
 
-    return TransformersEngine.load(checkpoint, dtype=settings.dtype, threads=settings.threads)
+    # Its own attention was never measured on a GPU, so that one is taken only when it is named.
+    device = resolve_device("cpu" if settings.device == "auto" else settings.device)
+    return TransformersEngine.load(checkpoint, dtype=settings.dtype, device=device, threads=settings.threads)
 
 
 def _vllm(settings: Settings, checkpoint: Checkpoint) -> Engine:
     if find_spec("vllm") is None:
         raise ModelStoreError(f"{_NO_VLLM}; install it, or choose --engine transformers.")
+    if settings.device != "auto":
+        raise EngineOptionError(
+            f"--device {settings.device}: vLLM computes on what it was built for; leave the device at auto, or choose "
+            "--engine transformers or cross-encoder."
+        )
     quiet_environment()
     from service.engines.vllm import client
 
@@ -75,4 +101,6 @@ def _vllm(settings: Settings, checkpoint: Checkpoint) -> Engine:
         stuck_after=settings.stuck_after,
         extra=settings.vllm_args or {},
     )
+    if checkpoint.manifest.kind == "cross-encoder":
+        return client.load_classifier(checkpoint, options, _prompts(settings, checkpoint))
     return client.load(checkpoint, options)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.utils import logging as transformers_logging
 
-from service.engines.dtype import resolve_dtype
+from service.engines.dtype import CPU, resolve_dtype
 from service.errors import ModelStoreError
 from service.models.weights import read_header, same_bytes, weight_files
 
@@ -21,8 +22,11 @@ _HARMLESS = re.compile(
 _SHOWN = 3
 
 
-def load_whole(auto: Any, folder: Path, advice: str, *, dtype: str = "auto", **settings: Any) -> Any:
-    """What `auto.from_pretrained` makes of a folder; `dtype`: see `resolve_dtype`. Runs no code that comes with it.
+def load_whole(
+    auto: Any, folder: Path, advice: str, *, dtype: str = "auto", device: torch.device = CPU, **settings: Any
+) -> Any:
+    """What `auto.from_pretrained` makes of a folder, on the CPU. `dtype`, for `device`: see `resolve_dtype`. Runs no
+    code that comes with it.
 
     Raise ModelStoreError, with `advice`, for a model that transformers cannot load, and naming the tensor where one is
     missing, has another shape than the configuration says, or has no place in the model.
@@ -36,7 +40,7 @@ def load_whole(auto: Any, folder: Path, advice: str, *, dtype: str = "auto", **s
     try:
         model, info = auto.from_pretrained(
             folder,
-            dtype=resolve_dtype(dtype, folder),
+            dtype=resolve_dtype(dtype, folder, device),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from contract.prompt import ContractError
 from contract.verdict import VerdictTokens, resolve_verdict_tokens
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder
+from service.models.classifier import Classifier, read_classifier
 from service.models.weights import check_weights
 
 _OPTIONAL = (GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -34,38 +36,75 @@ _OLD_MANIFEST = (
 _log = logging.getLogger("limrank.models")
 
 
+class ScoreKind(StrEnum):
+    """What a relevance score is: a `fitted` probability (log-odds divided by a temperature that was fitted on held-out
+    pairs); the model's `own` probability (of its words, of its two outputs, or by the sigmoid that its files name); or
+    only an `order`, put into 0 to 1 by a sigmoid that the model was not made for."""
+
+    FITTED = "fitted"
+    OWN = "own"
+    ORDER = "order"
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A folder that an engine can load, and the name it is served under. `revision` is the commit of a hub model.
 
-    `held` keeps a folder of our own cache from being removed as long as this object lives.
+    `classifier`: how a cross-encoder is asked and read; None for a causal model. `held` keeps a folder of our own cache
+    from being removed as long as this object lives.
     """
 
     folder: Path
     name: str
     manifest: Manifest
     revision: str | None = None
+    classifier: Classifier | None = None
     held: HeldFolder | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def score(self) -> ScoreKind:
+        if self.manifest.temperature != 1.0:
+            return ScoreKind.FITTED
+        return ScoreKind.ORDER if self.classifier is not None and not self.classifier.sigmoid else ScoreKind.OWN
 
 
 def open_checkpoint(folder: Path, name: str, revision: str | None = None) -> Checkpoint:
     """Checks the folder and its manifest: every file that an engine reads is there and whole, every weight is a number,
     and configuration and tokenizer are those that the weights were saved with.
 
-    Without a manifest only the public checkpoints known to `contract.manifest` are accepted, by their hub id in `name`.
+    Without a manifest sequence classifiers are accepted, and the public checkpoints known to `contract.manifest`, by
+    their hub id in `name`.
     Raises ModelStoreError for a folder that is incomplete, or whose manifest does not fit it.
     """
     config = _check_files(folder)
     tokenizer = _tokenizer(folder, config)
     try:
-        manifest = read_manifest(folder) or _public_manifest(folder, tokenizer, name, revision)
+        own = read_manifest(folder)
+        classifier = None if own and own.kind == "causal" else read_classifier(folder, ours=own is not None)
+        manifest = own or _foreign_manifest(folder, tokenizer, name, revision, classifier)
         _check_verdict_tokens(manifest, tokenizer, folder)
     except (ManifestError, ContractError) as error:
         raise ModelStoreError(str(error)) from error
     check_weights(folder, quantised=is_quantised(config))
     if manifest.version < VERSION and (folder / FILE_NAME).is_file():
         _log.warning("manifest_is_old", extra={"path": str(folder / FILE_NAME), "reason": _OLD_MANIFEST})
-    return Checkpoint(folder, name, manifest, revision)
+    return Checkpoint(folder, name, manifest, revision, classifier)
+
+
+def _foreign_manifest(
+    folder: Path, tokenizer: Tokenizer, name: str, revision: str | None, classifier: Classifier | None
+) -> Manifest:
+    if classifier is None:
+        return _public_manifest(folder, tokenizer, name, revision)
+    return Manifest(
+        kind="cross-encoder",
+        format=None,
+        verdict_tokens=None,
+        tokenizer_sha256=tokenizer_sha256(folder),
+        base=name,
+        base_revision=revision,
+        recipe="sequence classifier without a manifest",
+    )
 
 
 def is_quantised(config: Mapping[str, Any]) -> bool:

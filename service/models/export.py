@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from contract.cross_encoder_files import write_cross_encoder_files
+from contract.manifest import FILE_NAME
 from service.errors import ModelStoreError
 from service.models.store import resolve
 
@@ -35,13 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def export(name: str, folder: Path) -> None:
-    """Copies the files of the model to `folder`. Raises `ModelStoreError`, also where `folder` exists already."""
+    """Copies the files of the model to `folder`, and adds to a cross-encoder of ours those by which Sentence
+    Transformers gives the same scores. Raises `ModelStoreError`, also where `folder` exists already."""
     if folder.exists():
         raise ModelStoreError(f"{folder} exists already; remove it, or name another folder.")
     checkpoint = resolve(name)  # held until the end, so that the cache keeps it
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(checkpoint.folder, partial)
+    if checkpoint.manifest.kind == "cross-encoder" and (partial / FILE_NAME).is_file():
+        write_cross_encoder_files(partial, checkpoint.manifest.temperature)
     partial.rename(folder)
 
 

@@ -11,22 +11,28 @@ import torch
 from safetensors.torch import save_file
 from sentence_transformers import CrossEncoder
 
+from contract.cross_encoder_files import write_cross_encoder_files
 from contract.manifest import Manifest, tokenizer_sha256
 from contract.model_config import config_of
 from trainer.cross_encoder.model import network
 
 # The tokenizer's files are copied byte for byte, as the manifest hashes tokenizer.json.
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
+    *("vocab.json", "merges.txt", "sentencepiece.bpe.model", "spm.model"),
+)
 EMBEDDINGS = "embeddings."
 
 
 def write_checkpoint(folder: Path, model: CrossEncoder, base: Path, manifest: Manifest) -> None:
-    """Fill `folder` with a checkpoint that transformers, sentence-transformers and limrank-serve load."""
+    """Fill `folder` with a checkpoint that transformers, sentence-transformers and limrank-serve load, the latter two
+    with the same scores (`contract.cross_encoder_files`)."""
     inner = network(model)
     inner.save_pretrained(folder)
     for name in _TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
+    write_cross_encoder_files(folder, manifest.temperature)
     replace(manifest, config=config_of(folder)).write(folder)
 
 

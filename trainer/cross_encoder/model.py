@@ -11,6 +11,7 @@ import torch
 from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 
+from contract.manifest import FILE_NAME
 from contract.pairs import Pair, PairEncoder
 from contract.prompt import ContractError
 from contract.truncation import position_count
@@ -30,6 +31,7 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
         model: CrossEncoder = CrossEncoder(str(base), num_labels=1, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadBase(f"{base} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
+    _keep_the_network(model, base)
     if dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -47,6 +49,18 @@ def check_positions(model: CrossEncoder, base: Path, max_tokens: int) -> None:
         raise BadBase(f"{base} cannot be trained: {error}") from error
     if max_tokens > positions:
         raise BadBase(f"{base} has positions for {positions} tokens, and --max-tokens {max_tokens} is more; lower it.")
+
+
+def _keep_the_network(model: CrossEncoder, base: Path) -> None:
+    """Drop what divides by the temperature behind the network of a cross-encoder of ours; it is fitted anew.
+
+    Raise BadBase where something else stands there.
+    """
+    if len(model) > 1 and not (base / FILE_NAME).is_file():
+        others = ", ".join(type(module).__name__ for module in list(model)[1:])
+        raise BadBase(f"{base} has {others} behind its network, which is not trained here; name another --base.")
+    while len(model) > 1:
+        del model[-1]
 
 
 def network(model: CrossEncoder) -> Any:

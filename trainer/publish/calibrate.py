@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from contract.cross_encoder_files import MODULES, write_cross_encoder_files
 from contract.manifest import FILE_NAME, Manifest
 from trainer.errors import BadData
 from trainer.run.folder import writing
@@ -25,6 +26,8 @@ def calibrate(settings: Calibration) -> None:
         after = _with(after, *_read(path, before))
     with writing(settings.weights):
         in_this_version(after, settings.weights).write(settings.weights)
+        if (settings.weights / MODULES).is_file():  # a whole cross-encoder, which Sentence Transformers loads too
+            write_cross_encoder_files(settings.weights, after.temperature)
     now = after.temperatures
     print(  # noqa: T201
         f"{settings.weights / FILE_NAME} now divides log-odds by {now.direct}, and behind a trace by {now.reasoning}."

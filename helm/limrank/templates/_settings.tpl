@@ -15,7 +15,10 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_MODEL_REVISION" $v.model.revision
   "LIMRANK_SERVED_NAME" $v.model.servedName
   "LIMRANK_MODEL_ALIASES" (join "," $v.model.aliases)
+  "LIMRANK_QUERY_PROMPT" $v.model.queryPrompt
+  "LIMRANK_PASSAGE_PROMPT" $v.model.passagePrompt
   "LIMRANK_DTYPE" $v.engine.dtype
+  "LIMRANK_DEVICE" $v.engine.device
   "LIMRANK_THREADS" $v.engine.threads
   "LIMRANK_WINDOW" $v.engine.window
   "LIMRANK_TENSOR_PARALLEL_SIZE" $v.engine.vllm.tensorParallelSize

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract.pairs import PairEncoder
+from tokenizers import Tokenizer
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as Normalizers
+
+from contract.pairs import PairEncoder, PairPrompts
+from contract.prompt import ContractError
 from service.engine import Limits, Prefix, Rest, ids_of
-from service.errors import FixedPartsTooLong
+from service.errors import FixedPartsTooLong, ModelStoreError
+from service.models.checkpoint import Checkpoint
+from service.models.classifier import Classifier
 
 _LONGEST_TOKEN = 100  # characters; BERT's tokenizers make one [UNK] of a longer word
 
@@ -51,3 +58,18 @@ class CrossEncoderPrompts:
         most = prefix.room if limits.passage_tokens is None else min(prefix.room, limits.passage_tokens)
         fitted = (self._pairs.after_query(passage, most, cut_left=limits.cut_left) for passage in passages)
         return [Rest(ids_of(each.ids), each.truncated) for each in fitted]
+
+
+def pair_encoder(checkpoint: Checkpoint, max_tokens: int, prompts: PairPrompts | None = None) -> PairEncoder:
+    """The encoder of pairs for a checkpoint. `prompts` replace those that its files state. Raise ModelStoreError."""
+    classifier = checkpoint.classifier or Classifier()
+    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if classifier.lower_case:
+        before = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = Normalizers([Lowercase(), *before])
+    try:
+        return PairEncoder(tokenizer, max_tokens, prompts or classifier.prompts)
+    except ContractError as error:
+        raise ModelStoreError(str(error)) from error

@@ -1,4 +1,4 @@
-"""The cross-encoder engine: a small encoder that reads query and passage together. It knows direct scoring only.
+"""The cross-encoder engine: a classifier that reads query and passage together. It knows direct scoring only.
 
 One thread runs the model, one batch of like lengths at a time. The batch that holds what has waited longest is next.
 """
@@ -13,20 +13,21 @@ from dataclasses import dataclass
 
 import torch
 import transformers
-from tokenizers import Tokenizer
 
-from contract.pairs import PairEncoder
-from contract.prompt import ContractError
+from contract.pairs import PairEncoder, PairPrompts
 from service.engine import Capabilities, Completion, Health, Output, Prompt, Scoring, Series
 from service.engines.causal.requests import Submission
-from service.engines.cross_encoder.encoder import CrossEncoderPrompts
+from service.engines.cross_encoder.encoder import CrossEncoderPrompts, pair_encoder
 from service.engines.cross_encoder.model import CrossEncoderModel, Pair
+from service.engines.dtype import CPU
 from service.errors import EngineDead, ModelStoreError
 from service.models.checkpoint import Checkpoint
 
-_BATCH_TOKENS = 4096
+_BATCH_TOKENS = {"cpu": 4096}  # by device, padding included
+_BATCH_TOKENS_OF_GPUS = 16384
 _BATCHES_AHEAD = 2  # one that runs, and one that is ready when it ends
-_WINDOW = 128
+_WINDOW = {"cpu": 128}  # documents
+_WINDOW_OF_GPUS = 1024
 _CLOSED = "The engine has been stopped."
 _log = logging.getLogger("limrank.cross_encoder_engine")
 
@@ -44,35 +45,37 @@ class CrossEncoderEngine:
     """A `service.engine.Engine`. Build it with `load`."""
 
     def __init__(
-        self, model: CrossEncoderModel, pairs: PairEncoder, *, threads: int | None = None, window: int = _WINDOW
+        self, model: CrossEncoderModel, pairs: PairEncoder, *, threads: int | None = None, window: int | None = None
     ) -> None:
         """`threads` None: as many as torch takes, one per core. `window` is in documents."""
         self._model = model
         self._pairs = pairs
         self._encoder = CrossEncoderPrompts(pairs)
-        self._window = window
+        self._window = window or _WINDOW.get(model.device.type, _WINDOW_OF_GPUS)
+        self._batch_tokens = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_OF_GPUS)
         self._closed = False
         self._waiting: dict[_Waiting, None] = {}  # in the order in which they were handed over
         self._running: asyncio.Task[None] | None = None
         self._worker = ThreadPoolExecutor(1, "limrank-engine", initializer=lambda: _use_threads(threads))
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, *, dtype: str = "auto", threads: int | None = None) -> CrossEncoderEngine:
-        """Load a checkpoint, in a second. Raise ModelStoreError."""
+    def load(
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        dtype: str = "auto",
+        device: torch.device = CPU,
+        threads: int | None = None,
+        prompts: PairPrompts | None = None,
+    ) -> CrossEncoderEngine:
+        """Load a checkpoint, in a second. `prompts` replace those that its files state. Raise ModelStoreError."""
         manifest = checkpoint.manifest
         if manifest.kind != "cross-encoder":
             raise ModelStoreError(
                 f"{checkpoint.name} is a {manifest.kind} model and no cross-encoder; leave the engine at auto."
             )
-        tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        model = CrossEncoderModel.load(checkpoint.folder, dtype=dtype)
-        try:
-            pairs = PairEncoder(tokenizer, model.max_tokens)
-        except ContractError as error:
-            raise ModelStoreError(str(error)) from error
-        return cls(model, pairs, threads=threads)
+        model = CrossEncoderModel.load(checkpoint.folder, dtype=dtype, device=device, classifier=checkpoint.classifier)
+        return cls(model, pair_encoder(checkpoint, model.max_tokens, prompts), threads=threads)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -80,11 +83,11 @@ class CrossEncoderEngine:
             engine="cross-encoder",
             engine_version=transformers.__version__,
             dtype=str(self._model.dtype).removeprefix("torch."),
-            device="cpu",
+            device=self._model.device.type,
             scoring=frozenset({Scoring.DIRECT}),
             window=self._window,
-            window_tokens=_BATCHES_AHEAD * _BATCH_TOKENS,
-            behind_tokens=_BATCH_TOKENS,
+            window_tokens=_BATCHES_AHEAD * self._batch_tokens,
+            behind_tokens=self._batch_tokens,
             max_model_tokens=self._pairs.max_tokens,
             max_reasoning_tokens=0,
         )
@@ -130,7 +133,7 @@ class CrossEncoderEngine:
         """Run batch after batch until nothing waits."""
         loop = asyncio.get_running_loop()
         while self._waiting and not self._closed:
-            batch = next_batch(self._waiting)
+            batch = next_batch(self._waiting, self._batch_tokens)
             for each in batch:
                 del self._waiting[each]
             try:
@@ -150,21 +153,21 @@ class CrossEncoderEngine:
         self._running = None
 
 
-def next_batch(waiting: Iterable[_Waiting]) -> list[_Waiting]:
-    """Of what waits, in its order, the first and others of like length, so many that they have `_BATCH_TOKENS` when
+def next_batch(waiting: Iterable[_Waiting], batch_tokens: int) -> list[_Waiting]:
+    """Of what waits, in its order, the first and others of like length, so many that they have `batch_tokens` when
     padded to the longest."""
     in_order = list(waiting)
-    for batch in _batches(in_order):
+    for batch in _batches(in_order, batch_tokens):
         if in_order[0] in batch:
             return batch
     return []
 
 
-def _batches(waiting: Sequence[_Waiting]) -> Iterable[list[_Waiting]]:
+def _batches(waiting: Sequence[_Waiting], batch_tokens: int) -> Iterable[list[_Waiting]]:
     """All of `waiting` in batches by length, the longest last."""
     batch: list[_Waiting] = []
     for each in sorted(waiting, key=lambda each: len(each.pair.ids)):
-        if batch and (len(batch) + 1) * len(each.pair.ids) > _BATCH_TOKENS:
+        if batch and (len(batch) + 1) * len(each.pair.ids) > batch_tokens:
             yield batch
             batch = []
         batch.append(each)

@@ -1,19 +1,23 @@
-"""A cross-encoder as its engine uses it: pairs in ids in, one logit each out."""
+"""A cross-encoder as its engine uses it: pairs in ids in, one score each out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from contract.prompt import ContractError
 from contract.truncation import position_count
+from service.engines.cross_encoder import packing
+from service.engines.dtype import CPU
 from service.engines.whole import load_whole
 from service.errors import ModelStoreError
+from service.models.classifier import Classifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,48 +33,120 @@ class Pair:
 
 
 class CrossEncoderModel:
-    """An encoder with one output. Not to be used from two threads at a time."""
+    """A sequence classifier of one output, or of two. Not to be used from two threads at a time.
 
-    def __init__(self, model: Any) -> None:
-        config = model.config
+    Encoders pool their first token, or as their config says. Decoders are read at the last token of each pair that is
+    not the padding id, as transformers does for a pair alone, so that what is padded with never decides where. Where
+    the architecture allows it, a batch has no padding at all (`packing`).
+    """
+
+    def __init__(self, model: Any, classifier: Classifier) -> None:
+        config = model.config.get_text_config()
         self._model = model
-        self._pad = int(config.pad_token_id or 0)
-        self._types = getattr(config, "type_vocab_size", 1) > 1
+        self._classifier = classifier
+        self._pad: int | None = config.pad_token_id
+        self._types = classifier.token_types and getattr(config, "type_vocab_size", 1) > 1
+        self._reads_last = isinstance(getattr(model, "score", None), torch.nn.Linear)
+        self.packed: bool = model.config._attn_implementation == packing.IMPLEMENTATION
+        before = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
+        self._first_position = 0 if before is None else before + 1  # RoBERTa's kind counts on from its padding id
+        self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        self.max_tokens: int = position_count(model)
+        positions = position_count(model)
+        self.max_tokens: int = min(positions, classifier.max_tokens or positions)
         if self.dtype is not torch.float32:
             compute_head_in_float32(model)
 
     @classmethod
-    def load(cls, folder: Path, *, dtype: str) -> CrossEncoderModel:
+    def load(
+        cls, folder: Path, *, dtype: str, device: torch.device = CPU, classifier: Classifier | None = None
+    ) -> CrossEncoderModel:
         """Load the model in `folder`; `dtype`: see `resolve_dtype`. Runs no code of it. Raise ModelStoreError."""
-        advice = " as a cross-encoder; serve one made by limrank-train cross-encoder"
-        model = load_whole(AutoModelForSequenceClassification, folder, advice, dtype=dtype)
-        if model.config.num_labels != 1:
-            raise ModelStoreError(
-                f"{folder} has {model.config.num_labels} outputs, but a cross-encoder that reranks has one; "
-                "serve another model."
-            )
+        packing.register()
+        advice = (
+            " as a cross-encoder; serve one made by limrank-train cross-encoder, or any *ForSequenceClassification "
+            "that transformers itself has"
+        )
+        attention = {"attn_implementation": packing.IMPLEMENTATION} if packing.packs(_config(folder)) else {}
+        model = load_whole(AutoModelForSequenceClassification, folder, advice, dtype=dtype, device=device, **attention)
+        classifier = classifier or Classifier(labels=model.config.num_labels)
         try:
-            return cls(model.eval().requires_grad_(False))
+            return cls(model.to(device).eval().requires_grad_(False), classifier)
         except ContractError as error:
             raise ModelStoreError(f"{folder} cannot be served: {error}") from error
 
     def logits(self, pairs: Sequence[Pair]) -> list[float]:
-        """The output for each pair; all are computed together, padded to the longest (pairs, longest)."""
-        longest = max(len(pair.ids) for pair in pairs)
-        padding = [longest - len(pair.ids) for pair in pairs]
+        """The score of each pair; all are computed together."""
+        with torch.inference_mode():
+            outputs = self._packed(pairs) if self.packed else self._padded(pairs)  # (pairs, labels)
+            rows: list[list[float]] = outputs.float().tolist()
+        return [self._classifier.score(each) for each in rows]
+
+    def _packed(self, pairs: Sequence[Pair]) -> Tensor:
+        """All pairs end to end in one row (1, tokens)."""
+        spans = packing.Spans.of([len(pair.ids) for pair in pairs], self.device)
+        first = self._first_position
         inputs = {
-            "input_ids": torch.tensor([[*pair.ids, *[self._pad] * n] for pair, n in zip(pairs, padding, strict=True)]),
-            "attention_mask": torch.tensor([[1] * (longest - n) + [0] * n for n in padding]),
+            "input_ids": [[token for pair in pairs for token in pair.ids]],
+            "position_ids": [[first + at for pair in pairs for at in range(len(pair.ids))]],
         }
         if self._types:
-            inputs["token_type_ids"] = torch.tensor(
-                [[*pair.type_ids, *[0] * n] for pair, n in zip(pairs, padding, strict=True)]
-            )
-        with torch.inference_mode():
-            logits = self._model(**inputs).logits
-        return [float(logit) for logit in logits.float().flatten()]
+            inputs["token_type_ids"] = [[kind for pair in pairs for kind in pair.type_ids]]
+        body = self._model.base_model
+        hidden = body(**self._tensors(inputs), **self._uncached, spans=spans).last_hidden_state[0]
+        if self._reads_last:
+            ends = [start + self._last(pair.ids) for start, pair in zip(spans.bounds, pairs, strict=False)]
+            return self._read(hidden[ends])
+        firsts = hidden[list(spans.bounds[:-1])][:, None]  # (pairs, 1, hidden): heads take the first token themselves
+        pooler = getattr(body, "pooler", None)
+        return self._classified(firsts if pooler is None else pooler(firsts))
+
+    def _padded(self, pairs: Sequence[Pair]) -> Tensor:
+        """Padded to the longest (pairs, longest)."""
+        longest = max(len(pair.ids) for pair in pairs)
+        padding = [longest - len(pair.ids) for pair in pairs]
+        fill = self._pad or 0
+        ids = [[*pair.ids, *[fill] * n] for pair, n in zip(pairs, padding, strict=True)]
+        inputs = {"input_ids": ids, "attention_mask": [[1] * (longest - n) + [0] * n for n in padding]}
+        if self._types:
+            inputs["token_type_ids"] = [[*pair.type_ids, *[0] * n] for pair, n in zip(pairs, padding, strict=True)]
+        if not self._reads_last:
+            logits: Tensor = self._model(**self._tensors(inputs)).logits
+            return logits
+        hidden = self._model.base_model(**self._tensors(inputs), **self._uncached).last_hidden_state
+        return self._read(hidden[list(range(len(pairs))), [self._last(pair.ids) for pair in pairs]])
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        """A decoder's outputs by the states that it is read at (pairs, hidden)."""
+        outputs: Tensor = self._model.score(hidden)
+        return outputs
+
+    def _classified(self, pooled: Tensor) -> Tensor:
+        outputs: Tensor = self._model.classifier(pooled)
+        return outputs
+
+    def _tensors(self, rows: Mapping[str, list[list[int]]]) -> dict[str, Tensor]:
+        return {name: torch.tensor(each, device=self.device) for name, each in rows.items()}
+
+    @property
+    def _uncached(self) -> dict[str, bool]:
+        """Decoders keep keys and values unless they are told not to; encoders do not know the word."""
+        return {"use_cache": False} if self._reads_last else {}
+
+    def _last(self, ids: Sequence[int]) -> int:
+        """The place of the last id that is not the padding id, which may also end a text; 0 if all are."""
+        return next((at for at in range(len(ids) - 1, -1, -1) if ids[at] != self._pad), 0)
+
+
+def _config(folder: Path) -> Any:
+    """Raise ModelStoreError where transformers cannot read it."""
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever a wrong configuration makes the library raise
+        raise ModelStoreError(
+            f"transformers cannot read {folder / 'config.json'} ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); fetch or save it again."
+        ) from error
 
 
 def compute_head_in_float32(model: Any) -> None:

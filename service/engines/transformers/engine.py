@@ -1,4 +1,5 @@
-"""The embedded default engine: a causal model on the CPU, through transformers, for a laptop or a test machine.
+"""The embedded default engine: a causal model on the CPU, through transformers, for a laptop or a test machine (or on
+a GPU that has no vLLM).
 
 The shared prefix of a call is computed once and its keys and values are reused for every passage; passages of several
 calls go through the model together, end to end and without padding; logits are computed at one position of each.
@@ -13,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import transformers
 from tokenizers import Tokenizer
 
@@ -22,6 +24,7 @@ from contract.segments import Segments
 from service.engine import Capabilities, Health, Output, Prompt, Scoring, Series
 from service.engines.causal.prompts import CausalEncoder
 from service.engines.causal.requests import Submission, requests_of
+from service.engines.dtype import CPU
 from service.engines.transformers.decoder import Decoder, NextToken, greedy
 from service.engines.transformers.kv_cache import DecodeCache, KVCache
 from service.engines.transformers.model import ModelRunner, load_model
@@ -65,6 +68,7 @@ class TransformersEngine:
         self._positions = runner.max_tokens
         self._max_tokens = min(runner.max_tokens, options.max_model_tokens or runner.max_tokens)
         self._dtype = str(runner.dtype).removeprefix("torch.")
+        self._device = runner.device.type
         self._options = options
         self._close = segments.close
         self._reader = Reader(segments, end_ids(segments, model.generation_config.to_dict(), model.config.to_dict()))
@@ -73,7 +77,9 @@ class TransformersEngine:
         self._thread.start()
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, *, dtype: str = "auto", threads: int | None = None) -> TransformersEngine:
+    def load(
+        cls, checkpoint: Checkpoint, *, dtype: str = "auto", device: torch.device = CPU, threads: int | None = None
+    ) -> TransformersEngine:
         """Load a checkpoint, in seconds. `dtype`: see `service.engines.dtype`. Raise ModelStoreError."""
         manifest = checkpoint.manifest
         if manifest.format is None:
@@ -83,7 +89,7 @@ class TransformersEngine:
             segments = Segments(manifest.format, tokenizer)
         except ContractError as error:
             raise ModelStoreError(str(error)) from error
-        return cls(load_model(checkpoint.folder, dtype), segments, EngineOptions(threads=threads))
+        return cls(load_model(checkpoint.folder, dtype, device), segments, EngineOptions(threads=threads))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -92,7 +98,7 @@ class TransformersEngine:
             engine="transformers",
             engine_version=transformers.__version__,
             dtype=self._dtype,
-            device="cpu",
+            device=self._device,
             scoring=frozenset({Scoring.DIRECT, Scoring.REASONING}),
             window=self._options.window,
             window_tokens=_BATCHES_AHEAD * batch,

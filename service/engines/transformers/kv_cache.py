@@ -18,6 +18,7 @@ class CacheShape:
     heads: int
     head_dim: int
     dtype: torch.dtype
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - it cannot be changed
 
     @property
     def bytes_per_token(self) -> int:
@@ -25,7 +26,7 @@ class CacheShape:
 
     def empty(self, rows: int, tokens: int) -> Tensor:
         """An uninitialised tensor (layers, rows, heads, tokens, head_dim)."""
-        return torch.empty(self.layers, rows, self.heads, tokens, self.head_dim, dtype=self.dtype)
+        return torch.empty(self.layers, rows, self.heads, tokens, self.head_dim, dtype=self.dtype, device=self.device)
 
 
 class KVCache:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from service.engines.dtype import CPU
 from service.engines.transformers.attention import IMPLEMENTATION, AttentionPlan, BatchPlan, Chunk, register
 from service.engines.transformers.decode_attention import DecodePlan
 from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
@@ -53,17 +54,21 @@ class ModelRunner:
         self._answer_rows: dict[tuple[int, ...], _AnswerRows] = {}
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.dtype: torch.dtype = model.dtype
-        self.shape = CacheShape(config.num_hidden_layers, config.num_key_value_heads, head_dim, self.dtype)
+        self.device: torch.device = model.device
+        self.shape = CacheShape(config.num_hidden_layers, config.num_key_value_heads, head_dim, self.dtype, self.device)
         self.max_tokens: int = config.max_position_embeddings
 
     def prefill(self, chunks: Sequence[Chunk], cache: DecodeCache) -> Tensor:
         """Run the chunks as one batch. Returns the hidden state after each one's last token (chunks, hidden)."""
-        plan = BatchPlan(chunks, cache, self.dtype)
+        with self.device:  # the plan makes its masks and places there
+            plan = BatchPlan(chunks, cache, self.dtype)
         return self._run([token for chunk in chunks for token in chunk.ids], plan)[plan.last]
 
     def decode(self, ids: Sequence[int], prefixes: Sequence[KVCache], cache: DecodeCache) -> Tensor:
         """Add one token to every row in use. Returns the hidden state after each (rows, hidden)."""
-        return self._run(ids, DecodePlan(prefixes, cache))
+        with self.device:
+            plan = DecodePlan(prefixes, cache)
+        return self._run(ids, plan)
 
     def answers(self, hidden: Tensor, asked: Sequence[tuple[int, ...]]) -> list[AnswerLogprobs]:
         """Log-probabilities after each hidden state (rows, hidden) of the tokens that are `asked` for there.
@@ -101,13 +106,16 @@ class ModelRunner:
 
     def _run(self, ids: Sequence[int], plan: AttentionPlan) -> Tensor:
         output = self._body(
-            input_ids=torch.tensor([list(ids)]), position_ids=plan.positions[None], use_cache=False, plan=plan
+            input_ids=torch.tensor([list(ids)], device=self.device),
+            position_ids=plan.positions[None],
+            use_cache=False,
+            plan=plan,
         )
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
 
 
-def load_model(folder: Path, dtype: str) -> Any:
+def load_model(folder: Path, dtype: str, device: torch.device = CPU) -> Any:
     """The transformers model in `folder`, ready for `ModelRunner`; `dtype`: see `resolve_dtype`. Runs no code of it.
 
     Raise ModelStoreError for a model that transformers does not know, or that is not whole.
@@ -117,8 +125,10 @@ def load_model(folder: Path, dtype: str) -> Any:
         f": models of type {', '.join(ARCHITECTURES)} are run here, and never code that comes with a model; serve "
         "another model"
     )
-    model = load_whole(AutoModelForCausalLM, folder, advice, dtype=dtype, attn_implementation=IMPLEMENTATION)
-    return model.eval().requires_grad_(False)
+    model = load_whole(
+        AutoModelForCausalLM, folder, advice, dtype=dtype, device=device, attn_implementation=IMPLEMENTATION
+    )
+    return model.to(device).eval().requires_grad_(False)
 
 
 def _check_architecture(config: Any) -> None:

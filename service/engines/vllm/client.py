@@ -10,22 +10,28 @@ import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Literal
 
 import vllm
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from vllm import AsyncEngineArgs, RequestOutput, SamplingParams
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
+from vllm import AsyncEngineArgs, PoolingParams, RequestOutput, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from contract.model_config import CONFIG, read_json_object
+from contract.pairs import PairPrompts
 from contract.prompt import ContractError
 from contract.reasoning import Reader, folder_end_ids
 from contract.segments import Segments
+from service.engines.cross_encoder.encoder import pair_encoder
 from service.engines.vllm.engine import EngineInfo, VllmEngine
+from service.engines.vllm.pooling import Pooled, PoolingInfo, VllmPoolingEngine
 from service.engines.vllm.requests import AnswerLogprobs, Generation, RequestParams
 from service.engines.vllm.startup import (
     VllmOptions,
@@ -38,6 +44,7 @@ from service.engines.vllm.startup import (
 from service.engines.whole import load_whole
 from service.errors import EngineDead, ModelStoreError
 from service.models.checkpoint import Checkpoint, is_quantised
+from service.models.classifier import Classifier
 
 _NEWS_EVERY_TOKENS = 16  # of reasoning: what a loop may grow before it is seen
 _SHUTDOWN_SECONDS = 5.0
@@ -54,29 +61,34 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     except ContractError as error:
         raise ModelStoreError(str(error)) from error
     extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
-    _check_whole(checkpoint, extra)
-    llm = _start(checkpoint, options, with_exact_answers(extra, quantised=_is_quantised(checkpoint, options)))
+    _check_whole(checkpoint, extra, AutoModelForCausalLM)
+    llm = _start(
+        checkpoint,
+        options,
+        runner="generate",
+        extra=with_exact_answers(extra, quantised=_is_quantised(checkpoint, options)),
+    )
     reader = Reader(segments, folder_end_ids(checkpoint.folder, segments))
     client = VllmClient(llm, segments, reader)
     return VllmEngine(client, _info(llm), segments, reader, stuck_after=options.stuck_after)
 
 
-def _check_whole(checkpoint: Checkpoint, extra: Mapping[str, Any]) -> None:
+def _check_whole(checkpoint: Checkpoint, extra: Mapping[str, Any], auto: Any) -> None:
     """Raise ModelStoreError unless the files hold the weights that the configuration has a place for: vLLM itself
     leaves what is missing as it finds it in memory.
 
     transformers says so without reading a weight. It cannot of quantised weights, of code that comes with a model, and
     of weights that the user has loaded in another way.
     """
-    reason = _uncheckable(checkpoint, extra)
+    reason = _uncheckable(checkpoint, extra, auto)
     if reason is not None:
         _log.warning("weights_not_compared", extra={"model": checkpoint.name, "reason": reason})
         return
     advice = ", so nobody knows whether its weights are whole; serve another model"
-    load_whole(AutoModelForCausalLM, checkpoint.folder, advice, dtype="float32", device_map="meta")
+    load_whole(auto, checkpoint.folder, advice, dtype="float32", device_map="meta")
 
 
-def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any]) -> str | None:
+def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any], auto: Any) -> str | None:
     config = read_json_object(checkpoint.folder / CONFIG)
     if extra.get("load_format", "auto") not in ("auto", "hf", "safetensors"):
         return f"load_format is {extra['load_format']}"
@@ -84,7 +96,12 @@ def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any]) -> str | None
         return "its weights are quantised"
     if extra.get("trust_remote_code") or extra.get("hf_overrides"):
         return "--vllm-args change what is loaded"
-    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config["model_type"])
+    names: Mapping[str, str] = (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        if auto is AutoModelForCausalLM
+        else MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+    )
+    known = names.get(config["model_type"])
     named = config.get("architectures") or [known]
     return None if known is not None and known in named else f"transformers has no {named[0] or config['model_type']}"
 
@@ -94,14 +111,30 @@ def _is_quantised(checkpoint: Checkpoint, options: VllmOptions) -> bool:
     return options.quantization not in (None, "fp8") or is_quantised(read_json_object(checkpoint.folder / CONFIG))
 
 
-def _start(checkpoint: Checkpoint, options: VllmOptions, extra: Mapping[str, Any]) -> AsyncLLM:
+def load_classifier(
+    checkpoint: Checkpoint, options: VllmOptions, prompts: PairPrompts | None = None
+) -> VllmPoolingEngine:
+    """Start vLLM with a sequence classifier. `prompts` replace those that its files state. Raise ModelStoreError."""
+    extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
+    _check_whole(checkpoint, extra, AutoModelForSequenceClassification)
+    llm = _start(checkpoint, options, runner="pooling", extra=extra)
+    info = _pooling_info(llm)
+    classifier = checkpoint.classifier or Classifier()
+    most = llm.vllm_config.model_config.max_model_len
+    pairs = pair_encoder(checkpoint, min(most, classifier.max_tokens or most), prompts)
+    return VllmPoolingEngine(VllmPooler(llm), info, pairs, classifier, stuck_after=options.stuck_after)
+
+
+def _start(
+    checkpoint: Checkpoint, options: VllmOptions, *, runner: Literal["generate", "pooling"], extra: Mapping[str, Any]
+) -> AsyncLLM:
     with engine_log() as errors, no_keyboard_interrupts():
         try:
             return AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
                     model=str(checkpoint.folder),
                     served_model_name=[checkpoint.name],
-                    runner="generate",
+                    runner=runner,
                     dtype=options.dtype,
                     tensor_parallel_size=options.tensor_parallel_size,
                     data_parallel_size=options.data_parallel_size,
@@ -110,9 +143,10 @@ def _start(checkpoint: Checkpoint, options: VllmOptions, extra: Mapping[str, Any
                     max_model_len=options.max_model_len,
                     max_num_batched_tokens=options.max_num_batched_tokens,
                     max_num_seqs=options.max_num_seqs,
-                    enable_prefix_caching=True,
+                    # A classifier that attends both ways has no prefix to keep; vLLM knows which do.
+                    enable_prefix_caching=True if runner == "generate" else None,
                     scheduling_policy="priority",
-                    stream_interval=_NEWS_EVERY_TOKENS,
+                    stream_interval=_NEWS_EVERY_TOKENS if runner == "generate" else 1,  # vLLM 0.32 fails on any other
                     **extra,
                 )
             )
@@ -136,6 +170,43 @@ def _info(llm: AsyncLLM) -> EngineInfo:
         unfinished=llm.get_num_unfinished_requests,
         shutdown=lambda: llm.shutdown(timeout=_SHUTDOWN_SECONDS),
     )
+
+
+def _pooling_info(llm: AsyncLLM) -> PoolingInfo:
+    config = llm.vllm_config
+    model = config.model_config
+    text = model.hf_text_config
+    return PoolingInfo(
+        version=vllm.__version__,
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=config.device_config.device_type,
+        step_tokens=config.scheduler_config.max_num_batched_tokens,
+        max_requests=config.scheduler_config.max_num_seqs,
+        ranks=config.parallel_config.data_parallel_size,
+        types=getattr(text, "type_vocab_size", 1) > 1,
+        reads_last=model.pooler_config.seq_pooling_type == "LAST",
+        pad=text.pad_token_id,
+        dead=lambda: llm.errored,
+        shutdown=lambda: llm.shutdown(timeout=_SHUTDOWN_SECONDS),
+    )
+
+
+class VllmPooler:
+    """`service.engines.vllm.pooling.Pooler` on an AsyncLLM."""
+
+    def __init__(self, llm: AsyncLLM) -> None:
+        self._llm = llm
+
+    async def pool(self, name: str, ids: Sequence[int], second: int | None, priority: int) -> Pooled:
+        types = None if second is None else {"compressed_token_type_ids": second}
+        params = PoolingParams(task="classify", use_activation=False, extra_kwargs=types)
+        prompt = {"type": "token", "prompt_token_ids": list(ids)}
+        try:
+            async with aclosing(self._llm.encode(prompt, params, name, priority=priority)) as outputs:
+                pooled = [each async for each in outputs][-1]
+        except EngineDeadError as error:
+            raise EngineDead("vLLM's engine process has ended.") from error
+        return Pooled(tuple(pooled.outputs.data.float().flatten().tolist()), pooled.num_cached_tokens or 0)
 
 
 class VllmClient:

@@ -62,9 +62,11 @@ async def test_trainer_service_and_sentence_transformers_score_alike(finished: P
     temperature = checkpoint.manifest.temperature
     own = PairScorer(load_encoder(folder, seed=0, train_embeddings=True), load_pair_encoder(folder, 128))
     expected = [score / temperature for score in own.score(group.query, passages)]
-    library = CrossEncoder(str(folder), activation_fn=torch.nn.Identity(), local_files_only=True)
-    for one, two in zip(library.predict([(group.query, passage) for passage in passages]), expected, strict=True):
-        assert float(one) / temperature == pytest.approx(two, abs=1e-4)
+    pairs = [(group.query, passage) for passage in passages]
+    library = CrossEncoder(str(folder), local_files_only=True)
+    assert temperature != 1.0
+    assert library.predict(pairs, activation_fn=torch.nn.Identity()).tolist() == pytest.approx(expected, abs=1e-4)
+    assert library.predict(pairs).tolist() == pytest.approx(torch.tensor(expected).sigmoid().tolist(), abs=1e-5)
     engine = CrossEncoderEngine.load(checkpoint, dtype="float32")
     job = Job(call="one", query=group.query, passages=passages)
     found = await score(engine, job, temperatures=checkpoint.manifest.temperatures)

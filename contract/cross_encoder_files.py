@@ -1,0 +1,82 @@
+"""The files by which Sentence Transformers loads a cross-encoder of ours and gives our scores.
+
+    modules.json                        the network, and behind it a layer that divides by the temperature
+    sentence_bert_config.json           pairs of text go through the network as they are, through no chat template
+    config_sentence_transformers.json   the sigmoid as activation, no prompts: whatever the base's own files say
+    1_Dense/                            that layer: one weight, absent with a temperature of 1
+
+`CrossEncoder(folder).predict` then gives our relevance, and with no activation our log-odds. Sentence Transformers 5.4
+and later read them; older versions load the network alone and give log-odds times temperature.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+from contract.files import write_text
+
+MODULES = "modules.json"
+_DENSE = "1_Dense"
+_MODULES = "sentence_transformers.base.modules"
+_IDENTITY = "torch.nn.modules.linear.Identity"
+_SIGMOID = "torch.nn.modules.activation.Sigmoid"
+_SCORES = "scores"
+
+
+def write_cross_encoder_files(folder: Path, temperature: float) -> None:
+    """Write them beside the weights, over those that are there."""
+    modules = [_module(0, "", "transformer.Transformer")]
+    if temperature == 1.0:
+        shutil.rmtree(folder / _DENSE, ignore_errors=True)
+    else:
+        modules.append(_module(1, _DENSE, "dense.Dense"))
+        _write_dense(folder / _DENSE, 1.0 / temperature)
+    _write(folder / MODULES, modules)
+    text = {"method": "forward", "method_output_name": "logits"}
+    _write(
+        folder / "sentence_bert_config.json",
+        {
+            "transformer_task": "sequence-classification",
+            "modality_config": {"text": text},
+            "module_output_name": _SCORES,
+        },
+    )
+    _write(
+        folder / "config_sentence_transformers.json",
+        {"model_type": "CrossEncoder", "activation_fn": _SIGMOID, "prompts": {}, "default_prompt_name": None},
+    )
+
+
+def _module(index: int, path: str, kind: str) -> dict[str, Any]:
+    return {"idx": index, "name": str(index), "path": path, "type": f"{_MODULES}.{kind}"}
+
+
+def _write_dense(folder: Path, weight: float) -> None:
+    folder.mkdir(exist_ok=True)
+    _write(
+        folder / "config.json",
+        {
+            "in_features": 1,
+            "out_features": 1,
+            "bias": False,
+            "activation_function": _IDENTITY,
+            "module_input_name": _SCORES,
+            "module_output_name": _SCORES,
+        },
+    )
+    (folder / "model.safetensors").write_bytes(_safetensors("linear.weight", weight))
+
+
+def _safetensors(name: str, value: float) -> bytes:
+    """A safetensors file of one float32 tensor of shape (1, 1): length of the header, header, data."""
+    header = json.dumps({name: {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}}).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + struct.pack("<f", value)
+
+
+def _write(path: Path, content: object) -> None:
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,156 @@
+"""Serves sequence classifiers by vLLM's pooling runner: for classifiers of billions of parameters, on GPUs.
+
+Knows no vLLM library: what it needs of it is in `Pooler` and `PoolingInfo`. vLLM batches by tokens, without padding,
+and orders what it holds by priority and arrival; whose turn it is was decided before, by the service's queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client import REGISTRY
+
+from contract.pairs import PairEncoder
+from service.engine import Capabilities, Completion, Health, Output, Prompt, Scoring, Series
+from service.engines.causal.requests import Submission
+from service.engines.cross_encoder.encoder import CrossEncoderPrompts
+from service.engines.vllm.metrics import ProgressWatch, vllm_progress
+from service.errors import EngineDead
+from service.models.classifier import Classifier
+
+_STEPS_AHEAD = 3  # as in `service.engines.vllm.engine`
+_STEP_SHARE = 0.25
+_DEAD = "vLLM's engine process has ended."
+_log = logging.getLogger("limrank.vllm_pooling")
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """The outputs of a classifier for one pair, before any activation; `cached` of its ids were not computed again."""
+
+    outputs: tuple[float, ...]
+    cached: int
+
+
+class Pooler(Protocol):
+    """Raises EngineDead when nothing can be computed any more, and whatever the library raises for a request."""
+
+    async def pool(self, name: str, ids: Sequence[int], second: int | None, priority: int) -> Pooled:
+        """`second`: from this place on the ids have token type 1. Cancelling it frees the request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingInfo:
+    """A running vLLM. `reads_last`: a decoder, read at its last token that is not `pad` (None: it has no padding id).
+    `types`: the model tells two texts apart. The rest as in `service.engines.vllm.engine.EngineInfo`."""
+
+    version: str
+    dtype: str
+    device: str
+    step_tokens: int
+    max_requests: int
+    ranks: int
+    types: bool
+    reads_last: bool
+    pad: int | None
+    dead: Callable[[], bool]
+    shutdown: Callable[[], None]
+
+
+class VllmPoolingEngine:
+    """A `service.engine.Engine`. `service.engines.vllm.client.load_classifier` builds it."""
+
+    def __init__(
+        self, pooler: Pooler, info: PoolingInfo, pairs: PairEncoder, classifier: Classifier, *, stuck_after: float
+    ) -> None:
+        """`stuck_after`: seconds with work and without progress after which vLLM counts as stuck."""
+        self._pooler = pooler
+        self._info = info
+        self._pairs = pairs
+        self._classifier = classifier
+        self._encoder = CrossEncoderPrompts(pairs)
+        self._names = itertools.count()
+        self._running: dict[asyncio.Task[None], Submission] = {}
+        self._done = 0
+        self._watch = ProgressWatch(stuck_after, lambda: (self._done, vllm_progress(REGISTRY)))
+        self._closed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        step = self._info.step_tokens * self._info.ranks
+        return Capabilities(
+            engine="vllm",
+            engine_version=self._info.version,
+            dtype=self._info.dtype,
+            device=self._info.device,
+            scoring=frozenset({Scoring.DIRECT}),
+            window=self._info.max_requests * self._info.ranks,
+            window_tokens=_STEPS_AHEAD * step,
+            behind_tokens=int(_STEP_SHARE * step),
+            max_model_tokens=self._pairs.max_tokens,
+            max_reasoning_tokens=0,
+        )
+
+    @property
+    def encoder(self) -> CrossEncoderPrompts:
+        return self._encoder
+
+    @property
+    def metrics(self) -> Sequence[Series]:
+        return (Series(REGISTRY, "vllm:"),)
+
+    async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
+        """See `service.engine.Engine.submit`. The service asks for direct scoring only, as `capabilities` say."""
+        if self._closed or self._info.dead():
+            raise EngineDead(_DEAD)
+        submission = Submission(len(prompts))
+        for index, prompt in enumerate(prompts):
+            task = asyncio.get_running_loop().create_task(self._score(submission, index, prompt))
+            self._running[task] = submission
+            task.add_done_callback(self._running.pop)
+        try:
+            async for output in submission.outputs():
+                yield output
+        finally:
+            submission.cancelled = True
+            for task in [task for task, of in self._running.items() if of is submission]:
+                task.cancel()
+
+    async def health(self) -> Health:
+        fault = _DEAD if self._info.dead() else self._watch.fault(len(self._running))
+        return Health(ready=fault is None, alive=fault is None, reason=fault or "")
+
+    async def close(self) -> None:
+        """Answer what is left with EngineDead and end vLLM's processes."""
+        self._closed = True
+        for submission in set(self._running.values()):
+            submission.die(EngineDead("The engine was closed."))
+        await asyncio.to_thread(self._info.shutdown)
+
+    async def _score(self, submission: Submission, index: int, prompt: Prompt) -> None:
+        ids = self._read_part([*prompt.prefix, *prompt.rest])
+        second = prompt.second if self._info.types else None
+        try:
+            pooled = await self._pooler.pool(f"{next(self._names)}", ids, second, prompt.priority)
+        except EngineDead as error:
+            submission.die(error)
+        except Exception as error:  # noqa: BLE001 - whatever vLLM raises for a request, that one fails, others go on
+            _log.error("request_failed", exc_info=error)
+            submission.fail([index], f"{type(error).__name__}: {error}")
+        else:
+            self._done += 1
+            cached = min(pooled.cached, len(prompt.prefix))
+            submission.deliver([Completion(index, (self._classifier.score(pooled.outputs),), cached_tokens=cached)])
+
+    def _read_part(self, ids: list[int]) -> list[int]:
+        """The ids up to the one that is read: a decoder's outputs there do not depend on what follows."""
+        if self._info.reads_last and self._info.pad is not None:
+            while len(ids) > 1 and ids[-1] == self._info.pad:
+                ids.pop()
+        return ids

@@ -1,0 +1,196 @@
+"""Reads what the files of a sequence classifier say about it: its outputs, its activation, its prompts, its limit.
+
+A classifier needs no manifest: the one output of a `*ForSequenceClassification` is its score, and the files of Sentence
+Transformers beside it state the rest. No weights are read and no code of the model is run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contract.pairs import NO_PROMPTS, PairPrompts
+from service.errors import ModelStoreError
+
+_SUFFIX = "ForSequenceClassification"
+_RELEVANT_LABELS = frozenset({"relevant", "true", "yes", "positive"})
+_NO_LIMIT = 1_000_000  # a tokenizer without a limit states a number of thirty digits
+_TRANSFORMER = "Transformer"
+_SCALED_BY_US = (_TRANSFORMER, "Dense")  # as `contract.sentence_transformers` writes the files
+
+_log = logging.getLogger("limrank.models")
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """How a sequence classifier is asked and read.
+
+    It has one or two outputs (`labels`); of two, `relevant` is the one that stands for relevance, and the score is how
+    far it lies above the other. `sigmoid`: the model's own files name the sigmoid as its activation (two outputs have
+    their softmax, which is the same of their difference).
+    `max_tokens`: the longest pair that the files allow (None: only the model's positions limit it). `token_types`: the
+    tokenizer tells the two texts apart for the model. `lower_case`: text is put into lower case first.
+    """
+
+    labels: int = 1
+    relevant: int = 1
+    sigmoid: bool = False
+    prompts: PairPrompts = NO_PROMPTS
+    max_tokens: int | None = None
+    token_types: bool = True
+    lower_case: bool = False
+
+    def score(self, outputs: Sequence[float]) -> float:
+        """The score of a pair by the outputs for it, before any activation."""
+        return outputs[0] if self.labels == 1 else outputs[self.relevant] - outputs[1 - self.relevant]
+
+
+def read_classifier(folder: Path, *, ours: bool = False) -> Classifier | None:
+    """Returns what the files in `folder` say, or None where they are not a sequence classifier's.
+
+    `ours`: the folder has a manifest of ours, which also says what the modules behind the network do. Raises
+    ModelStoreError for a classifier that cannot be served, and for any model that needs code of its repository.
+    """
+    config = _json(folder / "config.json")
+    architectures = [str(name) for name in config.get("architectures") or []]
+    refuse_foreign(config, folder, architectures)
+    if not any(name.endswith(_SUFFIX) for name in architectures):
+        return None
+    names = _labels(config)
+    if len(names) not in (1, 2):
+        raise ModelStoreError(
+            f"{folder} has {len(names)} outputs, but a cross-encoder that reranks has one, or two of which one stands "
+            f"for relevance, and not {', '.join(names[:5])}; serve another model."
+        )
+    stated = _sentence_transformers(folder, ours)
+    return Classifier(
+        labels=len(names),
+        relevant=_relevant(names),
+        sigmoid=len(names) == 2 or _activation(config, stated).endswith(".Sigmoid"),
+        prompts=_prompts(stated),
+        max_tokens=_max_tokens(folder),
+        token_types=_token_types(folder, str(config.get("model_type"))),
+        lower_case=bool(_json(folder / "sentence_bert_config.json").get("do_lower_case")),
+    )
+
+
+def refuse_foreign(config: Mapping[str, Any], folder: Path, architectures: Sequence[str]) -> None:
+    """Raises ModelStoreError for a model that no engine runs: an encoder-decoder, or one that needs its own code.
+
+    Causal models of a type that transformers does not know are left to vLLM, which may know it.
+    """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    shown = ", ".join(architectures) or "a model of no stated architecture"
+    model_type, code = config.get("model_type"), config.get("auto_map")
+    known = model_type in CONFIG_MAPPING_NAMES or any(name.endswith("ForCausalLM") for name in architectures)
+    if not known and code:
+        raise ModelStoreError(
+            f"{folder} ({shown}) needs the code that comes with it (auto_map in its config.json), which is never run "
+            "here; serve a model whose architecture transformers itself has."
+        )
+    if not known:
+        raise ModelStoreError(
+            f"{folder} is a model of type {model_type!r}, which this version of transformers does not know; serve "
+            "another model."
+        )
+    if code:
+        _log.warning("model_code_ignored", extra={"folder": str(folder), "model_type": model_type})
+    if config.get("is_encoder_decoder"):
+        raise ModelStoreError(
+            f"{folder} is an encoder-decoder ({shown}), which no engine runs; serve a causal model, or a classifier "
+            f"with one output (*{_SUFFIX})."
+        )
+
+
+def _labels(config: Mapping[str, Any]) -> list[str]:
+    """The names of the outputs, in their order. transformers gives a config that names none two of them."""
+    named = config.get("id2label")
+    if isinstance(named, Mapping) and named:
+        return [str(named[key]) for key in sorted(named, key=int)]
+    return [f"LABEL_{index}" for index in range(int(config.get("num_labels", 2)))]
+
+
+def _relevant(names: Sequence[str]) -> int:
+    """Which of two outputs stands for relevance: the only one whose name says so, else the second."""
+    named = [index for index, name in enumerate(names) if name.lower() in _RELEVANT_LABELS]
+    return named[0] if len(named) == 1 else 1
+
+
+def _sentence_transformers(folder: Path, ours: bool) -> Mapping[str, Any]:
+    """Returns config_sentence_transformers.json, or {} where the folder was not saved by that library.
+
+    Raises ModelStoreError where its files describe more than pairs of text through the network itself.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return {}
+    modules = [str(module.get("type", "")).rpartition(".")[2] for module in _json(path, list)]
+    if modules != [_TRANSFORMER] and not (ours and tuple(modules) == _SCALED_BY_US):
+        raise ModelStoreError(
+            f"{path} puts {', '.join(modules[1:]) or 'other modules'} behind the network, which no engine computes; "
+            "serve a classifier whose own output is the score."
+        )
+    transformer = _json(folder / "sentence_bert_config.json")
+    if "message" in transformer.get("modality_config", {}):
+        raise ModelStoreError(
+            f"{folder / 'sentence_bert_config.json'} writes pairs through a chat template (modality_config names "
+            '"message"), which cross-encoders have none of here; serve the causal model that it was made from.'
+        )
+    return _json(folder / "config_sentence_transformers.json")
+
+
+def _activation(config: Mapping[str, Any], stated: Mapping[str, Any]) -> str:
+    """The dotted name of the activation that is named for the output; "" for none."""
+    older = config.get("sentence_transformers") or {}
+    named = stated.get("activation_fn") or older.get("activation_fn")
+    return str(named or config.get("sbert_ce_default_activation_function") or "")
+
+
+def _prompts(stated: Mapping[str, Any]) -> PairPrompts:
+    """A default prompt stands before the query, as in Sentence Transformers, which has none for passages. A pair of
+    prompts named for query and document is meant for both."""
+    prompts: Mapping[str, str] = stated.get("prompts") or {}
+    if default := stated.get("default_prompt_name"):
+        return PairPrompts(query=prompts.get(default) or "")
+    passage = next((prompts[name] for name in ("document", "passage") if prompts.get(name)), "")
+    return PairPrompts(prompts.get("query") or "", passage) if passage else NO_PROMPTS
+
+
+def _max_tokens(folder: Path) -> int | None:
+    """The longest pair by the tokenizer's own limit and by that of Sentence Transformers' config."""
+    stated = (
+        _json(folder / "tokenizer_config.json").get("model_max_length"),
+        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
+    )
+    return min((int(limit) for limit in stated if limit and 0 < limit < _NO_LIMIT), default=None)
+
+
+def _token_types(folder: Path, model_type: str) -> bool:
+    """Whether the tokenizer, by its config or else by its class, gives the model token types (RoBERTa's does not,
+    whatever its model has room for)."""
+    import transformers
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+    config = _json(folder / "tokenizer_config.json")
+    name = str(config.get("tokenizer_class") or TOKENIZER_MAPPING_NAMES.get(model_type)).removesuffix("Fast")
+    tokenizer = getattr(transformers, name, transformers.PreTrainedTokenizerFast)
+    names: Sequence[str] = config.get("model_input_names") or tokenizer.model_input_names
+    return "token_type_ids" in names
+
+
+def _json(path: Path, kind: type[Any] = dict) -> Any:
+    """The content of a JSON file, `kind()` where there is none. Raises ModelStoreError where it is something else."""
+    if not path.is_file():
+        return kind()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelStoreError(f"{path} is not JSON ({error}); fetch or save it again.") from error
+    if not isinstance(content, kind):
+        raise ModelStoreError(f"{path} holds no {kind.__name__}; fetch or save it again.")
+    return content

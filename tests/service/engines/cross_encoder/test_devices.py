@@ -1,0 +1,132 @@
+"""Engines on a device: chosen by name, every tensor on it, and on a GPU the scores of the CPU."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from service.engines.cross_encoder import packing
+from service.engines.cross_encoder.engine import CrossEncoderEngine
+from service.engines.cross_encoder.model import CrossEncoderModel, Pair
+from service.engines.device import resolve_device
+from service.engines.dtype import resolve_dtype
+from service.engines.loading import build_engine
+from service.engines.transformers import attention
+from service.engines.transformers.attention import Chunk
+from service.engines.transformers.engine import TransformersEngine
+from service.engines.transformers.kv_cache import DecodeCache, KVCache
+from service.engines.transformers.model import ModelRunner
+from service.errors import EngineOptionError
+from service.models.checkpoint import Checkpoint, open_checkpoint
+from service.models.classifier import Classifier
+from service.models.store import resolve
+from service.settings import Settings
+from tests.seam import Job, score
+from tests.service.engines.cross_encoder.tiny_classifiers import write_classifier
+
+NO_GPU = not torch.cuda.is_available()
+PAIRS = (Pair([5, 6, 7, 8], 2), Pair([5, 6, 7, 8], 2), Pair([9, 10], 1))
+
+
+@pytest.fixture(scope="module")
+def tiny_causal(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return resolve("smollm2-135m-instruct", gguf=tiny_gguf, cache_dir=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path, tiny_causal: Checkpoint) -> None:
+    folder = write_classifier(tmp_path / "bert", "bert")
+    for checkpoint in (open_checkpoint(folder, "bert"), tiny_causal):
+        with pytest.raises(EngineOptionError, match="--device cuda: torch sees no GPU here; install its CUDA build"):
+            build_engine(Settings(device="cuda"), checkpoint)
+        with pytest.raises(EngineOptionError, match="--device mps: torch sees no Apple GPU here"):
+            build_engine(Settings(device="mps"), checkpoint)
+        for device in ("auto", "cpu"):
+            engine = build_engine(Settings.model_validate({"device": device}), checkpoint)
+            assert engine.capabilities.device == "cpu"
+            asyncio.run(engine.close())
+    assert resolve_device("auto") == torch.device("cpu")
+
+
+def test_on_a_gpu_weights_stay_in_the_format_they_are_stored_in(tmp_path: Path) -> None:
+    for stored in ("float32", "bfloat16", "float16"):
+        folder = write_classifier(tmp_path / stored, "bert", dtype=stored)
+        assert resolve_dtype("auto", folder, torch.device("cuda")) == getattr(torch, stored)
+        assert resolve_dtype("float16", folder, torch.device("cuda")) == torch.float16
+
+
+@contextmanager
+def fake_gpu() -> Iterator[None]:
+    """Tensors have a shape, a format and a device and no numbers; an operation on two devices is an error."""
+    with FakeTensorMode(), torch.device("cuda"):
+        yield
+
+
+def test_a_fake_gpu_notices_a_tensor_that_was_left_behind() -> None:
+    with fake_gpu(), pytest.raises(RuntimeError, match="device"):
+        torch.ones(2) + torch.ones(2, device="cpu")
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "qwen2"])
+def test_every_tensor_of_a_batch_is_on_the_device(family: str, tmp_path: Path) -> None:
+    """Packed with token types, padded, and a decoder's."""
+    config = AutoConfig.from_pretrained(write_classifier(tmp_path / family, family))
+    packing.register()
+    packed = {"attn_implementation": packing.IMPLEMENTATION} if packing.packs(config) else {}
+    with fake_gpu():
+        network: Any = AutoModelForSequenceClassification.from_config(config, **packed)
+        model = CrossEncoderModel(network.eval().requires_grad_(False), Classifier())
+        assert (model.device.type, model.packed) == ("cuda", family != "modernbert")
+    with FakeTensorMode():
+        outputs = (model._packed if model.packed else model._padded)(PAIRS)
+    assert (outputs.device.type, tuple(outputs.shape)) == ("cuda", (3, 1))
+
+
+def test_every_tensor_of_the_transformers_engine_is_on_the_device(tiny_causal: Checkpoint) -> None:
+    config = AutoConfig.from_pretrained(tiny_causal.folder)
+    attention.register()
+    with fake_gpu():
+        network: Any = AutoModelForCausalLM.from_config(config, attn_implementation=attention.IMPLEMENTATION)
+        runner = ModelRunner(network.eval().requires_grad_(False))
+    with FakeTensorMode():
+        cache, prefix = DecodeCache(runner.shape), KVCache(runner.shape)
+        runner.prefill([Chunk(prefix, [1, 2, 3], keep=True)], cache)
+        row = cache.add(8)
+        hidden = runner.prefill([Chunk(prefix, [4, 5], row=row), Chunk(prefix, [6])], cache)
+        written = runner.decode([7], [prefix], cache)
+    assert {each.device.type for each in (hidden, written, cache.keys, prefix.keys)} == {"cuda"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(NO_GPU, reason="there is no GPU")
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "modernbert", "deberta-v2", "qwen3", "gemma"])
+async def test_a_gpu_scores_as_the_cpu_does(family: str, tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(write_classifier(tmp_path / family, family), family)
+    job = Job("one", "how is the flu treated", ("rest", "the railway opened in 1825 " * 6, "", "fluids and rest " * 3))
+    found = []
+    for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
+        engine = CrossEncoderEngine.load(checkpoint, dtype=dtype, device=torch.device(device))
+        found.append([verdict.log_odds for verdict in await score(engine, job)])
+        await engine.close()
+    assert found[1] == pytest.approx(found[0], abs=2e-3)
+    assert found[2] == pytest.approx(found[0], abs=0.05 * (1 + max(map(abs, found[0]))))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(NO_GPU, reason="there is no GPU")
+async def test_the_transformers_engine_on_a_gpu_scores_as_on_the_cpu(embedded_checkpoint: Checkpoint) -> None:
+    job = Job("one", "how is the flu treated", ("rest", "the railway opened in 1825 " * 6, "", "fluids and rest " * 3))
+    found = []
+    for device in ("cpu", "cuda"):
+        engine = TransformersEngine.load(embedded_checkpoint, dtype="float32", device=torch.device(device))
+        found.append([verdict.log_odds for verdict in await score(engine, job)])
+        await engine.close()
+    assert found[1] == pytest.approx(found[0], abs=5e-3)
