@@ -12,7 +12,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("contract", "cli", "retrieval", "llm", "service", "synth", "trainer", "evaluation", "recipes")
+PACKAGES = ("contract", "cli", "retrieval", "llm", "service", "synth", "trainer", "evaluation", "app", "recipes")
 
 # A heavy or risky library has one importing module (two where two programs need it).
 IMPORTERS = {
