@@ -105,6 +105,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 DOORS = (
     Door("serve", "serve a model: POST /rerank", _program("service.main", "limrank-serve")),
     Door("rerank", "rank files or lines by their relevance to a query, here and now", _own("app.rerank")),
+    Door("batch", "rerank a file of calls, resumably", _own("app.batch.command")),
     Door("synth", "make training data with language models", _program("synth.cli", "limrank-synth")),
     Door("train", "train a reranker", _program("trainer.cli", "limrank-train")),
     Door("eval", "measure rerankers", _program("evaluation.cli", "limrank-eval")),
