@@ -71,6 +71,8 @@ class Results:
     ) -> None:
         self.sync()
         self._stack.close()
+        if not self._failures.size:
+            self.errors.unlink(missing_ok=True)
 
     def belongs_to(self, model: Mapping[str, Any]) -> None:
         """Note the model of a first run. Raises BadInput where OUT was begun with another."""
