@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.records import Group, read_groups
+from contract.records import Group, RecordError, read_groups
 from contract.scored_groups import ScoredGroup, is_scored_file, read_scored_groups
+from trainer.cross_encoder.plain_groups import is_plain_file, read_plain_groups
 from trainer.errors import BadData
 from trainer.run.data import choose, draw
 
@@ -43,9 +44,9 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
     """The chosen groups of a file, in an order that the seed decides; a larger sample holds every smaller one. Scored
     groups are taken as they are; `negatives` and `negatives_from` choose among those of other groups.
 
-    Raise BadData for a file that cannot be read, that has groups of too few negatives, or of which nothing is left.
+    Raise BadData for a file that cannot be read, or of which nothing is left.
     """
-    chosen = choose(
+    return choose(
         path,
         _read,
         unit="group",
@@ -54,19 +55,11 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
         excluded=choice.excluded,
         seed=choice.seed,
     )
-    if choice.negatives_from == "hard":
-        for group in chosen:
-            if isinstance(group, Group) and len(group.negatives) < choice.negatives:
-                raise BadData(
-                    f"{path}: group {group.id!r} has {len(group.negatives)} negatives, fewer than the "
-                    f"{choice.negatives} of --negatives; lower it."
-                )
-    return chosen
 
 
 def rows(groups: Sequence[Group | ScoredGroup], choice: GroupChoice) -> list[Row]:
-    """Each group with `choice.negatives` negatives drawn by the seed and its id: its own hard ones, or positives of
-    other groups. Scored groups as they are."""
+    """Each group with `choice.negatives` negatives drawn by the seed and its id: its own hard ones, of which there may
+    be fewer, or positives of other groups. Scored groups as they are."""
     plain = [group for group in groups if isinstance(group, Group)]
     return [
         Row(group.query, group.instruction, (group.positive, *_negatives(group, plain, choice)))
@@ -89,14 +82,25 @@ def is_labelled(group: Group | ScoredGroup) -> bool:
     return isinstance(group, Group) or group.positive is not None
 
 
+def read_all(path: Path) -> None:
+    """Read every group of a file. Raise BadData for the first that is wrong."""
+    try:
+        for _ in _read(path):
+            pass
+    except RecordError as error:
+        raise BadData(str(error)) from None
+
+
 def _read(path: Path) -> Iterable[Group | ScoredGroup]:
+    if is_plain_file(path):
+        return read_plain_groups(path)
     return read_scored_groups(path) if is_scored_file(path) else read_groups(path)
 
 
 def _negatives(group: Group, groups: Sequence[Group], choice: GroupChoice) -> list[str]:
     generator = random.Random(draw(group.id, choice.seed))  # noqa: S311 - sampling, not secrets
     if choice.negatives_from == "hard":
-        return generator.sample(group.negatives, choice.negatives)
+        return generator.sample(group.negatives, min(choice.negatives, len(group.negatives)))
     others: list[str] = []
     while len(others) < choice.negatives:
         other = groups[generator.randrange(len(groups))]
