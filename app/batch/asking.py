@@ -35,7 +35,7 @@ class Asker:
         for attempt in range(_TRIES):
             try:
                 response = await self._post(call, content)
-            except httpx2.TimeoutException:
+            except (httpx2.ReadTimeout, httpx2.WriteTimeout):
                 told = "no answer in time"
                 if attempt:
                     return Outcome(0, None, ("timeout", f"There was no answer within {self.seconds:g} seconds, twice."))

@@ -39,9 +39,7 @@ def test_on_ray_with_one_of_two_workers_killed_it_is_complete_and_equal(tmp_path
     require("ray", present=importlib.util.find_spec("ray") is not None, remedy="`make ray` installs it")
     source = write_calls(tmp_path / "in.jsonl", call_lines(2000, documents=4))
     out, plain = tmp_path / "out.jsonl", tmp_path / "plain.jsonl"
-    process = start(
-        source, out, "--model", MODEL, "--ray", "local", "--ray-workers", 2, RAY_TMPDIR=os.environ.get("RAY_TMPDIR", "")
-    )
+    process = start(source, out, "--model", MODEL, "--ray", "local", "--ray-workers", 2)
     while process.poll() is None and not (out.exists() and b"\n" in out.read_bytes()):
         time.sleep(0.05)
     workers = list(_workers(process.pid))
