@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from app.batch.command import COMMAND, PROGRAM
-from app.batch.settings import Batch
 from cli.commands import run_command
 from tests.processes import ROOT, clean_environment
 
@@ -44,7 +43,7 @@ def write_calls(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 def batch(*argv: object) -> int:
     """Run the command in this process; its exit code."""
-    return run_command("limrank batch", PROGRAM, COMMAND, [str(word) for word in argv], [Batch])
+    return run_command("limrank batch", PROGRAM, COMMAND, [str(word) for word in argv], [COMMAND])
 
 
 def start(*argv: object, **environment: str) -> subprocess.Popen[str]:

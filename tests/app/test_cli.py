@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from app import cli
-from app.rerank import COMMAND, PROGRAM, Rerank
+from app.rerank import COMMAND, PROGRAM
 from cli.commands import run_command
 from tests.app.conftest import Service
 from tests.interface.programs import SCRIPTS
 
 
 def rerank(*argv: object) -> int:
-    return run_command("limrank rerank", PROGRAM, COMMAND, [str(word) for word in argv], [Rerank])
+    return run_command("limrank rerank", PROGRAM, COMMAND, [str(word) for word in argv], [COMMAND])
 
 
 def test_the_help_page_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.plan import COMMAND, PROGRAM, Plan
+from app.plan import COMMAND, PROGRAM
 from cli.commands import run_command
 
 QWEN_7B = {
@@ -25,7 +25,7 @@ QWEN_7B = {
 
 
 def plan(*argv: object) -> int:
-    return run_command("limrank plan", PROGRAM, COMMAND, [str(word) for word in argv], [Plan])
+    return run_command("limrank plan", PROGRAM, COMMAND, [str(word) for word in argv], [COMMAND])
 
 
 def test_seven_billion_parameters_fit_one_gpu_and_not_another(
