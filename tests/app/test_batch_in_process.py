@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,8 +51,19 @@ def test_on_ray_with_one_of_two_workers_killed_it_is_complete_and_equal(tmp_path
     assert process.returncode == 0, told
     assert "2,000 calls answered" in said
     assert batch(source, plain, "--model", MODEL) == 0
-    assert len(read(out)) == 2000
-    assert sorted(out.read_bytes().splitlines()) == sorted(plain.read_bytes().splitlines())
+    found, expected = read(out), read(plain)
+    assert len(found) == 2000
+    assert found.keys() == expected.keys()
+    for name, row in expected.items():  # batches of the engine differ, and with them the last bits of a score
+        assert _scores(found[name]) == pytest.approx(_scores(row), abs=1e-5)
+
+
+def _scores(row: dict[str, Any]) -> dict[int, float]:
+    """What an answer in any shape says of each document."""
+    assert row["error"] is None
+    body = row["response"]["body"]
+    results = body if isinstance(body, list) else body.get("results") or body["rankings"]
+    return {result["index"]: next(value for key, value in result.items() if key != "index") for result in results}
 
 
 def _workers(parent: int) -> Iterator[int]:
