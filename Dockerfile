@@ -28,6 +28,7 @@ COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/
 COPY evaluation/ evaluation/
+COPY app/ app/
 RUN image/install.sh finish
 
 FROM builder AS gpu-environment
@@ -41,6 +42,7 @@ COPY service/ service/
 COPY synth/ synth/
 COPY trainer/ trainer/
 COPY evaluation/ evaluation/
+COPY app/ app/
 RUN image/install.sh finish
 
 # ---- what runs -----------------------------------------------------------------------------------------------------

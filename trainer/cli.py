@@ -9,6 +9,9 @@ from typing import NoReturn
 
 from cli.commands import Subcommand, run_command
 from cli.output import say
+from trainer.cross_encoder.groups import read_all
+from trainer.run.bases import resolve
+from trainer.run.ready import ready
 from trainer.settings import (
     PROGRAM,
     Ablation,
@@ -64,6 +67,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _sft(settings: Sft) -> None:
+    settings = ready(settings)
     from trainer.sft.train import train_sft
 
     train_sft(settings)
@@ -76,6 +80,7 @@ def _own_traces(settings: OwnTraces) -> None:
 
 
 def _cross_encoder(settings: CrossEncoding) -> None:
+    settings = ready(settings, read_all)
     from trainer.cross_encoder.train import train_cross_encoder
 
     train_cross_encoder(settings)
@@ -84,7 +89,7 @@ def _cross_encoder(settings: CrossEncoding) -> None:
 def _merge(settings: Merge) -> None:
     from trainer.publish.merge import merge
 
-    merge(settings)
+    merge(settings.model_copy(update={"base": resolve(settings.base).folder}))
 
 
 def _package(settings: Package) -> None:
@@ -100,6 +105,7 @@ def _calibrate(settings: Calibration) -> None:
 
 
 def _ablate(settings: Ablation | SftAblation) -> None:
+    settings = ready(settings)
     from trainer.ablation.runs import ablate
 
     ablate(settings)

@@ -78,7 +78,9 @@ class Training(DevScoring, Choosing):
     """Settings of every kind of training. `folder` is the run's: checkpoints, log, plot and result."""
 
     config: str | None = Field(default=None, description="a config of trainer/configs by name, or a YAML file")
-    base: Path = Field(description="folder of the base model")
+    base: Path = Field(
+        description="the base model: a folder, a hub id, or a model that comes with limrank, by its name"
+    )
     folder: Path = Field(description="folder of the run, outside the repository; created or resumed")
     learning_rate: float = Field(gt=0, description="highest learning rate")
     schedule: Literal["linear", "cosine", "constant"] = Field(default="linear", description="after the warm-up")
@@ -89,7 +91,9 @@ class Training(DevScoring, Choosing):
     batch: int = Field(ge=1, description="examples in a step, over all devices")
     device_batch: int = Field(ge=1, description="examples that a device computes at a time")
     max_tokens: int = Field(ge=16, description="longest sequence; longer passages are cut")
-    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the arithmetic; weights: fp32")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the arithmetic; auto: bfloat16 where the GPU or CPU has units for it"
+    )
     gradient_checkpointing: bool = Field(default=False, description="compute activations twice to save memory")
     leg: int | None = Field(default=None, ge=1, description="number of this session: 1 starts the run")
     leg_minutes: float = Field(default=120.0, gt=0, description="stop after this time, with a checkpoint")
@@ -105,6 +109,10 @@ class Training(DevScoring, Choosing):
 class Sft(Training):
     """`limrank-train sft`: LoRA on a causal model, loss on the completion only."""
 
+    learning_rate: float = Field(default=6e-5, gt=0, description="highest learning rate")
+    batch: int = Field(default=32, ge=1, description="examples in a step, over all devices")
+    device_batch: int = Field(default=4, ge=1, description="examples that a device computes at a time")
+    max_tokens: int = Field(default=2048, ge=16, description="longest sequence; longer passages are cut")
     adapter: Path | None = Field(default=None, description="folder of an adapter to train further")
     kept: float = Field(
         default=1.0, gt=0, le=1, description="where the result lies between --adapter (0) and the trained weights (1)"
@@ -141,7 +149,18 @@ class Sft(Training):
 class CrossEncoding(Training):
     """`limrank-train cross-encoder`: an encoder with one output, by LCE on groups."""
 
-    negatives: int = Field(default=3, ge=1, description="hard negatives of each group, drawn by the seed")
+    model_config = SettingsConfigDict(cli_shortcuts={"data": "groups"})
+
+    data: Path = Field(
+        description="groups, as limrank-synth exports them, or plain lines of query, pos, neg and their scores"
+    )
+    learning_rate: float = Field(default=5e-5, gt=0, description="highest learning rate")
+    batch: int = Field(default=8, ge=1, description="groups in a step, over all devices")
+    device_batch: int = Field(default=8, ge=1, description="groups that a device computes at a time")
+    max_tokens: int = Field(default=256, ge=16, description="longest sequence; longer passages are cut")
+    negatives: int = Field(
+        default=3, ge=1, description="most hard negatives of each group, drawn by the seed; one with fewer has all"
+    )
     negatives_from: Literal["hard", "random"] = Field(
         default="hard", description="random: other groups' positives instead, for comparison"
     )
@@ -158,9 +177,21 @@ class CrossEncoding(Training):
     average: float = Field(
         default=0.0, ge=0, lt=1, description="decay of a running mean of the weights, which is what is kept; 0: none"
     )
-    calibration: int = Field(default=300, ge=0, description="groups held out to fit bias and temperature; 0: neither")
+    calibration: int = Field(
+        default=300,
+        ge=0,
+        description="groups held out to fit bias and temperature and to measure the result; 0: neither; where it is "
+        "not given, at most a tenth of the groups",
+    )
+    keep: Literal["best", "last"] = Field(
+        default="best", description="weights to keep: those that ranked the held-out groups best, or the last"
+    )
     dropout: float | None = Field(default=None, ge=0, lt=1, description="of the encoder; default: the base's own")
     train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
+
+    def held_out(self, groups: int) -> int:
+        """How many of `groups` that have a positive are not trained."""
+        return self.calibration if "calibration" in self.model_fields_set else min(self.calibration, groups // 10)
 
 
 class Comparison(Training):
@@ -175,7 +206,7 @@ class Comparison(Training):
     hour_cost: float = Field(default=0.0, ge=0, description="cost of an hour of the device")
 
 
-class Ablation(Comparison, CrossEncoding):
+class Ablation(CrossEncoding, Comparison):
     """`limrank-train ablate KIND`: the cross-encoder's training with one thing changed at a time."""
 
     kind: CliPositionalArg[Literal["volume", "negatives", "loss", "source", "domain"]] = Field(
@@ -187,7 +218,7 @@ class Ablation(Comparison, CrossEncoding):
     )
 
 
-class SftAblation(Comparison, Sft):
+class SftAblation(Sft, Comparison):
     """`limrank-train ablate-sft KIND`: the causal model's training with one thing changed at a time."""
 
     kind: CliPositionalArg[Literal["traces", "volume"]] = Field(description="what changes: traces, volume")
@@ -217,7 +248,7 @@ class OwnTraces(Choosing):
 class Merge(DevScoring):
     """`limrank-train merge`: an adapter into its base, as a folder that vLLM, transformers and limrank-serve load."""
 
-    base: Path = Field(description="folder of the base model")
+    base: Path = Field(description="the base model, as it was named to sft")
     adapter: Path = Field(description="folder of the adapter, as limrank-train sft leaves it")
     out: Path = Field(description="folder to write; replaced when the new one is whole")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="bfloat16", description="format of the weights")

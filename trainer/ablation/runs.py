@@ -14,10 +14,10 @@ from trainer.ablation.table import Outcome, write_table
 from trainer.cross_encoder.model import PairRoom, load_pair_encoder
 from trainer.cross_encoder.train import train_cross_encoder
 from trainer.errors import BadData, BadSettings
+from trainer.run.batching import world
 from trainer.run.data import data_cost
 from trainer.run.dev_score import DevSet, PassageScorer, check_dev, dev_score
 from trainer.run.folder import RunFolder, content_sha256
-from trainer.run.loop import world
 from trainer.settings import Ablation, CrossEncoding, Sft, SftAblation, Training
 from trainer.sft.examples import load_segments
 from trainer.sft.lora import load_base, load_lora, where_it_is_fast

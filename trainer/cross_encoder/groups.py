@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.reading import reading_key
-from contract.records import Group, read_groups
+from contract.records import Group, RecordError, read_groups
 from contract.scored_groups import ScoredGroup, is_scored_file, read_scored_groups
+from trainer.cross_encoder.plain_groups import is_plain_file, read_plain_groups
 from trainer.errors import BadData
 from trainer.run.data import choose, draw
 
@@ -46,9 +47,9 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
     """The chosen groups of a file, in an order that the seed decides; a larger sample holds every smaller one. Scored
     groups are taken as they are; `negatives` and `negatives_from` choose among those of other groups.
 
-    Raise BadData for a file that cannot be read, that has groups of too few negatives, or of which nothing is left.
+    Raise BadData for a file that cannot be read, or of which nothing is left.
     """
-    chosen = choose(
+    return choose(
         path,
         _read,
         unit="group",
@@ -57,19 +58,11 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
         excluded=choice.excluded,
         seed=choice.seed,
     )
-    if choice.negatives_from == "hard":
-        for group in chosen:
-            if isinstance(group, Group) and len(group.negatives) < choice.negatives:
-                raise BadData(
-                    f"{path}: group {group.id!r} has {len(group.negatives)} negatives, fewer than the "
-                    f"{choice.negatives} of --negatives; lower it."
-                )
-    return chosen
 
 
 def rows(groups: Sequence[Group | ScoredGroup], choice: GroupChoice) -> list[Row]:
-    """Each group with `choice.negatives` negatives drawn by the seed and its id: its own hard ones, or positives of
-    other groups that are no answer to the same query. Scored groups as they are."""
+    """Each group with `choice.negatives` negatives drawn by the seed and its id: its own hard ones, of which there may
+    be fewer, or positives of other groups that are no answer to the same query. Scored groups as they are."""
     plain = [group for group in groups if isinstance(group, Group)]
     answers = _answers(plain)
     return [
@@ -93,7 +86,18 @@ def is_labelled(group: Group | ScoredGroup) -> bool:
     return isinstance(group, Group) or group.positive is not None
 
 
+def read_all(path: Path) -> None:
+    """Read every group of a file. Raise BadData for the first that is wrong."""
+    try:
+        for _ in _read(path):
+            pass
+    except RecordError as error:
+        raise BadData(str(error)) from None
+
+
 def _read(path: Path) -> Iterable[Group | ScoredGroup]:
+    if is_plain_file(path):
+        return read_plain_groups(path)
     return read_scored_groups(path) if is_scored_file(path) else read_groups(path)
 
 
@@ -102,7 +106,7 @@ def _negatives(
 ) -> list[str]:
     generator = random.Random(draw(group.id, choice.seed))  # noqa: S311 - sampling, not secrets
     if choice.negatives_from == "hard":
-        return generator.sample(group.negatives, choice.negatives)
+        return generator.sample(group.negatives, min(choice.negatives, len(group.negatives)))
     own = answers[reading_key(group.query)]
     others: list[str] = []
     tried = 0

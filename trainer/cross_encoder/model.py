@@ -162,7 +162,7 @@ class PairScorer:
         scores = [0.0] * len(pairs)
         was_training = self._model.training
         self._model.eval()
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode, whose tensors no later training could use
             for start in range(0, len(pairs), self._batch):
                 chosen = by_length[start : start + self._batch]
                 inputs = pad([pairs[index] for index in chosen], pad_id(self._model))

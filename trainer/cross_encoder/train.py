@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +18,16 @@ from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncode
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 
+from contract.files import write_text
 from contract.pairs import PairEncoder
 from contract.records import Group
 from contract.scored_groups import ScoredGroup
 from trainer.cross_encoder import platt_scaling
 from trainer.cross_encoder.averaging import WeightAverage
+from trainer.cross_encoder.best import BestWeights
 from trainer.cross_encoder.checkpoint import cross_encoder_manifest, write_checkpoint
 from trainer.cross_encoder.groups import GroupChoice, Row, is_labelled, load_groups, rows, scored_row
+from trainer.cross_encoder.held_out import HELD_OUT, by_bm25, by_model, say_held_out
 from trainer.cross_encoder.loss import GroupLoss, TeacherTerms
 from trainer.cross_encoder.model import (
     GroupCollator,
@@ -37,10 +43,11 @@ from trainer.cross_encoder.model import (
 )
 from trainer.errors import BadData
 from trainer.run.attention import set_attention
+from trainer.run.batching import Batching
 from trainer.run.data import licences, read_ids
 from trainer.run.dev_score import DEV, DevSet, check_dev, dev_score
 from trainer.run.folder import data_sha256, save_whole
-from trainer.run.loop import Batching, take_threads
+from trainer.run.loop import take_threads
 from trainer.run.order import order
 from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure
 from trainer.run.report import report_session
@@ -89,7 +96,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
         settings.seed,
     )
     groups = load_groups(settings.data, choice)
-    held, trained = _hold_out(groups, settings.calibration)
+    held, trained = _hold_out(groups, settings.held_out(sum(map(is_labelled, groups))))
     encoder = load_pair_encoder(settings.base, settings.max_tokens)
     for group in held:  # so that one that cannot be scored is known now and not when the training is done
         encode_row(encoder, _calibrating(group))
@@ -125,16 +132,22 @@ def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop:
     model = prepared.model
     average = WeightAverage(model, settings.average, session.folder.last_checkpoint()) if settings.average else None
     # The session marks a checkpoint as complete, so it comes last.
-    callbacks: list[TrainerCallback] = [session] if average is None else [average, session]
-    trainer = _trainer(loop, prepared, _loss(settings, model), callbacks)
+    scorer = PairScorer(model, prepared.encoder)
+    measured = [scored_row(group) if isinstance(group, ScoredGroup) else _whole(group) for group in prepared.held]
+    base = _base_score(settings, scorer, measured, session)
+    best = BestWeights(model, scorer, measured, session.folder.path) if _keeps_best(settings, measured) else None
+    callbacks: list[TrainerCallback] = [each for each in (best, average) if each is not None]
+    trainer = _trainer(loop, prepared, _loss(settings, model), [*callbacks, session])
     session.run(trainer)
     if not trainer.is_world_process_zero():
         return
     take_threads()
     if average is not None:
         average.put_into_model()
-    scorer = PairScorer(model, prepared.encoder)
+    if best is not None and session.ended == "finished" and (step := best.put_into_model()) is not None:
+        print(f"The weights of step {step} ranked the held-out groups best and are kept.")  # noqa: T201
     dev = dev_score(scorer, DevSet.of(settings))
+    held = _held_out_scores(scorer, measured, base) if session.ended == "finished" and measured else None
     if session.ended == "finished":
         manifest = cross_encoder_manifest(
             settings.base,
@@ -143,10 +156,47 @@ def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop:
             data_sha256=data_sha256(settings.data),
             licences=(settings.base_licence, *licences(group.licence for group in prepared.groups)),
             recipe=_recipe(settings, prepared.sequence),
-            scores={} if dev is None else {DEV: dev},
+            scores=({} if dev is None else {DEV: dev}) | ({} if held is None else {HELD_OUT: held}),
         )
         save_whole(session.folder.path / "model", lambda part: write_checkpoint(part, model, settings.base, manifest))
-    report_session(session.folder, session.ended, trainer.state, session.seconds, dev)
+        if best is not None:
+            best.forget()
+    after = [] if held is None else [say_held_out(held)]
+    if session.ended == "finished":
+        after.append(f"Serve it: limrank serve --model {session.folder.path / 'model'}")
+    report_session(session.folder, session.ended, trainer.state, session.seconds, dev, after)
+
+
+def _keeps_best(settings: CrossEncoding, measured: Sequence[Row]) -> bool:
+    """A running mean of the weights has its own way to be the best."""
+    return settings.keep == "best" and bool(measured) and not settings.average
+
+
+def _base_score(settings: CrossEncoding, scorer: PairScorer, measured: Sequence[Row], session: Session) -> float | None:
+    """How the base ranks the held-out groups before it is trained; None for one whose output is new, or where a
+    session before this one has trained it."""
+    if not measured or not _has_head(settings.base) or int(os.environ.get("RANK", "0")):
+        return None
+    stated = session.folder.path / "base-score.json"
+    if not stated.exists():
+        write_text(stated, json.dumps(by_model(scorer, measured)) + "\n")
+    return float(json.loads(stated.read_text(encoding="utf-8")))
+
+
+def _has_head(base: Path) -> bool:
+    """Whether a folder holds a cross-encoder and no bare encoder."""
+    architectures = json.loads((base / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
+
+
+def _held_out_scores(scorer: PairScorer, measured: Sequence[Row], base: float | None) -> dict[str, float]:
+    found = {"score": by_model(scorer, measured), "bm25": by_bm25(measured), "groups": float(len(measured))}
+    return found if base is None else found | {"base": base}
+
+
+def _whole(group: Group) -> Row:
+    """A group with all its passages."""
+    return Row(group.query, group.instruction, (group.positive, *group.negatives))
 
 
 def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, callbacks: list[TrainerCallback]) -> _Trainer:

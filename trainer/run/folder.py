@@ -5,6 +5,7 @@ checkpoints/           checkpoint-N/ of the training loop, which counts only onc
 log.jsonl              a line for every few steps: step, loss, learning rate, seconds
 legs.jsonl             a line for each session: steps, seconds, why it ended, dev score
 loss.png               the plot of log.jsonl
+best.*, base-score.json  what ranked the held-out groups best so far, and how well the base ranks them (cross-encoder)
 model/, adapter/       the result, written whole or not at all
 
 A line of log.jsonl or legs.jsonl that a full disk or a kill cut short counts as not written: that session, even a last
@@ -44,7 +45,7 @@ _FREE = frozenset(
         "measure_seconds",
     }
     | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "dev_modes", "dev_trace_tokens"}
-    | {"device_batch", "precision"}
+    | {"device_batch", "precision", "keep"}
 )
 # The files of a model's folder whose content counts.
 _MODEL_FILES = ("*.safetensors", "config.json", "tokenizer.json", "adapter_config.json")

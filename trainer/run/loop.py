@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 
-from trainer.errors import BadSettings
+from trainer.run.batching import Batching
 from trainer.run.folder import RunFolder
 from trainer.settings import Training
 
@@ -38,28 +38,6 @@ class Optimiser:
 
 
 @dataclass(frozen=True, slots=True)
-class Batching:
-    """Examples in a step: `batch` over all devices, `device_batch` computed by a device at a time."""
-
-    batch: int
-    device_batch: int
-
-    @classmethod
-    def of(cls, settings: Training) -> Self:
-        return cls(settings.batch, settings.device_batch)
-
-    def accumulated(self) -> int:
-        """How many times a device computes for one step. Raise BadSettings where the batch does not divide."""
-        times, rest = divmod(self.batch, self.device_batch * world())
-        if rest or not times:
-            raise BadSettings(
-                f"A batch of {self.batch} does not divide into {world()} processes of {self.device_batch} "
-                "examples; change --batch or --device-batch."
-            )
-        return times
-
-
-@dataclass(frozen=True, slots=True)
 class Timing:
     """When a session ends, saves a checkpoint and writes a line of the log. `checkpoint_steps` None: by the clock
     alone."""
@@ -72,11 +50,6 @@ class Timing:
     @classmethod
     def of(cls, settings: Training) -> Self:
         return cls(settings.leg_minutes, settings.checkpoint_minutes, settings.checkpoint_steps, settings.log_steps)
-
-
-def world() -> int:
-    """How many processes train together, as torchrun states it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def take_threads() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from trainer.run.loop import Batching, world
+from trainer.run.batching import Batching, world
 
 _GIB = 1024**3
 _ADAM_BYTES = 16  # for each trained parameter: weight, gradient and two moments, in float32

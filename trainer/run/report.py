@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from transformers import TrainerState
 
+from trainer.run.batching import world
 from trainer.run.dev_score import say
 from trainer.run.folder import RunFolder, writing
-from trainer.run.loop import world
 
 
 def report_session(
-    folder: RunFolder, ended: str, state: TrainerState, seconds: float, dev: Mapping[str, float] | None
+    folder: RunFolder,
+    ended: str,
+    state: TrainerState,
+    seconds: float,
+    dev: Mapping[str, float] | None,
+    after: Sequence[str] = (),
 ) -> None:
-    """Print two or three lines, add one to legs.jsonl, and plot the loss. Raise BadRunFolder."""
+    """Print two or three lines and those of `after`, add one to legs.jsonl, and plot the loss. Raise BadRunFolder."""
     number = len(folder.ended_sessions()) + 1
     line = {"leg": number, "ended": ended, "step": state.global_step, "steps": state.max_steps, "devices": world()}
     folder.append(folder.sessions, line | {"seconds": round(seconds, 1), "dev": None if dev is None else dict(dev)})
@@ -25,6 +30,8 @@ def report_session(
         print(f"The run is complete: {folder.path}.")  # noqa: T201
     else:
         print(f"Next: the same command again, leg {number + 1}; it goes on from the last checkpoint.")  # noqa: T201
+    for told in after:
+        print(told)  # noqa: T201
     with writing(folder.path):
         plot_loss(folder)
 

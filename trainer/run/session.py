@@ -15,8 +15,9 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainer.errors import Diverged
+from trainer.run.batching import Batching
 from trainer.run.folder import RunFolder, content_sha256, mark_complete, writing
-from trainer.run.loop import Batching, Optimiser, Timing, arguments
+from trainer.run.loop import Optimiser, Timing, arguments
 from trainer.run.plan import Plan, say_plan
 from trainer.settings import Training
 

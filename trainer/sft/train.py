@@ -16,10 +16,11 @@ from contract.manifest import Manifest
 from contract.records import Record
 from contract.segments import Segments
 from trainer.run.attention import set_attention
+from trainer.run.batching import Batching, world
 from trainer.run.data import licences
 from trainer.run.dev_score import DEV, DevSet, check_dev, dev_score_of_modes
 from trainer.run.folder import data_sha256, save_whole
-from trainer.run.loop import Batching, take_threads, world
+from trainer.run.loop import take_threads
 from trainer.run.manifests import read_adapter
 from trainer.run.order import order
 from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure
@@ -135,7 +136,10 @@ def _train(settings: Sft, session: Session, prepared: _Prepared, loop: dict[str,
         scores={} if dev is None else {DEV: dev},
     )
     save_whole(session.folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
-    report_session(session.folder, session.ended, trainer.state, session.seconds, dev)
+    folder = session.folder.path
+    merge = f"limrank train merge --base {settings.base} --adapter {folder / 'adapter'} --out {folder / 'model'}"
+    after = [f"Next: {merge}; then limrank serve --model {folder / 'model'}"] if session.ended == "finished" else []
+    report_session(session.folder, session.ended, trainer.state, session.seconds, dev, after)
 
 
 def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:

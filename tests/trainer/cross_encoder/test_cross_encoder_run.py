@@ -159,7 +159,6 @@ def test_a_dry_run_and_bad_input(
         encode_row(load_pair_encoder(tiny_bert, 16), Row("long " * 20, None, ("passage",)))
     for change, sentence in (
         ({"calibration": 48}, "--calibration 48 leaves no group to train"),
-        ({"negatives": 5}, "fewer than the 5 of --negatives"),
         ({"max_tokens": 129}, "has positions for 128 tokens, and --max-tokens 129 is more"),
     ):
         assert run(cross_encoder_flags(tiny_bert, groups_file, tmp_path / "bad", **change)) == 2
@@ -178,5 +177,8 @@ def test_a_dry_run_and_bad_input(
     assert "leaves less than a quarter of --max-tokens 64" in capsys.readouterr().err
     assert not (tmp_path / "bad").exists()
     (tmp_path / "empty").mkdir()
+    assert run(cross_encoder_flags(tmp_path / "empty", groups_file, tmp_path / "bad")) == 2
+    assert "empty has no config.json, so it is not a model folder; correct --base." in capsys.readouterr().err
+    (tmp_path / "empty" / "config.json").write_text("{}")
     assert run(cross_encoder_flags(tmp_path / "empty", groups_file, tmp_path / "bad")) == 2
     assert "tokenizer.json cannot be read" in capsys.readouterr().err

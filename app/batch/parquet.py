@@ -1,0 +1,128 @@
+"""Parquet on both sides of a batch: its rows become lines of calls, and the lines of answers become its rows.
+
+The lines lie beside OUT while a run needs them: a batch is answered and resumed line by line either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cli.errors import BadInput, BadSettings
+from cli.output import translate_disk_errors
+from contract.files import replacing, whole_lines
+
+ENDING = ".parquet"
+URL = "/v1/rerank"
+_ROWS = 1024
+# Columns that become fields of a body; further columns stay where they are.
+FIELDS = (
+    *("query", "documents", "instruction", "mode", "top_n", "max_tokens_per_doc", "max_reasoning_tokens"),
+    *("return_reasoning", "return_documents", "rank_fields", "model"),
+)
+
+
+def is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ENDING
+
+
+def log_of(out: Path) -> Path:
+    """The file of lines that a run appends to: OUT itself, or one beside it that becomes Parquet at the end."""
+    return out.with_name(out.name + ".jsonl") if is_parquet(out) else out
+
+
+@contextmanager
+def lines_of(source: Path, log: Path) -> Iterator[Path]:
+    """The calls of `source` as a file of lines: itself, or for Parquet one beside `log` that is removed at the end.
+
+    Raises BadInput for a file that is no Parquet or lacks a column, BadSettings where pyarrow is not installed.
+    """
+    if not is_parquet(source):
+        yield source
+        return
+    lines = log.with_name(log.name + ".calls")
+    with translate_disk_errors(lines):
+        lines.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(lines) as part, part.open("wb") as file:
+            file.writelines(_calls(source))
+    try:
+        yield lines
+    finally:
+        lines.unlink(missing_ok=True)
+
+
+def write_answers(log: Path, out: Path) -> None:
+    """Write the answers of `log` as Parquet: custom_id, indices and relevance_scores best first, and the whole answer
+    as JSON. The file takes the place of `out` when it is whole."""
+    pyarrow, parquet = _library()
+    schema = pyarrow.schema(
+        [
+            ("custom_id", pyarrow.string()),
+            ("index", pyarrow.list_(pyarrow.int64())),
+            ("relevance_score", pyarrow.list_(pyarrow.float64())),
+            ("response", pyarrow.string()),
+        ]
+    )
+    rows = (_answer(orjson.loads(line)) for _, line in whole_lines(log))
+    with translate_disk_errors(out), replacing(out) as part, parquet.ParquetWriter(part, schema) as writer:
+        while batch := list(islice(rows, _ROWS)):
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+
+
+def _calls(source: Path) -> Iterable[bytes]:
+    _, parquet = _library()
+    try:
+        file = parquet.ParquetFile(source)
+    except OSError as error:
+        raise BadInput(f"{source} cannot be read ({error.strerror or error}).") from None
+    except Exception as error:  # noqa: BLE001 - pyarrow's own errors, which share no base with others
+        raise BadInput(f"{source} is no Parquet file ({error}).") from None
+    columns = set(file.schema_arrow.names)
+    if "query" not in columns or not columns & {"documents", "document"}:
+        raise BadInput(
+            f"{source} has the columns {', '.join(sorted(columns))[:200]}; it needs `query`, and `documents` (a list) "
+            "or `document`."
+        )
+    wanted = [name for name in ("custom_id", "document", *FIELDS) if name in columns]
+    number = 0
+    for batch in file.iter_batches(batch_size=_ROWS, columns=wanted):
+        for row in batch.to_pylist():
+            yield _call(source, number, row)
+            number += 1
+
+
+def _call(source: Path, number: int, row: Mapping[str, Any]) -> bytes:
+    body = {name: row[name] for name in FIELDS if row.get(name) is not None}
+    if "documents" not in body:
+        body["documents"] = [] if row.get("document") is None else [row["document"]]
+    custom_id = f"row-{number}" if row.get("custom_id") is None else str(row["custom_id"])
+    try:
+        return orjson.dumps({"custom_id": custom_id, "url": URL, "body": body}, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as error:
+        raise BadInput(f"{source}, row {number}: cannot be a call ({error}); columns hold texts and numbers.") from None
+
+
+def _answer(line: Mapping[str, Any]) -> dict[str, Any]:
+    body = line["response"]["body"]
+    results = body if isinstance(body, list) else body.get("results", body.get("rankings", []))
+    scores = [next(result[key] for key in ("relevance_score", "score", "logit") if key in result) for result in results]
+    return {
+        "custom_id": line["custom_id"],
+        "index": [result["index"] for result in results],
+        "relevance_score": scores,
+        "response": orjson.dumps(body).decode(),
+    }
+
+
+def _library() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise BadSettings("Parquet needs pyarrow (in the project's folder: pip install '.[batch]').") from None
+    return pyarrow, pyarrow.parquet

@@ -1,0 +1,60 @@
+"""The settings of `limrank batch`. Objects of this class stop at the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+
+from cli import settings as base
+from cli.environment import Program
+
+PROGRAM = Program("limrank", "LIMRANK_BATCH_")
+
+
+class Batch(base.Command):
+    """Rerank a file of calls; the same command goes on where a stop or a kill ended it."""
+
+    model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, cli_avoid_json=True, cli_prog_name="limrank batch")
+
+    source: CliPositionalArg[Path] = Field(
+        description="calls to answer: lines with custom_id, url and body, as OpenAI's batch files, or Parquet"
+    )
+    out: CliPositionalArg[Path] = Field(
+        description="answers, a line each, appended as calls finish; with the ending .parquet written at the end"
+    )
+    url: str | None = Field(default=None, description="a running service, such as http://127.0.0.1:8080")
+    key_variable: str | None = Field(default=None, description="environment variable that holds the service's key")
+    model: str | None = Field(default=None, description="folder, hub id or embedded model to load; default: embedded")
+    engine: Literal["auto", "transformers", "vllm", "cross-encoder"] | None = Field(
+        default=None, description="what runs the model; default: auto"
+    )
+    mode: Literal["direct", "reasoning"] | None = Field(
+        default=None, description="mode of calls that name none; default: direct"
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the model; default: one per core")
+    limit: int | None = Field(default=None, ge=1, description="answer at most N calls now, for a try")
+    concurrency: int | None = Field(
+        default=None, ge=1, description="calls on their way at a time; default: 256 here, 32 with --url"
+    )
+    timeout_seconds: float = Field(default=600.0, gt=0, description="longest time for one call, with --url")
+    ray: str | None = Field(
+        default=None, min_length=1, description="address of a Ray cluster, such as auto or local: workers there answer"
+    )
+    ray_workers: int | None = Field(default=None, ge=1, description="workers; default: as many as the cluster has room")
+    ray_cpus: int = Field(default=1, ge=1, description="CPUs of a worker, on a cluster without GPUs")
+    ray_gpus: float | None = Field(default=None, gt=0, description="GPUs of a worker; default: 1 where there are any")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.url is not None and (self.model or self.engine or self.threads):
+            raise ValueError("--url and --model, --engine or --threads contradict each other: the service has its own")
+        if self.url is not None and self.mode is not None:
+            raise ValueError("--mode is for a model loaded here; with --url write `mode` into the bodies")
+        if self.ray is not None and self.url is not None:
+            raise ValueError("--ray and --url contradict each other: a service is asked from one place")
+        if self.source.expanduser().resolve() == self.out.expanduser().resolve():
+            raise ValueError("IN and OUT are the same file; name another OUT")
+        return self

@@ -1,0 +1,158 @@
+"""Where calls are answered: by the model in this process, through the app that `limrank-serve` serves but without a
+socket, or by a service at a URL. Both are spoken to with the same client, so their answers are the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from app.errors import CannotStart, ServiceFailed
+from cli.errors import BadSettings
+
+_HERE = "http://limrank"  # stands in no network: the app is called directly
+_LONG_SECONDS = 24 * 3600.0  # nobody waits at the other end of a call in this process
+# What of the service's environment describes the model and how it scores; the rest is about clients and networks.
+_SECTIONS = ("Model", "Vllm", "Scoring")
+_FURTHER = ("max_documents", "max_body_bytes", "window", "log_level")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which service or model answers. With `url` it is a running service and `key` its secret; else the model is loaded
+    here. `flags`: those of `limrank-serve` that choose and run the model."""
+
+    url: str | None = None
+    key: str | None = None
+    flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open way to a service. `info` is its answer at `/info`."""
+
+    client: httpx2.AsyncClient
+    info: Mapping[str, Any]
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """The model, and the mode of calls that name none: what decides about scores."""
+        return {**(self.info.get("model") or {}), "default_mode": self.info.get("default_mode")}
+
+
+@asynccontextmanager
+async def connect(target: Target, connections: int = 8) -> AsyncIterator[Connection]:
+    """Load the model, or reach the service. `connections`: calls that may be on their way at a time.
+
+    Raises BadSettings, CannotStart or ServiceFailed.
+    """
+    opened = _remote(target, connections) if target.url is not None else _here(target)
+    async with opened as client:
+        yield Connection(client, await _describe(client, target))
+
+
+def key_from(variable: str | None) -> str | None:
+    """The secret in an environment variable. Raises BadSettings where it is not set."""
+    if variable is None:
+        return None
+    if not (key := os.environ.get(variable)):
+        raise BadSettings(f"'key_variable' is {variable!r}: the environment has no such variable, or it is empty.")
+    return key
+
+
+def model_flags(**given: object) -> list[str]:
+    """Flags of `limrank-serve` for the settings that are not None."""
+    return [word for name, value in given.items() if value is not None for word in (_flag(name), str(value))]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+@asynccontextmanager
+async def _remote(target: Target, connections: int) -> AsyncIterator[httpx2.AsyncClient]:
+    headers = {} if target.key is None else {"authorization": f"Bearer {target.key}"}
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+    try:
+        client = httpx2.AsyncClient(base_url=target.url or "", headers=headers, timeout=_timeout(), limits=limits)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise BadSettings(f"'url' is {target.url!r}: {error}; write it like http://127.0.0.1:8080.") from None
+    async with client:
+        yield client
+
+
+@asynccontextmanager
+async def _here(target: Target) -> AsyncIterator[httpx2.AsyncClient]:
+    """The service in this process. Its errors at the start become CannotStart."""
+    from service.api.app import create_app
+    from service.engines.loading import build_engine
+    from service.errors import ServiceError, StartupError
+    from service.models import store
+    from service.telemetry.logs import configure_logging
+
+    settings = _service_settings(target.flags, os.environ)
+    configure_logging(settings.log_level)
+    try:
+        checkpoint = store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
+        app = create_app(settings, build_engine(settings, checkpoint), checkpoint).app
+    except StartupError as error:
+        raise CannotStart(str(error)) from None
+    transport = httpx2.ASGITransport(app)
+    lifespan = app.router.lifespan_context(app)
+    try:
+        await lifespan.__aenter__()
+    except ServiceError as error:
+        raise CannotStart(f"The engine failed on its first document: {error}") from None
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url=_HERE, timeout=None) as client:
+            yield client
+    finally:
+        await lifespan.__aexit__(None, None, None)
+
+
+def _service_settings(flags: Sequence[str], environ: Mapping[str, str]) -> Any:
+    """The service's settings: the flags, and what its environment says of the model and how it scores."""
+    from service import settings
+
+    sections = [getattr(settings, name) for name in _SECTIONS]
+    names = [*(field for section in sections for field in section.model_fields), *_FURTHER]
+    taken = {
+        name: environ[name] for name in (f"{settings.PREFIX}{field.upper()}" for field in names) if name in environ
+    }
+    taken.setdefault(f"{settings.PREFIX}LOG_LEVEL", "warning")
+    fixed = ["--request-timeout-seconds", str(_LONG_SECONDS), "--max-queued-documents", "1000000"]
+    return settings.from_command_line([*fixed, *flags], taken)
+
+
+async def _describe(client: httpx2.AsyncClient, target: Target) -> dict[str, Any]:
+    try:
+        answer = await client.get("/info")
+    except httpx2.HTTPError as error:
+        raise ServiceFailed(
+            f"{target.url} cannot be reached ({error or type(error).__name__}); check the address and that its "
+            "server runs."
+        ) from None
+    if answer.status_code == 401:
+        raise ServiceFailed(f"{target.url} wants a key; name the environment variable that holds it: --key-variable.")
+    try:
+        info = answer.json()
+    except ValueError:
+        info = None
+    if answer.status_code != 200 or not isinstance(info, dict) or "model" not in info:
+        raise ServiceFailed(f"{target.url} answers {answer.status_code} at /info, so it is no limrank-serve.")
+    return info
+
+
+def _timeout() -> httpx2.Timeout:
+    return httpx2.Timeout(None, connect=10.0)
+
+
+def note(text: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,205 @@
+"""`limrank plan --base MODEL --gpu NAMExN`: memory, steps, hours and cost of a training, from shapes alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from app.errors import AppError
+from cli import settings as base
+from cli.commands import Subcommand
+from cli.environment import Program
+from cli.errors import BadSettings
+from cli.output import table
+
+PROGRAM = Program("limrank", "LIMRANK_PLAN_")
+_GIB = 1024**3
+_SECONDS = 3600.0
+_ADAM_BYTES = 16  # a trained parameter: weight, gradient and two moments, in float32
+_ROOM = 0.92  # of a GPU's memory; the rest is the driver's and lost to fragments
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """`memory` in GiB; `teraflops`: dense bfloat16 (float16 where there is none), as the vendor states it."""
+
+    memory: float
+    teraflops: float
+
+
+GPUS: Mapping[str, Gpu] = {
+    "t4": Gpu(15, 65),
+    "rtx3090": Gpu(24, 71),
+    "rtx4090": Gpu(24, 165),
+    "l4": Gpu(22.5, 121),
+    "a10": Gpu(22.5, 125),
+    "l40s": Gpu(45, 362),
+    "a100-40": Gpu(40, 312),
+    "a100": Gpu(80, 312),
+    "h100": Gpu(80, 989),
+    "h200": Gpu(141, 989),
+    "b200": Gpu(180, 2250),
+}
+_GPU = re.compile(r"(?P<name>[a-z0-9-]+?)(?:x(?P<count>[1-9]\d*))?")
+
+
+class Plan(base.Command):
+    """Say what a training takes on given GPUs, from the model's shapes; no weights are needed."""
+
+    model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, cli_avoid_json=True, cli_prog_name="limrank plan")
+
+    base: str = Field(description="hub id, folder or config.json of the base model")
+    gpu: str = Field(description=f"kind and number of GPUs, such as h100x8; kinds: {', '.join(GPUS)}")
+    kind: Literal["auto", "sft", "cross-encoder"] = Field(
+        default="auto", description="training; auto: sft for a causal model"
+    )
+    examples: int = Field(default=20_000, ge=1, description="records, or pairs of query and passage")
+    tokens: int = Field(default=1_000, ge=16, description="tokens of a usual example")
+    max_tokens: int = Field(default=2_048, ge=16, description="tokens of the longest example")
+    epochs: float = Field(default=1.0, gt=0, description="passes over the data")
+    batch: int = Field(default=32, ge=1, description="examples in a step, over all GPUs")
+    device_batch: int = Field(default=1, ge=1, description="examples that a GPU computes at a time")
+    rank: int = Field(default=32, ge=1, description="of the LoRA matrices (sft)")
+    gradient_checkpointing: bool = Field(default=True, description="compute activations twice to save memory")
+    fsdp: bool = Field(default=False, description="shard the weights over the GPUs")
+    utilisation: float = Field(default=0.3, gt=0, le=1, description="share of the stated rate that is reached")
+    hour_cost: float | None = Field(default=None, ge=0, description="cost of one GPU for an hour")
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """`parameters` in all; `computed`: those that every token meets; `trained`; `kept`: bytes of a step's activations;
+    `attention`: flops of a token's attention in a forward pass."""
+
+    parameters: int
+    computed: int
+    trained: int
+    kept: int
+    attention: float
+
+
+def plan(settings: Plan) -> str:
+    """The plan as a table and a verdict. Raises BadSettings for a base or GPU that is not known."""
+    gpu, count = _gpu(settings.gpu)
+    shapes, kind = _shapes(settings)
+    shards = count if settings.fsdp else 1
+    weights = ((shapes.parameters - shapes.trained) * 4 + shapes.trained * _ADAM_BYTES) / shards
+    memory, room = (weights + shapes.kept) / _GIB, gpu.memory * _ROOM
+    steps = -(-round(settings.examples * settings.epochs) // settings.batch)
+    hours = _hours(settings, shapes, gpu, count, lora=kind == "sft")
+    rows = [
+        ("training", f"{kind} of {settings.base}"),
+        ("parameters", f"{shapes.parameters:,}, of which trained {shapes.trained:,}"),
+        ("memory", f"about {memory:.1f} GiB a GPU, which has {gpu.memory:g}"),
+        ("steps", f"{steps:,} of {settings.batch} examples"),
+        ("hours", f"about {hours:.2f}, if {settings.utilisation:.0%} of the {gpu.teraflops:g} TFLOPS is reached"),
+    ]
+    if settings.hour_cost is not None:
+        rows.append(("cost", f"about {hours * count * settings.hour_cost:.2f}"))
+    verdict = "It fits." if memory <= room else _too_large(settings, weights / _GIB, room, count)
+    return f"{table(rows)}\n{verdict} Reckoned from shapes; a dry run there measures: limrank train {kind} --dry-run"
+
+
+def _too_large(settings: Plan, weights: float, room: float, count: int) -> str:
+    ways = []
+    if not settings.fsdp and count > 1:
+        ways.append("--fsdp")
+    if not settings.gradient_checkpointing:
+        ways.append("--gradient-checkpointing")
+    if settings.device_batch > 1 and weights < room:
+        ways.append("a smaller --device-batch")
+    ways += ["a smaller base", "larger or more GPUs"]
+    return f"It does NOT fit: try {', '.join(ways[:-1])} or {ways[-1]}."
+
+
+def _hours(settings: Plan, shapes: Shapes, gpu: Gpu, count: int, *, lora: bool) -> float:
+    """A forward pass takes two flops for each weight and token, a backward pass as much for the activations and, where
+    the weights themselves are trained, as much again for them; checkpointing adds a forward pass."""
+    passes = (2 if lora else 3) + int(settings.gradient_checkpointing)
+    tokens = settings.examples * settings.epochs * settings.tokens
+    flops = tokens * passes * (2 * shapes.computed + shapes.attention)
+    return flops / (gpu.teraflops * 1e12 * settings.utilisation * count) / _SECONDS
+
+
+def _gpu(text: str) -> tuple[Gpu, int]:
+    found = _GPU.fullmatch(text.lower())
+    gpu = GPUS.get(found["name"]) if found else None
+    if found is None or gpu is None:
+        raise BadSettings(f"'gpu' is {text!r}; write a kind and a number, such as h100x8. Kinds: {', '.join(GPUS)}.")
+    return gpu, int(found["count"] or 1)
+
+
+def _shapes(settings: Plan) -> tuple[Shapes, str]:
+    """Of a model without weights, as the trainer would load it; and the kind of training."""
+    import torch
+    import transformers
+
+    from trainer.run.plan import kept_bytes
+
+    config = _config(settings.base)
+    causal = any(str(name).endswith("ForCausalLM") for name in config.architectures or ())
+    kind = settings.kind if settings.kind != "auto" else "sft" if causal else "cross-encoder"
+    loader: Any = transformers.AutoModelForCausalLM
+    if kind == "cross-encoder":
+        loader, config.num_labels = transformers.AutoModelForSequenceClassification, 1
+    try:
+        with torch.device("meta"):
+            network = loader.from_config(config, trust_remote_code=False)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise BadSettings(f"'base' is {settings.base!r}: {str(error).splitlines()[0]}") from None
+    if kind == "sft":
+        network.set_attn_implementation("eager")  # as the trainer does on a GPU
+    if settings.gradient_checkpointing:
+        network.gradient_checkpointing_enable()
+    network.train()
+    parameters = sum(weight.numel() for weight in network.parameters())
+    embedded = network.get_input_embeddings().weight.numel()
+    linears = [module for name, module in network.named_modules() if _is_adapted(name, module, torch.nn.Linear)]
+    trained = sum(settings.rank * (linear.in_features + linear.out_features) for linear in linears)
+    lengths = [settings.max_tokens] * settings.device_batch
+    return (
+        Shapes(
+            parameters=parameters,
+            computed=parameters - embedded,
+            trained=trained if kind == "sft" else parameters - embedded,
+            kept=kept_bytes(network, lengths, causal=kind == "sft", bfloat16=True, logits=len(lengths)),
+            attention=(2 if kind == "sft" else 4) * settings.tokens * config.hidden_size * config.num_hidden_layers,
+        ),
+        kind,
+    )
+
+
+def _is_adapted(name: str, module: object, linear: type) -> bool:
+    return isinstance(module, linear) and not name.endswith("lm_head")
+
+
+def _config(name: str) -> Any:
+    """The config of a folder, a file or a hub id."""
+    import transformers
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    path = Path(name).expanduser()
+    where = str(path.parent if path.name == "config.json" and path.is_file() else path if path.exists() else name)
+    try:
+        return transformers.AutoConfig.from_pretrained(where, trust_remote_code=False)
+    except (OSError, ValueError, HfHubHTTPError, HTTPError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BaseUnknown(
+            f"The config of {name} cannot be had ({reason}); check the id and the network, or name a config.json."
+        ) from None
+
+
+class BaseUnknown(AppError):
+    """A base whose shapes cannot be read."""
+
+    exit_code = 2
+
+
+COMMAND = Subcommand("plan", Plan, plan)

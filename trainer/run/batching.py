@@ -1,0 +1,37 @@
+"""How many examples make a step, and how many processes train together. Imports no model library."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Self
+
+from trainer.errors import BadSettings
+from trainer.settings import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Examples in a step: `batch` over all devices, `device_batch` computed by a device at a time."""
+
+    batch: int
+    device_batch: int
+
+    @classmethod
+    def of(cls, settings: Training) -> Self:
+        return cls(settings.batch, settings.device_batch)
+
+    def accumulated(self) -> int:
+        """How many times a device computes for one step. Raise BadSettings where the batch does not divide."""
+        times, rest = divmod(self.batch, self.device_batch * world())
+        if rest or not times:
+            raise BadSettings(
+                f"A batch of {self.batch} does not divide into {world()} processes of {self.device_batch} "
+                "examples; change --batch or --device-batch."
+            )
+        return times
+
+
+def world() -> int:
+    """How many processes train together, as torchrun states it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
