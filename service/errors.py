@@ -39,11 +39,12 @@ class ServiceError(Exception):
     """Base of the errors of requests.
 
     `status` is the HTTP status, `kind` a stable machine-readable word, `field` the request field to correct,
-    `retry_after` the seconds to wait before a retry.
+    `retry_after` the seconds to wait before a retry. `begun`: the engine had begun to score the call that it ended.
     """
 
     status = 500
     kind = "internal_error"
+    begun = False
 
     def __init__(self, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -121,15 +122,15 @@ class HeadTooLarge(ServiceError):
 class ClientLeft(ServiceError):
     """The client closed the connection: the status is for the access log alone.
 
-    `stage` is the label of `limrank_requests_cancelled_total`: whether the engine had begun to score the call.
+    `stage` is the label of `limrank_requests_cancelled_total`.
     """
 
     status = 499
     kind = "client_left"
 
-    def __init__(self, message: str, *, stage: Stage = "queued") -> None:
-        super().__init__(message)
-        self.stage: Stage = stage
+    @property
+    def stage(self) -> Stage:
+        return "running" if self.begun else "queued"
 
 
 class EngineFailed(ServiceError):

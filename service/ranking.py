@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from contract.reasoning import Status
 
@@ -34,12 +33,12 @@ ANONYMOUS = Key("anonymous", shared=True)
 
 @dataclass(frozen=True, slots=True)
 class RerankCall:
-    """One valid request. `passages` are the text scored, `documents` what the caller sent of them; () where the answer
-    does not repeat it, since what is not ranked may be large."""
+    """One valid request. `passages` are the text scored, `documents` what the answer repeats of them: strings, and
+    objects as JSON; () where it repeats nothing, since what is not ranked may be large."""
 
     query: str
     passages: tuple[str, ...]
-    documents: tuple[str | dict[str, Any], ...]
+    documents: tuple[str | bytes, ...]
     model: str | None = None
     top_n: int | None = None  # None: all
     mode: Mode | None = None  # None: the server's default
@@ -50,18 +49,6 @@ class RerankCall:
     truncate: bool = True
     cut_left: bool = False
     priority: int | None = None  # None: the middle class, or the key's own where that is later; 0 first, 2 last
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a call has come, for whoever has to tell of a call that ended early."""
-
-    begun: bool = False
-
-    @property
-    def stage(self) -> str:
-        """The label of `limrank_requests_cancelled_total`."""
-        return "running" if self.begun else "queued"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from contract.reasoning import Status
 from contract.verdict import Temperatures, relevance
 from service.engine import Capabilities, Completion, Limits, Scoring
-from service.errors import BadRequest, ServiceError
-from service.ranking import Key, Mode, Progress, Ranked, Ranking, Reasoning, RerankCall, Timings, Verdict
-from service.scheduling.admission import Admission
+from service.errors import BadRequest, ClientLeft, ServiceError
+from service.ranking import Key, Mode, Ranked, Ranking, Reasoning, RerankCall, Timings, Verdict
+from service.scheduling.admission import Admission, Leaving, never
 from service.scheduling.encoding import CallText, EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.work import Answer, Incoming, Work
@@ -74,37 +74,40 @@ class Reranker:
         self._clock = clock
 
     async def rank(
-        self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None, progress: Progress
+        self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None, client_leaves: Leaving = never
     ) -> Ranking:
         """Rank a call's documents. `received` is the monotonic instant of the last body byte.
 
-        Raises the errors of `service.errors`; cancelling the task frees the engine.
+        Raises the errors of `service.errors`, ClientLeft among them where `client_leaves` returns first; that and
+        cancelling the task free the engine.
         """
-        plan = self._plan(call, key, received, timeout_ms, progress)
-        encoded, answer = await self._score(plan, key)
+        plan = self._plan(call, key, received, timeout_ms)
+        encoded, answer = await self._score(plan, key, client_leaves)
         verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures)
         timings = self._timings(received, answer.begun, encoded.seconds)
         blank = sum(1 for passage in call.passages if not passage.strip())
         self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
         return self._ranking(call, verdicts, timings)
 
-    async def _score(self, plan: _Plan, key: Key) -> tuple[EncodedCall, Answer]:
+    async def _score(self, plan: _Plan, key: Key, client_leaves: Leaving) -> tuple[EncodedCall, Answer]:
         """Have the call admitted and scored; what it took of the key's limit is given back where it never began."""
-        call, taken = plan.incoming, False
+        call = plan.incoming
         encoded: EncodedCall | None = None
 
         async def encode() -> Work:
-            nonlocal taken, encoded
-            self._limiter.take(key, call.documents)
-            taken = True
+            nonlocal encoded
             text = CallText(plan.call.query, plan.call.instruction, plan.call.passages, plan.limits)
             encoded = await self._encoding.encode(text, key.name)
             return self._work(plan, encoded)
 
+        self._admission.check(call)
+        self._limiter.take(key, call.documents)
         try:
-            answer = await self._admission.score(call, encode)
-        except ServiceError:
-            if taken and not call.progress.begun:
+            answer = await self._admission.score(call, encode, client_leaves)
+        except ClientLeft:
+            raise
+        except ServiceError as error:
+            if not error.begun:
                 self._limiter.give_back(key, call.documents)
             raise
         assert encoded is not None
@@ -119,7 +122,7 @@ class Reranker:
             inference=(done - begun) * 1000,
         )
 
-    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, progress: Progress) -> _Plan:
+    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None) -> _Plan:
         mode = self._mode(call)
         limits = Limits(
             budget=self._budget(call, mode),
@@ -135,7 +138,7 @@ class Reranker:
             scoring=_SCORING[mode],
             priority=max(key.priority, _DEFAULT_PRIORITY if call.priority is None else call.priority),
             deadline=received + timeout,
-            progress=progress,
+            key=key.name,
         )
         return _Plan(call, mode, limits, incoming)
 
@@ -169,7 +172,7 @@ class Reranker:
             budget=plan.limits.budget,
             priority=call.priority,
             deadline=call.deadline,
-            progress=call.progress,
+            key=call.key,
         )
 
     def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:

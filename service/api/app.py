@@ -27,9 +27,10 @@ from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.ranking import ANONYMOUS
 from service.reranker import Defaults, Reranker
-from service.scheduling.admission import Admission, QueueLimits
+from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodingPool
 from service.scheduling.rate_limit import RateLimiter
+from service.scheduling.shares import QueueLimits
 from service.scheduling.throughput import Throughput
 from service.scheduling.watchdog import Watchdog, WatchIntervals
 from service.scheduling.window import Window
@@ -68,12 +69,11 @@ def create_app(
     metrics, lifecycle, throughput = Metrics(), Lifecycle(), Throughput()
     capabilities = engine.capabilities
     window = Window(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
-    queue_limits = QueueLimits(documents=settings.max_queued_documents, tokens=settings.max_queued_tokens)
+    several_keys = settings.keys_file is not None
+    queue_limits = QueueLimits(settings.max_queued_documents, settings.max_queued_tokens, several_keys)
     admission = Admission(window, lifecycle, queue_limits, throughput)
     watch = Watchdog(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
-    bodies = BodyBudget(
-        settings.max_held_bytes, largest=settings.max_body_bytes, several_keys=settings.keys_file is not None
-    )
+    bodies = BodyBudget(settings.max_held_bytes, largest=settings.max_body_bytes, several_keys=several_keys)
     metrics.follow(lifecycle, window, bodies)
     for series in engine.metrics:
         metrics.include_engine(series.registry, series.prefix)

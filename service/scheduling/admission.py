@@ -1,18 +1,22 @@
-"""Who is let in: a bounded queue in documents and tokens, and no call that could not be answered in time."""
+"""Who is let in: a bounded queue in documents and tokens, and no call that could not be answered in time; and what ends
+a call early: its deadline, or its client."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.engine import Scoring
-from service.errors import BodyTooLarge, DeadlineExceeded, ServiceError, Unavailable
+from service.errors import BodyTooLarge, ClientLeft, DeadlineExceeded, ServiceError, Unavailable
 from service.lifecycle import Lifecycle, Phase
+from service.scheduling.shares import NoRoom, QueueLimits, make_room
 from service.scheduling.throughput import Throughput
-from service.scheduling.window import Window
+from service.scheduling.window import Entry, Window
 from service.scheduling.work import Answer, Incoming, Work
 
 # After its deadline a reasoning call has only verdict steps left; one that takes longer than this is stuck.
@@ -20,12 +24,51 @@ _REASONING_GRACE_SECONDS = 10.0
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """The most that may wait for the engine: documents, and tokens of work."""
+Leaving = Callable[[], Coroutine[Any, Any, None]]
+"""Returns once the client of a call has left."""
 
-    documents: int
-    tokens: int
+
+async def never() -> None:
+    """The client stays."""
+    await asyncio.Event().wait()
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """An admitted call. `work`: its ids to come; `entry`: its place in the window, once it has one; `over`: it has
+    failed."""
+
+    incoming: Incoming
+    work: asyncio.Future[Work]
+    entry: Entry | None = None
+    over: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.incoming.key
+
+    @property
+    def documents(self) -> int:
+        """Those that wait."""
+        if self.over:
+            return 0
+        return self.incoming.documents if self.entry is None else self.entry.queued
+
+    @property
+    def tokens(self) -> float:
+        """Of those that wait; counted once they are encoded."""
+        return 0 if self.entry is None else self.entry.queued_tokens
+
+    @property
+    def begun(self) -> bool:
+        return self.entry is not None and self.entry.begun is not None
+
+    def fail(self, error: ServiceError) -> None:
+        self.over = True
+        if self.entry is not None:
+            self.entry.fail(error)
+        elif not self.work.done():
+            self.work.set_exception(error)
 
 
 class Admission:
@@ -45,92 +88,116 @@ class Admission:
         self._throughput = throughput
         self._clock = clock
         self._waiting_for_idle: list[asyncio.Future[None]] = []
-        self._active = 0
-        self._encoding: dict[asyncio.Future[Work], int] = {}  # calls that are being encoded, with their documents
+        self._calls: dict[_Call, None] = {}  # that are not answered yet, oldest first
 
     def check(self, call: Incoming) -> None:
         """Refuse what can be refused before a call is encoded. Raise as `score` does at the door."""
+        self._check_open()
+        self._to_make_room(call, call.least_tokens)
+        self._check_deadline(call, call.least_tokens)
+
+    def _check_open(self) -> None:
         if not self._lifecycle.accepting:
             leaving = self._lifecycle.phase in (Phase.LEAVING, Phase.DRAINING)
             raise Unavailable(self._lifecycle.reason, reason="draining" if leaving else "not_ready", retry_after=5.0)
-        self._check_room(call.documents, call.least_tokens)
-        self._check_deadline(call, call.least_tokens)
 
-    async def score(self, call: Incoming, encode: Callable[[], Awaitable[Work]]) -> Answer:
+    async def score(
+        self, call: Incoming, encode: Callable[[], Awaitable[Work]], client_leaves: Leaving = never
+    ) -> Answer:
         """Let `encode` turn a call into ids, and score it once it is admitted.
 
         Raise Unavailable, BodyTooLarge or DeadlineExceeded at the door, before or after it was encoded; what `encode`
-        raises; DeadlineExceeded behind the door.
+        raises; DeadlineExceeded behind the door; Unavailable also where it makes room for a call of another key;
+        ClientLeft where `client_leaves` returns first. Nothing of it runs on then.
         """
         self.check(call)
-        grace = _REASONING_GRACE_SECONDS if call.scoring is Scoring.REASONING else 0.0
-        self._active += 1
+        self._make_room(call, call.least_tokens)
+        admitted = _Call(call, asyncio.get_running_loop().create_future())
+        self._calls[admitted] = None
         try:
-            async with asyncio.timeout(call.deadline + grace - self._clock()):
-                work = await self._encoded(call, encode)
-                tokens = work.tokens
-                self._check_room(call.documents, tokens)
-                self._check_deadline(call, tokens)
-                return await self._window.run(work)
+            return await self._while_it_is_of_use(admitted, encode, client_leaves)
+        except ServiceError as error:
+            error.begun = admitted.begun
+            raise
+        finally:
+            del self._calls[admitted]
+            self._tell_idle()
+
+    async def _while_it_is_of_use(
+        self, call: _Call, encode: Callable[[], Awaitable[Work]], client_leaves: Leaving
+    ) -> Answer:
+        """The answer, unless its deadline passes or its client leaves."""
+        grace = _REASONING_GRACE_SECONDS if call.incoming.scoring is Scoring.REASONING else 0.0
+        client = asyncio.create_task(client_leaves())
+        try:
+            async with asyncio.timeout(call.incoming.deadline + grace - self._clock()) as end:
+                client.add_done_callback(lambda _: _end_now(end))
+                return await self._answer(call, encode)
         except TimeoutError:
+            if client.done():
+                raise ClientLeft("The client closed the connection before the answer was ready.") from None
             raise DeadlineExceeded(
-                f"Not all of the {call.documents} documents could be scored before the deadline; "
+                f"Not all of the {call.incoming.documents} documents could be scored before the deadline; "
                 "send fewer, allow more time, or retry when the server is less busy."
             ) from None
         finally:
-            self._active -= 1
-            self._tell_idle()
+            client.cancel()
+
+    async def _answer(self, call: _Call, encode: Callable[[], Awaitable[Work]]) -> Answer:
+        work = await self._encoded(call, encode)
+        tokens = work.tokens
+        self._make_room(call.incoming, tokens, besides=call)
+        self._check_deadline(call.incoming, tokens)
+        call.entry = self._window.enter(work)
+        return await self._window.answer(call.entry)
 
     def fail_all(self, error: ServiceError) -> None:
         """End every call that is not answered yet: the engine cannot go on."""
-        for encoded in self._encoding:
-            if not encoded.done():
-                encoded.set_exception(error)
+        for call in list(self._calls):
+            call.fail(error)
         self._window.fail_all(error)
 
-    async def _encoded(self, call: Incoming, encode: Callable[[], Awaitable[Work]]) -> Work:
-        """What `encode` makes, or the error of `fail_all`."""
-        encoded: asyncio.Future[Work] = asyncio.get_running_loop().create_future()
+    async def _encoded(self, call: _Call, encode: Callable[[], Awaitable[Work]]) -> Work:
+        """What `encode` makes, or the error that the call failed with meanwhile."""
 
         async def encode_into() -> None:
             try:
                 work = await encode()
             except Exception as error:  # noqa: BLE001 - raised where it is awaited
-                if not encoded.done():
-                    encoded.set_exception(error)
+                if not call.work.done():
+                    call.work.set_exception(error)
             else:
-                if not encoded.done():
-                    encoded.set_result(work)
+                if not call.work.done():
+                    call.work.set_result(work)
 
         task = asyncio.create_task(encode_into())
-        self._encoding[encoded] = call.documents
         try:
-            return await encoded
+            return await call.work
         finally:
-            del self._encoding[encoded]
             task.cancel()
 
     @property
     def active(self) -> int:
         """Calls that are not answered yet."""
-        return self._active
+        return len(self._calls)
 
     async def idle(self) -> None:
         """Return when no call is left."""
-        if self._active:
+        if self._calls:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting_for_idle.append(future)
             await future
 
-    def estimated_wait(self, tokens: float, priority: int) -> float:
+    def estimated_wait(self, tokens: float, priority: int, key: str = "") -> float:
         """Seconds until the last document of a call of so many tokens would enter the engine: calls take turns, so no
-        call ahead of it gets more than what the call itself needs before its own documents are through."""
-        ahead = self._window.queued_tokens(most_per_call=tokens, priority=priority)
+        call ahead of it gets more than what the call itself needs before its own documents are through; and so do
+        keys."""
+        ahead = self._window.tokens_ahead(tokens, priority, key)
         return sum(self._throughput.seconds_for(scoring, amount) for scoring, amount in ahead.items())
 
     def _check_deadline(self, call: Incoming, tokens: int) -> None:
         now = self._clock()
-        wait = self.estimated_wait(tokens, call.priority)
+        wait = self.estimated_wait(tokens, call.priority, call.key)
         if call.deadline <= now:
             raise DeadlineExceeded("The deadline had passed before the call could be admitted.")
         if now + wait > call.deadline:
@@ -140,28 +207,43 @@ class Admission:
                 retry_after=self._clamped(now + wait - call.deadline),
             )
 
-    def _check_room(self, documents: int, tokens: int) -> None:
-        if documents > self._limits.documents or tokens > self._limits.tokens:
+    def _make_room(self, call: Incoming, tokens: int, *, besides: _Call | None = None) -> None:
+        """Refuse a call that there is no room for, or those that have to make room for it."""
+        for other in self._to_make_room(call, tokens, besides=besides):
+            other.fail(self._queue_full("The queue is full, and other keys take less of it; retry later."))
+
+    def _to_make_room(self, call: Incoming, tokens: int, *, besides: _Call | None = None) -> Sequence[_Call]:
+        """Those that have to make room for a call (`shares`). Raise for one that there is no room for."""
+        limits = self._limits
+        if call.documents > limits.documents or tokens > limits.tokens:
             raise BodyTooLarge(
-                f"The call's {documents} documents (about {tokens} tokens of work) exceed what this server queues "
-                f"in all ({self._limits.documents} documents, {self._limits.tokens} tokens); send it in parts."
+                f"The call's {call.documents} documents (about {tokens} tokens of work) exceed what this server queues "
+                f"in all ({limits.documents} documents, {limits.tokens} tokens); send it in parts."
             )
+        others = [other for other in self._calls if other is not besides]
+        going = make_room(others, call.key, call.documents, tokens, limits)
+        if isinstance(going, NoRoom):
+            whose = f"{going.waiting} documents of this key" if going.of_key else f"{going.waiting} documents"
+            raise self._queue_full(f"The queue is full ({whose} wait); retry later.")
+        return going
+
+    def _queue_full(self, message: str) -> Unavailable:
         queued = self._window.queued_tokens()
-        waiting = self._window.queued + sum(self._encoding.values())
-        if waiting + documents > self._limits.documents or sum(queued.values()) + tokens > self._limits.tokens:
-            wait = sum(self._throughput.seconds_for(scoring, amount) for scoring, amount in queued.items())
-            raise Unavailable(
-                f"The queue is full ({waiting} documents wait); retry later.",
-                reason="queue_full",
-                retry_after=self._clamped(wait / 2),
-            )
+        wait = sum(self._throughput.seconds_for(scoring, amount) for scoring, amount in queued.items())
+        return Unavailable(message, reason="queue_full", retry_after=self._clamped(wait / 2))
 
     def _clamped(self, seconds: float) -> float:
         return min(max(1.0, math.ceil(seconds)), _LONGEST_RETRY_AFTER_SECONDS)
 
     def _tell_idle(self) -> None:
-        if not self._active:
+        if not self._calls:
             for future in self._waiting_for_idle:
                 if not future.done():
                     future.set_result(None)
             self._waiting_for_idle.clear()
+
+
+def _end_now(end: asyncio.Timeout) -> None:
+    """Lets a time limit expire at once, where it has not ended yet."""
+    with contextlib.suppress(RuntimeError):
+        end.reschedule(asyncio.get_running_loop().time())

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from service.engine import Begun, Completion, Engine, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
-from service.scheduling.queue import CallQueue, QueuedCall
+from service.scheduling.queue import TURN_TOKENS, CallQueue, QueuedCall
 from service.scheduling.room import TokenRoom
 from service.scheduling.throughput import Throughput
 from service.scheduling.work import Answer, Work
@@ -29,8 +29,9 @@ _COMPANY_SECONDS = 1.0  # for so long after another call a call does not count a
 
 
 @dataclass(eq=False, slots=True)
-class _RequestState:
-    """A call on its way. `held`: documents in the engine; `queued_tokens`: of those that are not."""
+class Entry:
+    """A call on its way. `held`: documents in the engine; `queued_tokens`: of those that are not. `begun`: when the
+    first of them entered it."""
 
     work: Work
     place: QueuedCall
@@ -43,6 +44,11 @@ class _RequestState:
     context: Context = field(default_factory=copy_context)  # of the call, for what is logged on its documents
     completions: dict[int, Completion] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def queued(self) -> int:
+        """Its documents that are not in the engine yet."""
+        return len(self.place.pending)
 
     def fail(self, error: ServiceError) -> None:
         self.place.pending.clear()
@@ -57,7 +63,7 @@ class _Slice:
     those that hold a slot, in the
     order in which they were handed out."""
 
-    state: _RequestState
+    state: Entry
     tokens: dict[int, int]
     seated: dict[int, None]
 
@@ -78,7 +84,7 @@ class Window:
         self._throughput = throughput
         self._clock = clock
         self._queue = CallQueue(clock) if queue is None else queue
-        self._states: dict[QueuedCall, _RequestState] = {}
+        self._states: dict[QueuedCall, Entry] = {}
         self._free = size
         able = engine.capabilities
         self._room = {scoring: TokenRoom(able.window_tokens, able.behind_tokens) for scoring in Scoring}
@@ -93,41 +99,63 @@ class Window:
     @property
     def queued(self) -> int:
         """Documents admitted and not yet in the engine."""
-        return sum(len(place.pending) for place in self._states)
+        return sum(entry.queued for entry in self._states.values())
 
     @property
     def calls(self) -> int:
         """Calls that are not answered yet."""
         return len(self._states)
 
-    def queued_tokens(self, most_per_call: float = math.inf, priority: int | None = None) -> dict[Scoring, float]:
-        """Queued work by scoring; of each call at most `most_per_call`, and only of calls not behind `priority`."""
+    def queued_tokens(self) -> dict[Scoring, float]:
+        """Queued work by scoring."""
         total = dict.fromkeys(Scoring, 0.0)
+        for entry in self._states.values():
+            total[entry.work.scoring] += entry.queued_tokens
+        return total
+
+    def tokens_ahead(self, tokens: float, priority: int, key: str) -> dict[Scoring, float]:
+        """Queued work by scoring that is served before a new call of so many tokens is through: of each other call of
+        its key at most as much as it has itself, of each other key as much as its own gets, and at least a turn."""
         now = self._clock()
-        for place, state in self._states.items():
-            if priority is None or place.class_at(now) <= priority:
-                total[state.work.scoring] += min(state.queued_tokens, most_per_call)
+        by_key: dict[str, dict[Scoring, float]] = {}
+        for place, entry in self._states.items():
+            if place.class_at(now) <= priority:
+                ahead = by_key.setdefault(entry.work.key, dict.fromkeys(Scoring, 0.0))
+                ahead[entry.work.scoring] += min(entry.queued_tokens, tokens)
+        total = by_key.pop(key, dict.fromkeys(Scoring, 0.0))
+        most = max(tokens + sum(total.values()), TURN_TOKENS)
+        for others in by_key.values():
+            share = min(1.0, most / max(1.0, sum(others.values())))
+            for scoring, amount in others.items():
+                total[scoring] += amount * share
         return total
 
     async def run(self, work: Work) -> Answer:
         """Score every document of a call. Raise the ServiceError that ended it; cancelling frees all its slots."""
-        loop = asyncio.get_running_loop()
-        place = self._queue.add([len(rest.ids) for rest in work.rests], work.priority)
-        costs = work.costs
-        tokens = len(work.prefix.ids) + sum(costs)
-        state = _RequestState(work, place, costs, self._clock(), loop.create_future(), tokens)
-        self._states[place] = state
+        return await self.answer(self.enter(work))
+
+    def enter(self, work: Work) -> Entry:
+        """Puts a call into the queue. `answer` has to be awaited next."""
+        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place = self._queue.add([len(rest.ids) for rest in work.rests], work.priority, work.key)
+        entry = Entry(work, place, work.costs, self._clock(), finished, work.tokens)
+        self._states[place] = entry
         self._fill_soon()
+        return entry
+
+    async def answer(self, entry: Entry) -> Answer:
+        """The answer of a call that has entered. Raise and cancel as with `run`."""
         try:
-            await state.finished
+            await entry.finished
         finally:
-            del self._states[place]
-            self._queue.remove(place)
-            place.pending.clear()
-            for task in state.tasks:
+            del self._states[entry.place]
+            self._queue.remove(entry.place)
+            entry.place.pending.clear()
+            for task in entry.tasks:
                 task.cancel()
             self._fill_soon()
-        return Answer([state.completions[index] for index in range(len(costs))], state.begun or state.arrived)
+        completions = [entry.completions[index] for index in range(len(entry.costs))]
+        return Answer(completions, entry.begun or entry.arrived)
 
     def fail_all(self, error: ServiceError) -> None:
         """End every call with `error`."""
@@ -147,7 +175,7 @@ class Window:
         # that has begun, and nobody would give the slots back.
         waiting = sum(1 for s in self._states.values() if s.place.pending and not s.finished.done())
         most, behind = self._most_slots(waiting), self._queue.behind(self._clock())
-        slices: dict[_RequestState, _Slice] = {}
+        slices: dict[Entry, _Slice] = {}
 
         def allowed(place: QueuedCall) -> bool:
             state = self._states[place]
@@ -179,14 +207,13 @@ class Window:
         state.queued_tokens -= state.costs[index] + (shared if first else 0)
         if first:
             state.begun = self._clock()
-            state.work.progress.begun = True
         taken.seated[index] = None
         taken.tokens[index] = self._tokens(state, index)
         self._room[state.work.scoring].take(taken.tokens[index])
         state.held += 1
         self._free -= 1
 
-    def _tokens(self, state: _RequestState, index: int) -> int:
+    def _tokens(self, state: Entry, index: int) -> int:
         """Those that the engine has to compute: the prefix only where no other document of the call is there."""
         return state.place.tokens[index] + (0 if state.held else len(state.work.prefix.ids))
 
@@ -230,11 +257,11 @@ class Window:
             _log.warning("engine_failed", extra={"documents": len(missing), "error": type(error).__name__})
         return list(missing)
 
-    def _prompts(self, state: _RequestState, indices: Sequence[int]) -> list[Prompt]:
+    def _prompts(self, state: Entry, indices: Sequence[int]) -> list[Prompt]:
         deadline, now = self._reasoning_deadline(state), self._clock()
         return [state.work.prompt(index, deadline, now) for index in indices]
 
-    def _reasoning_deadline(self, state: _RequestState) -> float:
+    def _reasoning_deadline(self, state: Entry) -> float:
         """When the reasoning of documents entering now must be over: early enough for those still waiting to get a
         direct verdict before the call's deadline."""
         sharing = sum(1 for place in self._states if place.pending) or 1

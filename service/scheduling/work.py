@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service.engine import Completion, Prefix, Prompt, Rest, Scoring
-from service.ranking import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """What is known of a call before its text is encoded. `least_tokens`: as many as it has at least, from its bytes;
-    `deadline` is a monotonic instant."""
+    `deadline` is a monotonic instant; `key` names the caller."""
 
     call: str
     documents: int
@@ -20,12 +19,13 @@ class Incoming:
     scoring: Scoring
     priority: int
     deadline: float
-    progress: Progress = field(default_factory=Progress)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A call in ids: one rest for each document. `budget`: the most reasoning tokens for each."""
+    """A call in ids: one rest for each document. `budget`: the most reasoning tokens for each; `key` names the
+    caller."""
 
     call: str
     prefix: Prefix
@@ -35,7 +35,7 @@ class Work:
     budget: int
     priority: int
     deadline: float
-    progress: Progress = field(default_factory=Progress)
+    key: str = ""
 
     @property
     def tokens(self) -> int:

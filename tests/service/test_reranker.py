@@ -17,11 +17,12 @@ from contract.verdict import Temperatures
 from service.engine import Completion, Output, Prefix, Prompt, Rest, Scoring
 from service.errors import BadRequest, DeadlineExceeded, PassageTooLong, ServiceError, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
-from service.ranking import Key, Mode, Progress, Ranking, RerankCall
+from service.ranking import Key, Mode, Ranking, RerankCall
 from service.reranker import Defaults, Reranker, verdicts_of
-from service.scheduling.admission import Admission, QueueLimits
+from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
+from service.scheduling.shares import QueueLimits
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.telemetry.metrics import Metrics
@@ -57,8 +58,7 @@ class Service:
 
     async def rank(self, passages: list[str], key: Key = KEY, timeout_ms: int | None = None, **fields: Any) -> Ranking:
         call = RerankCall(query="q", passages=tuple(passages), documents=tuple(passages), **fields)
-        received, progress = time.monotonic(), Progress()
-        return await self.reranker.rank(call, key=key, received=received, timeout_ms=timeout_ms, progress=progress)
+        return await self.reranker.rank(call, key=key, received=time.monotonic(), timeout_ms=timeout_ms)
 
 
 def by_number(_: str, passage: str) -> float:

@@ -1,14 +1,18 @@
-"""Work ends with the client that waits for it, and nothing is left running."""
+"""Work ends with the client that waits for it, says at which stage, and nothing is left running."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from starlette.types import Message
 
-from service.api.disconnect import while_client_waits
+from service.api.disconnect import client_leaves
 from service.errors import ClientLeft
+from service.scheduling.work import Answer, Work
+from tests.fakes import ScriptedEngine
+from tests.service.scheduling.test_admission import Door, incoming, work
 
 
 class Client:
@@ -27,59 +31,97 @@ class Client:
         return {"type": "http.disconnect"}
 
 
-class Work:
-    """Takes its time and tells how it ended."""
+class StuckEngine(ScriptedEngine):
+    """Never ends; tells when it has begun."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.ended = ""
+        super().__init__(stuck=True)
+        self.working = asyncio.Event()
 
-    async def run(self) -> str:
+    async def _work(self, passage: str) -> None:
+        self.working.set()
+        await super()._work(passage)
+
+
+class Encoding:
+    """Gives a call its ids, once it may; tells how it ended."""
+
+    def __init__(self, *, at_once: bool = True) -> None:
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.ended = asyncio.Event()
+        if at_once:
+            self.may_end.set()
+
+    async def __call__(self) -> Work:
         self.begun.set()
         try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            await asyncio.sleep(0.01)  # freeing what it holds takes time too
-            self.ended = "cancelled"
-            raise
-        return "never"
+            await self.may_end.wait()
+        finally:
+            self.ended.set()
+        return work(2)
+
+
+def calling(door: Door, client: Client, encoding: Encoding) -> asyncio.Task[Answer]:
+    leaves = partial(client_leaves, client.receive)
+    return asyncio.create_task(door.admission.score(incoming(work(2)), encoding, leaves))
+
+
+async def nothing_runs(door: Door, client: Client) -> None:
+    await asyncio.sleep(0)  # cancelled tasks have had their turn
+    await asyncio.sleep(0)
+    assert client.listeners == 0
+    assert (door.admission.active, door.window.running, door.window.queued) == (0, 0, 0)
 
 
 async def test_the_result_of_work_that_ends() -> None:
-    client = Client()
-
-    async def work() -> str:
-        await asyncio.sleep(0)
-        return "done"
-
-    assert await while_client_waits(work(), client.receive) == "done"
-    assert client.listeners == 0
+    door, client = Door(ScriptedEngine()), Client()
+    assert len((await calling(door, client, Encoding())).completions) == 2
+    await nothing_runs(door, client)
 
 
 async def test_an_error_of_the_work_is_raised() -> None:
-    async def work() -> str:
+    async def fail() -> Work:
         raise KeyError("a")
 
+    door, client = Door(ScriptedEngine()), Client()
     with pytest.raises(KeyError):
-        await while_client_waits(work(), Client().receive)
+        await door.admission.score(incoming(work(2)), fail, partial(client_leaves, client.receive))
+    await nothing_runs(door, client)
 
 
 async def test_a_client_that_leaves_ends_the_work_before_anything_is_answered() -> None:
-    client, work = Client(), Work()
-    call = asyncio.create_task(while_client_waits(work.run(), client.receive))
-    await work.begun.wait()
+    engine, client = StuckEngine(), Client()
+    door = Door(engine)
+    call = calling(door, client, Encoding())
+    await engine.working.wait()
     client.left.set()
-    with pytest.raises(ClientLeft):
+    with pytest.raises(ClientLeft) as left:
         await call
-    assert work.ended == "cancelled"
+    assert left.value.stage == "running"
+    await nothing_runs(door, client)
+    assert engine.running == 0
+
+
+async def test_a_client_that_leaves_while_its_call_waits() -> None:
+    door, client, encoding = Door(ScriptedEngine()), Client(), Encoding(at_once=False)
+    call = calling(door, client, encoding)
+    await encoding.begun.wait()
+    client.left.set()
+    with pytest.raises(ClientLeft) as left:
+        await call
+    assert left.value.stage == "queued"
+    await asyncio.wait_for(encoding.ended.wait(), 60)
+    await nothing_runs(door, client)
 
 
 async def test_a_cancelled_caller_ends_the_work_too() -> None:
-    client, work = Client(), Work()
-    call = asyncio.create_task(while_client_waits(work.run(), client.receive))
-    await work.begun.wait()
+    engine, client = StuckEngine(), Client()
+    door = Door(engine)
+    call = calling(door, client, Encoding())
+    await engine.working.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert work.ended == "cancelled"
-    assert client.listeners == 0
+    await nothing_runs(door, client)
+    assert engine.running == 0

@@ -12,7 +12,8 @@ from contract.reasoning import Status
 from service.engine import Output, Prefix, Prompt, Rest, Scoring
 from service.errors import BodyTooLarge, DeadlineExceeded, EngineDead, Unavailable
 from service.lifecycle import Lifecycle, Phase
-from service.scheduling.admission import Admission, QueueLimits
+from service.scheduling.admission import Admission
+from service.scheduling.shares import QueueLimits
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.scheduling.work import Answer, Incoming, Work
@@ -40,7 +41,7 @@ class Door:
 
 
 def incoming(work: Work, least_tokens: int = 0) -> Incoming:
-    return Incoming(work.call, len(work.rests), least_tokens, work.scoring, work.priority, work.deadline, work.progress)
+    return Incoming(work.call, len(work.rests), least_tokens, work.scoring, work.priority, work.deadline, work.key)
 
 
 def work(count: int, *, seconds: float = 60.0, cost: int = 10, priority: int = 1, budget: int = 0) -> Work:
