@@ -19,6 +19,7 @@ from service.api.auth import AuthMiddleware
 from service.api.error_responses import ErrorBoundary
 from service.api.info import served_models, service_info
 from service.api.keys import KeyFile
+from service.api.paths import TidyRerankPaths
 from service.api.probes import probe_router
 from service.api.routes import build_router
 from service.engine import Engine, Scoring
@@ -134,6 +135,7 @@ def _add_middlewares(
         keys.report_to(metrics.key_file_read)
     # Without keys all callers share the limit: behind a proxy their addresses do not distinguish them.
     anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
+    app.add_middleware(TidyRerankPaths)
     app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from starlette.types import Scope
+import re
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/ranking")
 MODELS_PATHS = ("/v1/models", "/models")
@@ -21,3 +23,19 @@ def route_path(scope: Scope) -> str:
     root: str = scope.get("root_path", "")
     below = root and (path == root or path.startswith(root + "/"))
     return path[len(root) :] if below else path
+
+
+class TidyRerankPaths:
+    """ASGI middleware that takes `/rerank/` and `//rerank` for `/rerank`: so send clients that join a base and a path
+    with a slash too many. Other paths are left as they are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and route_path(scope) not in RERANK_PATHS:
+            path = route_path(scope)
+            tidy = re.sub("/{2,}", "/", path).rstrip("/")
+            if tidy in RERANK_PATHS:
+                scope["path"] = scope["path"].removesuffix(path) + tidy
+        await self._app(scope, receive, send)

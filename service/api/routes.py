@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.body import parse_object, read_body
+from service.api.body import BodyParser, read_body
 from service.api.context import RequestContext, request_context
-from service.api.disconnect import while_client_waits
+from service.api.disconnect import client_leaves
 from service.api.info import Model, ModelList
 from service.api.paths import INFO_PATH, MODEL_PATH, MODELS_PATHS, RERANK_PATHS, route_path
 from service.errors import BadRequest, UnknownModel
 from service.http.body_budget import BodyBudget, BodyHold
-from service.ranking import Progress, Ranking, RerankCall
+from service.ranking import Ranking, RerankCall
 from service.reranker import Reranker
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
 from service.wire.shape import WireLimits, WireRequest, check_size, shape_of
@@ -48,6 +49,7 @@ class RerankRoute:
         self._limits = limits
         self._bodies = bodies
         self._device = device
+        self._parser = BodyParser(limits.max_documents)
 
     async def __call__(self, request: Request) -> Response:
         context = request_context(request.scope)
@@ -70,15 +72,16 @@ class RerankRoute:
                 seconds=limits.body_seconds,
                 reserve=hold.reserve,
             )
-        wire = self._read(parse_object(content), context, route_path(request.scope))
-        del content  # a call may wait for long; its raw body is not needed any more
+        data = await self._parser.parse(content)
+        wire = self._read(data, context, route_path(request.scope))
+        del content, data  # a call may wait for long; its raw body is not needed any more
         timeout_ms = _timeout_ms(request.headers)
-        progress = Progress()
-        work = self._reranker.rank(
-            wire.call, key=context.caller, received=received, timeout_ms=timeout_ms, progress=progress
-        )
-        ranking = await while_client_waits(
-            work, request.receive, stage=lambda: "running" if progress.begun else "queued"
+        ranking = await self._reranker.rank(
+            wire.call,
+            key=context.caller,
+            received=received,
+            timeout_ms=timeout_ms,
+            client_leaves=partial(client_leaves, request.receive),
         )
         context.received, context.timings = received, ranking.timings
         headers = _timing_headers(wire.call, ranking) | {"x-compute-type": self._device}

@@ -92,14 +92,16 @@ class Admission:
 
     def check(self, call: Incoming) -> None:
         """Refuse what can be refused before a call is encoded. Raise as `score` does at the door."""
-        self._check_open()
-        self._to_make_room(call, call.least_tokens)
-        self._check_deadline(call, call.least_tokens)
+        self._check(call)
 
-    def _check_open(self) -> None:
+    def _check(self, call: Incoming) -> Sequence[_Call]:
+        """As `check`; returns those that have to make room for it."""
         if not self._lifecycle.accepting:
             leaving = self._lifecycle.phase in (Phase.LEAVING, Phase.DRAINING)
             raise Unavailable(self._lifecycle.reason, reason="draining" if leaving else "not_ready", retry_after=5.0)
+        going = self._to_make_room(call, call.least_tokens)
+        self._check_deadline(call, call.least_tokens)
+        return going
 
     async def score(
         self, call: Incoming, encode: Callable[[], Awaitable[Work]], client_leaves: Leaving = never
@@ -110,8 +112,7 @@ class Admission:
         raises; DeadlineExceeded behind the door; Unavailable also where it makes room for a call of another key;
         ClientLeft where `client_leaves` returns first. Nothing of it runs on then.
         """
-        self.check(call)
-        self._make_room(call, call.least_tokens)
+        self._end(self._check(call))
         admitted = _Call(call, asyncio.get_running_loop().create_future())
         self._calls[admitted] = None
         try:
@@ -146,8 +147,9 @@ class Admission:
     async def _answer(self, call: _Call, encode: Callable[[], Awaitable[Work]]) -> Answer:
         work = await self._encoded(call, encode)
         tokens = work.tokens
-        self._make_room(call.incoming, tokens, besides=call)
+        going = self._to_make_room(call.incoming, tokens, besides=call)
         self._check_deadline(call.incoming, tokens)
+        self._end(going)
         call.entry = self._window.enter(work)
         return await self._window.answer(call.entry)
 
@@ -207,10 +209,10 @@ class Admission:
                 retry_after=self._clamped(now + wait - call.deadline),
             )
 
-    def _make_room(self, call: Incoming, tokens: int, *, besides: _Call | None = None) -> None:
-        """Refuse a call that there is no room for, or those that have to make room for it."""
-        for other in self._to_make_room(call, tokens, besides=besides):
-            other.fail(self._queue_full("The queue is full, and other keys take less of it; retry later."))
+    def _end(self, going: Sequence[_Call]) -> None:
+        """Refuse calls that make room for another."""
+        for call in going:
+            call.fail(self._queue_full("The queue is full, and other keys take less of it; retry later."))
 
     def _to_make_room(self, call: Incoming, tokens: int, *, besides: _Call | None = None) -> Sequence[_Call]:
         """Those that have to make room for a call (`shares`). Raise for one that there is no room for."""

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from service.ranking import Mode, Ranking, RerankCall
 from service.wire.cohere_answer import CohereAnswer, build_answer
-from service.wire.documents import check_echo, passage
-from service.wire.fields import Count, Documents, NonBlank, PositiveCount, WireBody, read_fields, results_wanted
+from service.wire.documents import kept, passage
+from service.wire.fields import Count, Documents, NonBlank, PositiveCount, Switch, WireBody, read_fields, results_wanted
 
 _LAST_PRIORITY = 2
 
@@ -31,17 +31,17 @@ class CohereBody(WireBody):
     model: str | None = Field(None, description="The served name or one of its aliases.")
     top_n: Count | None = Field(None, description="How many results to return; 0 or absent: all.")
     top_k: Count | None = Field(None, description="Voyage's name of `top_n`; adds `data` to the answer.")
-    return_documents: bool | None = Field(None, description="Whether results carry their document; default false.")
+    return_documents: Switch | None = Field(None, description="Whether results carry their document; default false.")
     rank_fields: Annotated[list[str], Field(max_length=100), AfterValidator(_distinct)] | None = Field(
         None, description="The keys of object documents that are scored."
     )
     max_tokens_per_doc: Count | None = Field(None, description="Documents are cut to this; 0: the server's limit.")
-    truncation: bool | None = Field(None, description="Voyage's: false refuses documents that do not fit.")
+    truncation: Switch | None = Field(None, description="Voyage's: false refuses documents that do not fit.")
     priority: Count | None = Field(None, description="0 first, 1, 2 and above last; never before the key's own class.")
     mode: Literal["direct", "reasoning"] | None = Field(None, description="Default: the server's.")
     instruction: NonBlank | None = Field(None, description="What counts as relevant here.")
     max_reasoning_tokens: PositiveCount | None = Field(None, description="Trace budget per document.")
-    return_reasoning: bool | None = Field(None, description="Whether results carry their trace.")
+    return_reasoning: Switch | None = Field(None, description="Whether results carry their trace.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +68,20 @@ def read(data: dict[str, Any], path: str) -> CohereRequest:
     body = read_fields(CohereBody, data)
     voyage = "top_k" in data or "truncation" in data  # its SDK always sends both, even if null, and reads `data`
     return CohereRequest(
-        call=_call(body),
+        call=_call(body, data["documents"]),
         label="voyage" if voyage else "cohere",
         return_documents=bool(body.return_documents),
         api_version="2" if path.startswith("/v2/") else "1",
     )
 
 
-def _call(body: CohereBody) -> RerankCall:
+def _call(body: CohereBody, sent: Sequence[str | dict[str, Any]]) -> RerankCall:
+    """`sent`: the documents as they came."""
+    passages = _passages(body.documents, body.rank_fields)
     return RerankCall(
         query=body.query,
-        passages=_passages(body.documents, body.rank_fields),
-        documents=_returned(body.documents) if body.return_documents else (),
+        passages=passages,
+        documents=_returned(sent, passages) if body.return_documents else (),
         model=body.model,
         top_n=results_wanted(body.top_n, body.top_k),
         mode=None if body.mode is None else Mode(body.mode),
@@ -99,7 +101,5 @@ def _passages(documents: Sequence[str | dict[str, Any]], rank_fields: list[str] 
     )
 
 
-def _returned(documents: Sequence[str | dict[str, Any]]) -> tuple[str | dict[str, Any], ...]:
-    for index, document in enumerate(documents):
-        check_echo(document, f"documents[{index}]")
-    return tuple(documents)
+def _returned(documents: Sequence[str | dict[str, Any]], passages: Sequence[str]) -> tuple[str | bytes, ...]:
+    return tuple(kept(document, passages[index], f"documents[{index}]") for index, document in enumerate(documents))

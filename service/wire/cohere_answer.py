@@ -141,7 +141,7 @@ def error_body(error: ServiceError, request_id: str | None) -> tuple[int, Error]
 def _result(ranked: Ranked, call: RerankCall, return_document: bool) -> Result:
     result: Result = {"index": ranked.index, "relevance_score": ranked.relevance}
     if return_document:  # always an object, and no key rather than null: every client accepts both
-        result["document"] = echo(call.documents[ranked.index], call.passages[ranked.index])
+        result["document"] = echo(call.documents[ranked.index])
     if ranked.reasoning is not None:
         trace = ranked.reasoning
         result["reasoning"] = {"text": trace.text, "status": trace.status, "tokens": trace.tokens}

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from service.errors import BadRequest
 from service.wire.fields import json_kind
+from service.wire.structure import is_heavy
 
 _LONGEST_KEY_SHOWN = 40
 
@@ -39,22 +40,48 @@ def passage(document: dict[str, Any], rank_fields: Sequence[str] | None, field: 
     return text
 
 
-def echo(document: str | dict[str, Any], scored: str) -> Document:
-    """Returns `document` as results carry it: always an object with `text`, further keys unchanged."""
+class PrunedDocument(dict[str, Any]):
+    """An object document without the keys that nothing is ranked by.
+
+    `json`: the whole object as it was sent; None where it is nested too deeply for an answer, or need not come back.
+    """
+
+    json: bytes | None = None
+
+
+def echo(document: str | bytes) -> Document:
+    """Returns what `kept` made, as results carry it: always an object with `text`, further keys unchanged."""
     if isinstance(document, str):
         return {"text": document}
-    return cast(Document, document if document.get("text") is not None else {**document, "text": scored})
+    return cast(Document, orjson.Fragment(document))
 
 
-def check_echo(document: str | dict[str, Any], field: str) -> None:
-    """Raises BadRequest if results could not carry `document`: the JSON writer stops at 254 levels."""
+def kept(document: str | dict[str, Any], scored: str, field: str) -> str | bytes:
+    """Returns `document` as it is held until it is sent back: a string, or JSON, which takes far less memory than the
+    objects. Raises BadRequest if results could not carry it: the JSON writer stops at 254 levels."""
+    if isinstance(document, str):
+        return document
     try:
-        orjson.dumps([[[document]]])  # where it will stand: in an object, of a list, of an object
+        if isinstance(document, PrunedDocument):
+            return _whole(document, scored)
+        whole = document if document.get("text") is not None else {**document, "text": scored}
+        return orjson.dumps([[[whole]]])[3:-3]  # where it will stand: in an object, of a list, of an object
     except orjson.JSONEncodeError:
         raise BadRequest(
             f"{field} is nested deeper than an answer can be; send it flatter, or without return_documents.",
             field=field,
         ) from None
+
+
+def _whole(document: PrunedDocument, scored: str) -> bytes:
+    if document.json is None:
+        raise orjson.JSONEncodeError
+    if document.get("text") is not None:
+        return document.json
+    if not is_heavy(document.json):
+        return orjson.dumps(orjson.loads(document.json) | {"text": scored})
+    # A null `text` stands before this one, and the last of repeated keys counts.
+    return document.json.rstrip()[:-1] + b',"text":' + orjson.dumps(scored) + b"}"
 
 
 def _ranked_fields(document: dict[str, Any], rank_fields: Sequence[str], field: str) -> str:

@@ -40,7 +40,8 @@ def json_kind(value: object) -> str:
 
 
 class WireBody(BaseModel):
-    """Base of all request bodies: no coercion ("5" is not 5, true is not 1), unknown fields ignored, null = absent."""
+    """Base of all request bodies: no coercion but of switches ("5" is not 5, true is not 1), unknown fields ignored,
+    null = absent."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
@@ -63,9 +64,16 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _switch(value: object) -> object:
+    """Turns "true" and "false" into switches, in any letter case: some clients write every option as a string, and
+    servers that read bodies by pydantic's own rules take them."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
 NonBlank = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
 Count = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 PositiveCount = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
 Texts = Annotated[list[str], Field(min_length=1), FailFast()]
 Documents = Annotated[list[str | dict[str, Any]], Field(min_length=1), FailFast()]
 

@@ -18,7 +18,7 @@ from service.errors import (
     Unavailable,
 )
 from service.ranking import Ranked, Ranking, RerankCall
-from service.wire.fields import Count, NonBlank, Texts, WireBody, closed, read_fields
+from service.wire.fields import Count, NonBlank, Switch, Texts, WireBody, closed, read_fields
 
 # The first that fits counts.
 _STATUSES: tuple[tuple[type[ServiceError], int, str], ...] = (
@@ -36,12 +36,12 @@ class TeiBody(WireBody):
 
     query: NonBlank
     texts: Texts
-    truncate: bool | None = Field(None, description="false refuses texts that do not fit; default true.")
+    truncate: Switch | None = Field(None, description="false refuses texts that do not fit; default true.")
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = Field(
         None, description="Which end of a text that does not fit is dropped; default Right."
     )
-    raw_scores: bool | None = Field(None, description="true: log-odds; default: relevance in [0, 1].")
-    return_text: bool | None = Field(None, description="Whether results carry their text; default false.")
+    raw_scores: Switch | None = Field(None, description="true: log-odds; default: relevance in [0, 1].")
+    return_text: Switch | None = Field(None, description="Whether results carry their text; default false.")
     top_n: Count | None = Field(None, description="How many results to return; 0 or absent: all.")
 
 

@@ -31,6 +31,7 @@ def cases(max_documents: int, max_body_bytes: int) -> list[Case]:
         *_texts(),
         *_wrong_types(),
         *_numbers(),
+        *_switches(),
         *_nulls(),
         *_shapes(),
         *_object_documents(),
@@ -181,6 +182,16 @@ def _numbers() -> Iterator[Case]:
     yield Case("top_n as top_k", 200, body_with(top_n=1, top_k=1), results=1)
     for key in ("max_tokens_per_doc", "priority", "max_reasoning_tokens"):
         yield Case(f"a huge {key}", 200, body_with(**{key: 10**18}), results=2)
+
+
+def _switches() -> Iterator[Case]:
+    for shape, fields in FIELDS.items():
+        for name in (name for name, kind in fields.items() if kind == "boolean"):
+            for value in ("true", "false", "True", "FALSE"):
+                yield Case(f"{shape}: {name} {value!r}", 200, body_with(shape, **{name: value}), results=2)
+            for value in ("yes", "1", "", "true "):
+                body = body_with(shape, **{name: value})
+                yield Case(f"{shape}: {name} {value!r}", REFUSED[shape], body, ("true or false",), name)
 
 
 def _nulls() -> Iterator[Case]:

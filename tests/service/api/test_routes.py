@@ -98,11 +98,25 @@ def test_info_tells_the_limits(client: httpx.Client) -> None:
 
 
 def test_an_unknown_path_is_answered_with_the_valid_ones(client: httpx.Client) -> None:
-    for path in ("/v1/rerank/", "/v3/rerank", "/"):
+    for path in ("/v1/reranks/", "/v3/rerank", "/", "/v1/models/rerank/"):
         answer = client.post(path, json=GOOD)
         assert answer.status_code == 404
         for valid in ("POST /rerank", "POST /v1/rerank", "POST /v2/rerank", "GET /v1/models", "GET /health/ready"):
             assert valid in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/rerank/", "//rerank", "/v1//rerank", "/v2/rerank//", "/ranking/"])
+def test_a_slash_too_many_in_a_rerank_path_is_passed_over(client: httpx.Client, path: str) -> None:
+    answer = client.post(path, json=GOOD)
+    assert answer.status_code == 200
+    assert order(answer.json()["results"]) == [1, 0]
+
+
+def test_a_slash_too_many_behind_a_root_path() -> None:
+    with open_service(root_path="/models/rerank") as url, httpx.Client(base_url=url) as client:
+        for path in ("/models/rerank/v1/rerank/", "/models/rerank//rerank", "/rerank/"):
+            assert client.post(path, json=GOOD).status_code == 200, path
+        assert client.post("/models//rerank/other", json=GOOD).status_code == 404
 
 
 def test_a_wrong_method_is_answered_with_the_right_one(client: httpx.Client) -> None:

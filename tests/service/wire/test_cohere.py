@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from service.errors import BadRequest
@@ -20,7 +21,9 @@ def read_with(path: str = "/v1/rerank", **fields: Any) -> CohereRequest:
 
 
 def results(request: CohereRequest) -> list[Result]:
-    return request.answer(ranking_of(request.call, -1.0, 3.0, 1.0))["results"]
+    """As a client reads them."""
+    sent: list[Result] = orjson.loads(orjson.dumps(request.answer(ranking_of(request.call, -1.0, 3.0, 1.0))["results"]))
+    return sent
 
 
 def test_the_whole_answer() -> None:
@@ -69,6 +72,13 @@ def test_documents_come_back_only_when_asked_for_and_are_never_null(path: str) -
         assert all("document" not in result for result in results(read_with(path, return_documents=asked)))
     shown = results(read_with(path, return_documents=True))
     assert [result["document"] for result in shown] == [{"text": "two"}, {"text": "three"}, {"text": "one"}]
+
+
+def test_switches_may_be_strings() -> None:
+    assert all("document" in result for result in results(read_with(return_documents="true")))
+    assert all("document" not in result for result in results(read_with(return_documents="False")))
+    assert not read_with(truncation="false").call.truncate
+    assert read_with(return_reasoning="True").call.return_reasoning
 
 
 def test_objects_come_back_with_all_their_keys() -> None:
