@@ -1,0 +1,120 @@
+"""What bodies of very many values cost the server: memory beside their bytes, and how long nothing else is answered.
+
+Each body of 16 MiB is sent to the service around a scripted engine, four at a time. Printed are how much the peak of
+its resident memory grew, the longest time that `GET /health/live` took meanwhile, and the time for all four.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from tests.ports import free_port
+from tests.processes import ServerProcess, server
+
+BYTES = 16 * 1024 * 1024 - 1024
+AT_ONCE = 4
+_USUAL = b'"' + b"the glacier moves slowly under its own weight, and carries rock. " * 10 + b'",'
+
+
+def _unknown(many: bytes) -> bytes:
+    return b'{"query": "a", "documents": ["a"], "x": [' + many + b"0]}"
+
+
+def _returned(many: bytes) -> bytes:
+    return b'{"query": "a", "return_documents": true, "documents": [{"text": "a", "x": [' + many + b"0]}]}"
+
+
+def _documents(many: bytes) -> bytes:
+    return b'{"query": "a", "documents": [' + many + b'"a"]}'
+
+
+def filled(make: Callable[[bytes], bytes], unit: bytes, size: int = BYTES) -> bytes:
+    """A body of about `size` bytes that holds `unit` again and again."""
+    return make(unit * (size // len(unit)))
+
+
+def many_keys(size: int = BYTES) -> bytes:
+    """A body whose document has as many keys as fit."""
+    keys = b",".join(b'"%07x":1' % number for number in range(size // 12))
+    return b'{"query": "a", "documents": [{"text": "a", ' + keys + b"}]}"
+
+
+BODIES: dict[str, Callable[[], bytes]] = {
+    "usual text": lambda: filled(_documents, _USUAL),
+    "{} in an unknown field": lambda: filled(_unknown, b"{},"),
+    "1 in an unknown field": lambda: filled(_unknown, b"1,"),
+    "nested lists in an unknown field": lambda: filled(_unknown, b"[[[[[[]]]]]],"),
+    "{} in a document that comes back": lambda: filled(_returned, b"{},"),
+    '{"a":1} in a document that comes back': lambda: filled(_returned, b'{"a":1},'),
+    "1.3 million keys of a document": many_keys,
+    "{} as documents": lambda: filled(_documents, b"{},"),
+}
+
+
+def main() -> int:
+    """Print a line for each body."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server("tests.service.scripted_server", free_port(), Path(folder)) as running,
+    ):
+        print(f"{AT_ONCE} bodies of 16 MiB at once")
+        for name, make in BODIES.items():
+            print(f"  {name:40}", _measured(running, make()), flush=True)
+    return 0
+
+
+def _measured(running: ServerProcess, body: bytes) -> str:
+    reset_peak(running)
+    before, begun = memory(running, "VmRSS"), time.perf_counter()
+    done = threading.Event()
+    waits: list[float] = []
+    watch = threading.Thread(target=_watch, args=(running, done, waits))
+    watch.start()
+    with ThreadPoolExecutor(AT_ONCE) as callers:
+        statuses = list(callers.map(lambda _: post(running, body), range(AT_ONCE)))
+    took = time.perf_counter() - begun
+    done.set()
+    watch.join()
+    peak = memory(running, "VmHWM") - before
+    return f"peak {peak:5.0f} MiB, liveness {max(waits):5.2f} s, {took:5.1f} s, {sorted(statuses)}"
+
+
+def _watch(running: ServerProcess, done: threading.Event, waits: list[float]) -> None:
+    with httpx.Client(base_url=running.url, timeout=120) as client:
+        while not done.is_set():
+            begun = time.perf_counter()
+            client.get("/health/live")
+            waits.append(time.perf_counter() - begun)
+            time.sleep(0.02)
+
+
+def post(running: ServerProcess, body: bytes) -> int:
+    """The status of a call with this body."""
+    return httpx.post(f"{running.url}/rerank", content=body, timeout=120).status_code
+
+
+def memory(running: ServerProcess, field: str) -> float:
+    """MiB of the server: `VmRSS` now, `VmHWM` at most since `reset_peak`."""
+    [line] = [line for line in _status(running).splitlines() if line.startswith(f"{field}:")]
+    return int(line.split()[1]) / 1024
+
+
+def reset_peak(running: ServerProcess) -> None:
+    """Lets the peak of the server's memory begin anew."""
+    Path(f"/proc/{running.process.pid}/clear_refs").write_text("5")
+
+
+def _status(running: ServerProcess) -> str:
+    return Path(f"/proc/{running.process.pid}/status").read_text()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
