@@ -6,8 +6,6 @@ The thousand-document call is kept up by sending the next one when one ends, so 
 from __future__ import annotations
 
 import json
-import random
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -18,14 +16,13 @@ import pytest
 from bench.shapes import TINY, write_shape
 from service.models.checkpoint import Checkpoint
 from tests.processes import ServerProcess
+from tests.service.engines.company import Crowd, call, cost_in_company, p95, passages
 from tests.service.engines.vllm.serving import ENGINE_ARGS, require_vllm, series, vllm_server
 
 pytestmark = pytest.mark.timeout(500)
 
 CALLS = 100  # beside the large call
 IDLE_CALLS = 60
-TRACE_TOKENS = 12
-WORDS = "the of and river bank water stone history science market energy light cell engine music garden city winter"
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +33,6 @@ def tiny(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFacto
     args = json.dumps(ENGINE_ARGS | {"load_format": "dummy"})
     with vllm_server(folder, "--model", str(model), "--vllm-args", args) as running:
         yield running
-
-
-def passages(count: int, seed: int) -> list[str]:
-    """Of 100 words that are one token each."""
-    choose = random.Random(seed).choices
-    return [" ".join(choose(WORDS.split(), k=100)) for _ in range(count)]
-
-
-def call(client: httpx.Client, mode: str, documents: list[str], seed: int) -> float:
-    """Seconds until the answer."""
-    budget = {"mode": mode, "max_reasoning_tokens": TRACE_TOKENS}
-    begun = time.monotonic()
-    answer = client.post("/rerank", json={"query": f"query number {seed}", "documents": documents} | budget)
-    assert answer.status_code == 200, answer.text
-    return time.monotonic() - begun
-
-
-def p95(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=20)[-1]
 
 
 @pytest.mark.parametrize("mode", ["direct", "reasoning"])
@@ -73,6 +51,10 @@ def test_small_calls_stay_quick_beside_a_call_of_a_thousand_documents(tiny: Serv
             large.join(120)
     print(f"{mode}: p95 idle {p95(idle):.3f} s, beside 1000 documents {p95(loaded):.3f} s")
     assert p95(loaded) <= 3 * p95(idle)
+
+
+def test_small_calls_beside_many_medium_ones(tiny: ServerProcess) -> None:
+    assert cost_in_company(tiny, Crowd(tiny.url, "direct", callers=8, documents=200), calls=40) <= 3
 
 
 def thousands(url: str, mode: str, stop: threading.Event) -> None:
