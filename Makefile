@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-vllm clean clients helm lock soak synth-scale vllm image load rehearsal ray batch-scale
+.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale vllm image load rehearsal ray batch-scale
 
 help:           ## say what can be made
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -43,6 +43,9 @@ bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service'
 
 bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and Rank1's procedure; needs an idle machine
 	$(BIN)/python -m bench.vllm_bench
+
+hostile: $(VENV)/.dev  ## everything that attackers do, at once, beside a caller with a key; eight minutes, needs an idle machine
+	$(BIN)/python -m bench.hostile
 
 clients: .venv-clients-a/.installed .venv-clients-b/.installed  ## install the client SDKs that the tests run
 

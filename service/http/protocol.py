@@ -110,7 +110,7 @@ class GuardedProtocol(H11Protocol):
         self._guard = config.guard
         self._seat = Seat.NONE
         self._head_timer: asyncio.TimerHandle | None = None
-        self._bounded = _BoundedConnection(config.guard.limits, self._stop_head_timer, self._request_is_whole)
+        self._bounded = _BoundedConnection(config.guard.limits, self._head_is_whole, self._request_is_whole)
         self.conn = self._bounded
         self.app = cast("Any", self._answered_app)
         self._served = config.loaded_app
@@ -125,6 +125,7 @@ class GuardedProtocol(H11Protocol):
                 self._start_head_timer(limits.head_seconds)
             case Seat.RESERVE:
                 self._start_head_timer(limits.reserve_head_seconds)
+                self._guard.connections.until_heard(self, self._make_room)
             case Seat.REFUSED:
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
             case Seat.NONE:
@@ -158,6 +159,7 @@ class GuardedProtocol(H11Protocol):
         self._stop_head_timer()
         self._unset_keepalive_if_required()
         self._patient.lost()
+        self._guard.connections.heard(self)
         self._guard.connections.give_back(self._seat)
         self._seat = Seat.NONE
         super().connection_lost(exc)
@@ -208,6 +210,19 @@ class GuardedProtocol(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _head_is_whole(self) -> None:
+        self._stop_head_timer()
+        self._guard.connections.heard(self)
+
+    def _make_room(self) -> None:
+        """Leave the reserve to a connection that is newer."""
+        self._stop_head_timer()
+        self._seat = self._guard.connections.step_down()
+        if self._seat is Seat.REFUSED:
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
+        else:
+            self._patient.abort()
 
     def _request_is_whole(self) -> None:
         self._patient.arrived()

@@ -50,7 +50,7 @@ class EngineOptions:
 
     threads: int | None = None
     window: int = 64
-    batch_tokens: int = 1536
+    batch_tokens: int = 512
     generations: int = 64
     decode_bytes: int = 1024 * _MIB
     prefix_bytes: int = 256 * _MIB

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import socket
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -53,6 +55,37 @@ def test_beyond_the_reserve_connections_are_refused_and_not_reset() -> None:
         with connected(served.url) as connection:
             connection.sendall(post())
             assert statuses(everything(connection)) == [503]
+
+
+def test_a_probe_is_answered_however_many_connections_are_silent() -> None:
+    with guarded(HttpLimits(reserve_head_seconds=60), connections=8) as served, ExitStack() as stack:
+        _fill(served, stack, 8)
+        silent = [stack.enter_context(connected(served.url)) for _ in range(8)]
+        for _ in range(3):
+            with connected(served.url) as connection:
+                connection.sendall(PROBE)
+                assert statuses(everything(connection)) == [200]
+        silent[0].shutdown(socket.SHUT_WR)
+        assert statuses(everything(silent[0])) == [503], "told to come back, and not cut"
+        assert served.connections.open <= 12
+
+
+def test_what_has_asked_for_something_keeps_its_seat_in_the_reserve() -> None:
+    connections = Connections(8)
+    gone: list[str] = []
+
+    def leave(name: str) -> None:
+        gone.append(f"{name} {connections.step_down().name}")
+
+    for _ in range(8):
+        assert connections.take() is Seat.OPEN
+    for name in ("first", "second"):
+        assert connections.take() is Seat.RESERVE
+        connections.until_heard(name, partial(leave, name))
+    connections.heard("first")
+    assert connections.take() is Seat.RESERVE
+    assert gone == ["second REFUSED"]
+    assert connections.take() is Seat.REFUSED, "nobody is silent: as before"
 
 
 def test_a_seat_comes_free_with_its_connection() -> None:

@@ -1,0 +1,115 @@
+"""Hostile traffic beside a caller with a key, on both engines that run on a CPU: `python -m bench.hostile`.
+
+Two servers of the same model. The caller calls the one, and in the control rounds the attackers are at work on the
+other, so that they take the same of the machine: half of the control before, half behind a minute of attack. The caller
+must get 200 each time, and its p95 under attack may be three times the control's at most; liveness is answered within a
+second, and the memory comes back. Exits with 1 where a bound is missed. On loopback, bounded in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.hostile_attacks import EXPECTED
+from bench.hostile_rounds import FLAGS, Seen, Watched, attacked, mebibytes, merged, unexpected, warm_up, write_keys
+from tests.ports import free_port
+from tests.processes import server
+
+MODELS = {"cross-encoder": "limrank-mini-ce", "transformers": "limrank-mini"}
+MOST_TIMES = 3.0
+MOST_SECONDS_ALIVE = 1.0
+MEMORY_MARGIN = 0.15  # of what was resident before
+SETTLE_SECONDS = 120.0
+
+
+@dataclass
+class Outcome:
+    """One engine's run. Memory in bytes: before the attack and after it has settled."""
+
+    engine: str
+    control: Seen
+    attack: Seen
+    before: int
+    after: int
+    found: dict[str, dict[str, int]]
+
+    def missed(self) -> list[str]:
+        """The bounds that were missed, as sentences."""
+        attack, control, faults = self.attack, self.control, []
+        if not attack.all_served:
+            faults.append(f"the caller's calls were answered {dict(attack.statuses)}")
+        if not attack.p95 <= MOST_TIMES * control.p95:
+            faults.append(f"p95 is {attack.p95 / control.p95:.1f} times the control's")
+        if attack.unanswered or max(attack.probes) > MOST_SECONDS_ALIVE:
+            faults.append(f"liveness took {max(attack.probes):.2f} s, {attack.unanswered} probes were not answered")
+        if self.after > (1 + MEMORY_MARGIN) * self.before:
+            faults.append(f"memory went from {mebibytes(self.before)} to {mebibytes(self.after)}")
+        return faults + unexpected(self.found, EXPECTED)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of attack, and of control, for each engine")
+    parser.add_argument("--engines", default=",".join(MODELS))
+    options = parser.parse_args()
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    missed = False
+    for engine in options.engines.split(","):
+        outcome = _run(engine, options.seconds)
+        _report(outcome)
+        missed = missed or bool(outcome.missed())
+    return 1 if missed else 0
+
+
+def _run(engine: str, seconds: float) -> Outcome:
+    with _serving(engine) as watched, _serving(engine) as other:
+        before = warm_up(watched)
+        warm_up(other)
+        first, _ = attacked(watched, other.url, seconds / 2)
+        attack, found = attacked(watched, watched.url, seconds)
+        after = watched.settle(int((1 + MEMORY_MARGIN) * before), SETTLE_SECONDS)
+        second, _ = attacked(watched, other.url, seconds / 2)
+    return Outcome(engine, merged([first, second]), attack, before, after, found)
+
+
+@contextmanager
+def _serving(engine: str) -> Iterator[Watched]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        keys = str(write_keys(folder))
+        flags = ("--model", MODELS[engine], "--engine", engine, "--keys-file", keys, *FLAGS)
+        running = stack.enter_context(server("service.main", free_port(), folder, *flags, ready_within=300))
+        watched = Watched(running.url, running.process.pid)
+        stack.callback(watched.close)
+        yield watched
+
+
+def _report(outcome: Outcome) -> None:
+    print(f"\n{outcome.engine}")
+    print("round     calls  refused  p50 s  p95 s  alive: most s  unanswered  memory: most")
+    for name, seen in (("control", outcome.control), ("attack", outcome.attack)):
+        refused = sum(count for status, count in seen.statuses.items() if status != "200")
+        p50 = sorted(seen.calls)[len(seen.calls) // 2]
+        print(
+            f"{name:8} {len(seen.calls):6} {refused:8} {p50:6.2f} {seen.p95:6.2f} {max(seen.probes):14.2f} "
+            f"{seen.unanswered:11} {mebibytes(max(seen.memory)):>13}"
+        )
+    ratio = outcome.attack.p95 / outcome.control.p95
+    print(f"p95 ratio {ratio:.2f}; memory before {mebibytes(outcome.before)}, after {mebibytes(outcome.after)}")
+    for name, counts in outcome.found.items():
+        print(f"  {name:26} {', '.join(f'{came} {count}' for came, count in sorted(counts.items())) or 'nothing came'}")
+    for fault in outcome.missed():
+        print(f"MISSED: {fault}")
+    print("all bounds met" if not outcome.missed() else "bounds missed", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

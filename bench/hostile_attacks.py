@@ -1,0 +1,257 @@
+"""What attackers do to a server, all of it at once: `python -m bench.hostile_attacks URL SECONDS`.
+
+One process and one event loop, so that the attackers take little of the machine. Each attack is repeated until the time
+is over; what came of each try is counted and printed as JSON. The keys are read from standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bench.hostile_wire import MEBIBYTE, Target, call, head, passages, post, wire
+
+Attack = Callable[[Target, int], Awaitable[str]]
+"""Tries once, for the n-th time; says what came of it."""
+
+_SMALL = call(passages(2, 20, 1))
+_LARGE = call(passages(10_000, 40, 2), top_n=10)
+_EMPTY_OBJECTS = b"[" + b",".join([b"{}"] * 5_300_000) + b"]"
+_TINY_UNKNOWN = b'{"query":"a","documents":["a"],"x":' + _EMPTY_OBJECTS + b"}"
+_TINY_ECHOED = b'{"query":"a","return_documents":true,"documents":[{"text":"a","x":' + _EMPTY_OBJECTS + b"}]}"
+_UNREAD = call([{"text": "a", "x": "y" * (8 * MEBIBYTE)}], return_documents=True)
+_FIELDS = b"a:b\r\n" * 4000
+_GARBAGE = (
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"GET\r\n\r\n",
+    b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"POST /rerank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+    b"POST /rerank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    b"GET /rerank HTTP/1.1\r\nHost: x\r\n\x00: y\r\n\r\n",
+    b"GET /\xff HTTP/9.9\r\n\r\n",
+    b"\r\n" * 5000 + b"x\r\n\r\n",
+)
+_GONE = frozenset({"closed", "reset"})
+_BUSY = frozenset({"503", "closed", "reset"})  # where connections run out
+_RANKED = frozenset({"200", "429"}) | _BUSY
+
+
+async def offers_an_upgrade(target: Target, number: int) -> str:
+    offer = ("h2c", "websocket", "TLS/1.2")[number % 3]
+    async with wire(target) as it:
+        await it.send(head("Connection: Upgrade", f"Upgrade: {offer}", key=target.small, length=len(_SMALL)))
+        await asyncio.sleep(0.05)
+        return await it.answer_to(_SMALL)
+
+
+async def hides_a_request(target: Target, number: int) -> str:
+    """A request as the body of one that offers an upgrade."""
+    inner = b"\r\n" * 1000 * (number % 3) + head(path="/info", key=target.small).replace(b"POST", b"GET")
+    async with wire(target) as it:
+        fields = ("Connection: Upgrade, close", "Upgrade: h2c")
+        await it.send(head(*fields, key=target.small, length=len(inner)))
+        await asyncio.sleep(0.05)
+        status = await it.answer_to(inner)
+        return "a second answer" if b"HTTP/1.1" in await it.rest() else status
+
+
+async def sends_its_head_slowly(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        await it.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        while (came := await it.status(1.0)) == "silent":
+            await it.send(b"a: b\r\n")
+        return came
+
+
+async def never_ends_its_head(target: Target, number: int) -> str:
+    async with wire(target) as it:
+        piece = _FIELDS if number % 2 else b"a" * len(_FIELDS)
+        return await it.answer_to(b"GET / HTTP/1.1\r\nHost: x\r\nb: " + piece * 600)
+
+
+async def never_ends_its_trailers(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        start = head("Transfer-Encoding: chunked", key=target.small) + b"1\r\n{\r\n0\r\n"
+        return await it.answer_to(start + _FIELDS * 600)
+
+
+async def stays_idle(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        return await it.status()
+
+
+async def floods_with_connections(target: Target, _: int) -> str:
+    """Opens connections until one is refused, and holds them for a moment."""
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(200):
+            it = await stack.enter_async_context(wire(target))
+            if (came := await it.status(0.01)) != "silent":
+                await asyncio.sleep(1.0)
+                return came
+    return "never refused"
+
+
+async def reads_no_answer(target: Target, _: int) -> str:
+    async with wire(target, receive_buffer=4096) as it:
+        await it.send(post(_UNREAD, key=target.small))
+        await asyncio.sleep(45)
+        return "unread"
+
+
+async def stands_still(target: Target, number: int) -> str:
+    """Announces 16 MiB and sends one byte, or half of them."""
+    async with wire(target) as it:
+        size = 16 * MEBIBYTE
+        await it.send(head(key=target.small, length=size) + b"{" * (1 if number % 2 else size // 2))
+        return await it.status()
+
+
+async def drips_its_body(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        await it.send(head(key=target.small, length=MEBIBYTE))
+        while (came := await it.status(2.0)) == "silent":
+            await it.send(b"{")
+        return came
+
+
+async def sends_tiny_json(target: Target, number: int) -> str:
+    async with wire(target) as it:
+        return await it.answer_to(post(_TINY_ECHOED if number % 2 else _TINY_UNKNOWN, key=target.small))
+
+
+async def guesses_a_key(target: Target, number: int) -> str:
+    async with wire(target) as it:
+        body = _SMALL if number % 4 else b"x" * (4 * MEBIBYTE)
+        return await it.answer_to(post(body, key=f"guess-{number}-of-a-secret-0123456789"))
+
+
+async def sends_on_after_a_refusal(target: Target, number: int) -> str:
+    async with wire(target) as it:
+        if number % 2:
+            return await it.answer_to(head(key=target.small, length=40 * MEBIBYTE) + b" " * (12 * MEBIBYTE))
+        return await it.answer_to(post(b"x" * (8 * MEBIBYTE), "Content-Encoding: gzip", key=target.small))
+
+
+async def expects_to_be_told(target: Target, number: int) -> str:
+    """`Expect: 100-continue`: sends what it holds back, or never."""
+    async with wire(target) as it:
+        await it.send(head("Expect: 100-continue", key=target.small, length=len(_SMALL)))
+        came = await it.status()
+        if came != "100" or number % 3 == 0:
+            return came
+        return await it.answer_to(_SMALL)
+
+
+async def sends_no_http(target: Target, number: int) -> str:
+    async with wire(target) as it:
+        return await it.answer_to(_GARBAGE[number % len(_GARBAGE)])
+
+
+async def calls_often(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        for _ in range(20):
+            came = await it.answer_to(post(_SMALL, key=target.small))
+            if came != "200":
+                await asyncio.sleep(0.05)
+        return came
+
+
+async def asks_many_at_once(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        await it.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        answers = [await it.status() for _ in range(50)]
+        return answers[-1]
+
+
+async def sends_ten_thousand(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        return await it.answer_to(post(_LARGE, "X-Request-Timeout-Ms: 20000", key=target.bulk))
+
+
+async def leaves(target: Target, number: int) -> str:
+    """Cancels a call of ten thousand documents while it is sent, encoded or scored."""
+    async with wire(target) as it:
+        await it.send(post(_LARGE, key=target.bulk)[: None if number % 3 else 500_000])
+        return await it.status(0.3 * (number % 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An attack by so many attackers at once, each of whom pauses so long (seconds) between two tries. `expected`: all
+    that may come of it."""
+
+    attack: Attack
+    attackers: int
+    pause: float
+    expected: frozenset[str]
+
+
+PLANS = (
+    Plan(offers_an_upgrade, 2, 0.2, _RANKED),
+    Plan(hides_a_request, 2, 0.2, frozenset({"400"}) | _BUSY),
+    Plan(sends_its_head_slowly, 12, 0.5, _BUSY),
+    Plan(never_ends_its_head, 3, 0.3, frozenset({"431"}) | _BUSY),
+    Plan(never_ends_its_trailers, 2, 0.5, frozenset({"400", "429", "431"}) | _BUSY),
+    Plan(stays_idle, 24, 0.5, _BUSY),
+    Plan(floods_with_connections, 1, 3.0, _BUSY),
+    Plan(reads_no_answer, 6, 0.5, frozenset({"unread"}) | _BUSY),
+    Plan(stands_still, 12, 0.5, frozenset({"408", "429"}) | _BUSY),
+    Plan(drips_its_body, 4, 0.5, frozenset({"408"}) | _BUSY),
+    Plan(sends_tiny_json, 1, 1.0, frozenset({"200", "400", "413", "422", "429"}) | _BUSY),
+    Plan(guesses_a_key, 2, 0.1, frozenset({"401"}) | _BUSY),
+    Plan(sends_on_after_a_refusal, 2, 0.5, frozenset({"413", "415"}) | _BUSY),
+    Plan(expects_to_be_told, 2, 0.2, frozenset({"100"}) | _RANKED),
+    Plan(sends_no_http, 2, 0.1, frozenset({"400", "401", "404", "505"}) | _BUSY),
+    Plan(calls_often, 2, 0.2, _RANKED),
+    Plan(asks_many_at_once, 1, 0.5, frozenset({"200"}) | _BUSY),
+    Plan(sends_ten_thousand, 2, 1.0, frozenset({"504"}) | _RANKED),
+    Plan(leaves, 2, 0.5, frozenset({"silent", "429"}) | _BUSY),
+)
+EXPECTED = {plan.attack.__name__: plan.expected for plan in PLANS}
+
+
+async def attack(target: Target, seconds: float) -> dict[str, dict[str, int]]:
+    """All attacks at once for so long; what came of each, counted. What runs at the end is given up."""
+    counts: dict[str, Counter[str]] = {plan.attack.__name__: Counter() for plan in PLANS}
+    tasks = [
+        asyncio.create_task(_repeat(plan, target, counts[plan.attack.__name__], begin))
+        for plan in PLANS
+        for begin in range(plan.attackers)
+    ]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return {name: dict(count) for name, count in counts.items()}
+
+
+async def _repeat(plan: Plan, target: Target, count: Counter[str], begin: int) -> None:
+    for number in itertools.count(begin):
+        try:
+            count[await plan.attack(target, number)] += 1
+        except ConnectionError:
+            count["reset"] += 1
+        except OSError as error:
+            count[type(error).__name__] += 1
+        await asyncio.sleep(plan.pause)
+
+
+def main() -> None:
+    url, seconds = urlsplit(sys.argv[1]), float(sys.argv[2])
+    assert url.hostname is not None
+    assert url.port is not None
+    keys = json.load(sys.stdin)
+    target = Target(url.hostname, url.port, keys["small"], keys["bulk"])
+    json.dump(asyncio.run(attack(target, seconds)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

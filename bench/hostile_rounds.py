@@ -1,0 +1,194 @@
+"""A caller with a key, a probe and a look at the memory, while attackers are at work on the same server or another."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from bench.hostile_wire import call, passages
+from service.api.paths import LIVE_PATHS
+
+SECRETS = {name: f"a-secret-of-{name}-0123456789abcdef" for name in ("caller", "small", "bulk")}
+LIMITS = {"small": 600, "bulk": 60_000}  # documents a minute
+CONNECTIONS = 128
+FLAGS = ("--max-connections", str(CONNECTIONS), "--drain-delay", "0", "--drain-budget", "5")
+_MEBIBYTE = 1024 * 1024
+_CALLER_PAUSE = 0.1
+_PROBE_PAUSE = 0.25
+_PROBE_PATIENCE = 30.0
+
+
+def write_keys(folder: Path) -> Path:
+    """The key file of an attacked server: the caller's key has no limit, those of the attackers have one."""
+    path = folder / "keys.toml"
+    with path.open("w") as file:
+        for name, secret in SECRETS.items():
+            file.write(f'[[keys]]\nname = "{name}"\nsecret = "{secret}"\n')
+            if name in LIMITS:
+                file.write(f"documents_per_minute = {LIMITS[name]}\n")
+    return path
+
+
+@dataclass
+class Seen:
+    """What a caller and a probe met, in seconds, and the server's resident memory in bytes. A probe that was not
+    answered with 200 counts in `unanswered`."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    calls: list[float] = field(default_factory=list)
+    probes: list[float] = field(default_factory=list)
+    unanswered: int = 0
+    memory: list[int] = field(default_factory=list)
+
+    @property
+    def p95(self) -> float:
+        return statistics.quantiles(self.calls, n=20)[-1] if len(self.calls) > 1 else float("nan")
+
+    @property
+    def all_served(self) -> bool:
+        return set(self.statuses) == {"200"}
+
+
+class Watched:
+    """A server process, its caller and its probe."""
+
+    def __init__(self, url: str, pid: int) -> None:
+        self.url = url
+        self._pid = pid
+        self._client = httpx.Client(base_url=url, timeout=120, headers={"Authorization": f"Bearer {SECRETS['caller']}"})
+        self._calls = 0
+
+    def close(self) -> None:
+        self._client.close()
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("no VmRSS")
+
+    @contextmanager
+    def seen(self) -> Iterator[Seen]:
+        """Calls one after another and probes each on a connection of its own, until the block ends."""
+        found, over = Seen(), threading.Event()
+        threads = [threading.Thread(target=each, args=(found, over)) for each in (self._call, self._probe)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield found
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def call_once(self) -> str:
+        """The status of one usual call."""
+        self._calls += 1
+        content = call(passages(10, 40, self._calls), query=f"query number {self._calls}")
+        try:
+            return str(self._client.post("/rerank", content=content).status_code)
+        except httpx.HTTPError as error:
+            return type(error).__name__
+
+    def settle(self, most: int, seconds: float) -> int:
+        """Wait until no more than `most` bytes are resident, as long as `seconds`; returns how many are."""
+        deadline = time.monotonic() + seconds
+        while (now := self.memory) > most and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return now
+
+    def _call(self, found: Seen, over: threading.Event) -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            found.statuses[self.call_once()] += 1
+            found.calls.append(time.monotonic() - begun)
+            over.wait(_CALLER_PAUSE)
+
+    def _probe(self, found: Seen, over: threading.Event) -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            try:
+                answered = httpx.get(self.url + LIVE_PATHS[0], timeout=_PROBE_PATIENCE).status_code == 200
+            except httpx.HTTPError:
+                answered = False
+            found.unanswered += not answered
+            found.probes.append(time.monotonic() - begun)
+            found.memory.append(self.memory)
+            over.wait(_PROBE_PAUSE)
+
+
+@contextmanager
+def attackers(url: str, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
+    """Attackers in a process of their own, for so long; what came of each attack is there when the block ends."""
+    command = (sys.executable, "-m", "bench.hostile_attacks", url, str(seconds))
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        found: dict[str, dict[str, int]] = {}
+        yield found
+        out, _ = process.communicate(json.dumps({name: SECRETS[name] for name in LIMITS}), timeout=seconds + 120)
+    if process.returncode:
+        raise RuntimeError(f"the attackers ended with {process.returncode}")
+    found.update(json.loads(out))
+
+
+def attacked(watched: Watched, at: str, seconds: float) -> tuple[Seen, dict[str, dict[str, int]]]:
+    """What is seen at `watched` while attackers are at work on the server `at`."""
+    with watched.seen() as seen, attackers(at, seconds) as found:
+        pass
+    return seen, found
+
+
+def unexpected(found: dict[str, dict[str, int]], expected: dict[str, frozenset[str]]) -> list[str]:
+    """What came of attacks and must not."""
+    return [
+        f"{name}: {came} ({count} times)"
+        for name, counts in found.items()
+        for came, count in counts.items()
+        if came not in expected[name]
+    ]
+
+
+def warm_up(watched: Watched, calls: int = 5) -> int:
+    """Some usual calls and a large one; the memory that the server has then."""
+    large = call(passages(1000, 40, 0), top_n=10)
+    with httpx.Client(timeout=300, headers={"Authorization": f"Bearer {SECRETS['caller']}"}) as client:
+        assert client.post(watched.url + "/rerank", content=large).status_code == 200
+    for _ in range(calls):
+        assert watched.call_once() == "200"
+    return watched.memory
+
+
+def mebibytes(size: float) -> str:
+    return f"{size / _MEBIBYTE:.0f} MiB"
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def merged(rounds: Sequence[Seen]) -> Seen:
+    """Rounds of one kind as one."""
+    whole = Seen()
+    for each in rounds:
+        whole.statuses += each.statuses
+        whole.calls += each.calls
+        whole.probes += each.probes
+        whole.unanswered += each.unanswered
+        whole.memory += each.memory
+    return whole

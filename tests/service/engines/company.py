@@ -1,0 +1,128 @@
+"""Small calls alone and in company: what they cost beside large calls, as a ratio to what they cost without."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.processes import ServerProcess
+from tests.service.http.raw import connected, post
+
+TRACE_TOKENS = 12
+WORDS = "the of and river bank water stone history science market energy light cell engine music garden city winter"
+
+
+def passages(count: int, seed: int, words: int = 100) -> list[str]:
+    """Of words that are one token each."""
+    choose = random.Random(seed).choices
+    return [" ".join(choose(WORDS.split(), k=words)) for _ in range(count)]
+
+
+def body(mode: str, documents: Sequence[str], seed: int) -> dict[str, Any]:
+    budget = {"mode": mode, "max_reasoning_tokens": TRACE_TOKENS}
+    return {"query": f"query number {seed}", "documents": documents, "top_n": 10} | budget
+
+
+def call(client: httpx.Client, mode: str, documents: Sequence[str], seed: int) -> float:
+    """Seconds until the answer."""
+    begun = time.monotonic()
+    answer = client.post("/rerank", json=body(mode, documents, seed))
+    assert answer.status_code == 200, answer.text
+    return time.monotonic() - begun
+
+
+def p95(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=20)[-1]
+
+
+@dataclass
+class Crowd:
+    """Calls that are kept up: `callers` connections, on each of which one call of `documents` follows another."""
+
+    url: str
+    mode: str
+    callers: int
+    documents: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """Ends what runs by closing its connections: a call of ten thousand documents is not waited for."""
+        content = [
+            json.dumps(body(self.mode, passages(self.documents, 99 + number), 10_000 + number)).encode()
+            for number in range(self.callers)
+        ]
+        with ExitStack() as stack:
+            connections = [stack.enter_context(connected(self.url, 300)) for _ in content]
+            threads = [
+                threading.Thread(target=self._keep_up, args=pair) for pair in zip(connections, content, strict=True)
+            ]
+            for thread in threads:
+                thread.start()
+            try:
+                yield
+            finally:
+                for connection in connections:
+                    connection.shutdown(socket.SHUT_RDWR)
+                for thread in threads:
+                    thread.join()
+
+    def _keep_up(self, connection: socket.socket, content: bytes) -> None:
+        request = post(*(f"{name}: {value}" for name, value in self.headers.items()), body=content)
+        try:
+            while True:
+                connection.sendall(request)
+                if not connection.recv(65536):
+                    return
+        except OSError:
+            return
+
+
+def wait_until_full(running: ServerProcess) -> None:
+    """Until the engine holds all that it is to hold, in documents or in tokens, and others wait."""
+    deadline = time.monotonic() + 60
+    while not (running.metric("limrank_running_documents") and running.metric("limrank_queued_documents")):
+        assert time.monotonic() < deadline, "the engine was never full"
+        time.sleep(0.01)
+
+
+def cost_in_company(
+    running: ServerProcess,
+    crowd: Crowd,
+    *,
+    calls: int,
+    words: int = 100,
+    documents: int = 10,
+    headers: Mapping[str, str] | None = None,
+) -> float:
+    """p95 of small calls beside `crowd`, to their p95 without it: half of these before, half behind."""
+    seeds = iter(range(10**6))
+    alone: list[float] = []
+    beside: list[float] = []
+    with httpx.Client(base_url=running.url, timeout=120, headers=dict(headers or {})) as client:
+
+        def some(count: int) -> list[float]:
+            return [
+                call(client, crowd.mode, passages(documents, seed, words), seed)
+                for seed in (next(seeds) for _ in range(count))
+            ]
+
+        some(3)
+        alone += some(calls // 2)
+        with crowd.present():
+            wait_until_full(running)
+            beside += some(calls)
+        running.wait_for("limrank_inflight_requests", 0, 60)
+        alone += some(calls // 2)
+    print(f"{crowd.mode}: p95 alone {p95(alone):.3f} s, in company {p95(beside):.3f} s")
+    return p95(beside) / p95(alone)

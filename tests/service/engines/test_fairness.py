@@ -1,0 +1,71 @@
+"""Small calls beside large ones, many medium ones, and many of another key: on the engines that run on a CPU.
+
+Models of a few small layers: what is measured is whose turn it is. vLLM has its own in `vllm/test_fairness.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from transformers import BertConfig, LlamaConfig, LlamaForCausalLM
+
+from bench.shapes import TINY, write_shape
+from service.models.checkpoint import Checkpoint
+from tests.ports import free_port
+from tests.processes import ServerProcess, server
+from tests.service.engines.company import Crowd, cost_in_company
+from tests.service.engines.cross_encoder.test_engine import write_model
+from tests.service.serving import KEYS, WITH_KEY
+
+MOST = 3.0  # times what a small call costs alone
+CALLS = 40
+OTHER = "another-secret-of-the-tests-0123456789"
+KEYS_OF_TWO = f'{KEYS}[[keys]]\nname = "other"\nsecret = "{OTHER}"\n'
+WITH_OTHER_KEY = {"Authorization": f"Bearer {OTHER}"}
+
+
+@pytest.fixture(scope="module", params=["cross-encoder", "transformers"])
+def running(
+    request: pytest.FixtureRequest, embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "cross-encoder":
+        config = BertConfig(hidden_size=192, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4)
+        config.num_labels = 1
+        write_model(folder / "model", config)
+    else:
+        shape = TINY | {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 3}
+        shape["num_key_value_heads"] = 3
+        write_shape(folder / "model", shape, embedded_checkpoint.folder / "tokenizer.json")
+        LlamaForCausalLM(LlamaConfig(**shape)).save_pretrained(folder / "model")  # type: ignore[no-untyped-call]
+    (folder / "keys.toml").write_text(KEYS_OF_TWO)
+    flags = ("--keys-file", str(folder / "keys.toml"), "--drain-delay", "0", "--engine", request.param)
+    with server("service.main", free_port(), folder, "--model", str(folder / "model"), *flags) as running:
+        yield running
+
+
+def modes(running: ServerProcess) -> list[str]:
+    found: list[str] = running.get("/info", headers=WITH_KEY).json()["modes"]
+    return found
+
+
+def test_small_calls_beside_one_of_ten_thousand_documents(running: ServerProcess) -> None:
+    crowd = Crowd(running.url, "direct", callers=1, documents=10_000, headers=WITH_KEY)
+    assert cost_in_company(running, crowd, calls=CALLS, headers=WITH_KEY) <= MOST
+
+
+def test_small_calls_beside_many_medium_ones(running: ServerProcess) -> None:
+    crowd = Crowd(running.url, "direct", callers=8, documents=200, headers=WITH_KEY)
+    assert cost_in_company(running, crowd, calls=CALLS, headers=WITH_KEY) <= MOST
+
+
+def test_a_single_call_of_one_key_beside_many_of_another(running: ServerProcess) -> None:
+    crowd = Crowd(running.url, "direct", callers=24, documents=16, headers=WITH_OTHER_KEY)
+    assert cost_in_company(running, crowd, calls=CALLS, headers=WITH_KEY) <= MOST
+
+
+def test_small_calls_in_the_slowest_mode_beside_a_large_one(running: ServerProcess) -> None:
+    """With reasoning where the engine can."""
+    crowd = Crowd(running.url, modes(running)[-1], callers=1, documents=1000, headers=WITH_KEY)
+    assert cost_in_company(running, crowd, calls=20, headers=WITH_KEY) <= MOST
