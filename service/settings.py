@@ -21,7 +21,15 @@ from service.ranking import Mode
 
 PREFIX = "LIMRANK_"
 # Names of the other two programs and of the tests, which a shared environment may hold.
-FOREIGN = ("LIMRANK_SYNTH_", "LIMRANK_TRAIN_", "LIMRANK_RERANK_", "LIMRANK_BATCH_", "LIMRANK_PLAN_", "LIMRANK_TEST_", "LIMRANK_REQUIRE")
+FOREIGN = (
+    "LIMRANK_SYNTH_",
+    "LIMRANK_TRAIN_",
+    "LIMRANK_RERANK_",
+    "LIMRANK_BATCH_",
+    "LIMRANK_PLAN_",
+    "LIMRANK_TEST_",
+    "LIMRANK_REQUIRE",
+)
 PROGRAM = Program("limrank-serve", PREFIX, FOREIGN)
 
 
