@@ -51,7 +51,7 @@ def _merged(task: Task) -> Task:
 
 
 def _one(group: Sequence[Query]) -> Query:
-    return replace(group[0], excluded=frozenset().union(*(query.excluded for query in group)))
+    return replace(group[0], excluded=frozenset[str]().union(*(query.excluded for query in group)))
 
 
 def _joined_qrels(groups: Iterable[Sequence[Query]], qrels: Qrels) -> Qrels:

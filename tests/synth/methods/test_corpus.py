@@ -205,7 +205,7 @@ def test_a_beir_folder_is_documents_and_examples_in_one(tmp_path: Path) -> None:
     excluded.write_text("moss\n", encoding="utf-8")
     inputs = corpus_inputs(CorpusSettings(documents=garden(tmp_path / "garden"), excluded=excluded))
     # reed is judged by the test split alone; fern by both, so it is the train split's; sage by none
-    assert [name for _, name, _ in inputs.documents()] == ["rose", "fern", "sage"]
+    assert [name for name, _ in inputs.documents()] == ["rose", "fern", "sage"]
     assert inputs.examples() == [
         Example("what does a rose want", "rose A rose wants water on day 0."),
         Example("what does a fern want", "fern A fern wants water on day 1."),
@@ -214,7 +214,7 @@ def test_a_beir_folder_is_documents_and_examples_in_one(tmp_path: Path) -> None:
     own.write_text('{"query": "how much water"}\n', encoding="utf-8")
     settings = CorpusSettings(documents=tmp_path / "garden", examples=own, split="test")
     assert corpus_inputs(settings).examples() == [Example("how much water")]
-    assert [name for _, name, _ in corpus_inputs(settings).documents()] == ["fern", "reed", "sage"]
+    assert [name for name, _ in corpus_inputs(settings).documents()] == ["fern", "reed", "sage"]
 
 
 def test_a_run_over_a_beir_folder_needs_no_examples_and_no_second_licence(tmp_path: Path) -> None:

@@ -209,12 +209,16 @@ def test_queries_without_a_negative_are_counted(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("corpus.jsonl", '{"_id": "tea"', "no query of 'train' has a relevant document (5 rows could not be used; "),
-        ("corpus.jsonl", "", "no query of 'train' has a relevant document"),
-        ("queries.jsonl", '{"_id": "q1", "text": ""}', "no query of 'train' has a relevant document (4 rows"),
-        ("qrels/train.tsv", "q1\ttea\t0\n", "no query of 'train' has a relevant document"),
-        ("qrels/train.tsv", "q1 tea\n", "no query of 'train' has a relevant document (1 rows"),
-        ("qrels/train.tsv", "", "no query of 'train' has a relevant document"),
+        (
+            "corpus.jsonl",
+            '{"_id": "tea"',
+            "no query of 'train' has a document judged relevant (4 rows could not be used; ",
+        ),
+        ("corpus.jsonl", "", "no query of 'train' has a document judged relevant"),
+        ("queries.jsonl", '{"_id": "q1", "text": ""}', "no query of 'train' has a document judged relevant (4 rows"),
+        ("qrels/train.tsv", "q1\ttea\t0\n", "no query of 'train' has a document judged relevant"),
+        ("qrels/train.tsv", "q1 tea\n", "no query of 'train' has a document judged relevant (1 rows"),
+        ("qrels/train.tsv", "", "no query of 'train' has a document judged relevant"),
     ],
 )
 def test_an_import_of_which_nothing_is_usable_leaves_no_file_and_fails(
