@@ -21,7 +21,7 @@ from tests.processes import ServerProcess, server
 
 BYTES = 16 * 1024 * 1024 - 1024
 AT_ONCE = 4
-_USUAL = b'"' + b"the glacier moves slowly under its own weight, and carries rock. " * 10 + b'",'
+_USUAL = b'"' + b"the glacier moves slowly under its own weight, and carries rock. " * 40 + b'",'
 
 
 def _unknown(many: bytes) -> bytes:

@@ -133,7 +133,9 @@ def test_a_client_that_left_is_marked_for_metrics_and_log() -> None:
     assert error_response(error, scope).status_code == 499
     assert request_context(scope) == RequestContext(error=error)
     assert error.stage == "queued"
-    error_response(error := ClientLeft("m", stage="running"), scope)
+    error = ClientLeft("m")
+    error.begun = True
+    error_response(error, scope)
     assert request_context(scope).error is error
     assert error.stage == "running"
 
