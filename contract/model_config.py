@@ -38,12 +38,13 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raise ConfigError."""
     try:
         if not path.is_file():
-            raise ConfigError(f"{path} is {'no file' if path.exists() else 'missing'}; fetch or save it again.")
+            reason = "it is no file" if path.exists() else "there is no such file"
+            raise ConfigError(f"{path} cannot be read: {reason}; fetch or save it again.")
         if path.stat().st_size > _MOST_BYTES:
             raise ConfigError(f"{path} has more than {_MOST_BYTES} bytes; fetch or save it again.")
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}); mend it.") from error
+        raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}; mend it.") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -41,7 +41,7 @@ def read_adapter(adapter: Path, base: Path) -> Manifest:
     try:
         check_config(manifest, base, str(adapter / FILE_NAME))
     except ManifestError as error:
-        raise BadBase(str(error)) from error
+        raise BadBase(f"The adapter {adapter} does not fit its base: {error}") from error
     return manifest
 
 

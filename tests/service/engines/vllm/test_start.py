@@ -84,7 +84,7 @@ def refused(embedded_checkpoint: Checkpoint, folder: Path, damaged: dict[str, Pa
     vllm = ("--engine", "vllm", "--model")
     return refusals(
         {
-            "auto": {"arguments": ("--vllm-args", '{"enforce_eagr": true}'), "gpu": True},
+            "auto": {"arguments": ("--model", str(tiny), "--vllm-args", '{"enforce_eagr": true}'), "gpu": True},
             "strange": {"arguments": (*vllm, str(strange))},
             "own": {"arguments": (*vllm, str(own))},
             "missing": {"arguments": (*vllm, str(damaged["missing"]))},
