@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -134,7 +133,7 @@ class Watched:
 @contextmanager
 def attackers(url: str, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
     """Attackers in a process of their own, for so long; what came of each attack is there when the block ends."""
-    command = (sys.executable, "-m", "bench.hostile_attacks", url, str(seconds))
+    command = (sys.executable, "-m", "bench.hostile_attacks", url, str(seconds), str(CONNECTIONS))
     root = Path(__file__).parent.parent
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         found: dict[str, dict[str, int]] = {}
@@ -174,12 +173,6 @@ def warm_up(watched: Watched, calls: int = 5) -> int:
 
 def mebibytes(size: float) -> str:
     return f"{size / _MEBIBYTE:.0f} MiB"
-
-
-def port_of(url: str) -> int:
-    port = urlsplit(url).port
-    assert port is not None
-    return port
 
 
 def merged(rounds: Sequence[Seen]) -> Seen:

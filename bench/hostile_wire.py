@@ -19,12 +19,14 @@ _PATIENCE_SECONDS = 120.0  # for an answer; a large call may be given up before
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server that is attacked. `small` and `bulk`: secrets of keys with a limit, which the attackers hold."""
+    """The server that is attacked. `small` and `bulk`: secrets of keys with a limit, which the attackers hold;
+    `connections`: as many as it takes."""
 
     host: str
     port: int
     small: str
     bulk: str
+    connections: int
 
 
 class Wire:

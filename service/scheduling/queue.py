@@ -7,8 +7,9 @@ between first and later). Otherwise calls take turns of `TURN_TOKENS` each (defi
 1995): a turn is worth more than most calls, so that calls which come together end one by one, instead of all of them
 late. Within a call the shortest documents go first.
 
-Where calls are of several keys, keys take turns in the same way, and only then the calls of one: however many calls a
-key sends, another gets as much. A key is of the class of its best call, and ages while it gets no turn.
+Where calls are of several keys, keys take turns in the same way, of `KEY_TURN_TOKENS`, and only then the calls of one:
+however many calls a key sends, another gets as much. One that comes back may have a first share before the others. A
+key is of the class of its best call, and ages while it gets no turn.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 AGEING_SECONDS = 10.0
 FIRST_TOKENS = 2048
 TURN_TOKENS = 2048
+KEY_TURN_TOKENS = 512  # small, as a key's turn has to be waited for on top of what the engine holds
 
 
 @dataclass(eq=False, slots=True)
@@ -72,8 +74,11 @@ class CallQueue:
         *,
         first_tokens: int = FIRST_TOKENS,
         turn_tokens: int = TURN_TOKENS,
+        key_turn_tokens: int = KEY_TURN_TOKENS,
     ) -> None:
         self._clock = clock
+        self._key_turn_tokens = key_turn_tokens
+        self._head_start = first_tokens // key_turn_tokens  # turns
         self._first_tokens = first_tokens
         self._turn_tokens = turn_tokens
         self._calls: dict[QueuedCall, None] = {}
@@ -109,13 +114,14 @@ class CallQueue:
         call.share.calls -= 1
 
     def _share(self, key: str) -> KeyShare:
-        """That of a key, which has no claim to turns that others got while it had no call (start-time fair queueing,
-        Goyal, Vin and Cheng 1996)."""
+        """That of a key, which has no claim to turns that others got while it had no call, but for a first share
+        (start-time fair queueing, Goyal, Vin and Cheng 1996)."""
+        earliest = self._turns - self._head_start
         share = self._shares.get(key)
         if share is None:
-            share = self._shares[key] = KeyShare(self._turns, self._turn_tokens, self._clock())
+            share = self._shares[key] = KeyShare(earliest, self._key_turn_tokens, self._clock())
         if not share.calls:
-            share.turns = max(share.turns, self._turns)
+            share.turns = max(share.turns, earliest)
         return share
 
     def behind(self, now: float) -> Callable[[QueuedCall], bool]:
@@ -165,7 +171,7 @@ class CallQueue:
         self._turns = max(self._turns, share.turns)
         share.tokens -= tokens
         if share.tokens <= 0:
-            share.turns, share.tokens, share.since = share.turns + 1, self._turn_tokens, self._clock()
+            share.turns, share.tokens, share.since = share.turns + 1, self._key_turn_tokens, self._clock()
         if call.turn <= 0:
             call.turn, call.since, call.place = self._turn_tokens, self._clock(), next(self._places)
 

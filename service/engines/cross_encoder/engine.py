@@ -89,7 +89,7 @@ class CrossEncoderEngine:
             scoring=frozenset({Scoring.DIRECT}),
             window=self._window,
             window_tokens=_BATCHES_AHEAD * self._batch_tokens,
-            behind_tokens=self._batch_tokens,
+            behind_tokens=self._batch_tokens // 2,
             max_model_tokens=self._pairs.max_tokens,
             max_reasoning_tokens=0,
         )

@@ -102,7 +102,7 @@ class TransformersEngine:
             scoring=frozenset({Scoring.DIRECT, Scoring.REASONING}),
             window=self._options.window,
             window_tokens=_BATCHES_AHEAD * batch,
-            behind_tokens=batch,
+            behind_tokens=batch // 2,
             max_model_tokens=self._max_tokens,
             positions=self._positions,
             max_reasoning_tokens=self._max_tokens // 2,
