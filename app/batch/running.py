@@ -86,8 +86,8 @@ class Run:
                     syncing.result()
             return False
         finally:
-            for task in (*running, stopped, syncing):
-                task.cancel()
+            for each in (*running, stopped, syncing):
+                each.cancel()
             await asyncio.gather(*running, stopped, syncing, return_exceptions=True)
 
     def _next(self) -> Call | None:
