@@ -46,7 +46,6 @@ GPUS: Mapping[str, Gpu] = {
     "h200": Gpu(141, 989),
     "b200": Gpu(180, 2250),
 }
-_GPU = re.compile(r"(?P<name>[a-z0-9-]+?)(?:x(?P<count>[1-9]\d*))?")
 
 
 class Plan(base.Command):
@@ -128,11 +127,10 @@ def _hours(settings: Plan, shapes: Shapes, gpu: Gpu, count: int, *, lora: bool) 
 
 
 def _gpu(text: str) -> tuple[Gpu, int]:
-    found = _GPU.fullmatch(text.lower())
-    gpu = GPUS.get(found["name"]) if found else None
-    if found is None or gpu is None:
+    found = re.fullmatch(rf"(?P<name>{'|'.join(GPUS)})(?:x(?P<count>[1-9]\d*))?", text.lower())
+    if found is None:
         raise BadSettings(f"'gpu' is {text!r}; write a kind and a number, such as h100x8. Kinds: {', '.join(GPUS)}.")
-    return gpu, int(found["count"] or 1)
+    return GPUS[found["name"]], int(found["count"] or 1)
 
 
 def _shapes(settings: Plan) -> tuple[Shapes, str]:

@@ -156,7 +156,9 @@ def parse_call(line: bytes, place: str = "the line") -> Call:
 
 def _group(body: dict[str, Any]) -> int:
     """A number that calls of one query and instruction share: what their prompts begin with."""
-    return _number(orjson.dumps([body.get("instruction"), body.get("query"), body.get("mode")]))
+    query = body.get("query")
+    text = query.get("text") if isinstance(query, dict) else query  # the shape of NIM has an object
+    return _number(orjson.dumps([body.get("instruction"), text, body.get("mode")]))
 
 
 def _number(content: bytes) -> int:

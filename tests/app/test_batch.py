@@ -211,7 +211,7 @@ def test_two_runs_do_not_write_one_file(service: Service, tmp_path: Path, capsys
 
 
 def test_memory_does_not_grow_with_the_file(service: Service, tmp_path: Path) -> None:
-    """Six times the calls, 60 MB more of them, in less than a third of that more memory."""
+    """Thirty times the calls, 60 MB more of them, in less than a third of that more memory."""
     filler = " word" * 4000
     peaks = []
     for count in (100, 3100):

@@ -87,7 +87,7 @@ def test_what_cannot_be_ranked_is_told_in_one_sentence(
         (("q", tmp_path), "cannot be read (Is a directory)"),
         (("q", tmp_path / "empty.txt"), "is empty"),
         (("q", tmp_path / "latin.txt"), "is no text in UTF-8"),
-        ((), "'query' is not given"),
+        ((), "required: QUERY"),
         (("q", "--show", "reasoning", "--mode", "direct"), "needs --mode reasoning"),
         (("q", "--url", "http://127.0.0.1:9", "--model", "x"), "contradict each other"),
     ):

@@ -54,7 +54,7 @@ def _has_bfloat16() -> bool:
     import torch  # which takes a second, and is needed by every training anyway
 
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
