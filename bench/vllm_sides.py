@@ -19,17 +19,18 @@ import httpx
 
 from bench.vllm_peer_process import REPLY
 from bench.vllm_settings import Side
-from contract.prompt import LIMRANK
+from contract.formats.labels import Labels
 from tests.ports import free_port
 from tests.processes import ROOT, server
 from tests.service.engines.vllm.serving import descendants, send
 
+_LABELS = Labels()
 _SCORE_TEMPLATE = (
-    f"{LIMRANK.preamble}{LIMRANK.query_label} "
+    f"{_LABELS.preamble}{_LABELS.query_label} "
     '{{ (messages | selectattr("role", "eq", "query") | first).content }}'
-    f"{LIMRANK.passage_label} "
+    f"{_LABELS.passage_label} "
     '{{ (messages | selectattr("role", "eq", "document") | first).content }}'
-    f"\n{LIMRANK.open}{LIMRANK.close}"
+    f"\n{_LABELS.open}{_LABELS.close}"
 )
 
 

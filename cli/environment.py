@@ -19,13 +19,15 @@ class Program:
     """How a program is called and where its settings come from.
 
     `prefix` begins its environment names; those that begin with one of `foreign` belong to others. `file`, given the
-    values of flags and environment, returns those in the settings file that one of them names.
+    values of flags and environment, returns those in the settings file that one of them names. `usage`: what a program
+    without commands may be called with.
     """
 
     name: str
     prefix: str
     foreign: tuple[str, ...] = ()
     file: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    usage: str = "[flags]"
 
 
 def own_names(program: Program, environ: Mapping[str, str]) -> list[str]:

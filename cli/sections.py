@@ -42,7 +42,7 @@ def flag(field: str) -> str:
 def _parser(kind: type[BaseModel], program: Program) -> argparse.ArgumentParser:
     parser = _Parser(
         program.name,
-        usage="%(prog)s [flags]",
+        usage=f"%(prog)s {program.usage}",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
         epilog=f"Every flag can be given in the environment: --some-flag is {program.prefix}SOME_FLAG. Flags win.",

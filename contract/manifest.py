@@ -21,16 +21,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from contract.files import write_text
+from contract.formats.model_names import format_by_name
+from contract.formats.named import NAMED_FORMATS
+from contract.formats.prompt_format import PromptFormat
+from contract.formats.reading import format_from_json
+from contract.formats.tokenizer import ContractError
 from contract.model_config import ConfigError, adapter_config_of, config_of, difference, read_json_object
-from contract.prompt import LIMRANK, PromptFormat
 from contract.verdict import Temperatures, VerdictTokens
 
 FILE_NAME = "reranker.json"
 VERSION = 2
 _VERSIONS = (1, VERSION)
-NAMED_FORMATS: Mapping[str, PromptFormat] = {LIMRANK.name: LIMRANK}
-# Public checkpoints without a manifest, by the beginning of their hub id.
-PUBLIC_CHECKPOINTS: Mapping[str, PromptFormat] = {"songtingyu/limrank": LIMRANK, "jhu-clsp/rank1-": LIMRANK}
 
 # SPDX ids (CC-BY-NC-4.0, PolyForm-Noncommercial-1.0.0, NCGL-UK-2.0) and what people write in their place.
 _NON_COMMERCIAL = re.compile(r"\bNC\b|NCGL|NON[-_ ]?COMMERCIAL", re.IGNORECASE)
@@ -197,7 +198,7 @@ def _read(path: Path) -> Manifest:
 
 def public_format(model: str) -> PromptFormat | None:
     """The format of a public checkpoint that has no manifest, by its hub id; None for an unknown one."""
-    return next((form for start, form in PUBLIC_CHECKPOINTS.items() if model.startswith(start)), None)
+    return format_by_name(model)
 
 
 def manifest_from_json(data: Any, where: str) -> Manifest:
@@ -259,16 +260,10 @@ def _check_fingerprint(manifest: Manifest, data: dict[str, Any], path: Path) -> 
 def _format(value: Any, where: str) -> PromptFormat | None:
     if value is None:
         return None
-    if isinstance(value, str):
-        if value not in NAMED_FORMATS:
-            raise ManifestError(f"{where}: there is no format {value!r}; known are {', '.join(sorted(NAMED_FORMATS))}.")
-        return NAMED_FORMATS[value]
-    names = {item.name for item in fields(PromptFormat)}
-    if not isinstance(value, dict) or set(value) != names or not all(isinstance(v, str) for v in value.values()):
-        raise ManifestError(f"{where}: format must be a name or an object of the texts {', '.join(sorted(names))}.")
-    if value["instruction_place"] not in ("query", "preamble"):
-        raise ManifestError(f"{where}: instruction_place is {value['instruction_place']!r}, not query or preamble.")
-    return PromptFormat(**value)
+    try:
+        return format_from_json(value, where)
+    except ContractError as error:
+        raise ManifestError(str(error)) from None
 
 
 def _verdict_tokens(value: Any, where: str) -> VerdictTokens | None:

@@ -1,97 +1,57 @@
-"""The prompt: what it says, and the one encoding of user text into it.
+"""The one encoding of user text into a prompt.
 
-The wording is that of LimRank (arXiv 2510.23544) and Rank1 (arXiv 2502.18418), word for word. User text is data: where
-a query, an instruction or a passage contains a delimiter or a special string of the tokenizer, a space is put after its
-first and before its last character, so that neither its ids nor its last token appear in the user's span; all other
-text is encoded exactly as the reference is. (Splitting it into pieces keeps the ids away too, but leaves the `>` that a
-model has learned to expect a verdict after: docs/lab-log.md.)
+User text is data: where a query, an instruction or a passage contains a delimiter or a special string of the tokenizer,
+a space is put after its first and before its last character, so that neither its ids nor its last token appear in the
+user's span; all other text is encoded exactly as the reference is. (Splitting it into pieces keeps the ids away too,
+but leaves the `>` that a model has learned to expect a verdict after: docs/lab-log.md.)
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
 
-InstructionPlace = Literal["query", "preamble"]
+from contract.formats.prompt_format import LIMRANK, PromptFormat
+from contract.formats.template import Around
+from contract.formats.tokenizer import ContractError, Encoding, Tokenizer, ids_of_text
 
-
-class Encoding(Protocol):
-    """One encoded string: `ids`, and for each id the (start, end) characters it covers."""
-
-    @property
-    def ids(self) -> list[int]: ...
-    @property
-    def offsets(self) -> list[tuple[int, int]]: ...
-
-
-class Tokenizer(Protocol):
-    """The part of `tokenizers.Tokenizer` that the contract uses; a tokenizer loaded from tokenizer.json is one."""
-
-    @property
-    def normalizer(self) -> Any: ...
-    def encode(self, sequence: Any, *, add_special_tokens: bool = ...) -> Any: ...
-    def encode_batch(self, input: Any, *, add_special_tokens: bool = ...) -> Any: ...  # noqa: A002 - its name there
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = ...) -> str: ...
-    def get_added_tokens_decoder(self) -> dict[int, Any]: ...
-    def get_vocab(self, with_added_tokens: bool = ...) -> dict[str, int]: ...
-    def no_truncation(self) -> None: ...
-    def no_padding(self) -> None: ...
-
-
-class ContractError(ValueError):
-    """The agreement cannot be kept with this tokenizer, format or text. The message says which and why."""
+__all__ = [
+    "LIMRANK",
+    "Behind",
+    "ContractError",
+    "Encoding",
+    "Guard",
+    "PromptEncoder",
+    "PromptFormat",
+    "Tokenizer",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class PromptFormat:
-    """The fixed text around query and passage. `instruction_place`: on the query's line, or after the preamble."""
+class Behind:
+    """How a passage is encoded and what follows it: the string `lead` + passage + `trail`, then the ids `after`."""
 
-    name: str = "limrank"
-    preamble: str = "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'."
-    query_label: str = "\nQuery:"
-    passage_label: str = "\nPassage:"
-    open: str = "<think>"
-    close: str = "</think>"
-    true_word: str = " true"
-    false_word: str = " false"
-    instruction_place: InstructionPlace = "query"
+    lead: str
+    trail: str
+    after: tuple[int, ...]
 
-    def head(self) -> str:
-        """The text before the first character of user text."""
-        return self.preamble + ("" if self.instruction_place == "preamble" else self.query_label)
-
-    def body(self, query: str, instruction: str | None) -> str:
-        """The text from the first character of user text up to ` {passage}`, the one permitted cut."""
-        if self.instruction_place == "preamble":
-            stated = f" {instruction}" if instruction else ""
-            return f"{stated}{self.query_label} {query}{self.passage_label}"
-        stated = f" {instruction}" if instruction else ""
-        return f" {query}{stated}{self.passage_label}"
-
-    def tail(self) -> str:
-        """The text after the last character of user text."""
-        return f"\n{self.open}"
-
-    def text(self, query: str, passage: str, instruction: str | None = None) -> str:
-        """The whole prompt as the reference writes it."""
-        return f"{self.head()}{self.body(query, instruction)} {passage}{self.tail()}"
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-LIMRANK = PromptFormat()
+    @property
+    def passage_begins(self) -> int:
+        """Tokens that end before this character of the string are the lead's: a space before a passage is not."""
+        return len(self.lead.rstrip(" "))
 
 
 class Guard:
     """Keeps delimiters and the tokenizer's special strings out of user text. Safe to share between threads."""
 
-    def __init__(self, tokenizer: Tokenizer, delimiters: Sequence[str] = ()) -> None:
-        """Raise ContractError when a string that must be kept out of user text cannot be broken up."""
+    def __init__(self, tokenizer: Tokenizer, delimiters: Sequence[str] = (), *, added: bool = True) -> None:
+        """`added`: guard every added token of the tokenizer, else only those that it flags special.
+
+        Raise ContractError when a string that must be kept out of user text cannot be broken up.
+        """
         self._tokenizer = tokenizer
-        strings = _guarded_strings(tokenizer, delimiters)
+        strings = _guarded_strings(tokenizer, delimiters, added)
         self._pattern = re.compile("|".join(map(re.escape, strings)) if strings else r"(?!)")
 
     def bare(self, text: str) -> str:
@@ -118,7 +78,8 @@ class PromptEncoder:
     """Turns prompts of one format into ids of one tokenizer. Safe to share between threads."""
 
     def __init__(self, prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
-        """Raise ContractError when a string that must be kept out of user text cannot be broken up.
+        """Raise ContractError when the tokenizer lacks a special string of the format, or when a string that must be
+        kept out of user text cannot be broken up.
 
         What the tokenizer's file says of truncation and padding is switched off: where a passage is cut is decided here
         and said, and with padding a passage's ids would depend on the longest one beside it.
@@ -127,23 +88,38 @@ class PromptEncoder:
         tokenizer.no_padding()
         self.format = prompt_format
         self.tokenizer = tokenizer
-        self._guard = Guard(tokenizer, (prompt_format.open, prompt_format.close))
+        _check_special(prompt_format, tokenizer)
+        own = [text for text in (prompt_format.open, prompt_format.close) if text]
+        strings = (*own, *prompt_format.special, *prompt_format.delimiters)
+        self._guard = Guard(tokenizer, strings, added=prompt_format.guard_added)
+        self._behind = self._behind_of(prompt_format.around("")) if prompt_format.same_behind else None
 
     def prefix(self, query: str, instruction: str | None = None) -> list[int]:
-        """Ids of everything before ` {passage}`: what all passages of one call share."""
-        stated = None if instruction is None else self.bare(instruction)
-        return self._ids(self.format.head() + self.format.body(self.bare(query), stated))
+        """Ids of everything before the passage's own piece: what all passages of one call share."""
+        before = self._around(query, instruction).before
+        return [token for text in before for token in ids_of_text(self.tokenizer, text)]
 
-    def rests(self, passages: Sequence[str]) -> list[list[int]]:
-        """For each passage the ids of ` {passage}` and the tail; prefix + rest = the ids of the whole prompt."""
-        tail = self.format.tail()
-        texts = [f" {self.bare(passage)}{tail}" for passage in passages]
-        return [encoded.ids for encoded in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+    def behind(self, query: str, instruction: str | None = None) -> Behind:
+        """What stands around and behind the passages of a call."""
+        return self._behind or self._behind_of(self._around(query, instruction))
 
-    def passage_offsets(self, passage: str) -> list[tuple[int, int]]:
-        """For each token of ` {passage}` alone the (start, end) characters it covers in `bare(passage)`."""
-        encoded = self.tokenizer.encode(f" {self.bare(passage)}", add_special_tokens=False)
-        return [(max(start - 1, 0), max(end - 1, 0)) for start, end in encoded.offsets]
+    def rests(self, passages: Sequence[str], behind: Behind | None = None) -> list[list[int]]:
+        """For each passage the ids of it and all that follows; prefix + rest = the ids of the whole prompt.
+
+        `behind`: the call's; None where it is the same for every call. Raise ContractError where it is not.
+        """
+        behind = behind or self._same_behind()
+        texts = [f"{behind.lead}{self.bare(passage)}{behind.trail}" for passage in passages]
+        encoded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [[*each.ids, *behind.after] for each in encoded]
+
+    def passage_offsets(self, passage: str, behind: Behind | None = None) -> list[tuple[int, int]]:
+        """For each token of a passage alone the (start, end) characters it covers in `bare(passage)`."""
+        behind = behind or self._same_behind()
+        lead = len(behind.lead)
+        encoded = self.tokenizer.encode(behind.lead + self.bare(passage), add_special_tokens=False)
+        own = [(start, end) for start, end in encoded.offsets if end > behind.passage_begins]
+        return [(max(start - lead, 0), max(end - lead, 0)) for start, end in own]
 
     def bare(self, text: str) -> str:
         """User text as it is encoded: the same, unless it or its normal form holds a guarded string."""
@@ -153,9 +129,17 @@ class PromptEncoder:
         """The first delimiter or special string of the tokenizer in a text, which must not be encoded as it stands."""
         return self._guard.first_in(text)
 
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+    def _around(self, query: str, instruction: str | None) -> Around:
+        return self.format.around(self.bare(query), None if instruction is None else self.bare(instruction))
+
+    def _behind_of(self, around: Around) -> Behind:
+        after = tuple(token for text in around.after for token in ids_of_text(self.tokenizer, text))
+        return Behind(around.lead, around.trail, after)
+
+    def _same_behind(self) -> Behind:
+        if self._behind is None:
+            raise ContractError(f"In the format {self.format.name!r} the text behind a passage depends on the query.")
+        return self._behind
 
 
 def _broken_up(match: re.Match[str]) -> str:
@@ -163,9 +147,19 @@ def _broken_up(match: re.Match[str]) -> str:
     return f"{text[0]} {text[1:-1]} {text[-1]}"
 
 
-def _guarded_strings(tokenizer: Tokenizer, delimiters: Sequence[str]) -> list[str]:
+def _check_special(prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    if missing := [text for text in prompt_format.special if text not in added]:
+        raise ContractError(
+            f"The format {prompt_format.name!r} is written with {missing[0]!r}, which this tokenizer does not have as "
+            "a token of its own; serve the model with its own tokenizer, or with the format it was trained on."
+        )
+
+
+def _guarded_strings(tokenizer: Tokenizer, delimiters: Sequence[str], every: bool) -> list[str]:
     """The strings kept out of user text: the delimiters, and what the tokenizer gives an id of its own."""
-    added = (token.content for token in tokenizer.get_added_tokens_decoder().values())
+    tokens = tokenizer.get_added_tokens_decoder().values()
+    added = (token.content for token in tokens if every or token.special)
     guarded = dict.fromkeys([*delimiters, *(text for text in added if not text.isspace())])
     for text in guarded:
         if len(text) < 2 or " " in text:

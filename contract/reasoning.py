@@ -37,8 +37,8 @@ class ReasoningResult:
     """Reasoning that has ended.
 
     `ids`: what stands between the prompt and the answer token, end-of-think tag included: the model's own where it
-    wrote one, else the format's. `written`: what of them the model wrote. `text` and `tokens`: the reasoning's, without
-    the tag.
+    wrote one, else the format's; and the format's `answer` text. `written`: what of them the model wrote. `text` and
+    `tokens`: the reasoning's, without the tag.
     """
 
     ids: tuple[int, ...]
@@ -121,7 +121,8 @@ class Reader:
         other case the format's is put. An end of text is no part of the reasoning.
         """
         if (found := self._segments.find_close(written)) is not None:
-            return ReasoningResult(found.ids, found.ids, found.text, found.tokens, Status.COMPLETE)
+            ids = (*found.ids, *self._segments.answer)
+            return ReasoningResult(ids, found.ids, found.text, found.tokens, Status.COMPLETE)
         if written and written[-1] in self.end_ids:
             return self._cut(written[:-1], Status.END_OF_TEXT)
         return self._cut(written, ended_by or Status.BUDGET)
@@ -129,7 +130,7 @@ class Reader:
     def _cut(self, written: Sequence[int], status: Status) -> ReasoningResult:
         ids = tuple(written)
         text = self._segments.trace_text(ids)
-        return ReasoningResult((*ids, *self._segments.close), ids, text, len(ids), status)
+        return ReasoningResult((*ids, *self._segments.closing), ids, text, len(ids), status)
 
 
 class PieceReader:

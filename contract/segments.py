@@ -1,5 +1,7 @@
 """A sequence has four segments, each encoded alone: prompt, trace, close, verdict word. The only place ids are joined.
 
+A format whose models do not reason has no close, and one may have a fixed text between close and word (`answer`).
+
 The trainer and the service both build their ids here, so what is trained is what is scored, also where a tokenizer
 would fuse the end of one segment with the start of the next (`relevant.</think>` is one token less on Qwen2.5).
 """
@@ -10,8 +12,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contract.formats.tokenizer import ids_of_text
 from contract.prompt import ContractError, PromptEncoder, PromptFormat, Tokenizer
-from contract.verdict import VerdictTokens, resolve_verdict_tokens
+from contract.verdict import Reading, VerdictTokens, first_spellings, resolve_reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,24 @@ class Segments:
         self.format = prompt_format
         self.tokenizer = tokenizer
         self.prompt = PromptEncoder(prompt_format, tokenizer)
-        self.close: tuple[int, ...] = tuple(tokenizer.encode(prompt_format.close, add_special_tokens=False).ids)
-        self.verdict: VerdictTokens = resolve_verdict_tokens(prompt_format, tokenizer)
+        self.close = _ids(tokenizer, prompt_format.close)
+        self.answer = _ids(tokenizer, prompt_format.answer)
+        self.reading: Reading = resolve_reading(prompt_format, tokenizer)
+
+    @property
+    def closing(self) -> tuple[int, ...]:
+        """What is put behind reasoning that the model did not end: the close and the `answer` text."""
+        return (*self.close, *self.answer)
+
+    @property
+    def verdict(self) -> VerdictTokens:
+        """The tokens of the first spelling of both words. Raise ContractError for a format without two words."""
+        return first_spellings(self.reading, self.format)
 
     def prompt_ids(self, query: str, passage: str, instruction: str | None = None) -> list[int]:
-        """Ids of the prompt, which ends with the opening delimiter."""
-        return self.prompt.prefix(query, instruction) + self.prompt.rests([passage])[0]
+        """Ids of the whole prompt."""
+        behind = self.prompt.behind(query, instruction)
+        return self.prompt.prefix(query, instruction) + self.prompt.rests([passage], behind)[0]
 
     def trace_ids(self, trace: str) -> list[int]:
         """Ids of a trace's text. Raise ContractError for one that holds a delimiter or a special string."""
@@ -54,12 +69,12 @@ class Segments:
 
     def context(self, prompt: Sequence[int], trace: Sequence[int] = ()) -> list[int]:
         """The ids the verdict word follows: prompt, trace (empty in direct mode) and the canonical close."""
-        return [*prompt, *trace, *self.close]
+        return [*prompt, *trace, *self.closing]
 
     def context_after(self, prompt: Sequence[int], written: Sequence[int]) -> list[int]:
         """The same for a trace as the model wrote it: a close of its own is kept with its ids, else ours is put."""
         closed = self.find_close(written)
-        return self.context(prompt, written) if closed is None else [*prompt, *closed.ids]
+        return self.context(prompt, written) if closed is None else [*prompt, *closed.ids, *self.answer]
 
     def example(self, prompt: Sequence[int], trace: Sequence[int], relevant: bool) -> Example:
         """A training sequence through the verdict word; with an empty trace it is one for direct mode."""
@@ -86,6 +101,10 @@ class Segments:
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=False)
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    return tuple(ids_of_text(tokenizer, text)) if text else ()
 
 
 def _whole_characters(text: str) -> str:

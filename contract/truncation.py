@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract.prompt import ContractError, PromptEncoder
+from contract.prompt import Behind, ContractError, PromptEncoder
 
 _POSITION_TABLE = re.compile(r"(^|\.)(position_embeddings?|pos_embeddings?|embed_positions|wpe)$")
 
@@ -44,7 +44,7 @@ def _rows_before_text(table: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FittedRest:
-    """Ids of ` {passage}` and the tail, at most as long as was asked for; `truncated` tells whether it was cut."""
+    """Ids of a passage and what follows it, at most as long as was asked for; `truncated` tells whether it was cut."""
 
     ids: list[int]
     truncated: bool
@@ -56,54 +56,80 @@ class PassageFitter:
 
     def __init__(self, prompt: PromptEncoder) -> None:
         self._prompt = prompt
-        self.tail_tokens = len(prompt.rests([""])[0])
+
+    @property
+    def tail_tokens(self) -> int:
+        """Tokens of the prompt's end, where it is the same for every call."""
+        return self.tokens_behind(None)
+
+    def tokens_behind(self, behind: Behind | None) -> int:
+        """Tokens of a rest without a passage: what `room` must hold at least."""
+        return len(self._prompt.rests([""], behind)[0])
 
     def fit(
-        self, passages: Sequence[str], room: int, passage_tokens: int | None = None, *, cut_left: bool = False
+        self,
+        passages: Sequence[str],
+        room: int,
+        passage_tokens: int | None = None,
+        *,
+        cut_left: bool = False,
+        behind: Behind | None = None,
     ) -> list[FittedRest]:
         """Rests of at most `room` ids whose passage alone is at most `passage_tokens` tokens.
 
-        `cut_left` drops the beginning of a passage instead of its end. Raise ValueError if not even an empty passage
-        fits into `room`.
+        `cut_left` drops the beginning of a passage instead of its end; `behind`: see `PromptEncoder.rests`. Raise
+        ValueError if not even an empty passage fits into `room`.
         """
-        if room < self.tail_tokens:
-            raise ValueError(f"There is room for {room} tokens, but the prompt's end alone takes {self.tail_tokens}.")
-        limit = room if passage_tokens is None else min(room, passage_tokens)
-        near = [self._near(passage, limit, cut_left) for passage in passages]
-        texts = [self._prompt.bare(text) for text in near]
-        rests = self._prompt.rests(texts)
+        least = self.tokens_behind(behind)
+        if room < least:
+            raise ValueError(f"There is room for {room} tokens, but the prompt's end alone takes {least}.")
+        return _Fit(self._prompt, behind, room, passage_tokens, cut_left).all(passages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """One run of `PassageFitter.fit`."""
+
+    prompt: PromptEncoder
+    behind: Behind | None
+    room: int
+    passage_tokens: int | None
+    cut_left: bool
+
+    def all(self, passages: Sequence[str]) -> list[FittedRest]:
+        limit = self.room if self.passage_tokens is None else min(self.room, self.passage_tokens)
+        near = [self._near(passage, limit) for passage in passages]
+        texts = [self.prompt.bare(text) for text in near]
+        rests = self.prompt.rests(texts, self.behind)
         return [
-            self._fit_one(bare, rest, room, passage_tokens, cut_left, cut_before=text is not passage)
-            if len(rest) > limit
-            else FittedRest(rest, False)
+            self._one(bare, rest, cut_before=text is not passage) if len(rest) > limit else FittedRest(rest, False)
             for passage, text, bare, rest in zip(passages, near, texts, rests, strict=True)
         ]
 
-    def _near(self, passage: str, limit: int, cut_left: bool) -> str:
+    def _near(self, passage: str, limit: int) -> str:
         """The passage, or so much of a long one as certainly has more than `limit` tokens: a huge text is not encoded
         whole, nor one of long words further than it takes."""
         characters = (limit + _SLACK_TOKENS) * _LIKELY_CHARACTERS_PER_TOKEN
         while characters < len(passage):
-            near = passage[-characters:] if cut_left else passage[:characters]
-            if len(self._prompt.passage_offsets(near)) > limit + _SLACK_TOKENS:
+            near = passage[-characters:] if self.cut_left else passage[:characters]
+            if len(self.prompt.passage_offsets(near, self.behind)) > limit + _SLACK_TOKENS:
                 return near
             characters *= 2
         return passage
 
-    def _fit_one(
-        self, text: str, rest: list[int], room: int, passage_tokens: int | None, cut_left: bool, *, cut_before: bool
-    ) -> FittedRest:
-        offsets = self._prompt.passage_offsets(text)
-        keep = min(len(offsets), room if passage_tokens is None else passage_tokens)
+    def _one(self, text: str, rest: list[int], *, cut_before: bool) -> FittedRest:
+        offsets = self.prompt.passage_offsets(text, self.behind)
+        keep = min(len(offsets), self.room if self.passage_tokens is None else self.passage_tokens)
         while True:
-            shorter = text if keep == len(offsets) else _cut(text, offsets, keep, cut_left)
-            candidate = rest if shorter is text else self._prompt.rests([shorter])[0]
-            if len(candidate) <= room and self._passage_fits(shorter, passage_tokens):
+            shorter = text if keep == len(offsets) else _cut(text, offsets, keep, self.cut_left)
+            candidate = rest if shorter is text else self.prompt.rests([shorter], self.behind)[0]
+            if len(candidate) <= self.room and self._passage_fits(shorter):
                 return FittedRest(candidate, cut_before or shorter != text)
-            keep = max(0, keep - max(1, len(candidate) - room))
+            keep = max(0, keep - max(1, len(candidate) - self.room))
 
-    def _passage_fits(self, text: str, passage_tokens: int | None) -> bool:
-        return passage_tokens is None or not text or len(self._prompt.passage_offsets(text)) <= passage_tokens
+    def _passage_fits(self, text: str) -> bool:
+        most = self.passage_tokens
+        return most is None or not text or len(self.prompt.passage_offsets(text, self.behind)) <= most
 
 
 def _cut(text: str, offsets: list[tuple[int, int]], keep: int, cut_left: bool) -> str:

@@ -1,11 +1,15 @@
-"""The verdict: its tokens resolved in context, its log-odds and relevance, and its text form."""
+"""The verdict: its tokens resolved in context, what the answers of a model come to, and its text form."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from contract.formats.grades import Grades, Read, grades_of
+from contract.formats.template import slots_of
+from contract.formats.tokenizer import ids_of_text
 from contract.prompt import ContractError, PromptFormat, Tokenizer
 
 
@@ -26,23 +30,80 @@ class Completion:
 
 
 def resolve_verdict_tokens(prompt_format: PromptFormat, tokenizer: Tokenizer) -> VerdictTokens:
-    """Raise ContractError unless close + word adds exactly one token to the close, a different one for each word."""
-    true = _token_after_close(prompt_format, tokenizer, prompt_format.true_word)
-    false = _token_after_close(prompt_format, tokenizer, prompt_format.false_word)
-    if true == false:
-        raise ContractError(f"The tokenizer gives both verdict words the id {true}; it cannot serve this format.")
-    return VerdictTokens(true=true, false=false)
+    """The ids of the first spelling of both words.
+
+    Raise ContractError for a format without two words, and unless each word is exactly one token where it is read, a
+    different one for each.
+    """
+    return first_spellings(resolve_reading(prompt_format, tokenizer), prompt_format)
 
 
-def _token_after_close(prompt_format: PromptFormat, tokenizer: Tokenizer, word: str) -> int:
-    close = tokenizer.encode(prompt_format.close, add_special_tokens=False).ids
-    both = tokenizer.encode(prompt_format.close + word, add_special_tokens=False).ids
-    if len(both) != len(close) + 1 or both[: len(close)] != close:
-        raise ContractError(
-            f"After {prompt_format.close!r} (ids {close}) the verdict word {word!r} must be exactly one token more, "
-            f"but the tokenizer gives {both}; use a format whose words are single tokens of this tokenizer."
+def first_spellings(reading: Reading, prompt_format: PromptFormat) -> VerdictTokens:
+    """Of the two words of a reading. Raise ContractError for a format without two words."""
+    if not isinstance(reading, WordReading) or not reading.false:
+        raise ContractError(f"The format {prompt_format.name!r} does not answer with one word or its opposite.")
+    return VerdictTokens(true=reading.true[0], false=reading.false[0])
+
+
+def resolve_reading(prompt_format: PromptFormat, tokenizer: Tokenizer) -> Reading:
+    """How answers of this format are read with this tokenizer. Raise ContractError as `resolve_verdict_tokens` does."""
+    if prompt_format.grades:
+        return GradedReading(
+            grades_of({_grade_ids(prompt_format, tokenizer, text): v for text, v in prompt_format.grades})
         )
-    return int(both[-1])
+    true = tuple(_word_id(prompt_format, tokenizer, word) for word in prompt_format.true_words)
+    false = tuple(_word_id(prompt_format, tokenizer, word) for word in prompt_format.false_words)
+    if shared := set(true) & set(false):
+        raise ContractError(
+            f"The tokenizer gives both verdict words the id {shared.pop()}; it cannot serve this format."
+        )
+    return WordReading(true, false, prompt_format.scale, prompt_format.offset)
+
+
+def _word_id(prompt_format: PromptFormat, tokenizer: Tokenizer, word: str) -> int:
+    if prompt_format.words_as == "vocabulary":
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        if word not in vocabulary:
+            raise ContractError(
+                f"The tokenizer's vocabulary has no entry {word!r}; write the word as the vocabulary spells it "
+                "(a space before it is often 'Ġ' or '▁' there), or say words_as: text."
+            )
+        return vocabulary[word]
+    ids = _ids_where_read(prompt_format, tokenizer, word)
+    if len(ids) != 1:
+        context = _context(prompt_format)
+        raise ContractError(
+            f"After {context[-40:]!r} (ids {ids_of_text(tokenizer, context)[-8:]}) the verdict word {word!r} must be "
+            f"exactly one token more, but the tokenizer gives {ids or ids_of_text(tokenizer, context + word)[-8:]}; "
+            "use a format whose words are single tokens of this tokenizer."
+        )
+    return ids[0]
+
+
+def _grade_ids(prompt_format: PromptFormat, tokenizer: Tokenizer, grade: str) -> tuple[int, ...]:
+    ids = _ids_where_read(prompt_format, tokenizer, grade)
+    if not ids:
+        raise ContractError(
+            f"After {_context(prompt_format)[-40:]!r} the tokenizer fuses the grade {grade!r} with what stands before "
+            "it; end the prompt (or answer) so that a grade begins a token."
+        )
+    return ids
+
+
+def _ids_where_read(prompt_format: PromptFormat, tokenizer: Tokenizer, word: str) -> tuple[int, ...]:
+    """The ids of a word behind what it follows; () where it fuses with that."""
+    context = ids_of_text(tokenizer, _context(prompt_format))
+    both = ids_of_text(tokenizer, _context(prompt_format) + word)
+    return tuple(both[len(context) :]) if both[: len(context)] == context else ()
+
+
+def _context(prompt_format: PromptFormat) -> str:
+    """The fixed text, encoded alone, that a word follows: end-of-think tag, `answer`, or the end of the prompt."""
+    if prompt_format.close:
+        return prompt_format.answer or prompt_format.close
+    last = prompt_format.prompt[-1]
+    slots = slots_of(last)
+    return last.rpartition(f"{{{slots[-1]}}}")[2] if slots else last
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +114,18 @@ class Temperatures:
     direct: float = 1.0
     reasoning: float = 1.0
 
-    def calibrated(self, answers: Sequence[float], reasoning_tokens: int = 0) -> float:
-        """Log-odds of relevance from the log-probabilities (or logits) of the answers true and false, in this order, or
-        from the one output of a cross-encoder.
+    def after(self, reasoning_tokens: int) -> float:
+        """The one for an answer behind so many tokens of reasoning.
 
         Reasoning of no tokens leaves the ids of a direct prompt, so it is calibrated as one.
         """
+        return self.reasoning if reasoning_tokens else self.direct
+
+    def calibrated(self, answers: Sequence[float], reasoning_tokens: int = 0) -> float:
+        """Log-odds of relevance from the log-probabilities (or logits) of the answers true and false, in this order, or
+        from the one output of a cross-encoder."""
         odds = answers[0] if len(answers) == 1 else answers[0] - answers[1]
-        return odds / (self.reasoning if reasoning_tokens else self.direct)
+        return odds / self.after(reasoning_tokens)
 
 
 AS_IT_IS = Temperatures()
@@ -73,6 +138,105 @@ def relevance(odds: float) -> float:
         return 1.0 / (1.0 + math.exp(-odds))
     power = math.exp(odds)
     return power / (1.0 + power)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """`raw` is what results are ordered by, and what `raw_scores` and `logit` show; `relevance` is in [0, 1]."""
+
+    raw: float
+    relevance: float
+
+
+class Reading(Protocol):
+    """How the answers of a model become a score."""
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """The places at which answers are read, the first with nothing behind the prompt; () for a cross-encoder."""
+        ...
+
+    @property
+    def logits(self) -> bool:
+        """True when the answers are logits as they are: a log-probability moves with the words that are not read."""
+        ...
+
+    def score(self, answers: Sequence[float], temperature: float) -> Scored:
+        """`answers`: those of all reads, one after another."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WordReading:
+    """Log-odds of the true words against the false ones, or with no false ones the one true word's logit; then plus
+    `offset`, divided by `scale`."""
+
+    true: tuple[int, ...]
+    false: tuple[int, ...]
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        return (Read((), (*self.true, *self.false)),)
+
+    @property
+    def logits(self) -> bool:
+        return not self.false
+
+    def score(self, answers: Sequence[float], temperature: float) -> Scored:
+        odds = _log_sum(answers[: len(self.true)])
+        if self.false:
+            odds -= _log_sum(answers[len(self.true) :])
+        odds = (odds + self.offset) / self.scale / temperature
+        return Scored(odds, relevance(odds))
+
+
+@dataclass(frozen=True, slots=True)
+class GradedReading:
+    """The expectation over all grades, and relevance as its share of the highest. A temperature does not apply."""
+
+    grades: Grades
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        return self.grades.reads
+
+    @property
+    def logits(self) -> bool:
+        return False
+
+    def score(self, answers: Sequence[float], temperature: float) -> Scored:
+        expected = self.grades.expectation(answers)
+        return Scored(expected, expected / self.grades.highest)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReading:
+    """The one output of a cross-encoder, or log-probabilities of true and false, in this order."""
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        return ()
+
+    @property
+    def logits(self) -> bool:
+        return True
+
+    def score(self, answers: Sequence[float], temperature: float) -> Scored:
+        odds = (answers[0] if len(answers) == 1 else answers[0] - answers[1]) / temperature
+        return Scored(odds, relevance(odds))
+
+
+OUTPUT = OutputReading()
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    """The log of the sum of probabilities given by their logs; of one, itself."""
+    if len(values) == 1:
+        return values[0]
+    most = max(values)
+    return most + math.log(math.fsum(math.exp(value - most) for value in values))
 
 
 def render_completion(prompt_format: PromptFormat, trace: str, relevant: bool) -> str:

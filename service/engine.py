@@ -16,7 +16,9 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from contract.prompt import Behind
 from contract.reasoning import Status
+from contract.verdict import Reading
 
 NO_IDS: Sequence[int] = ()
 
@@ -50,7 +52,8 @@ class Prompt:
     `second`: from this place on the ids have token type 1 (cross-encoders; None: the model has no types).
     `priority`: 0 is handled first, 2 last. `deadline` and `arrived` are `time.monotonic()` instants; reasoning is ended
     in time to answer by the deadline, in direct scoring the caller watches it.
-    `stream`: yield pieces of the reasoning as they are written.
+    `stream`: yield pieces of the reasoning as they are written. `behind`: ids put after the end of the reasoning,
+    before the answers are read.
     """
 
     call: str
@@ -64,6 +67,7 @@ class Prompt:
     deadline: float | None = None
     arrived: float = field(default_factory=time.monotonic)
     stream: bool = False
+    behind: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -79,8 +83,8 @@ class Prompt:
 class Completion:
     """The answer for one prompt. `index` is its place among those submitted together.
 
-    `answers`: the log-probability of each of `Prompt.answers`, or a cross-encoder's one logit. `mass`: the probability
-    of all of them together, None where an engine cannot give it.
+    `answers`: the log-probability of each of `Prompt.answers` (its logit where the encoder's `reading` asks for
+    logits), or a cross-encoder's one logit. `mass`: the probability of all of them together, None where there is none.
     `reasoning` is None where none was asked for or continued; `reasoning_tokens` counts all of it, also what the prompt
     continued. `written`: ids of the reasoning as far as the model wrote it, with its end-of-think tag where it wrote
     one; a prompt can go on from there.
@@ -183,11 +187,12 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """The ids that all prompts of a call begin with. `room`: tokens that the model has left for a passage beside them;
-    `second`: see `Prompt`."""
+    `second`: see `Prompt`; `behind`: what stands around a passage, where that depends on the call."""
 
     ids: Sequence[int]
     room: int
     second: int | None = None
+    behind: Behind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +209,11 @@ class Encoder(Protocol):
     @property
     def answers(self) -> tuple[int, ...]:
         """`Prompt.answers` of every prompt: (true, false), or () for a cross-encoder."""
+        ...
+
+    @property
+    def reading(self) -> Reading:
+        """How answers become a score."""
         ...
 
     def least_tokens(self, text: str) -> int:

@@ -22,6 +22,7 @@ ServiceError                      one leaf per cause, each with its HTTP status
 StartupError                      the message says what is wrong and what to do; the process exits with status 2
 |-- ModelStoreError               the model cannot be found, or this engine cannot run it
 |   `-- ConversionError           a GGUF file that cannot be converted
+|-- UnfitModelError               --strict-model: the model does not pass the start check
 |-- EngineOptionError             a flag or setting of the engine that cannot be used
 |-- KeyFileError                  the key file cannot be used
 `-- CannotListenError             the address cannot be bound
@@ -186,6 +187,10 @@ class ModelStoreError(StartupError):
 
 class ConversionError(ModelStoreError):
     """A GGUF file that cannot be converted into a model."""
+
+
+class UnfitModelError(StartupError):
+    """The model does not pass the start check, and is not to be served then."""
 
 
 class EngineOptionError(StartupError):

@@ -22,11 +22,14 @@ from service.engines.loading import build_engine
 from service.errors import CannotListenError, ServiceError, StartupError
 from service.http.connections import Connections
 from service.http.limits import default_connections
+from service.inspection import inspect_model
 from service.models import store
+from service.models.calibration import calibrated
 from service.settings import Settings, from_command_line
 from service.telemetry.logs import configure_logging
 
 _EXIT_CANNOT_START = 2
+_EXIT_MISSING = 1
 _METRICS_CONNECTIONS = 16  # of the metrics' own port
 
 
@@ -41,7 +44,12 @@ def main() -> NoReturn:
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Runs the server with these arguments and environment; returns the exit code."""
+    """Runs the server with these arguments and environment; returns the exit code.
+
+    `inspect MODEL` as the first arguments describes a model instead, with the same flags and environment.
+    """
+    if argv and argv[0] == "inspect":
+        return _inspect(argv[1:], environ)
     try:
         settings = from_command_line(argv, environ)
         configure_logging(settings.log_level, texts=settings.log_texts)
@@ -52,15 +60,36 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return _cannot_start(str(error))
     try:
         return uvloop.run(_serve(settings, composition, sockets))
+    except StartupError as error:
+        return _cannot_start(str(error))
     except ServiceError as error:
         return _cannot_start(f"the engine failed on its first document: {error}")
 
 
 def compose(settings: Settings, keys: KeyFile | None = None) -> Composition:
     """The model that the settings name in its engine, and the app around it. Raises StartupError."""
-    checkpoint = store.resolve(settings.model, revision=settings.model_revision, cache_dir=settings.cache_dir)
+    checkpoint = store.resolve(
+        settings.model,
+        revision=settings.model_revision,
+        cache_dir=settings.cache_dir,
+        prompt_format=settings.format,
+    )
+    checkpoint = calibrated(checkpoint, settings.calibration)
     engine = build_engine(settings, checkpoint)
     return create_app(settings, engine, checkpoint, keys)
+
+
+def _inspect(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Prints what a model is. Returns 0 where a server would start with it, 1 where something is missing, 2 where there
+    is no such model."""
+    named = ["--model", argv[0], *argv[1:]] if argv and not argv[0].startswith("-") else argv
+    try:
+        settings = from_command_line(named, environ)
+        report = inspect_model(settings.model, settings.model_revision, settings.cache_dir, settings.format)
+    except (BadSettings, StartupError) as error:
+        return _cannot_start(str(error))
+    print("\n".join(report.lines))  # noqa: T201 - a person reads it
+    return 0 if report.servable else _EXIT_MISSING
 
 
 def _cannot_start(reason: str) -> int:

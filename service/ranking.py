@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from contract.reasoning import Status
+from contract.verdict import relevance as logistic
 
 
 class Mode(StrEnum):
@@ -13,6 +14,15 @@ class Mode(StrEnum):
 
     DIRECT = "direct"
     REASONING = "reasoning"
+
+
+class ScoreKind(StrEnum):
+    """What a model's score is: a probability that was `fitted` to labels; the model's `own` probability of one answer
+    against the other; or only an `order`, whose numbers say nothing by themselves."""
+
+    FITTED = "fitted"
+    OWN = "own"
+    ORDER = "order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class RerankCall:
     instruction: str | None = None
     max_reasoning_tokens: int | None = None  # None: the server's default
     return_reasoning: bool = False
+    return_label_mass: bool = False
     max_tokens_per_doc: int | None = None
     truncate: bool = True
     cut_left: bool = False
@@ -60,7 +71,9 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer for one document. `log_odds` = log p(true) - log p(false), calibrated.
+    """The answer for one document. `log_odds` = log p(true) - log p(false), calibrated; of a model that is read another
+    way, what stands in its place (`contract.verdict.Reading`), and then `own_relevance` need not be its logistic.
+    `label_mass`: the probability of all words that are read, together; None where it is not known.
 
     `prompt_tokens` counts the whole prompt, `cached_tokens` those of it that were not computed again;
     `reasoning` is None in direct mode.
@@ -74,17 +87,25 @@ class Verdict:
     cached_tokens: int
     reasoning_tokens: int
     truncated: bool
+    own_relevance: float | None = None
+    label_mass: float | None = None
+
+    @property
+    def relevance(self) -> float:
+        """In [0, 1]."""
+        return logistic(self.log_odds) if self.own_relevance is None else self.own_relevance
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """`index` into the call's documents; `relevance` in [0, 1] = 1 / (1 + exp(-log_odds))."""
+    """`index` into the call's documents; `relevance` in [0, 1], the logistic of the log-odds where these are some."""
 
     index: int
     log_odds: float
     relevance: float
     status: Status
     reasoning: Reasoning | None
+    label_mass: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +132,4 @@ class Ranking:
     reasoning_tokens: int
     timings: Timings
     warnings: tuple[str, ...] = field(default=())
+    score_kind: ScoreKind = ScoreKind.OWN

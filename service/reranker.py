@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contract.reasoning import Status
-from contract.verdict import Temperatures, relevance
+from contract.verdict import OUTPUT, Reading, Temperatures
 from service.engine import Capabilities, Completion, Limits, Scoring
 from service.errors import BadRequest, ClientLeft, ServiceError
-from service.ranking import Key, Mode, Ranked, Ranking, Reasoning, RerankCall, Timings, Verdict
+from service.ranking import Key, Mode, Ranked, Ranking, Reasoning, RerankCall, ScoreKind, Timings, Verdict
 from service.scheduling.admission import Admission, Leaving, never
 from service.scheduling.encoding import CallText, EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
@@ -42,6 +42,7 @@ class Defaults:
     tokens_per_doc: int | None
     timeout: float
     least_passage: int = 0
+    score_kind: ScoreKind = ScoreKind.OWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Reranker:
         """
         plan = self._plan(call, key, received, timeout_ms)
         encoded, answer = await self._score(plan, key, client_leaves)
-        verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures)
+        verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures, self._encoding.reading)
         timings = self._timings(received, answer.begun, encoded.seconds)
         blank = sum(1 for passage in call.passages if not passage.strip())
         self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
@@ -184,7 +185,8 @@ class Reranker:
         return Ranking(
             id=uuid.uuid4().hex,
             model=self._defaults.model,
-            results=tuple(_ranked(verdict, call.return_reasoning) for verdict in ordered[: call.top_n or None]),
+            score_kind=self._defaults.score_kind,
+            results=tuple(_ranked(verdict, call) for verdict in ordered[: call.top_n or None]),
             prompt_tokens=sum(verdict.prompt_tokens for verdict in verdicts),
             cached_tokens=sum(verdict.cached_tokens for verdict in verdicts),
             reasoning_tokens=sum(verdict.reasoning_tokens for verdict in verdicts),
@@ -194,18 +196,25 @@ class Reranker:
 
 
 def verdicts_of(
-    completions: Sequence[Completion], encoded: EncodedCall, mode: Mode, temperatures: Temperatures
+    completions: Sequence[Completion],
+    encoded: EncodedCall,
+    mode: Mode,
+    temperatures: Temperatures,
+    reading: Reading = OUTPUT,
 ) -> list[Verdict]:
-    """What the engine's answers say of each document. Log-odds are calibrated here and nowhere else."""
+    """What the engine's answers say of each document. They are read and calibrated here and nowhere else."""
     shared, made = len(encoded.prefix.ids), []
     for index, (completion, rest) in enumerate(zip(completions, encoded.rests, strict=True)):
         status, reasoning = completion.status, completion.reasoning
         if mode is Mode.REASONING and reasoning is None:  # no token of it was allowed
             status, reasoning = Status.BUDGET, ""
+        scored = reading.score(completion.answers, temperatures.after(completion.reasoning_tokens))
         made.append(
             Verdict(
                 index=index,
-                log_odds=temperatures.calibrated(completion.answers, completion.reasoning_tokens),
+                log_odds=scored.raw,
+                own_relevance=scored.relevance,
+                label_mass=completion.mass,
                 status=status,
                 reasoning=reasoning,
                 prompt_tokens=shared + len(rest.ids),
@@ -217,9 +226,10 @@ def verdicts_of(
     return made
 
 
-def _ranked(verdict: Verdict, with_reasoning: bool) -> Ranked:
-    reasoning = Reasoning(verdict.reasoning or "", verdict.status, verdict.reasoning_tokens) if with_reasoning else None
-    return Ranked(verdict.index, verdict.log_odds, relevance(verdict.log_odds), verdict.status, reasoning)
+def _ranked(verdict: Verdict, call: RerankCall) -> Ranked:
+    told = Reasoning(verdict.reasoning or "", verdict.status, verdict.reasoning_tokens)
+    reasoning = told if call.return_reasoning else None
+    return Ranked(verdict.index, verdict.log_odds, verdict.relevance, verdict.status, reasoning, verdict.label_mass)
 
 
 def _warnings(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int) -> tuple[str, ...]:

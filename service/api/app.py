@@ -26,12 +26,13 @@ from service.engine import Engine, Scoring
 from service.http.body_budget import BodyBudget
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
-from service.ranking import ANONYMOUS
+from service.ranking import ANONYMOUS, ScoreKind
 from service.reranker import Defaults, Reranker
 from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodingPool, PassageShare
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.shares import QueueLimits
+from service.scheduling.start_check import StartCheck
 from service.scheduling.throughput import Throughput
 from service.scheduling.watchdog import Watchdog, WatchIntervals
 from service.scheduling.window import Window
@@ -51,6 +52,7 @@ class Composition:
     watch: Watchdog
     metrics: Metrics
     bodies: BodyBudget
+    start: StartCheck
 
 
 def open_keys(settings: Settings) -> KeyFile | None:
@@ -81,10 +83,12 @@ def create_app(
     share = PassageShare(capabilities.room, capabilities.max_model_tokens, settings.min_passage_share)
     encoding = EncodingPool(engine.encoder, share=share)
     temperatures = checkpoint.manifest.temperatures if checkpoint else AS_IT_IS
+    start = StartCheck(engine, strict=settings.strict_model)
     version = installed_version()
     tracer = RequestTracer(settings.otlp_endpoint, settings.trace_sample_ratio, version)
     name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
-    defaults = _defaults(settings, name, engine)
+    score = checkpoint.score if checkpoint else ScoreKind.OWN
+    defaults = _defaults(settings, name, engine, score)
     limits = WireLimits(
         model_names=(name, *settings.model_aliases),
         max_documents=settings.max_documents,
@@ -94,8 +98,8 @@ def create_app(
     reranker = Reranker(admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics)
     router = build_router(
         reranker,
-        models=served_models(name, settings.model_aliases, capabilities.max_model_tokens),
-        info=lambda: service_info(version, defaults, limits, engine.capabilities, checkpoint),
+        models=served_models(name, settings.model_aliases, capabilities.max_model_tokens, score),
+        info=lambda: service_info(version, defaults, limits, engine.capabilities, checkpoint, start.result),
         limits=limits,
         bodies=bodies,
         device=capabilities.device,
@@ -105,7 +109,7 @@ def create_app(
     app.include_router(router)
     _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
     _describe(metrics, version, name, engine, checkpoint)
-    return Composition(app, lifecycle, admission, watch, metrics, bodies)
+    return Composition(app, lifecycle, admission, watch, metrics, bodies, start)
 
 
 def _framework(version: str, root_path: str, lifespan: Any) -> FastAPI:
@@ -180,7 +184,7 @@ def _describe(metrics: Metrics, version: str, name: str, engine: Engine, checkpo
     metrics.build_info.labels(version, platform.python_version()).set(1)
 
 
-def _defaults(settings: Settings, name: str, engine: Engine) -> Defaults:
+def _defaults(settings: Settings, name: str, engine: Engine, score: ScoreKind) -> Defaults:
     most = min(settings.max_reasoning_tokens, engine.capabilities.max_reasoning_tokens)
     return Defaults(
         model=name,
@@ -190,4 +194,5 @@ def _defaults(settings: Settings, name: str, engine: Engine) -> Defaults:
         tokens_per_doc=settings.max_tokens_per_doc,
         timeout=settings.request_timeout_seconds,
         least_passage=int(settings.min_passage_share * engine.capabilities.room),
+        score_kind=score,
     )

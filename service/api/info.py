@@ -11,7 +11,9 @@ from typing_extensions import TypedDict
 
 from service.engine import Capabilities
 from service.models.checkpoint import Checkpoint
+from service.ranking import ScoreKind
 from service.reranker import Defaults, available_modes
+from service.scheduling.start_check import StartResult
 from service.wire.fields import closed
 from service.wire.shape import WireLimits
 
@@ -23,6 +25,7 @@ class Model(TypedDict):
     created: Annotated[int, Field(description="Seconds since 1970.")]
     owned_by: str
     max_model_len: int
+    score_kind: Annotated[ScoreKind, Field(description="What a score of this model is.")]
 
 
 @closed
@@ -31,18 +34,32 @@ class ModelList(TypedDict):
     data: list[Model]
 
 
-def served_models(name: str, aliases: tuple[str, ...], max_model_tokens: int) -> list[Model]:
+def served_models(
+    name: str, aliases: tuple[str, ...], max_model_tokens: int, score: ScoreKind = ScoreKind.OWN
+) -> list[Model]:
     """Returns the served name and its aliases as models that were created now; `*` is no name."""
     created = int(time.time())
     names = (name, *(alias for alias in aliases if alias not in (name, "*")))
     return [
-        {"id": each, "object": "model", "created": created, "owned_by": "limrank", "max_model_len": max_model_tokens}
+        {
+            "id": each,
+            "object": "model",
+            "created": created,
+            "owned_by": "limrank",
+            "max_model_len": max_model_tokens,
+            "score_kind": score,
+        }
         for each in names
     ]
 
 
 def service_info(
-    version: str, defaults: Defaults, limits: WireLimits, capabilities: Capabilities, checkpoint: Checkpoint | None
+    version: str,
+    defaults: Defaults,
+    limits: WireLimits,
+    capabilities: Capabilities,
+    checkpoint: Checkpoint | None,
+    start: StartResult | None = None,
 ) -> dict[str, Any]:
     """Returns the answer of `/info`: enough to know what a score means and what a request may hold."""
     return {
@@ -51,7 +68,9 @@ def service_info(
         "model": {
             "name": defaults.model,
             "revision": None if checkpoint is None else checkpoint.revision,
-            **({} if checkpoint is None else {"score": checkpoint.score.value, **checkpoint.manifest.to_json()}),
+            **({} if checkpoint is None else checkpoint.manifest.to_json()),
+            **({} if checkpoint is None else {"format_source": checkpoint.format_source}),
+            "score": defaults.score_kind,
         },
         "engine": {
             "name": capabilities.engine,
@@ -59,6 +78,7 @@ def service_info(
             "dtype": capabilities.dtype,
             "device": capabilities.device,
         },
+        "start_check": None if start is None else start.to_json(),
         "modes": available_modes(capabilities.scoring),
         "default_mode": defaults.mode.value,
         "limits": {

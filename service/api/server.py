@@ -77,9 +77,12 @@ def address_of(bound: socket.socket) -> str:
 async def serve(composition: Composition, listeners: Sequence[Listener], drain: Drain) -> int:
     """Serves until a signal stops it or the engine dies. Returns the exit code of the process.
 
-    Raises the engine's error if it cannot score even a tiny document.
+    Raises the engine's error if it cannot score even a tiny document, and UnfitModelError where the model does not pass
+    a strict start check.
     """
     await composition.watch.warm_up()
+    await composition.start.run()
+    composition.metrics.note_start(composition.start.failed)
     refuse = refuser(composition.metrics)
     servers = [_Server(_config(listener, refuse)) for listener in listeners]
     running = [

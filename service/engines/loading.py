@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from contract.pairs import NO_PROMPTS, PairPrompts
 from service.engine import Engine
+from service.engines.causal.several_reads import SeveralReads
 from service.engines.vllm.startup import VllmOptions, quiet_environment
 from service.errors import EngineOptionError, ModelStoreError
 from service.models.checkpoint import Checkpoint
@@ -27,7 +28,8 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
     if settings.engine == "cross-encoder":
         raise ModelStoreError(f"{checkpoint.name} is a causal model and no cross-encoder; leave the engine at auto.")
     name = _automatic(settings.device) if settings.engine == "auto" else settings.engine
-    return _vllm(settings, checkpoint) if name == "vllm" else _transformers(settings, checkpoint)
+    engine = _vllm(settings, checkpoint) if name == "vllm" else _transformers(settings, checkpoint)
+    return SeveralReads(engine) if len(engine.encoder.reading.reads) > 1 else engine
 
 
 def _automatic(device: str) -> str:

@@ -5,28 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from contract.manifest import (
-    FILE_NAME,
-    VERSION,
-    Manifest,
-    ManifestError,
-    public_format,
-    read_manifest,
-    tokenizer_sha256,
-)
+from contract.formats.named import NAMED_FORMATS
+from contract.formats.prompt_format import PromptFormat
+from contract.manifest import FILE_NAME, VERSION, Manifest, ManifestError, read_manifest, tokenizer_sha256
 from contract.model_config import ADAPTER_CONFIG, CONFIG, GENERATION_CONFIG, ConfigError, read_json_object
 from contract.prompt import ContractError
-from contract.verdict import VerdictTokens, resolve_verdict_tokens
+from contract.segments import Segments
+from contract.verdict import VerdictTokens, WordReading, first_spellings
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder
 from service.models.classifier import Classifier, read_classifier
+from service.models.formats import find_format
 from service.models.weights import check_weights
+from service.ranking import ScoreKind
 
 _OPTIONAL = (GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _OLD_MANIFEST = (
@@ -36,22 +32,13 @@ _OLD_MANIFEST = (
 _log = logging.getLogger("limrank.models")
 
 
-class ScoreKind(StrEnum):
-    """What a relevance score is: a `fitted` probability (log-odds divided by a temperature that was fitted on held-out
-    pairs); the model's `own` probability (of its words, of its two outputs, or by the sigmoid that its files name); or
-    only an `order`, put into 0 to 1 by a sigmoid that the model was not made for."""
-
-    FITTED = "fitted"
-    OWN = "own"
-    ORDER = "order"
-
-
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A folder that an engine can load, and the name it is served under. `revision` is the commit of a hub model.
 
-    `classifier`: how a cross-encoder is asked and read; None for a causal model. `held` keeps a folder of our own cache
-    from being removed as long as this object lives.
+    `classifier`: how a cross-encoder is asked and read; None for a causal model. `format_source`: what says how the
+    prompts of a causal model are written. `held` keeps a folder of our own cache from being removed as long as this
+    object lives.
     """
 
     folder: Path
@@ -59,43 +46,62 @@ class Checkpoint:
     manifest: Manifest
     revision: str | None = None
     classifier: Classifier | None = None
+    format_source: str = FILE_NAME
     held: HeldFolder | None = field(default=None, compare=False, repr=False)
 
     @property
     def score(self) -> ScoreKind:
-        if self.manifest.temperature != 1.0:
+        """A fitted temperature makes a score a probability, but for grades, to which none applies; without one, one
+        word's logit and an output without a sigmoid of its own give an order."""
+        prompt_format, classifier = self.manifest.format, self.classifier
+        if prompt_format is not None and prompt_format.grades:
+            return ScoreKind.ORDER
+        if self.manifest.temperature != 1.0 or self.manifest.reasoning_temperature is not None:
             return ScoreKind.FITTED
-        return ScoreKind.ORDER if self.classifier is not None and not self.classifier.sigmoid else ScoreKind.OWN
+        one_word = prompt_format is not None and not prompt_format.false_words
+        no_sigmoid = classifier is not None and not classifier.sigmoid
+        return ScoreKind.ORDER if one_word or no_sigmoid else ScoreKind.OWN
 
 
-def open_checkpoint(folder: Path, name: str, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    folder: Path,
+    name: str,
+    revision: str | None = None,
+    prompt_format: str | None = None,
+    *,
+    weights: bool = True,
+) -> Checkpoint:
     """Checks the folder and its manifest: every file that an engine reads is there and whole, every weight is a number,
     and configuration and tokenizer are those that the weights were saved with.
 
-    Without a manifest sequence classifiers are accepted, and the public checkpoints known to `contract.manifest`, by
-    their hub id in `name`.
+    `weights` False: they are not looked at, and may be missing. Without a manifest sequence classifiers are accepted,
+    and causal models whose format `prompt_format` states (a name or a file) or `service.models.formats` finds.
     Raises ModelStoreError for a folder that is incomplete, or whose manifest does not fit it.
     """
     config = _check_files(folder)
     tokenizer = _tokenizer(folder, config)
     try:
-        own = read_manifest(folder)
+        own, source = read_manifest(folder), FILE_NAME
         classifier = None if own and own.kind == "causal" else read_classifier(folder, ours=own is not None)
-        manifest = own or _foreign_manifest(folder, tokenizer, name, revision, classifier)
+        if prompt_format is not None and (own is not None or classifier is not None):
+            raise ManifestError(f"{folder} needs no --format {prompt_format}; leave it out.")
+        if own is not None:
+            manifest = own
+        elif classifier is not None:
+            manifest = _classifier_manifest(folder, name, revision)
+        else:
+            manifest, source = _manifest_of_others(folder, tokenizer, name, revision, prompt_format)
         _check_verdict_tokens(manifest, tokenizer, folder)
     except (ManifestError, ContractError) as error:
         raise ModelStoreError(str(error)) from error
-    check_weights(folder, quantised=is_quantised(config))
+    if weights:
+        check_weights(folder, quantised=is_quantised(config))
     if manifest.version < VERSION and (folder / FILE_NAME).is_file():
         _log.warning("manifest_is_old", extra={"path": str(folder / FILE_NAME), "reason": _OLD_MANIFEST})
-    return Checkpoint(folder, name, manifest, revision, classifier)
+    return Checkpoint(folder, name, manifest, revision, classifier, source)
 
 
-def _foreign_manifest(
-    folder: Path, tokenizer: Tokenizer, name: str, revision: str | None, classifier: Classifier | None
-) -> Manifest:
-    if classifier is None:
-        return _public_manifest(folder, tokenizer, name, revision)
+def _classifier_manifest(folder: Path, name: str, revision: str | None) -> Manifest:
     return Manifest(
         kind="cross-encoder",
         format=None,
@@ -166,30 +172,42 @@ def _line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _public_manifest(folder: Path, tokenizer: Tokenizer, name: str, revision: str | None) -> Manifest:
-    prompt_format = public_format(name)
-    if prompt_format is None:
+def _manifest_of_others(
+    folder: Path, tokenizer: Tokenizer, name: str, revision: str | None, prompt_format: str | None
+) -> tuple[Manifest, str]:
+    """A manifest for a causal model that has none, and what says its format."""
+    found = find_format(folder, name, tokenizer, prompt_format)
+    if found is None:
         raise ModelStoreError(
             f"{folder} has no {FILE_NAME} and {name!r} is not a public checkpoint whose prompt is known, so what its "
-            "scores would mean is unknown; serve a checkpoint made by limrank-train, or write its manifest."
+            "scores would mean is unknown; state the prompt it was trained on with --format, by name "
+            f"({', '.join(NAMED_FORMATS)}) or as a YAML file, or serve a checkpoint made by limrank-train."
         )
-    return Manifest(
+    manifest = Manifest(
         kind="causal",
-        format=prompt_format,
-        verdict_tokens=resolve_verdict_tokens(prompt_format, tokenizer),
+        format=found.format,
+        verdict_tokens=_verdict_tokens(found.format, tokenizer),
         tokenizer_sha256=tokenizer_sha256(folder),
         base=name,
         base_revision=revision,
         recipe="public checkpoint without a manifest",
     )
+    return manifest, found.source
+
+
+def _verdict_tokens(prompt_format: PromptFormat, tokenizer: Tokenizer) -> VerdictTokens | None:
+    """None for a format that is not read by two words. Raises ContractError where tokenizer and format do not fit."""
+    reading = Segments(prompt_format, tokenizer).reading
+    two = isinstance(reading, WordReading) and bool(reading.false)
+    return first_spellings(reading, prompt_format) if two else None
 
 
 def _check_verdict_tokens(manifest: Manifest, tokenizer: Tokenizer, folder: Path) -> None:
     if manifest.kind == "cross-encoder":
         return
-    if manifest.format is None or manifest.verdict_tokens is None:
+    actual = None if manifest.format is None else _verdict_tokens(manifest.format, tokenizer)
+    if manifest.format is None or (manifest.verdict_tokens is None and actual is not None):
         raise ManifestError(f"{folder / FILE_NAME} is of kind causal and so must state format and verdict_tokens.")
-    actual = resolve_verdict_tokens(manifest.format, tokenizer)
     if actual != manifest.verdict_tokens:
         raise ManifestError(
             f"{folder / FILE_NAME} does not fit its tokenizer: verdict_tokens are {_shown(manifest.verdict_tokens)}, "
@@ -197,5 +215,7 @@ def _check_verdict_tokens(manifest: Manifest, tokenizer: Tokenizer, folder: Path
         )
 
 
-def _shown(tokens: VerdictTokens) -> str:
+def _shown(tokens: VerdictTokens | None) -> str:
+    if tokens is None:
+        return "none, since the format is not read by two words"
     return f"true {tokens.true}, false {tokens.false}"

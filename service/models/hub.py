@@ -19,17 +19,23 @@ from huggingface_hub.errors import (
 
 from service.errors import ModelStoreError
 
-_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+_SETTINGS = ["*.json", "*.jinja", "*.txt", "*.model"]
+_FILES = [*_SETTINGS, "*.safetensors"]
 _OTHER_FORMS = ["original/*", "onnx/*", "openvino/*"]  # the same weights once more, for other programs
 
 
-def download(model: str, revision: str | None = None) -> Path:
+def download(model: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """Returns the folder of a hub model at `revision` (default: its main branch); the folder's name is the commit.
+    `weights` False: without its weights.
 
     Files that are present are not fetched again, and HF_HUB_OFFLINE=1 prevents any request. Raises ModelStoreError.
     """
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FORMS))
+        return Path(
+            snapshot_download(
+                model, revision=revision, allow_patterns=_FILES if weights else _SETTINGS, ignore_patterns=_OTHER_FORMS
+            )
+        )
     except (OSError, ValueError, HTTPError, RevisionResolutionError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise ModelStoreError(f"Model {model!r}{at} cannot be had from the hub: {_reason(error)}") from error

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from contract.verdict import Reading
 from service.engine import Encoder, Limits, Prefix, Rest
 from service.errors import FixedPartsTooLong, PassageTooLong
 
@@ -89,6 +90,11 @@ class EncodingPool:
     def answers(self) -> tuple[int, ...]:
         """The answer tokens of every prompt."""
         return self._encoder.answers
+
+    @property
+    def reading(self) -> Reading:
+        """How answers become a score."""
+        return self._encoder.reading
 
     def least_tokens(self, text: str) -> int:
         """See `Encoder.least_tokens`."""

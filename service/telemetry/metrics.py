@@ -24,7 +24,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from contract.reasoning import Status
-from contract.verdict import relevance
 from service.lifecycle import Lifecycle
 from service.ranking import Mode, Timings, Verdict
 
@@ -32,6 +31,7 @@ CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.
 TOKENIZE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 DOCUMENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+LABEL_MASS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 RELEVANCE = tuple(n / 20 for n in range(1, 21))
 
 SUPERSET_ROUTES = ("/rerank", "/v1/rerank", "/v2/rerank")
@@ -125,6 +125,11 @@ class Metrics:
         self.document_tokens = tokens("limrank_document_tokens", "Tokens of one document's whole prompt.")
         self.reasoning_tokens = tokens("limrank_reasoning_tokens", "Tokens of one trace.")
         self.relevance = histogram("limrank_relevance_score", "Relevance given to documents.", buckets=RELEVANCE)
+        self.label_mass = histogram(
+            "limrank_label_mass",
+            "Probability on all answer words together, of documents whose model tells it.",
+            buckets=LABEL_MASS,
+        )
         self.scored = counter("limrank_documents_scored", "Documents that got a verdict.")
         self.truncated = counter("limrank_documents_truncated", "Documents cut to fit the model.")
         self.empty = counter("limrank_documents_empty", "Blank documents among the scored.")
@@ -137,6 +142,9 @@ class Metrics:
         self.queued_documents = gauge("limrank_queued_documents", "Documents admitted, not yet in the engine.")
         self.running_documents = gauge("limrank_running_documents", "Documents in the engine.")
         self.held_bytes = gauge("limrank_held_bytes", "Bytes of request bodies held, of calls not answered yet.")
+        self.start_check_failed = gauge(
+            "limrank_start_check_failed", "1 if the model ranked the passages of the start check wrongly."
+        )
         self.keys = gauge("limrank_keys", "Keys in use.")
         self.key_file_stale = gauge("limrank_key_file_stale", "1 while the key file is unusable and older keys stay.")
         self.key_file_errors = Counter(
@@ -169,6 +177,10 @@ class Metrics:
         self.queued_documents.set_function(lambda: counts.queued)
         self.running_documents.set_function(lambda: counts.running)
         self.held_bytes.set_function(lambda: bodies.bytes)
+
+    def note_start(self, failed: bool) -> None:
+        """Records whether the model failed the start check."""
+        self.start_check_failed.set(failed)
 
     def key_file_read(self, keys: int, usable: bool) -> None:
         """Records a version of the key file. `keys`: those in force, which stay the old ones if it is not usable."""
@@ -206,7 +218,9 @@ class Metrics:
             self.verdicts.labels(mode.value, status.value).inc(count)
         for verdict in verdicts:
             self.document_tokens.observe(verdict.prompt_tokens)
-            self.relevance.observe(relevance(verdict.log_odds))
+            self.relevance.observe(verdict.relevance)
+            if verdict.label_mass is not None:
+                self.label_mass.observe(verdict.label_mass)
             if mode is Mode.REASONING:
                 self.reasoning_tokens.observe(verdict.reasoning_tokens)
 

@@ -42,6 +42,9 @@ class CohereBody(WireBody):
     instruction: NonBlank | None = Field(None, description="What counts as relevant here.")
     max_reasoning_tokens: PositiveCount | None = Field(None, description="Trace budget per document.")
     return_reasoning: Switch | None = Field(None, description="Whether results carry their trace.")
+    return_label_mass: Switch | None = Field(
+        None, description="Whether results say how much of the probability is on the answer words."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def _call(body: CohereBody, sent: Sequence[str | dict[str, Any]]) -> RerankCall:
         instruction=body.instruction,
         max_reasoning_tokens=body.max_reasoning_tokens,
         return_reasoning=bool(body.return_reasoning),
+        return_label_mass=bool(body.return_label_mass),
         max_tokens_per_doc=body.max_tokens_per_doc or None,
         truncate=body.truncation is not False,
         priority=None if body.priority is None else min(body.priority, _LAST_PRIORITY),

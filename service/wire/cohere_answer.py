@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from contract.reasoning import Status
 from service.errors import ServiceError
-from service.ranking import Ranked, Ranking, RerankCall
+from service.ranking import Ranked, Ranking, RerankCall, ScoreKind
 from service.wire.documents import Document, echo
 from service.wire.fields import closed
 
@@ -32,6 +32,14 @@ class Result(TypedDict):
     relevance_score: Relevance
     document: NotRequired[Annotated[Document, Field(description="Absent, never null, unless asked for.")]]
     reasoning: NotRequired[Annotated[Trace, Field(description="Absent, never null, unless asked for.")]]
+    label_mass: NotRequired[
+        Annotated[
+            Annotated[float, Field(ge=0, le=1)] | None,
+            Field(
+                description="Probability on all answer words; null where the model tells none. Absent unless asked for."
+            ),
+        ]
+    ]
 
 
 @closed
@@ -73,6 +81,7 @@ class Meta(TypedDict):
     billed_units: BilledUnits
     tokens: Tokens
     cached_tokens: int
+    score_kind: Annotated[ScoreKind, Field(description="What the scores are, see docs/models.md.")]
     warnings: NotRequired[Annotated[list[str], Field(description="Absent when there is nothing to say.")]]
 
 
@@ -145,6 +154,8 @@ def _result(ranked: Ranked, call: RerankCall, return_document: bool) -> Result:
     if ranked.reasoning is not None:
         trace = ranked.reasoning
         result["reasoning"] = {"text": trace.text, "status": trace.status, "tokens": trace.tokens}
+    if call.return_label_mass:
+        result["label_mass"] = ranked.label_mass
     return result
 
 
@@ -162,6 +173,7 @@ def _meta(ranking: Ranking, documents: int, api_version: str) -> Meta:
         "billed_units": {"search_units": math.ceil(documents / _DOCUMENTS_PER_SEARCH_UNIT), **tokens},
         "tokens": tokens,
         "cached_tokens": ranking.cached_tokens,
+        "score_kind": ranking.score_kind,
     }
     if ranking.warnings:
         meta["warnings"] = list(ranking.warnings)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contract.formats.prompt_format import labelled
 from contract.manifest import (
     Manifest,
     ManifestError,
@@ -19,7 +20,7 @@ from contract.manifest import (
     tokenizer_sha256,
 )
 from contract.model_config import adapter_config_of, config_of
-from contract.prompt import LIMRANK, PromptFormat
+from contract.prompt import LIMRANK
 from contract.verdict import Temperatures, VerdictTokens
 
 
@@ -50,7 +51,7 @@ def test_a_manifest_reads_back(folder: Path) -> None:
 
 
 def test_a_format_without_a_name_is_written_whole(folder: Path) -> None:
-    manifest = a_manifest(folder, format=PromptFormat(name="mine", preamble="Is it?", instruction_place="preamble"))
+    manifest = a_manifest(folder, format=labelled(name="mine", preamble="Is it?", instruction_place="preamble"))
     manifest.write(folder)
     assert read_manifest(folder) == manifest
 
@@ -137,7 +138,7 @@ def test_the_fingerprint_covers_what_changes_a_score_and_nothing_else(folder: Pa
     assert base.fingerprint == a_manifest(folder, scores={}, licences=(), recipe="other").fingerprint
     assert base.fingerprint != a_manifest(folder, temperature=1.5).fingerprint
     assert base.fingerprint != a_manifest(folder, reasoning_temperature=1.5).fingerprint
-    assert base.fingerprint != a_manifest(folder, format=dataclasses.replace(LIMRANK, preamble="x")).fingerprint
+    assert base.fingerprint != a_manifest(folder, format=labelled(preamble="x")).fingerprint
 
 
 def test_a_temperature_of_reasoning_is_optional_and_kept(folder: Path) -> None:

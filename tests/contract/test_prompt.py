@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.normalizers import NFKC
 
-from contract.prompt import LIMRANK, ContractError, PromptEncoder, PromptFormat
+from contract.formats.prompt_format import labelled
+from contract.prompt import LIMRANK, ContractError, PromptEncoder
 from contract.segments import Segments
 from tests.contract.texts import CONTROL_STRINGS, hostile_text, plain_text
 from tests.tokenizers import qwen_tokenizer
@@ -42,7 +43,7 @@ def test_an_instruction_stands_on_the_querys_line() -> None:
 
 
 def test_an_instruction_may_stand_in_the_preamble() -> None:
-    text = PromptFormat(instruction_place="preamble").text("what is a lipid?", "Lipids are fats.", "Only definitions.")
+    text = labelled(instruction_place="preamble").text("what is a lipid?", "Lipids are fats.", "Only definitions.")
     assert text == REFERENCE.replace("'false'.", "'false'. Only definitions.")
 
 

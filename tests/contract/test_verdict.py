@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from contract.formats.prompt_format import labelled
 from contract.prompt import LIMRANK, ContractError
 from contract.verdict import Temperatures, read_completion, relevance, render_completion, resolve_verdict_tokens
 
@@ -22,7 +22,7 @@ def test_the_verdict_words_are_one_token_each_after_the_close(tokenizer: Tokeniz
 
 @pytest.mark.parametrize("word", [" trueish verdicts", "", " true"])
 def test_a_word_that_is_not_one_token_of_its_own_fails_loudly(tokenizer: Tokenizer, word: str) -> None:
-    broken = dataclasses.replace(LIMRANK, false_word=word)
+    broken = labelled(false_word=word)
     with pytest.raises(ContractError, match="verdict word"):
         resolve_verdict_tokens(broken, tokenizer)
 

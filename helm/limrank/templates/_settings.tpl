@@ -13,6 +13,9 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_ENGINE" $v.engine.name
   "LIMRANK_MODEL" (ternary (printf "/models/%s" $v.model.path) $v.model.name (not (empty $v.model.path)))
   "LIMRANK_MODEL_REVISION" $v.model.revision
+  "LIMRANK_FORMAT" $v.model.format
+  "LIMRANK_CALIBRATION" (join "," $v.model.calibration)
+  "LIMRANK_STRICT_MODEL" (ternary "true" "" $v.model.strict)
   "LIMRANK_SERVED_NAME" $v.model.servedName
   "LIMRANK_MODEL_ALIASES" (join "," $v.model.aliases)
   "LIMRANK_QUERY_PROMPT" $v.model.queryPrompt

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 
 from contract.segments import Segments
 from contract.truncation import PassageFitter
-from service.engine import Limits, Prefix, Rest, ids_of
+from contract.verdict import Reading
+from service.engine import Limits, Prefix, Rest, Scoring, ids_of
 from service.errors import FixedPartsTooLong
 
 # Normalising can make four characters into one; a text longer than this many times the longest token has more tokens.
 _CHARACTERS_PER_NORMAL_CHARACTER = 4
+
+
+def scoring_of(segments: Segments) -> frozenset[Scoring]:
+    """How models of a format can score: without an end-of-think tag there is no reasoning."""
+    return frozenset(Scoring) if segments.format.reasons else frozenset({Scoring.DIRECT})
 
 
 class CausalEncoder:
@@ -20,12 +26,18 @@ class CausalEncoder:
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
         self._max_tokens = max_tokens
+        # Behind the prompt: the end of reasoning, and what a further read of a grade needs.
+        self._closing_tokens = len(segments.closing) + max(len(read.behind) for read in segments.reading.reads)
         longest = max(map(len, segments.tokenizer.get_vocab(with_added_tokens=True)))
         self._characters_per_token = longest * _CHARACTERS_PER_NORMAL_CHARACTER
 
     @property
-    def answers(self) -> tuple[int, int]:
-        return self._segments.verdict.true, self._segments.verdict.false
+    def answers(self) -> tuple[int, ...]:
+        return self.reading.reads[0].answers
+
+    @property
+    def reading(self) -> Reading:
+        return self._segments.reading
 
     def least_tokens(self, text: str) -> int:
         return len(text) // self._characters_per_token
@@ -40,7 +52,8 @@ class CausalEncoder:
                 field="query",
             )
         ids = ids_of(self._segments.prompt.prefix(query, instruction))
-        fixed = len(ids) + self._fitter.tail_tokens + len(self._segments.close)
+        behind = self._segments.prompt.behind(query, instruction)
+        fixed = len(ids) + self._fitter.tokens_behind(behind) + self._closing_tokens
         if fixed + budget > self._max_tokens:
             traced = f" and {budget} for the trace" if budget else ""
             raise FixedPartsTooLong(
@@ -48,10 +61,10 @@ class CausalEncoder:
                 f"{self._max_tokens}; shorten the query or the instruction.",
                 field="query",
             )
-        return Prefix(ids, self._max_tokens - fixed - budget)
+        return Prefix(ids, self._max_tokens - fixed - budget, behind=behind)
 
     def rests(self, prefix: Prefix, passages: Sequence[str], limits: Limits) -> list[Rest]:
         """See `service.engine.Encoder.rests`."""
-        room = prefix.room + self._fitter.tail_tokens
-        fitted = self._fitter.fit(passages, room, limits.passage_tokens, cut_left=limits.cut_left)
+        room = prefix.room + self._fitter.tokens_behind(prefix.behind)
+        fitted = self._fitter.fit(passages, room, limits.passage_tokens, cut_left=limits.cut_left, behind=prefix.behind)
         return [Rest(ids_of(each.ids), each.truncated) for each in fitted]

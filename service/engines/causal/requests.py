@@ -135,7 +135,7 @@ class Request:
 def requests_of(
     submission: Submission, prompts: Sequence[Prompt], close: Sequence[int], reader: Reader
 ) -> list[Request]:
-    """The requests of prompts that were submitted together. `close`: the ids of the end-of-think tag.
+    """The requests of prompts that were submitted together. `close`: the ids put behind reasoning.
 
     A prompt that continues reasoning which the model has already ended has nothing to write.
     """
@@ -144,10 +144,12 @@ def requests_of(
     for index, prompt in enumerate(prompts):
         prefix = prefixes.setdefault(id(prompt.prefix), tuple(prompt.prefix))
         if not prompt.written:
-            made.append(Request(submission, index, prompt, prefix, prompt.rest, tuple(close), prompt.budget))
+            closing = (*close, *prompt.behind)
+            made.append(Request(submission, index, prompt, prefix, prompt.rest, closing, prompt.budget))
             continue
         continued = reader.read(prompt.written)
-        closing, ended = continued.ids[len(continued.written) :], continued.status is Status.COMPLETE
+        closing = (*continued.ids[len(continued.written) :], *prompt.behind)
+        ended = continued.status is Status.COMPLETE
         rest = [*prompt.rest, *continued.written]
         budget = 0 if ended else prompt.budget
         made.append(Request(submission, index, prompt, prefix, rest, closing, budget, continued))

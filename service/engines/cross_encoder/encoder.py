@@ -10,6 +10,7 @@ from tokenizers.normalizers import Sequence as Normalizers
 
 from contract.pairs import PairEncoder, PairPrompts
 from contract.prompt import ContractError
+from contract.verdict import OUTPUT, Reading
 from service.engine import Limits, Prefix, Rest, ids_of
 from service.errors import FixedPartsTooLong, ModelStoreError
 from service.models.checkpoint import Checkpoint
@@ -27,6 +28,10 @@ class CrossEncoderPrompts:
     @property
     def answers(self) -> tuple[int, ...]:
         return ()
+
+    @property
+    def reading(self) -> Reading:
+        return OUTPUT
 
     def least_tokens(self, text: str) -> int:
         """Nothing is certain: a word of any length may be one token."""

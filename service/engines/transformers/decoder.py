@@ -31,7 +31,7 @@ class Generation:
         self.written: list[int] = [] if request.continued is None else list(request.continued.written)
         self.status: Status | None = None
         self._most = len(self.written) + request.budget
-        self._close = segments.close
+        self._closing, self._answer = segments.closing, segments.answer
         self._reader = reader
         self._to_feed: deque[int] = deque()
         before = request.continued.text if request.continued else ""
@@ -61,6 +61,7 @@ class Generation:
             self._to_feed.append(token)
         if status is Status.COMPLETE:
             self.status = status
+            self._to_feed.extend(self._answer)
         elif status is not None:
             self.end(status)
 
@@ -68,7 +69,7 @@ class Generation:
         """End the reasoning where it is, with the format's tag."""
         if not self.ending:
             self.status = status
-            self._to_feed.extend(self._close)
+            self._to_feed.extend(self._closing)
 
     def result(self) -> ReasoningResult:
         """What was written, once it has ended."""

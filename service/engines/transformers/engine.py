@@ -21,8 +21,8 @@ from tokenizers import Tokenizer
 from contract.prompt import ContractError
 from contract.reasoning import Reader, end_ids
 from contract.segments import Segments
-from service.engine import Capabilities, Health, Output, Prompt, Scoring, Series
-from service.engines.causal.prompts import CausalEncoder
+from service.engine import Capabilities, Health, Output, Prompt, Series
+from service.engines.causal.prompts import CausalEncoder, scoring_of
 from service.engines.causal.requests import Submission, requests_of
 from service.engines.dtype import CPU
 from service.engines.transformers.decoder import Decoder, NextToken, greedy
@@ -64,13 +64,14 @@ class TransformersEngine:
     def __init__(self, model: Any, segments: Segments, options: EngineOptions | None = None) -> None:
         """`model` comes from `service.engines.transformers.model.load_model`, `segments` are those of its tokenizer."""
         options = options or EngineOptions()
-        runner = ModelRunner(model)
+        runner = ModelRunner(model, logits=segments.reading.logits)
         self._positions = runner.max_tokens
         self._max_tokens = min(runner.max_tokens, options.max_model_tokens or runner.max_tokens)
         self._dtype = str(runner.dtype).removeprefix("torch.")
         self._device = runner.device.type
         self._options = options
-        self._close = segments.close
+        self._close = segments.closing
+        self._scoring = scoring_of(segments)
         self._reader = Reader(segments, end_ids(segments, model.generation_config.to_dict(), model.config.to_dict()))
         self._encoder = CausalEncoder(segments, self._max_tokens)
         self._thread = EngineThread(runner_of(runner, segments, self._reader, options), options.threads)
@@ -99,7 +100,7 @@ class TransformersEngine:
             engine_version=transformers.__version__,
             dtype=self._dtype,
             device=self._device,
-            scoring=frozenset({Scoring.DIRECT, Scoring.REASONING}),
+            scoring=self._scoring,
             window=self._options.window,
             window_tokens=_BATCHES_AHEAD * batch,
             behind_tokens=batch // 2,
@@ -155,6 +156,6 @@ def runner_of(
         Scheduler(waiting, prefixes, decode_cache, limits),
         Decoder(model, decode_cache, segments, reader, options.choose),
         decode_cache,
-        close_tokens=len(segments.close),
+        close_tokens=len(segments.closing),
         clock=clock,
     )

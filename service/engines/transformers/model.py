@@ -19,7 +19,7 @@ from service.engines.whole import load_whole
 from service.errors import ModelStoreError
 
 # Architectures whose every layer attends to all earlier tokens and whose last layer is a plain linear head.
-ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
+ARCHITECTURES = ("gemma", "llama", "mistral", "qwen2", "qwen3")
 # Rotary scalings that do not depend on how long the other sequences of a batch are.
 _ROTARY = ("default", "linear", "llama3", "yarn")
 _HEAD_ROWS = 32  # places at which the whole head is computed at a time
@@ -28,10 +28,11 @@ _MOST_ANSWERS = 64  # sets of answer tokens whose rows of the head are kept
 
 @dataclass(frozen=True, slots=True)
 class AnswerLogprobs:
-    """Log-probabilities of the answer tokens at one place, and the probability of all of them together."""
+    """Log-probabilities of the answer tokens at one place, and the probability of all of them together; or their
+    logits, and no probability."""
 
     values: tuple[float, ...]
-    mass: float
+    mass: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,16 @@ class _AnswerRows:
 class ModelRunner:
     """Wraps a transformers model loaded with `IMPLEMENTATION`. Not to be used from two threads at a time."""
 
-    def __init__(self, model: Any) -> None:
-        """Raise ModelStoreError for an architecture that the attention over batches does not fit."""
+    def __init__(self, model: Any, *, logits: bool = False) -> None:
+        """`logits`: read the logits of answers as they are.
+
+        Raise ModelStoreError for an architecture that the attention over batches does not fit.
+        """
         config = model.config
         _check_architecture(config)
         self._body = model.base_model
         self._head = model.get_output_embeddings()
+        self._logits = logits
         self._answer_rows: dict[tuple[int, ...], _AnswerRows] = {}
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.dtype: torch.dtype = model.dtype
@@ -79,13 +84,20 @@ class ModelRunner:
         read: list[AnswerLogprobs] = []
         for begin in range(0, len(asked), _HEAD_ROWS):
             rows = hidden[begin : begin + _HEAD_ROWS]
-            totals = torch.logsumexp(self.next_logits(rows).float(), dim=-1)  # (rows,)
+            totals = self._totals(rows)
             for row, total, answers in zip(rows.float(), totals, asked[begin : begin + _HEAD_ROWS], strict=True):
                 head = self._rows_of(answers)
                 logprobs = torch.nn.functional.linear(row, head.weight, head.bias) - total  # (answers,)
-                values = tuple(logprobs.tolist())
-                read.append(AnswerLogprobs(values, min(1.0, float(logprobs.exp().sum()))))
+                mass = None if self._logits else min(1.0, float(logprobs.exp().sum()))
+                read.append(AnswerLogprobs(tuple(logprobs.tolist()), mass))
         return read
+
+    def _totals(self, hidden: Tensor) -> Tensor:
+        """What logits after each hidden state (rows, hidden) are normalised by (rows,); 0 where they are read as they
+        are."""
+        if self._logits:
+            return torch.zeros(len(hidden))
+        return torch.logsumexp(self.next_logits(hidden).float(), dim=-1)
 
     def next_logits(self, hidden: Tensor) -> Tensor:
         """Logits of all tokens after each hidden state (rows, vocabulary)."""

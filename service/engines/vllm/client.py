@@ -67,6 +67,7 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
         options,
         runner="generate",
         extra=with_exact_answers(extra, quantised=_is_quantised(checkpoint, options)),
+        logits=segments.reading.logits,
     )
     reader = Reader(segments, folder_end_ids(checkpoint.folder, segments))
     client = VllmClient(llm, segments, reader)
@@ -126,8 +127,14 @@ def load_classifier(
 
 
 def _start(
-    checkpoint: Checkpoint, options: VllmOptions, *, runner: Literal["generate", "pooling"], extra: Mapping[str, Any]
+    checkpoint: Checkpoint,
+    options: VllmOptions,
+    *,
+    runner: Literal["generate", "pooling"],
+    extra: Mapping[str, Any],
+    logits: bool = False,
 ) -> AsyncLLM:
+    """`logits`: answers are read as logits and not as log-probabilities."""
     with engine_log() as errors, no_keyboard_interrupts():
         try:
             return AsyncLLM.from_engine_args(
@@ -147,6 +154,7 @@ def _start(
                     enable_prefix_caching=True if runner == "generate" else None,
                     scheduling_policy="priority",
                     stream_interval=_NEWS_EVERY_TOKENS if runner == "generate" else 1,  # vLLM 0.32 fails on any other
+                    logprobs_mode="raw_logits" if logits else "raw_logprobs",
                     **extra,
                 )
             )
@@ -225,7 +233,7 @@ class VllmClient:
         if last is None or last.outputs[0].finish_reason == "abort":
             return None
         (values,) = _logprobs(last, params.answers)
-        return AnswerLogprobs(values, last.num_cached_tokens or 0)
+        return AnswerLogprobs(values, last.num_cached_tokens or 0, self._segments.reading.logits)
 
     async def write(
         self, params: RequestParams, prompt: Sequence[int], budget: int, continued: Sequence[int]
@@ -265,7 +273,7 @@ class VllmClient:
     def _stops(self, answers: tuple[int, ...]) -> list[str]:
         """Each answer as text behind the end-of-think tag."""
         if answers not in self._texts:
-            decode, close = self._segments.tokenizer.decode, self._segments.close
+            decode, close = self._segments.tokenizer.decode, self._segments.closing
             self._texts[answers] = [decode([*close, answer], skip_special_tokens=False) for answer in answers]
         return self._texts[answers]
 

@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from contract.reasoning import Reader
 from contract.segments import Segments
-from service.engine import Capabilities, Health, Output, Prompt, Scoring, Series
-from service.engines.causal.prompts import CausalEncoder
+from service.engine import Capabilities, Health, Output, Prompt, Series
+from service.engines.causal.prompts import CausalEncoder, scoring_of
 from service.engines.causal.requests import Submission, requests_of
 from service.engines.vllm.metrics import ProgressWatch, SchedulerSeries, vllm_progress
 from service.engines.vllm.requests import Client
@@ -54,7 +54,8 @@ class VllmEngine:
     ) -> None:
         """`stuck_after`: seconds with work and without progress after which vLLM counts as stuck."""
         self._info = info
-        self._close = segments.close
+        self._close = segments.closing
+        self._scoring = scoring_of(segments)
         self._reader = reader
         self._max_tokens = info.max_model_len - 1  # vLLM wants room for one token after every prompt
         self._encoder = CausalEncoder(segments, self._max_tokens)
@@ -72,7 +73,7 @@ class VllmEngine:
             engine_version=self._info.version,
             dtype=self._info.dtype,
             device=self._info.device,
-            scoring=frozenset({Scoring.DIRECT, Scoring.REASONING}),
+            scoring=self._scoring,
             window=self._info.max_requests * self._info.ranks,
             window_tokens=_STEPS_AHEAD * step,
             behind_tokens=int(_STEP_SHARE * step),

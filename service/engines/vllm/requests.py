@@ -20,15 +20,17 @@ _PRIORITIES_PER_CLASS = 10
 
 @dataclass(frozen=True, slots=True)
 class AnswerLogprobs:
-    """Log-probabilities of the answer tokens after some ids; `cached` of these ids were not computed again."""
+    """Log-probabilities (or `logits`) of the answer tokens after some ids; `cached` of the ids were not computed
+    again."""
 
     values: tuple[float, ...]
     cached: int
+    logits: bool = False
 
     @property
-    def mass(self) -> float:
-        """The probability of all of them together."""
-        return min(1.0, math.fsum(map(math.exp, self.values)))
+    def mass(self) -> float | None:
+        """The probability of all of them together; None where they are logits."""
+        return None if self.logits else min(1.0, math.fsum(map(math.exp, self.values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,13 @@ class Generation:
     finished: bool = False
     answers: Sequence[tuple[float, ...]] = ()
 
-    def answers_after(self, count: int) -> AnswerLogprobs | None:
-        """The answers in the place behind the first `count` ids, if the model wrote on there: those that a request for
-        the answers after these ids would read."""
-        return AnswerLogprobs(self.answers[count], self.cached) if count < len(self.answers) else None
+    def answers_after(self, ids: Sequence[int]) -> AnswerLogprobs | None:
+        """The answers in the place behind `ids`, if the model wrote these and went on: those that a request for the
+        answers after them would read."""
+        count = len(ids)
+        if count >= len(self.answers) or list(self.ids[:count]) != list(ids):
+            return None
+        return AnswerLogprobs(self.answers[count], self.cached)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class VllmScheduler:
         self._client = client
         self._segments = segments
         self._reader = reader
-        self._answer_tokens = block + len(segments.close)  # that reading answers behind reasoning computes, at most
+        self._answer_tokens = block + len(segments.closing)  # that reading answers behind reasoning computes, at most
         self._ranks = ranks
         self._clock = clock
         self._running: dict[RunningRequest, None] = {}  # in the order in which they came
@@ -150,7 +150,7 @@ class VllmScheduler:
         request.prefix_computed = max(0, len(request.prefix) - generation.cached)
         result = self._reader.read([*before, *generation.ids], running.ended_by)
         ids = result.ids[len(before) :]
-        answers = generation.answers_after(len(ids)) if result.status is Status.COMPLETE else None
+        answers = generation.answers_after(ids) if result.status is Status.COMPLETE else None
         answers = answers or await self._ask_again(running, [*prompt, *ids])
         if answers is None:
             return None

@@ -13,6 +13,7 @@ import pytest
 from contract.pairs import PairEncoder
 from contract.prompt import LIMRANK
 from contract.segments import Segments
+from contract.verdict import Reading
 from service.engine import Encoder, Limits, Prefix, Rest, Scoring
 from service.engines.causal.prompts import CausalEncoder
 from service.engines.cross_encoder.encoder import CrossEncoderPrompts
@@ -95,6 +96,10 @@ class Counting:
     @property
     def answers(self) -> tuple[int, ...]:
         return self.inner.answers
+
+    @property
+    def reading(self) -> Reading:
+        return self.inner.reading
 
     def least_tokens(self, passage: str) -> int:
         return self.inner.least_tokens(passage)

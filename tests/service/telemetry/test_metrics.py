@@ -49,6 +49,8 @@ SERIES = {
     "limrank_key_file_errors_total": ("counter", set()),
     "limrank_tokens_total": ("counter", {"kind"}),
     "limrank_relevance_score": ("histogram", set()),
+    "limrank_label_mass": ("histogram", set()),
+    "limrank_start_check_failed": ("gauge", set()),
     "limrank_model_info": ("gauge", {"model", "revision", "engine", "engine_version", "dtype", "device"}),
     "limrank_build_info": ("gauge", {"version", "python"}),
 }

@@ -44,6 +44,7 @@ def test_the_whole_answer() -> None:
             "billed_units": {"search_units": 1, **tokens},
             "tokens": tokens,
             "cached_tokens": 40,
+            "score_kind": "own",
             "warnings": ["One was cut."],
         },
     }

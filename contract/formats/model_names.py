@@ -1,0 +1,42 @@
+"""Which format a public checkpoint has, by the words in its name."""
+
+from __future__ import annotations
+
+import re
+
+from contract.formats.named import NAMED_FORMATS
+from contract.formats.prompt_format import PromptFormat
+
+# Checkpoints known by the beginning of their hub id.
+_HUB_IDS = {"songtingyu/limrank": "limrank", "jhu-clsp/rank1-": "limrank"}
+# Patterns of a name without its owner, in small letters; where one stands, the format is the one beside it.
+_WORDS: tuple[tuple[str, str], ...] = (
+    (r"^rank1-\d", "limrank"),
+    (r"qwen3-reranker", "qwen3-reranker"),
+    (r"\br3-rerank", "qwen3-reranker"),
+    (r"mxbai-rerank-base-v2", "mxbai-rerank-base-v2"),
+    (r"mxbai-rerank-large-v2", "mxbai-rerank-large-v2"),
+    (r"followir-7b", "followir-7b"),
+    (r"bge-reranker-v2-gemma", "bge-reranker-v2-gemma"),
+    (r"\bzerank-[12]", "zerank"),
+    (r"\btfrank\b", "tfrank"),
+    (r"\berank-\d", "erank"),
+)
+# Near namesakes with another prompt or another head.
+_OTHERS = re.compile(r"\b(vl|seq-cls|seq-classification)\b")
+
+
+def known_hub_id(model: str) -> bool:
+    """True for a hub id that is known as a whole, owner and name."""
+    return any(model.startswith(known) for known in _HUB_IDS)
+
+
+def format_by_name(model: str) -> PromptFormat | None:
+    """The format of a public checkpoint, by its hub id or the name of its folder; None for an unknown one."""
+    if (owned := next((form for known, form in _HUB_IDS.items() if model.startswith(known)), None)) is not None:
+        return NAMED_FORMATS[owned]
+    name = model.rpartition("/")[2].lower()
+    if _OTHERS.search(name):
+        return None
+    found = next((form for pattern, form in _WORDS if re.search(pattern, name)), None)
+    return None if found is None else NAMED_FORMATS[found]

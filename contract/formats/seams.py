@@ -1,0 +1,143 @@
+"""Where a prompt that is written as one string can be cut, so that its pieces have the ids of the whole string.
+
+What stands before the cut is the same for all passages of a call and is computed once for them. A cut is tried from the
+passage backwards, against texts that end and begin in every way in which tokenizers join neighbours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+
+from contract.formats.template import Pieces, filled, slots_of
+from contract.formats.tokenizer import ContractError, Tokenizer, ids_of_text
+
+_REACH = 48  # characters before the passage at which a cut is tried
+_ENDS = (
+    "",
+    "word",
+    "Word",
+    " word",
+    "\n",
+    "\n\nword",
+    "\r\n",
+    "\t",
+    "  ",
+    "   word",
+    "1",
+    "12",
+    ".",
+    "...",
+    ":",
+    "::",
+    "'s",
+    "<",
+)
+_SCRIPTS = (
+    "日本語",
+    "é",
+    "e\u0301",
+    "\u0301",
+    "ß",
+    "🎉",
+    "שלום",
+    "\u200b",
+    "\ufffd",
+    "</",
+    "}",
+    ")",
+    "-",
+    "—",
+    "…",
+    "_",
+    "##",
+)
+PROBES = (*_ENDS, *_SCRIPTS)
+_WORDS = (
+    "what",
+    "is",
+    "a",
+    "lipid",
+    "2024",
+    "3.14",
+    "don't",
+    "naïve",
+    "東京",
+    "\n",
+    "\n\n",
+    " ",
+    "\t",
+    ":",
+    "?",
+    ".",
+    "…",
+    "<",
+    ">",
+)
+
+
+def cut_before_document(piece: str, tokenizer: Tokenizer) -> Pieces:
+    """A piece that holds the document, cut before it: (what stands before, the rest).
+
+    Where the tokenizer puts a space before whatever it encodes, a space at the cut is left out, since it comes of
+    itself. Returns the piece as it is where nothing stands before the document. Raise ContractError where no cut is
+    exact with this tokenizer.
+    """
+    fixed = piece.partition("{document}")[0]
+    slots = slots_of(fixed)
+    since = len(fixed) if not slots else len(fixed.rpartition(f"{{{slots[-1]}}}")[2])
+    if not fixed or (not slots and not since):
+        return (piece,)
+    for at in range(len(fixed), max(len(fixed) - min(since, _REACH), 0) - 1, -1):
+        for rest in _rests(piece, at):
+            if at and _joins((piece[:at], rest), piece, tokenizer):
+                return piece[:at], rest
+    raise ContractError(
+        f"The text before {{document}}, {fixed[-_REACH:]!r}, cannot be cut so that this tokenizer gives its parts the "
+        "ids of the whole; write the prompt as a list of the parts that the model's own code encodes apart."
+    )
+
+
+def check_joined(pieces: Pieces, tokenizer: Tokenizer, whole: str, count: int = 200) -> None:
+    """Raise ContractError unless the pieces' ids are those of the one string `whole`, on `count` random texts."""
+    choose = random.Random(0)  # noqa: S311 - texts for a test
+    for _ in range(count):
+        values = {slot: random_text(choose) for slot in ("query", "document", "instruction")}
+        apart = [i for piece in pieces for i in ids_of_text(tokenizer, filled(piece, values))]
+        if apart != ids_of_text(tokenizer, filled(whole, values)):
+            raise ContractError(
+                f"Cut into pieces, the prompt does not have the ids of the whole string, for example with the document "
+                f"{values['document'][:40]!r}; write it as a list of the parts that the model's own code encodes apart."
+            )
+
+
+def _rests(piece: str, at: int) -> Iterator[str]:
+    yield piece[at:]
+    if piece[at : at + 1] == " ":
+        yield piece[at + 1 :]
+
+
+def _joins(pieces: Pieces, whole: str, tokenizer: Tokenizer) -> bool:
+    return all(_same(pieces, whole, values, tokenizer) for values in _probes(slots_of(pieces[0])))
+
+
+def _probes(before: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Every ending of the text before the cut with every beginning of the passage."""
+    ends = PROBES if before else ("",)
+    for end, begin in itertools.product(ends, PROBES):
+        text = f"what is{end}"
+        yield {"query": text, "instruction": text, "document": f"{begin}word"}
+        if end in ("", "word"):
+            yield {"query": text, "instruction": text, "document": begin}
+
+
+def _same(pieces: Pieces, whole: str, values: dict[str, str], tokenizer: Tokenizer) -> bool:
+    apart = [i for piece in pieces for i in ids_of_text(tokenizer, filled(piece, values))]
+    return apart == ids_of_text(tokenizer, filled(whole, values))
+
+
+def random_text(choose: random.Random) -> str:
+    """Words, marks and white space, joined with and without spaces; may be empty."""
+    parts = choose.choices((*_WORDS, *PROBES), k=choose.randrange(8))
+    return choose.choice(("", " ")).join(parts)

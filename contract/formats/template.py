@@ -1,0 +1,82 @@
+"""Prompts as pieces of text with slots: `"Query: {query}\\n"`. A piece is encoded alone, never with its neighbours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from contract.formats.tokenizer import ContractError
+
+QUERY, DOCUMENT, INSTRUCTION = "query", "document", "instruction"
+SLOTS = (QUERY, DOCUMENT, INSTRUCTION)
+_SLOT = re.compile(r"\{(query|document|instruction)\}")
+
+Pieces = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """A prompt with query and instruction filled in, and where the document goes.
+
+    `before`: texts that are each encoded alone. The document stands between `lead` and `trail`, encoded with them;
+    `after`: texts behind them, each encoded alone.
+    """
+
+    before: Pieces
+    lead: str
+    trail: str
+    after: Pieces
+
+    def text(self, document: str) -> str:
+        """The whole prompt as one string."""
+        return "".join([*self.before, self.lead, document, self.trail, *self.after])
+
+
+def slots_of(text: str) -> list[str]:
+    """The names of the slots of a text, in their order."""
+    return _SLOT.findall(text)
+
+
+def filled(piece: str, values: Mapping[str, str]) -> str:
+    """A piece with the slots that `values` name filled in, in one pass: a value that looks like a slot stays text."""
+    return _SLOT.sub(lambda match: values.get(match[1], match[0]), piece)
+
+
+def around(pieces: Pieces, query: str, instruction: str | None) -> Around:
+    """The prompt of a call."""
+    values = {QUERY: query, INSTRUCTION: instruction or ""}
+    at = next(index for index, piece in enumerate(pieces) if "{document}" in piece)
+    lead, _, trail = pieces[at].partition("{document}")
+    return Around(
+        before=tuple(filled(piece, values) for piece in pieces[:at]),
+        lead=filled(lead, values),
+        trail=filled(trail, values),
+        after=tuple(filled(piece, values) for piece in pieces[at + 1 :]),
+    )
+
+
+def depends_on_call(pieces: Pieces) -> bool:
+    """True when query or instruction stand in the piece of the document or behind it."""
+    at = next(index for index, piece in enumerate(pieces) if "{document}" in piece)
+    return any(slot != DOCUMENT for piece in pieces[at:] for slot in slots_of(piece))
+
+
+def with_slot_behind_query(pieces: Pieces) -> Pieces:
+    """A prompt without a slot for an instruction, with one: behind the query, where Rank1 puts it."""
+    first = next(index for index, piece in enumerate(pieces) if "{query}" in piece)
+    stated = pieces[first].replace("{query}", "{query} {instruction}", 1)
+    return (*pieces[:first], stated, *pieces[first + 1 :])
+
+
+def check_slots(pieces: Sequence[str], where: str, *, instruction: bool) -> None:
+    """Raise ContractError unless there is one document, a query, and at most one instruction where it is allowed."""
+    found = [slot for piece in pieces for slot in slots_of(piece)]
+    if found.count(DOCUMENT) != 1:
+        raise ContractError(f"{where} holds {{document}} {found.count(DOCUMENT)} times; write it exactly once.")
+    if QUERY not in found:
+        raise ContractError(f"{where} has no {{query}}; write where the query stands.")
+    if INSTRUCTION in found and not instruction:
+        raise ContractError(f"{where} holds {{instruction}}, but is for calls without one; leave it out there.")
+    if found.count(INSTRUCTION) > 1:
+        raise ContractError(f"{where} holds {{instruction}} {found.count(INSTRUCTION)} times; write it once.")

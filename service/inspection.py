@@ -1,0 +1,150 @@
+"""`limrank-serve inspect MODEL`: what a model is, how it would be asked and read, and what is missing to serve it.
+
+Reads settings, tokenizer and manifest; of the weights only the headers, and of a model on a hub not even these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from contract.formats.grades import Read
+from contract.prompt import PromptFormat
+from contract.segments import Segments
+from contract.verdict import GradedReading, WordReading
+from service.errors import ModelStoreError
+from service.models import store
+from service.models.checkpoint import Checkpoint
+from service.ranking import ScoreKind
+
+QUERY, PASSAGE, INSTRUCTION = "what is a lipid?", "Lipids are fats.", "Only definitions count."
+_SHOWN_IDS = 400
+# Where the files of others state a divisor of the logit: the key, in the files that may hold it.
+_SCALE_KEYS = ("scale", "logit_scale", "logits_scale", "temperature", "score_temperature")
+_SCALE_FILES = ("1_LogitScore/config.json", "config_sentence_transformers.json", "config.json")
+_SCORES = {
+    ScoreKind.FITTED: "a probability, fitted to labels",
+    ScoreKind.OWN: "the model's own probability of its answer, not fitted to labels",
+    ScoreKind.ORDER: "an order only: compare scores of one call, set no threshold by the number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`lines` for a person; `servable`: a server would start with it."""
+
+    lines: tuple[str, ...]
+    servable: bool
+
+
+def inspect_model(
+    model: str | None, revision: str | None = None, cache_dir: Path | None = None, prompt_format: str | None = None
+) -> Report:
+    """Describes what `limrank-serve --model MODEL` would serve. Raises ModelStoreError where there is none."""
+    found = store.locate(model, revision=revision, cache_dir=cache_dir)
+    config = _json(found.folder / "config.json")
+    lines = [f"model         {found.name}", f"folder        {found.folder}", *_architecture(config)]
+    try:
+        checkpoint = found.open(prompt_format, weights=not found.on_hub)
+    except ModelStoreError as error:
+        return Report((*lines, f"missing       {error}"), servable=False)
+    lines += _served(checkpoint)
+    problems = [*_engine_problems(checkpoint, config), *_scale_problems(checkpoint)]
+    lines += [f"missing       {problem}" for problem in problems] or ["missing       nothing"]
+    return Report(tuple(lines), servable=not problems)
+
+
+def _architecture(config: Mapping[str, Any]) -> Iterator[str]:
+    yield f"architecture  {', '.join(config.get('architectures') or ['not stated'])} ({config.get('model_type')})"
+    if (limit := config.get("max_position_embeddings")) is not None:
+        yield f"limit         {limit} tokens"
+
+
+def _served(checkpoint: Checkpoint) -> Iterator[str]:
+    manifest = checkpoint.manifest
+    yield f"kind          {manifest.kind}"
+    if manifest.format is not None:
+        yield from _causal(manifest.format, checkpoint)
+    else:
+        yield "read          the one output for each pair of query and passage"
+        yield "modes         direct"
+    yield f"temperature   {manifest.temperature:g} direct, {manifest.temperatures.reasoning:g} behind reasoning"
+    yield f"a score is    {_SCORES[checkpoint.score]}"
+
+
+def _causal(prompt_format: PromptFormat, checkpoint: Checkpoint) -> Iterator[str]:
+    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    segments = Segments(prompt_format, tokenizer)
+    yield f"format        {prompt_format.name}, from {checkpoint.format_source}"
+    if prompt_format.default_instruction:
+        yield f"instruction   by default {prompt_format.default_instruction!r}"
+    for title, instruction in (("prompt", None), ("with an instruction", INSTRUCTION)):
+        ids = [*segments.prompt_ids(QUERY, PASSAGE, instruction), *segments.closing]
+        yield f"{title}:"
+        text = prompt_format.text(QUERY, PASSAGE, instruction) + prompt_format.close + prompt_format.answer
+        yield from (f"    {line}" for line in text.split("\n"))
+        yield f"    ids: {' '.join(map(str, ids[:_SHOWN_IDS]))}{' ...' if len(ids) > _SHOWN_IDS else ''}"
+    yield from _words(segments, tokenizer)
+    yield f"modes         {'direct, reasoning' if prompt_format.reasons else 'direct'}"
+
+
+def _words(segments: Segments, tokenizer: Tokenizer) -> Iterator[str]:
+    reading = segments.reading
+    if isinstance(reading, GradedReading):
+        for read in reading.reads:
+            yield f"read          {_place(read, tokenizer)}{_listed(read.answers, tokenizer)}"
+        yield f"score         the mean grade of 0 to {reading.grades.highest:g}; relevance is its share of the highest"
+    elif isinstance(reading, WordReading):
+        against = f" against {_listed(reading.false, tokenizer)}" if reading.false else ", its logit alone"
+        yield f"read          {_listed(reading.true, tokenizer)}{against}"
+        if (reading.scale, reading.offset) != (1.0, 0.0):
+            yield f"score         (what is read + {reading.offset:g}) / {reading.scale:g}"
+
+
+def _place(read: Read, tokenizer: Tokenizer) -> str:
+    return f"behind {tokenizer.decode(list(read.behind), skip_special_tokens=False)!r}: " if read.behind else ""
+
+
+def _listed(ids: tuple[int, ...], tokenizer: Tokenizer) -> str:
+    return ", ".join(f"{tokenizer.decode([i], skip_special_tokens=False)!r} ({i})" for i in ids)
+
+
+def _engine_problems(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Iterator[str]:
+    if "auto_map" in config and checkpoint.manifest.kind == "causal":
+        from transformers import CONFIG_MAPPING
+
+        if config.get("model_type") not in CONFIG_MAPPING:
+            yield (
+                f"It needs code from its own repository (auto_map, type {config.get('model_type')!r}), which is not "
+                "run; serve a model that transformers knows, or let vLLM run it with --vllm-args "
+                "'{\"trust_remote_code\": true}' if you trust it."
+            )
+
+
+def _scale_problems(checkpoint: Checkpoint) -> Iterator[str]:
+    """A divisor that the model's own files state and its format does not."""
+    prompt_format = checkpoint.manifest.format
+    if prompt_format is None or checkpoint.format_source == "reranker.json":
+        return
+    for name in _SCALE_FILES:
+        stated = _json(checkpoint.folder / name)
+        for key in _SCALE_KEYS if name != "config.json" else _SCALE_KEYS[:3]:
+            value = stated.get(key)
+            if isinstance(value, int | float) and value > 0 and value not in (1, prompt_format.scale):
+                yield (
+                    f"{name} states {key} {value:g}, but the format {prompt_format.name!r} divides by "
+                    f"{prompt_format.scale:g}; serve it with --format FILE, where FILE has the line: scale: {value:g}"
+                )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

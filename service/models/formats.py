@@ -1,0 +1,84 @@
+"""Finds the prompt format of a causal checkpoint that has no manifest, and says where it came from.
+
+In this order: what the operator states (`--format`: a name, or a YAML file in the fields of
+`contract.formats.prompt_format.PromptFormat`), the LogitScore files of Sentence Transformers in the folder, and the
+words in the model's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tokenizers import Tokenizer
+
+from contract.formats.model_names import format_by_name
+from contract.formats.named import NAMED_FORMATS
+from contract.formats.prompt_format import PromptFormat
+from contract.formats.reading import format_from_json, named_format
+from contract.formats.seams import check_joined, cut_before_document
+from contract.formats.template import Pieces
+from contract.formats.tokenizer import ContractError
+from service.models.logit_score import has_logit_score, imported_format
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFormat:
+    """`source`: where the format came from, for people."""
+
+    format: PromptFormat
+    source: str
+
+
+def find_format(folder: Path, name: str, tokenizer: Tokenizer, stated: str | None = None) -> FoundFormat | None:
+    """The format of a model without a manifest, or None where nothing says it. Raises ContractError with a sentence."""
+    if stated is not None:
+        return stated_format(stated, tokenizer)
+    if has_logit_score(folder):
+        return FoundFormat(imported_format(folder, name, tokenizer), "the LogitScore files in its folder")
+    named = format_by_name(name)
+    return None if named is None else FoundFormat(named, f"the words in its name: {named.name}")
+
+
+def stated_format(stated: str, tokenizer: Tokenizer) -> FoundFormat:
+    """What `--format` says. Raises ContractError."""
+    if stated in NAMED_FORMATS or not ("/" in stated or stated.endswith((".yaml", ".yml")) or Path(stated).exists()):
+        return FoundFormat(named_format(stated, "--format"), f"--format {stated}")
+    file = Path(stated).expanduser()
+    return FoundFormat(joined(read_format_file(file), tokenizer), f"--format {file}")
+
+
+def read_format_file(file: Path) -> PromptFormat:
+    """The format in a YAML file. Raises ContractError."""
+    try:
+        data: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ContractError(f"--format {file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ContractError(f"--format {file} is not YAML: {reason}.") from error
+    if isinstance(data, str):
+        raise ContractError(
+            f"--format {file} holds one text; it must hold the fields of a format, see docs/formats.md."
+        )
+    return format_from_json(data, str(file))
+
+
+def joined(prompt_format: PromptFormat, tokenizer: Tokenizer) -> PromptFormat:
+    """A format whose prompt is written as one string, cut before the document so that its ids stay the string's.
+
+    Raises ContractError where no cut is exact.
+    """
+    forms = (prompt_format.prompt, prompt_format.prompt_without_instruction)
+    cut, cut_without = (_cut(form, tokenizer) for form in forms)
+    return replace(prompt_format, prompt=cut, prompt_without_instruction=cut_without)
+
+
+def _cut(form: Pieces, tokenizer: Tokenizer) -> Pieces:
+    if len(form) != 1:
+        return form
+    pieces = cut_before_document(form[0], tokenizer)
+    check_joined(pieces, tokenizer, form[0])
+    return pieces

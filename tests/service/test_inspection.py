@@ -1,0 +1,107 @@
+"""`limrank-serve inspect MODEL` says what a model is, how it is asked and read, and the line that is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.main import run
+from service.models.checkpoint import Checkpoint
+from tests.contract.formats.references import tokenizer_named
+from tests.service.engines.tiny_models import save_tiny_model
+from tests.service.models import logit_score_folders
+from tests.service.models.logit_score_folders import save_logit_score
+
+
+def inspected(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = run(["inspect", *words], {})
+    told = capsys.readouterr()
+    return code, told.out + told.err
+
+
+@pytest.fixture(scope="module")
+def qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "Qwen3-Reranker-0.6B"
+    return save_tiny_model(folder, "qwen3", tokenizer_named("qwen3-like"))
+
+
+def test_a_model_known_by_its_name(qwen3: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = inspected(capsys, str(qwen3))
+    assert code == 0, told
+    assert "Qwen3ForCausalLM (qwen3)" in told
+    assert "format        qwen3-reranker, from the words in its name: qwen3-reranker" in told
+    assert "'yes' (9693) against 'no' (2152)" in told
+    assert "    <Instruct>: Only definitions count." in told
+    assert "ids: 151644 8948 198 " in told
+    assert "modes         direct\n" in told
+    assert "limit         4096 tokens" in told
+    assert "not fitted to labels" in told
+    assert told.endswith("missing       nothing\n")
+
+
+def test_no_weights_are_needed_but_their_headers(qwen3: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = inspected(capsys, "--model", str(qwen3), "--format", "erank")
+    assert code == 0
+    assert "read          behind '1': '0' (15)" in told
+    assert "modes         direct, reasoning" in told
+    assert "an order only" in told
+
+
+def test_the_embedded_models(embedded_checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = inspected(capsys, str(embedded_checkpoint.folder))
+    assert code == 0
+    assert "format        limrank, from reranker.json" in told
+    assert "' true' (2629) against ' false' (7065)" in told
+
+
+def test_an_unknown_model_gets_the_exact_line_to_add(qwen3: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = qwen3.parent / "my-model"
+    other.symlink_to(qwen3)
+    code, told = inspected(capsys, str(other))
+    assert code in (0, 1)  # a link resolves to the folder that it names
+    plain = save_tiny_model(qwen3.parent / "plain", "llama", tokenizer_named("qwen2.5"))
+    code, told = inspected(capsys, str(plain))
+    assert code == 1
+    assert "missing       " in told
+    assert "--format, by name (limrank, qwen3-reranker" in told
+
+
+def test_a_scale_that_the_folder_states_and_the_format_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = tokenizer_named("qwen3-like")
+    folder = save_logit_score(tmp_path / "theirs", tokenizer, logit_score_folders.ZERANK, ("Yes", None))
+    assert inspected(capsys, str(folder))[0] == 0
+    stated = folder / "1_LogitScore" / "config.json"
+    stated.write_text(json.dumps(json.loads(stated.read_text()) | {"scale": 5.0}))
+    code, told = inspected(capsys, str(folder))
+    assert code == 1
+    assert "1_LogitScore/config.json states scale 5" in told
+    assert "has the line: scale: 5" in told
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"is_encoder_decoder": True}, "is an encoder-decoder (Qwen3ForCausalLM), which no engine runs"),
+        ({"model_type": "own", "auto_map": {"AutoModel": "m.M"}}, "needs code from its own repository (auto_map"),
+    ],
+)
+def test_what_no_engine_runs(
+    values: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_tiny_model(tmp_path / "zerank-2", "qwen3", tokenizer_named("qwen3-like"))
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | values))
+    code, told = inspected(capsys, str(folder))
+    assert code == 1
+    assert said in told
+
+
+def test_no_such_model(capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = inspected(capsys, "/no/such/folder")
+    assert code == 2
+    assert "neither an embedded model" in told
