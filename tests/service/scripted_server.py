@@ -24,7 +24,7 @@ from service.settings import Settings, from_command_line
 from service.telemetry.logs import configure_logging
 from tests.fakes import ScriptedEngine
 
-HELD = "held" * 20  # so long that it is the last of its call
+HELD = "held" * 100  # so many tokens that it is the last of its call
 
 
 @dataclass
