@@ -86,7 +86,7 @@ def _serving(engine: str) -> Iterator[Watched]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         keys = str(write_keys(folder))
         flags = ("--model", MODELS[engine], "--engine", engine, "--keys-file", keys, *FLAGS)
-        running = stack.enter_context(server("service.main", free_port(), folder, *flags, ready_within=300))
+        running = stack.enter_context(server("service.main", free_port(), folder, *flags))
         watched = Watched(running.url, running.process.pid)
         stack.callback(watched.close)
         yield watched

@@ -153,9 +153,7 @@ def main(run: Run = GPU) -> int:
         tokenizer.write_bytes(lzma.decompress((ROOT / "tests/data/qwen2_5_tokenizer.json.xz").read_bytes()))
         model = write_shape(folder / "model", dict(run.shape), tokenizer)
         environment = {"HF_HUB_OFFLINE": "1", **run.environment}
-        with server(
-            "service.main", free_port(), folder, *run.flags(model), ready_within=1200, **environment
-        ) as running:
+        with server("service.main", free_port(), folder, *run.flags(model), **environment) as running:
             _report(running, run, ceiling)
             running.stop(60)
     return 0

@@ -107,7 +107,7 @@ class Offline:
 def service(side: Side, folder: Path, environment: dict[str, str]) -> Iterator[Service]:
     (folder / "service").mkdir()
     flags = side.service_flags()
-    with server("service.main", free_port(), folder / "service", *flags, ready_within=900, **environment) as running:
+    with server("service.main", free_port(), folder / "service", *flags, **environment) as running:
         yield Service(running.url, running.process.pid)
         running.stop(60)
 

@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     environment = CPU_ENVIRONMENT | KEEP_LITTLE | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     with tempfile.TemporaryDirectory() as folder:
         flags = side.service_flags()
-        with server("service.main", free_port(), Path(folder), *flags, ready_within=900, **environment) as running:
+        with server("service.main", free_port(), Path(folder), *flags, **environment) as running:
             seen, memory = asyncio.run(_load(running, minutes * 60))
             left = _left(running)
             code = running.stop(90)

@@ -71,9 +71,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def server(
-    module: str, port: int, folder: Path, *arguments: str, ready_within: float = PATIENCE, **environment: str
-) -> Iterator[ServerProcess]:
+def server(module: str, port: int, folder: Path, *arguments: str, **environment: str) -> Iterator[ServerProcess]:
     """Run `python -m module --port ...`, wait until it is ready, and make sure that it has ended afterwards."""
     log = folder / "server.log"
     command: Sequence[str] = (sys.executable, "-m", module, "--port", str(port), *arguments)
@@ -81,7 +79,7 @@ def server(
         process = subprocess.Popen(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
     running = ServerProcess(f"http://127.0.0.1:{port}", process, log)
     try:
-        wait_until(lambda: _is_ready(running), lambda: log.read_text()[-4000:], 0.05, ready_within)
+        wait_until(lambda: _is_ready(running), lambda: log.read_text()[-4000:], 0.05)
         yield running
     finally:
         if process.poll() is None:

@@ -83,11 +83,11 @@ def refuse_foreign(config: Mapping[str, Any], folder: Path, architectures: Seque
 
     Causal models of a type that transformers does not know are left to vLLM, which may know it.
     """
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING
 
     shown = ", ".join(architectures) or "a model of no stated architecture"
     model_type, code = config.get("model_type"), config.get("auto_map")
-    known = model_type in CONFIG_MAPPING_NAMES or any(name.endswith("ForCausalLM") for name in architectures)
+    known = model_type in CONFIG_MAPPING or any(name.endswith("ForCausalLM") for name in architectures)
     if not known and code:
         raise ModelStoreError(
             f"{folder} ({shown}) needs the code that comes with it (auto_map in its config.json), which is never run "
@@ -141,7 +141,8 @@ def _sentence_transformers(folder: Path, ours: bool) -> Mapping[str, Any]:
             f"{folder / 'sentence_bert_config.json'} writes pairs through a chat template (modality_config names "
             '"message"), which cross-encoders have none of here; serve the causal model that it was made from.'
         )
-    return _json(folder / "config_sentence_transformers.json")
+    stated: Mapping[str, Any] = _json(folder / "config_sentence_transformers.json")
+    return stated
 
 
 def _activation(config: Mapping[str, Any], stated: Mapping[str, Any]) -> str:

@@ -84,9 +84,10 @@ def _attend(
     """`query` (1, heads, tokens, dim), `key` and `value` perhaps with fewer heads. Returns (1, tokens, heads, dim)."""
     causal = bool(getattr(module, "is_causal", False))
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        rows = (each[0].transpose(0, 1) for each in (query, key, value))
         found: Any = varlen_attn(
-            *rows,
+            query[0].transpose(0, 1),
+            key[0].transpose(0, 1),
+            value[0].transpose(0, 1),
             cu_seq_q=spans.starts,
             cu_seq_k=spans.starts,
             max_q=spans.longest,
@@ -100,8 +101,9 @@ def _attend(
     for length, count in spans.runs:
         end = start + length * count
         # (heads, tokens, dim) -> (sequences, heads, length, dim)
-        own = (each[0, :, start:end].unflatten(1, (count, length)).transpose(0, 1) for each in (query, key, value))
-        attended = scaled_dot_product_attention(*own, is_causal=causal, scale=scaling, enable_gqa=True)
+        shape = (-1, count, length, query.shape[-1])
+        q, k, v = (each[0, :, start:end].reshape(shape).transpose(0, 1) for each in (query, key, value))
+        attended = scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scaling, enable_gqa=True)
         parts.append(attended.transpose(1, 2).flatten(0, 1))  # (tokens, heads, dim)
         start = end
     return torch.cat(parts)[None], None

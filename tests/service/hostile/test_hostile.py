@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(280)
 )
 def test_a_caller_with_a_key_is_served_whatever_others_do(engine: str, model: str, tmp_path: Path) -> None:
     flags = ("--model", model, "--engine", engine, "--keys-file", str(write_keys(tmp_path)), *FLAGS)
-    with server("service.main", free_port(), tmp_path, *flags, ready_within=120) as running:
+    with server("service.main", free_port(), tmp_path, *flags) as running:
         watched = Watched(running.url, running.process.pid)
         before = warm_up(watched)
         seen, found = attacked(watched, running.url, SECONDS)

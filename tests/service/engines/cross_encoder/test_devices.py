@@ -82,7 +82,8 @@ def test_every_tensor_of_a_batch_is_on_the_device(family: str, tmp_path: Path) -
     packing.register()
     packed = {"attn_implementation": packing.IMPLEMENTATION} if packing.packs(config) else {}
     with fake_gpu():
-        network: Any = AutoModelForSequenceClassification.from_config(config, **packed)
+        auto: Any = AutoModelForSequenceClassification
+        network = auto.from_config(config, **packed)
         model = CrossEncoderModel(network.eval().requires_grad_(False), Classifier())
         assert (model.device.type, model.packed) == ("cuda", family != "modernbert")
     with FakeTensorMode():
@@ -94,7 +95,8 @@ def test_every_tensor_of_the_transformers_engine_is_on_the_device(tiny_causal: C
     config = AutoConfig.from_pretrained(tiny_causal.folder)
     attention.register()
     with fake_gpu():
-        network: Any = AutoModelForCausalLM.from_config(config, attn_implementation=attention.IMPLEMENTATION)
+        auto: Any = AutoModelForCausalLM
+        network = auto.from_config(config, attn_implementation=attention.IMPLEMENTATION)
         runner = ModelRunner(network.eval().requires_grad_(False))
     with FakeTensorMode():
         cache, prefix = DecodeCache(runner.shape), KVCache(runner.shape)

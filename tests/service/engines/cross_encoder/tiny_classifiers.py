@@ -112,7 +112,8 @@ def _modernbert() -> Any:
     backend.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=list(ids.items())[:2]
     )
-    return transformers.PreTrainedTokenizerFast(
+    made: Any = transformers.PreTrainedTokenizerFast
+    return made(
         tokenizer_object=backend,
         cls_token="[CLS]",
         sep_token="[SEP]",
@@ -127,7 +128,8 @@ def _qwen() -> Any:
     from json import loads
 
     model = loads(qwen_tokenizer().to_str())["model"]
-    return transformers.Qwen2Tokenizer(vocab=model["vocab"], merges=[tuple(merge) for merge in model["merges"]])
+    merges: Any = [tuple(merge) for merge in model["merges"]]
+    return transformers.Qwen2Tokenizer(vocab=model["vocab"], merges=merges)
 
 
 _llama = _spaced_pairs("LlamaTokenizer", ("<unk>", "<s>", "</s>"), pad_token="<unk>", add_bos_token=True)
@@ -194,7 +196,8 @@ def write_classifier(folder: Path, family: str, *, labels: int = 1, seed: int = 
     given = {"vocab_size": len(tokenizer)} | ids | dict(made.settings) | {"num_labels": labels} | settings
     config = transformers.AutoConfig.for_model(made.model_type, **given)
     torch.manual_seed(seed)
-    model: Any = transformers.AutoModelForSequenceClassification.from_config(config)
+    auto: Any = transformers.AutoModelForSequenceClassification
+    model = auto.from_config(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

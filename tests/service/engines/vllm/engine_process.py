@@ -78,7 +78,8 @@ def main() -> None:
     async def serve_with_tap(*arguments: Any) -> int:
         answer = partial(_answer, built[0])
         async with await asyncio.start_unix_server(answer, tap, limit=_LONGEST_LINE):
-            return await serve(*arguments)
+            code: int = await serve(*arguments)
+            return code
 
     program.build_engine = build_and_keep
     program._serve = serve_with_tap

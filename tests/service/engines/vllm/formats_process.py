@@ -76,7 +76,7 @@ async def _serve(folder: Path, *, logits: bool) -> None:
     from contract.segments import Segments
     from service.engine import Engine
     from service.engines.causal.several_reads import SeveralReads
-    from service.engines.vllm import client
+    from service.engines.vllm import client, startup
     from service.engines.vllm.engine import VllmEngine
     from service.engines.vllm.startup import VllmOptions
     from service.models.checkpoint import open_checkpoint
@@ -90,7 +90,7 @@ async def _serve(folder: Path, *, logits: bool) -> None:
         max_num_seqs=SEATS,
     )
     checkpoint = open_checkpoint(folder, "tiny", prompt_format="bge-reranker-v2-gemma")
-    extra = client.with_exact_answers(ENGINE_ARGS, quantised=False)
+    extra = startup.with_exact_answers(ENGINE_ARGS, quantised=False)
     llm = client._start(checkpoint, options, runner="generate", extra=extra, logits=logits)
     print(_REPLY + "[]", flush=True)
     loop = asyncio.get_running_loop()
