@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from contract.manifest import Manifest, tokenizer_sha256
+from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.prompt import LIMRANK
 from contract.verdict import resolve_verdict_tokens
 

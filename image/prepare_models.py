@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from contract.packaged import WEIGHTS
+from contract.checkpoint.packaged import WEIGHTS
 from service.models.embedded import default_name
 from service.models.embedded_cross_encoder import cross_encoders
 from service.models.store import resolve

@@ -12,7 +12,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from bench.shapes import TINY, write_shape
-from contract.manifest import read_manifest
+from contract.checkpoint.manifest import read_manifest
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
 

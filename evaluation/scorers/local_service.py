@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from contract.packaged import WEIGHTS
+from contract.checkpoint.packaged import WEIGHTS
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 

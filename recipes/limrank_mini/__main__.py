@@ -20,7 +20,7 @@ import synth.settings
 from cli.environment import Program
 from cli.errors import CommandError
 from cli.settings import AnyCommand, Command, read_command
-from contract.packaged import MINILM_PACKAGE, minilm
+from contract.checkpoint.packaged import MINILM_PACKAGE, minilm
 from evaluation.errors import BadSettings, Interrupted, NotAvailable
 from recipes.limrank_mini import check_traces, import_medquad, table
 

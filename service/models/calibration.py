@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contract.manifest import Manifest
+from contract.checkpoint.manifest import Manifest
 from service.errors import ModelStoreError
 from service.models.checkpoint import Checkpoint
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from contract.checkpoint.manifest import FILE_NAME, VERSION, Manifest, ManifestError, read_manifest, tokenizer_sha256
+from contract.checkpoint.model_config import ADAPTER_CONFIG, CONFIG, GENERATION_CONFIG, ConfigError, read_json_object
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
-from contract.manifest import FILE_NAME, VERSION, Manifest, ManifestError, read_manifest, tokenizer_sha256
-from contract.model_config import ADAPTER_CONFIG, CONFIG, GENERATION_CONFIG, ConfigError, read_json_object
 from contract.prompt import ContractError
 from contract.segments import Segments
 from contract.verdict import VerdictTokens, WordReading, first_spellings

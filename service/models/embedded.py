@@ -15,9 +15,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from contract.manifest import FILE_NAME, Manifest, ManifestError, read_adapter_manifest, tokenizer_sha256
-from contract.model_config import config_of
-from contract.packaged import SMOLLM2_PACKAGE, WEIGHTS, smollm2_gguf
+from contract.checkpoint.manifest import FILE_NAME, Manifest, ManifestError, read_adapter_manifest, tokenizer_sha256
+from contract.checkpoint.model_config import config_of
+from contract.checkpoint.packaged import SMOLLM2_PACKAGE, WEIGHTS, smollm2_gguf
 from contract.prompt import LIMRANK
 from contract.verdict import resolve_verdict_tokens
 from service.errors import ConversionError, ModelStoreError

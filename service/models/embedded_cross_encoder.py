@@ -16,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from contract.manifest import FILE_NAME
-from contract.packaged import MINILM_PACKAGE, minilm
+from contract.checkpoint.manifest import FILE_NAME
+from contract.checkpoint.packaged import MINILM_PACKAGE, minilm
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder, build_once
 from service.models.weights import check_finite, read_header

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.cross_encoder_files import write_cross_encoder_files
-from contract.manifest import FILE_NAME
+from contract.checkpoint.cross_encoder_files import write_cross_encoder_files
+from contract.checkpoint.manifest import FILE_NAME
 from service.errors import ModelStoreError
 from service.models.store import resolve
 

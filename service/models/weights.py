@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from contract.model_config import ConfigError, read_json_object
+from contract.checkpoint.model_config import ConfigError, read_json_object
 from service.errors import ModelStoreError
 
 SINGLE_FILE = "model.safetensors"

@@ -87,7 +87,7 @@ ROW = '"query": "q", "passages": ["a", "b"], "positive": 0, "source": "s", "lice
         ('{"id": "\\ud83d", ' + ROW, "'id' holds half of a character pair"),
         ('{"id": "g", "id": "h", ' + ROW, "the key 'id' stands twice"),
         ('{"id": "g", "teacher": ' + "[" * 100_000, "nested too deeply"),
-        ('{"id": "g", "teacher": [' + "9" * 5000 + "], " + ROW, "not one JSON object"),
+        ('{"id": "g", "teacher": [' + "9" * 5000 + "], " + ROW, "not readable as JSON"),
     ],
 )
 def test_a_scored_group_that_cannot_be_read_is_named(tmp_path: Path, line: str, said: str) -> None:

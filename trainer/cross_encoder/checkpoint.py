@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from sentence_transformers import CrossEncoder
 
-from contract.cross_encoder_files import write_cross_encoder_files
-from contract.manifest import Manifest, tokenizer_sha256
-from contract.model_config import config_of
+from contract.checkpoint.cross_encoder_files import write_cross_encoder_files
+from contract.checkpoint.manifest import Manifest, tokenizer_sha256
+from contract.checkpoint.model_config import config_of
 from trainer.cross_encoder.model import network
 
 # The tokenizer's files are copied byte for byte, as the manifest hashes tokenizer.json.
@@ -26,7 +26,7 @@ EMBEDDINGS = "embeddings."
 
 def write_checkpoint(folder: Path, model: CrossEncoder, base: Path, manifest: Manifest) -> None:
     """Fill `folder` with a checkpoint that transformers, sentence-transformers and limrank-serve load, the latter two
-    with the same scores (`contract.cross_encoder_files`)."""
+    with the same scores (`contract.checkpoint.cross_encoder_files`)."""
     inner = network(model)
     inner.save_pretrained(folder)
     for name in _TOKENIZER_FILES:

@@ -11,7 +11,7 @@ import torch
 from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 
-from contract.manifest import FILE_NAME
+from contract.checkpoint.manifest import FILE_NAME
 from contract.pairs import Pair, PairEncoder
 from contract.prompt import ContractError
 from contract.truncation import position_count

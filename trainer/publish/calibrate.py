@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contract.cross_encoder_files import MODULES, write_cross_encoder_files
-from contract.manifest import FILE_NAME, Manifest
+from contract.checkpoint.cross_encoder_files import MODULES, write_cross_encoder_files
+from contract.checkpoint.manifest import FILE_NAME, Manifest
 from trainer.errors import BadData
 from trainer.run.folder import writing
 from trainer.run.manifests import in_this_version, read_packaged

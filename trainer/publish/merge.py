@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from contract.manifest import Manifest
+from contract.checkpoint.manifest import Manifest
 from contract.segments import Segments
 from trainer.errors import BadBase
 from trainer.publish.model_card import Rounding, model_card, read_results

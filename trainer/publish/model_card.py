@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.manifest import Manifest
+from contract.checkpoint.manifest import Manifest
 from trainer.errors import BadData
 from trainer.run.dev_score import DEV, say
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from contract.manifest import FILE_NAME, Manifest
+from contract.checkpoint.manifest import FILE_NAME, Manifest
 from contract.verdict import Temperatures
 from trainer.cross_encoder.checkpoint import write_small
 from trainer.errors import BadRunFolder

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.packaged import WEIGHTS, minilm, smollm2_gguf
+from contract.checkpoint.packaged import WEIGHTS, minilm, smollm2_gguf
 from trainer.errors import BadBase
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from contract.manifest import (
+from contract.checkpoint.manifest import (
     FILE_NAME,
     Manifest,
     ManifestError,
@@ -13,7 +13,7 @@ from contract.manifest import (
     read_adapter_manifest,
     tokenizer_sha256,
 )
-from contract.model_config import CONFIG, ConfigError, config_of
+from contract.checkpoint.model_config import CONFIG, ConfigError, config_of
 from trainer.errors import BadBase, BadRunFolder
 
 

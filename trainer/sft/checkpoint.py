@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from contract.manifest import Manifest, tokenizer_sha256
-from contract.model_config import adapter_config_of, config_of
+from contract.checkpoint.manifest import Manifest, tokenizer_sha256
+from contract.checkpoint.model_config import adapter_config_of, config_of
 from contract.segments import Segments
 from trainer.sft.lora import save_lora
 

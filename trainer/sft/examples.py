@@ -10,7 +10,7 @@ from typing import Self
 
 from tokenizers import Tokenizer
 
-from contract.manifest import ManifestError, read_manifest
+from contract.checkpoint.manifest import ManifestError, read_manifest
 from contract.prompt import LIMRANK, ContractError
 from contract.reading import reading_key
 from contract.records import Record, read_records

@@ -20,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from contract.about import state_cost
-from contract.manifest import FILE_NAME
+from contract.checkpoint.manifest import FILE_NAME
 from contract.records import Record, join_licences, write_records
 from evaluation import errors as evaluation_errors
 from evaluation.benchmarks.task import Query

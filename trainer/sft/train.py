@@ -12,7 +12,7 @@ from datasets import Dataset
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
-from contract.manifest import Manifest
+from contract.checkpoint.manifest import Manifest
 from contract.records import Record
 from contract.segments import Segments
 from trainer.run.attention import set_attention

@@ -24,7 +24,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from contract.model_config import CONFIG, read_json_object
+from contract.checkpoint.model_config import CONFIG, read_json_object
 from contract.pairs import PairPrompts
 from contract.prompt import ContractError
 from contract.reasoning import Reader, folder_end_ids

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
-from contract.manifest import Manifest, read_manifest, tokenizer_sha256
-from contract.model_config import config_of
+from contract.checkpoint.manifest import Manifest, read_manifest, tokenizer_sha256
+from contract.checkpoint.model_config import config_of
 from tests.tokenizers import minilm_folder
 
 Damage = Callable[[Path], None]

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from contract.manifest import FILE_NAME, read_manifest
+from contract.checkpoint.manifest import FILE_NAME, read_manifest
 from service.errors import ModelStoreError
 from service.models.checkpoint import Checkpoint
 from service.models.embedded import default_name

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.manifest import FILE_NAME, Manifest, read_manifest, tokenizer_sha256
+from contract.checkpoint.manifest import FILE_NAME, Manifest, read_manifest, tokenizer_sha256
 from contract.prompt import LIMRANK
 from contract.verdict import VerdictTokens
 from service.engines.transformers.engine import TransformersEngine

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder
 
-from contract.manifest import read_manifest
+from contract.checkpoint.manifest import read_manifest
 from contract.records import read_groups, write_groups
 from contract.scored_groups import write_scored_groups
 from service.engines.cross_encoder.engine import CrossEncoderEngine

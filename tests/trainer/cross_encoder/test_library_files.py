@@ -12,8 +12,8 @@ import torch
 from sentence_transformers import CrossEncoder
 from transformers import AutoTokenizer
 
-from contract.cross_encoder_files import write_cross_encoder_files
-from contract.manifest import read_manifest
+from contract.checkpoint.cross_encoder_files import write_cross_encoder_files
+from contract.checkpoint.manifest import read_manifest
 from contract.records import read_groups
 from tests.service.engines.cross_encoder.tiny_classifiers import write_classifier
 from tests.trainer.running import cross_encoder_flags, train

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from cli.settings import read_command
-from contract.manifest import manifest_from_json, read_manifest
+from contract.checkpoint.manifest import manifest_from_json, read_manifest
 from service.errors import ModelStoreError
 from service.models.checkpoint import open_checkpoint
 from tests.evaluation.small_data import DOCUMENTS, FOUND, QUERIES, beir_folder

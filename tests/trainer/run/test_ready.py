@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.packaged import minilm
+from contract.checkpoint.packaged import minilm
 from tests.processes import ROOT, clean_environment
 from trainer.cli import run
 from trainer.errors import BadBase

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from contract.manifest import manifest_from_json, tokenizer_sha256
+from contract.checkpoint.manifest import manifest_from_json, tokenizer_sha256
 from tests.evaluation.small_data import beir_folder, jsonl
 from tests.trainer.running import sft_flags, start, train, weights
 from tests.waiting import PATIENCE

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from contract.manifest import Manifest, tokenizer_sha256
+from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.verdict import Temperatures
 from service.api.app import create_app
 from service.engine import Completion, Scoring

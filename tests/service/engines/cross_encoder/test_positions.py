@@ -24,8 +24,8 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from contract.manifest import Manifest, tokenizer_sha256
-from contract.model_config import config_of
+from contract.checkpoint.manifest import Manifest, tokenizer_sha256
+from contract.checkpoint.model_config import config_of
 from contract.truncation import position_count
 from service.api.app import create_app
 from service.engines.cross_encoder.engine import CrossEncoderEngine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.manifest import read_manifest
+from contract.checkpoint.manifest import read_manifest
 from service.models.checkpoint import Checkpoint
 from tests.processes import ServerProcess
 from tests.service.engines.vllm.serving import ADAPTER

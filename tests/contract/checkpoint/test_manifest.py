@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract.formats.prompt_format import labelled
-from contract.manifest import (
+from contract.checkpoint.manifest import (
     Manifest,
     ManifestError,
     public_format,
@@ -19,7 +18,8 @@ from contract.manifest import (
     read_manifest,
     tokenizer_sha256,
 )
-from contract.model_config import adapter_config_of, config_of
+from contract.checkpoint.model_config import adapter_config_of, config_of
+from contract.formats.prompt_format import labelled
 from contract.prompt import LIMRANK
 from contract.verdict import Temperatures, VerdictTokens
 

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from contract.checkpoint.model_config import ConfigError, adapter_config_of, config_of, difference, read_json_object
 from contract.files import write_text
 from contract.formats.model_names import format_by_name
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
 from contract.formats.reading import format_from_json
 from contract.formats.tokenizer import ContractError
-from contract.model_config import ConfigError, adapter_config_of, config_of, difference, read_json_object
 from contract.verdict import Temperatures, VerdictTokens
 
 FILE_NAME = "reranker.json"
@@ -49,7 +49,7 @@ class Manifest:
     `reasoning_temperature` those that are read after a trace; None: as `temperature`.
 
     `licences` are SPDX ids of the base and of the data; `scores` maps a benchmark's name to a number or a table.
-    `config` is what changes a score in the configuration the weights were saved with (`contract.model_config`), None in
+    `config` is what changes a score in the configuration the weights were saved with (`contract.checkpoint.model_config`), None in
     a manifest of version 1; `adapter` the same of an adapter, also once it is merged into its base by the service.
     """
 
