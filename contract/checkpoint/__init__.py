@@ -1,1 +1,1 @@
-"""A checkpoint folder: its manifest and fingerprint, its configuration, the files other libraries read, the packaged ones."""
+"""A checkpoint folder: its manifest, its configuration, the files other libraries read, the packaged ones."""

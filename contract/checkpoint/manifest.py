@@ -49,8 +49,8 @@ class Manifest:
     `reasoning_temperature` those that are read after a trace; None: as `temperature`.
 
     `licences` are SPDX ids of the base and of the data; `scores` maps a benchmark's name to a number or a table.
-    `config` is what changes a score in the configuration the weights were saved with (`contract.checkpoint.model_config`), None in
-    a manifest of version 1; `adapter` the same of an adapter, also once it is merged into its base by the service.
+    `config` is what changes a score in the configuration the weights were saved with (`model_config`), None in a
+    manifest of version 1; `adapter` the same of an adapter, also once it is merged into its base by the service.
     """
 
     kind: Kind
