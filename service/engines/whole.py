@@ -49,7 +49,7 @@ def load_whole(
             **settings,
         )
     except Exception as error:  # whatever a wrong configuration makes the library raise
-        raise ModelStoreError(f"transformers cannot load {folder}{advice} ({_line(error)}).") from error
+        raise ModelStoreError(f"transformers cannot load {folder}{advice} ({first_line(error)}).") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     check_loaded(model, info, folder)
@@ -100,6 +100,7 @@ def _refused(folder: Path, what: str, names: Iterable[str], why: str) -> ModelSt
     return ModelStoreError(f"{folder} {what} {listed}{rest}{reason}; fetch or save the model again.")
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}".rstrip(".")

@@ -92,6 +92,7 @@ class CrossEncoderEngine:
             behind_tokens=self._batch_tokens // 2,
             max_model_tokens=self._pairs.max_tokens,
             max_reasoning_tokens=0,
+            positions=self._model.positions,
         )
 
     @property

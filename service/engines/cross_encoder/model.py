@@ -15,7 +15,7 @@ from contract.prompt import ContractError
 from contract.truncation import position_count
 from service.engines.cross_encoder import packing
 from service.engines.dtype import CPU
-from service.engines.whole import load_whole
+from service.engines.whole import first_line, load_whole
 from service.errors import ModelStoreError
 from service.models.classifier import Classifier
 
@@ -52,8 +52,8 @@ class CrossEncoderModel:
         self._first_position = 0 if before is None else before + 1  # RoBERTa's kind counts on from its padding id
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        positions = position_count(model)
-        self.max_tokens: int = min(positions, classifier.max_tokens or positions)
+        self.positions: int = position_count(model)
+        self.max_tokens: int = min(self.positions, classifier.max_tokens or self.positions)
         if self.dtype is not torch.float32:
             compute_head_in_float32(model)
 
@@ -144,8 +144,7 @@ def _config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever a wrong configuration makes the library raise
         raise ModelStoreError(
-            f"transformers cannot read {folder / 'config.json'} ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); fetch or save it again."
+            f"transformers cannot read {folder / 'config.json'} ({first_line(error)}); fetch or save it again."
         ) from error
 
 

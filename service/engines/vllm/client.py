@@ -194,6 +194,7 @@ def _pooling_info(llm: AsyncLLM) -> PoolingInfo:
         types=getattr(text, "type_vocab_size", 1) > 1,
         reads_last=model.pooler_config.seq_pooling_type == "LAST",
         pad=text.pad_token_id,
+        positions=getattr(text, "max_position_embeddings", None) or 0,
         dead=lambda: llm.errored,
         shutdown=lambda: llm.shutdown(timeout=_SHUTDOWN_SECONDS),
     )

@@ -61,6 +61,7 @@ class PoolingInfo:
     pad: int | None
     dead: Callable[[], bool]
     shutdown: Callable[[], None]
+    positions: int = 0
 
 
 class VllmPoolingEngine:
@@ -95,6 +96,7 @@ class VllmPoolingEngine:
             behind_tokens=int(_STEP_SHARE * step),
             max_model_tokens=self._pairs.max_tokens,
             max_reasoning_tokens=0,
+            positions=self._info.positions,
         )
 
     @property

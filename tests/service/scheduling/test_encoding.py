@@ -19,7 +19,7 @@ from service.engines.causal.prompts import CausalEncoder
 from service.engines.cross_encoder.encoder import CrossEncoderPrompts
 from service.errors import FixedPartsTooLong, PassageTooLong
 from service.models.checkpoint import Checkpoint
-from service.scheduling.encoding import PART_PASSAGES, CallText, EncodingPool
+from service.scheduling.encoding import PART_PASSAGES, CallText, EncodingPool, PassageShare
 from service.scheduling.work import Work
 from tests.fakes import ScriptedEncoder
 from tests.tokenizers import folder_tokenizer, minilm_tokenizer, qwen_tokenizer
@@ -226,3 +226,25 @@ async def test_the_event_loop_goes_on_while_a_large_call_is_encoded(embedded_che
     task.cancel()
     pool.close()
     assert beats > 50, "it was held for whole parts at least"
+
+
+@pytest.mark.parametrize(
+    ("positions", "served", "fixed", "budget", "said"),
+    [
+        (512, 512, 384, 0, None),
+        (512, 512, 385, 0, "leave 127 of the model's 512 tokens"),
+        (8192, 512, 500, 0, None),  # little is left of what is served, which is the operator's choice
+        (8192, 512, 512, 0, "no token of the 512 that are served"),
+        (512, 512, 200, 311, None),  # what reasoning takes is not the query's fault
+        (512, 512, 200, 312, "no token of the 512 that are served to a passage beside 312 for reasoning"),
+    ],
+)
+def test_a_passage_keeps_its_share_of_the_positions_that_the_model_has(
+    positions: int, served: int, fixed: int, budget: int, said: str | None
+) -> None:
+    share, prefix = PassageShare(positions, served, 0.25), Prefix((), served - fixed - budget)
+    if said is None:
+        share.check(prefix, budget)
+        return
+    with pytest.raises(FixedPartsTooLong, match=said):
+        share.check(prefix, budget)
