@@ -92,9 +92,11 @@ async def floods_with_connections(target: Target, _: int) -> str:
     """Opens more connections than the server takes, and holds them for a moment; what became of the first refused."""
     async with contextlib.AsyncExitStack() as stack:
         held = [await stack.enter_async_context(wire(target)) for _ in range(target.connections + 8)]
-        await asyncio.sleep(1.0)
-        came = {await it.status(0.001) for it in held} - {"silent"}
-    return min(came, default="none refused")
+        for _ in range(20):
+            await asyncio.sleep(1.0)
+            if came := {await it.status(0.001) for it in held} - {"silent"}:
+                return min(came)
+    return "none refused"
 
 
 async def reads_no_answer(target: Target, _: int) -> str:
