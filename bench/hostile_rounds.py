@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import subprocess
@@ -161,12 +162,19 @@ def unexpected(found: dict[str, dict[str, int]], expected: dict[str, frozenset[s
     ]
 
 
-def warm_up(watched: Watched, calls: int = 5) -> int:
-    """Some usual calls and a large one; the memory that the server has then."""
-    large = call(passages(1000, 40, 0), top_n=10)
-    with httpx.Client(timeout=300, headers={"Authorization": f"Bearer {SECRETS['caller']}"}) as client:
-        assert client.post(watched.url + "/rerank", content=large).status_code == 200
-    for _ in range(calls):
+def warm_up(watched: Watched) -> int:
+    """One call of each size that a caller may send; the memory that the server has then, with what its allocator and
+    torch keep for work of that size."""
+    varied = call([text for words in range(5, 105) for text in passages(8, words, words)], top_n=10)
+    echoed = call([{"text": "a", "x": "y" * (12 * _MEBIBYTE)}], return_documents=True)
+    headers = {"Authorization": f"Bearer {SECRETS['caller']}"}
+    with httpx.Client(base_url=watched.url, timeout=600, headers=headers) as client:
+        for content in (varied, echoed):
+            assert client.post("/rerank", content=content).status_code == 200
+        largest = call(passages(10_000, 40, 0), top_n=10)
+        with contextlib.suppress(httpx.ReadTimeout):
+            client.post("/rerank", content=largest, timeout=10)
+    for _ in range(5):
         assert watched.call_once() == "200"
     return watched.memory
 

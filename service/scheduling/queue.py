@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 AGEING_SECONDS = 10.0
-FIRST_TOKENS = 2048
+FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
 KEY_TURN_TOKENS = 512  # small, as a key's turn has to be waited for on top of what the engine holds
 
