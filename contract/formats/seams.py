@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+import string
+from collections.abc import Iterator
 
 from contract.formats.template import Pieces, filled, slots_of
 from contract.formats.tokenizer import ContractError, Tokenizer, ids_of_text
@@ -119,13 +120,13 @@ def _rests(piece: str, at: int) -> Iterator[str]:
 
 
 def _joins(pieces: Pieces, whole: str, tokenizer: Tokenizer) -> bool:
-    return all(_same(pieces, whole, values, tokenizer) for values in _probes(slots_of(pieces[0])))
+    return all(_same(pieces, whole, values, tokenizer) for values in _probes(pieces[0]))
 
 
-def _probes(before: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Every ending of the text before the cut with every beginning of the passage."""
-    ends = PROBES if before else ("",)
-    for end, begin in itertools.product(ends, PROBES):
+def _probes(before: str) -> Iterator[dict[str, str]]:
+    """Every beginning of the passage, with every ending of a user's text where that stands right before the cut."""
+    ends = PROBES if before.endswith("}") and slots_of(before) else ("",)
+    for end, begin in itertools.product(ends, (*PROBES, *string.printable)):
         text = f"what is{end}"
         yield {"query": text, "instruction": text, "document": f"{begin}word"}
         if end in ("", "word"):

@@ -90,7 +90,8 @@ def save_logit_score(
         {
             "transformer_task": "text-generation",
             "modality_config": {
-                "message": {"method": "forward", "method_output_name": "logits", "format": "structured"}
+                "text": {"method": "forward", "method_output_name": "logits"},
+                "message": {"method": "forward", "method_output_name": "logits", "format": "structured"},
             },
             "module_output_name": "causal_logits",
             "processing_kwargs": {"chat_template": {"add_generation_prompt": True} | (settings or {})},
