@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from service.engines.cross_encoder import packing
@@ -32,6 +31,9 @@ from service.settings import Settings
 from tests.seam import Job, score
 from tests.service.engines.cross_encoder.tiny_classifiers import write_classifier
 
+ELSEWHERE = torch.device("meta")
+CLASSIFIERS: Any = AutoModelForSequenceClassification
+CAUSAL: Any = AutoModelForCausalLM
 NO_GPU = not torch.cuda.is_available()
 PAIRS = (Pair([5, 6, 7, 8], 2), Pair([5, 6, 7, 8], 2), Pair([9, 10], 1))
 
@@ -63,48 +65,57 @@ def test_on_a_gpu_weights_stay_in_the_format_they_are_stored_in(tmp_path: Path) 
         assert resolve_dtype("float16", folder, torch.device("cuda")) == torch.float16
 
 
-@contextmanager
-def fake_gpu() -> Iterator[None]:
-    """Tensors have a shape, a format and a device and no numbers; an operation on two devices is an error."""
-    with FakeTensorMode(), torch.device("cuda"):
-        yield
+class OneDevice(TorchDispatchMode):
+    """Fails where an operation gets tensors of two devices, but for copies, indices and single numbers, which may."""
+
+    _MAY = ("aten._to_copy", "aten.copy_", "aten.index.")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor) and each.dim()]
+        devices = {each.device.type for each in tensors}
+        assert len(devices) < 2 or str(func).startswith(self._MAY), f"{func} is on {sorted(devices)}"
+        return func(*args, **(kwargs or {}))
 
 
-def test_a_fake_gpu_notices_a_tensor_that_was_left_behind() -> None:
-    with fake_gpu(), pytest.raises(RuntimeError, match="device"):
-        torch.ones(2) + torch.ones(2, device="cpu")
+def test_a_tensor_that_was_left_behind_is_noticed() -> None:
+    with OneDevice(), pytest.raises(AssertionError, match=r"is on \['cpu', 'meta'\]"):
+        torch.nn.functional.embedding(torch.ones(2, dtype=torch.long), torch.ones(3, 4, device="meta"))
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "qwen2"])
 def test_every_tensor_of_a_batch_is_on_the_device(family: str, tmp_path: Path) -> None:
-    """Packed with token types, padded, and a decoder's."""
+    """Packed with token types, padded, and a decoder's; on the device of tensors without numbers."""
     config = AutoConfig.from_pretrained(write_classifier(tmp_path / family, family))
     packing.register()
     packed = {"attn_implementation": packing.IMPLEMENTATION} if packing.packs(config) else {}
-    with fake_gpu():
-        auto: Any = AutoModelForSequenceClassification
-        network = auto.from_config(config, **packed)
-        model = CrossEncoderModel(network.eval().requires_grad_(False), Classifier())
-        assert (model.device.type, model.packed) == ("cuda", family != "modernbert")
-    with FakeTensorMode():
+    with ELSEWHERE:
+        network = CLASSIFIERS.from_config(config, **packed)
+    model = CrossEncoderModel(network.eval().requires_grad_(False), Classifier())
+    assert model.packed == (family != "modernbert")
+    with OneDevice():
         outputs = (model._packed if model.packed else model._padded)(PAIRS)
-    assert (outputs.device.type, tuple(outputs.shape)) == ("cuda", (3, 1))
+    assert (outputs.device, tuple(outputs.shape)) == (ELSEWHERE, (3, 1))
 
 
-def test_every_tensor_of_the_transformers_engine_is_on_the_device(tiny_causal: Checkpoint) -> None:
+def test_every_tensor_of_the_transformers_engine_is_on_the_device(
+    tiny_causal: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = AutoConfig.from_pretrained(tiny_causal.folder)
     attention.register()
-    with fake_gpu():
-        auto: Any = AutoModelForCausalLM
-        network = auto.from_config(config, attn_implementation=attention.IMPLEMENTATION)
-        runner = ModelRunner(network.eval().requires_grad_(False))
-    with FakeTensorMode():
-        cache, prefix = DecodeCache(runner.shape), KVCache(runner.shape)
+    with ELSEWHERE:
+        network = CAUSAL.from_config(config, attn_implementation=attention.IMPLEMENTATION)
+    runner = ModelRunner(network.eval().requires_grad_(False))
+    cache, prefix = DecodeCache(runner.shape), KVCache(runner.shape)
+    with OneDevice():
         runner.prefill([Chunk(prefix, [1, 2, 3], keep=True)], cache)
         row = cache.add(8)
         hidden = runner.prefill([Chunk(prefix, [4, 5], row=row), Chunk(prefix, [6])], cache)
-        written = runner.decode([7], [prefix], cache)
-    assert {each.device.type for each in (hidden, written, cache.keys, prefix.keys)} == {"cuda"}
+    assert {each.device for each in (hidden, cache.keys, prefix.keys)} == {ELSEWHERE}
+    plans: list[Any] = []
+    monkeypatch.setattr(runner, "_run", lambda ids, plan: plans.append(plan))  # how many rows it reads are numbers
+    runner.decode([7], [prefix], cache)
+    parts = [*vars(plans[0]).values(), *vars(plans[0]._bands[0]).values()]
+    assert {part.device for part in parts if isinstance(part, torch.Tensor)} == {ELSEWHERE}
 
 
 @pytest.mark.gpu

@@ -5,6 +5,7 @@ Each has a tokenizer of the class that its family has, with that class's own fra
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,11 +126,9 @@ def _modernbert() -> Any:
 
 
 def _qwen() -> Any:
-    from json import loads
-
-    model = loads(qwen_tokenizer().to_str())["model"]
-    merges: Any = [tuple(merge) for merge in model["merges"]]
-    return transformers.Qwen2Tokenizer(vocab=model["vocab"], merges=merges)
+    trained = qwen_tokenizer()
+    made: Any = transformers.Qwen2Tokenizer
+    return made(vocab=_saved(trained)["vocab"], merges=_merges(trained))
 
 
 _llama = _spaced_pairs("LlamaTokenizer", ("<unk>", "<s>", "</s>"), pad_token="<unk>", add_bos_token=True)
@@ -196,8 +195,10 @@ def write_classifier(folder: Path, family: str, *, labels: int = 1, seed: int = 
     given = {"vocab_size": len(tokenizer)} | ids | dict(made.settings) | {"num_labels": labels} | settings
     config = transformers.AutoConfig.for_model(made.model_type, **given)
     torch.manual_seed(seed)
-    auto: Any = transformers.AutoModelForSequenceClassification
-    model = auto.from_config(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # DeBERTa's module still scripts its functions
+        auto: Any = transformers.AutoModelForSequenceClassification
+        model = auto.from_config(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
