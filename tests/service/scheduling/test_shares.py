@@ -166,6 +166,19 @@ def test_a_call_does_not_wait_for_another_key_s_many() -> None:
     assert served(queue, 40).count(other) == 10, "within two turns"
 
 
+def test_a_key_that_comes_back_goes_first_with_a_first_share_and_no_more_was_saved_up() -> None:
+    queue = CallQueue(lambda: 0.0, first_tokens=1000, key_turn_tokens=500)
+    flood = [queue.add([100] * 500, 1, "greedy") for _ in range(3)]
+    served(queue, 600)
+    small = queue.add([100] * 10, 1, "other")
+    assert served(queue, 10) == [small] * 10
+    queue.remove(small)
+    again = queue.add([100] * 40, 1, "other")
+    mine = served(queue, 40).count(again)
+    assert 15 <= mine <= 25, "it had its first share a moment ago: half from now on"
+    assert all(call.pending for call in flood)
+
+
 def test_calls_that_have_waited_for_long_do_not_go_before_another_key_s() -> None:
     now = [0.0]
     queue = CallQueue(lambda: now[0])
