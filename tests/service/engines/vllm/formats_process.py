@@ -66,8 +66,8 @@ def formats_process(folder: Path, log: Path, *, logits: bool) -> Iterator[Format
     finally:
         children = descendants(process.pid)
         process.kill()
+        send(signal.SIGKILL, children)  # they hold its output, whose end is waited for
         process.communicate()
-        send(signal.SIGKILL, children)
 
 
 async def _serve(folder: Path, *, logits: bool) -> None:
