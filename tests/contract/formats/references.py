@@ -80,7 +80,8 @@ def bge_gemma(tokenizer: Tokenizer, query: str, document: str, instruction: str 
         "prediction of either 'Yes' or 'No'."
     )
     separator = _ids(tokenizer, "\n")
-    begin = tokenizer.get_vocab()["<bos>"]
+    begin = tokenizer.token_to_id("<bos>")
+    assert begin is not None
     pair: list[int] = [begin, *_ids(tokenizer, f"A: {query}"), *separator, *_ids(tokenizer, f"B: {document}")]
     return [*pair, *separator, *_ids(tokenizer, prompt)]
 

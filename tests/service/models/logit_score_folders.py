@@ -17,7 +17,7 @@ QWEN3 = (
     _PICK
     + '{%- set system = messages | selectattr("role", "eq", "system") | map(attribute="content") | list %}'
     + "<|im_start|>system\nJudge whether the Document meets the requirements.<|im_end|>\n<|im_start|>user\n"
-    + "<Instruct>: {{ system[0][0].text }}\n<Query>: {{ query.content[0].text }}\n"
+    + "<Instruct>: {{ system[0][0].text if system else '' }}\n<Query>: {{ query.content[0].text }}\n"
     + "<Document>: {{ document.content[0].text }}<|im_end|>\n"
     + "{%- if add_generation_prompt %}\n<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}"
 )
