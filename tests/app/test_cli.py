@@ -98,6 +98,7 @@ def test_what_cannot_be_ranked_is_told_in_one_sentence(
     _stdin(monkeypatch, b"text\n")
     assert rerank(" ", "--url", service.url) == 1
     assert "query must not be empty" in capsys.readouterr().err
+    _stdin(monkeypatch, b"text\n")
     assert rerank("q", "--url", service.url, "--key-variable", "NO_SUCH_VARIABLE") == 2
     assert "NO_SUCH_VARIABLE" in capsys.readouterr().err
 
