@@ -42,9 +42,10 @@ def test_on_ray_with_one_of_two_workers_killed_it_is_complete_and_equal(tmp_path
     source = write_calls(tmp_path / "in.jsonl", call_lines(2000, documents=4))
     out, plain = tmp_path / "out.jsonl", tmp_path / "plain.jsonl"
     process = start(source, out, "--model", MODEL, "--ray", "local", "--ray-workers", 2)
-    while process.poll() is None and not (out.exists() and b"\n" in out.read_bytes()):
+    workers: list[int] = []
+    while process.poll() is None and not (out.exists() and b"\n" in out.read_bytes() and len(workers) == 2):
         time.sleep(0.05)
-    workers = list(_workers(process.pid))
+        workers = list(_workers(process.pid))
     assert process.poll() is None, process.communicate()
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
