@@ -19,7 +19,7 @@ _log = logging.getLogger("limrank.engine_watch")
 # Tiny, and no caller's: what an engine is warmed up with and asked now and then whether it still works.
 PROBE_QUERY, PROBE_PASSAGE = "what is a reranker", "A reranker orders passages."
 # What no two of may get the same score, for a model whose weights are more than zeros.
-_UNLIKE = (
+UNLIKE = (
     PROBE_PASSAGE,
     "Bread is baked from flour, water and salt.",
     "Rest and fluids help against influenza.",
@@ -77,7 +77,7 @@ class Watchdog:
         if self._warm:
             return
         for scoring in sorted(self._engine.capabilities.scoring):
-            answers = await self._score(self._probes(_UNLIKE, scoring))
+            answers = await self._score(self._probes(UNLIKE, scoring))
             if not self._random_weights:
                 _refuse_constant(scoring, [AS_IT_IS.calibrated(each) for each in answers])
         seconds, tokens = await self._timed_probe(1)
