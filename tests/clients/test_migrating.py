@@ -51,7 +51,9 @@ def test_a_cut_is_reported(service: LiveService) -> None:
     documents = [DOCUMENTS[0], "word " * 300]
     status, answer = service.post("/rerank", COHERE | {"documents": documents, "max_tokens_per_doc": 50})
     assert (status, len(answer["results"])) == (200, 2)
-    assert answer["meta"]["warnings"] == ["1 of 2 documents were truncated: 1."]
+    truncated, short = answer["meta"]["warnings"]
+    assert truncated == "1 of 2 documents were truncated: 1."
+    assert short.startswith("max_tokens_per_doc 50 lets little of a document be read")
 
 
 def test_search_units_count_hundreds_of_documents(service: LiveService) -> None:
