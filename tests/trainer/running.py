@@ -31,6 +31,7 @@ def sft_flags(base: Path, data: Path, folder: Path, **flags: object) -> list[str
         "direct_share": 0.5,
         "log_steps": 1,
         "seed": 3,
+        "precision": "float32",  # not what this machine computes best
     } | flags
     return ["sft", *_flags(given)]
 
@@ -47,6 +48,7 @@ def cross_encoder_flags(base: Path, data: Path, folder: Path, **flags: object) -
         "max_tokens": 64,
         "log_steps": 1,
         "seed": 3,
+        "precision": "float32",  # not what this machine computes best
         "calibration": 12,
         "train_embeddings": True,
     } | flags
