@@ -7,13 +7,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from service.engine import Engine, Limits, Prompt
@@ -57,15 +57,25 @@ def _batch(calls: Path, model: str) -> tuple[float, float]:
     """Seconds as the command says them, loading left out, and the peak memory of its process in MiB."""
     out = calls.with_suffix(".out")
     command = [sys.executable, "-m", "app.cli", "batch", str(calls), str(out), "--model", model]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    first = None
-    while first is None and process.poll() is None:
-        first = time.perf_counter() if out.exists() and out.stat().st_size else None
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    first, peak = None, 0.0
+    while process.poll() is None:
+        if first is None and out.exists() and out.stat().st_size:
+            first = time.perf_counter()
+        peak = max(peak, _resident_mib(process.pid))
         time.sleep(0.01)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status or first is None:
-        raise SystemExit(f"limrank batch ended with status {status}")
-    return time.perf_counter() - first, usage.ru_maxrss / 1024
+    if process.returncode or first is None:
+        raise SystemExit(f"limrank batch ended with status {process.returncode}")
+    return time.perf_counter() - first, peak
+
+
+def _resident_mib(pid: int) -> float:
+    """The most memory of a process so far; 0 once it has ended. `wait4` would count what its parent had at the fork."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 async def _engine_alone(lines: Sequence[str], model: str) -> float:
