@@ -17,7 +17,6 @@ import httpx
 import pytest
 
 from tests.processes import ServerProcess
-from tests.service.engines.company import Crowd, cost_in_company
 from tests.service.engines.vllm.serving import series
 from tests.waiting import PATIENCE, wait_until
 
@@ -64,10 +63,6 @@ async def test_small_calls_stay_quick_beside_a_call_of_a_thousand_documents(tiny
             await asyncio.to_thread(tiny.wait_for, "limrank_running_documents", 0)
     print(f"{mode}: p95 idle {p95(idle):.3f} s, beside 1000 documents {p95(loaded):.3f} s")
     assert p95(loaded) <= 3 * p95(idle)
-
-
-def test_small_calls_beside_many_medium_ones(tiny: ServerProcess) -> None:
-    assert cost_in_company(tiny, Crowd(tiny.url, "direct", callers=8, documents=200), calls=40) <= 3
 
 
 async def small_calls(client: httpx.AsyncClient, mode: str, calls: Iterator[tuple[int, list[str]]]) -> list[float]:
