@@ -22,8 +22,8 @@ from tests.service.serving import KEYS, WITH_KEY
 pytestmark = pytest.mark.flaky(reruns=2)
 
 MOST = 3.0  # times what a small call costs alone
-# Beside calls as small as its own, or in reasoning, a turn is longer: measured 1.3 to 3.5. Behind all that waits, without
-# turns, it would be 20 and more.
+# Beside calls as small as its own, or in reasoning, a turn is longer: measured 1.3 to 3.5. Behind all that waits, it
+# would be 20 and more.
 MOST_IN_TURNS = 6.0
 CALLS = 40
 OTHER = "another-secret-of-the-tests-0123456789"
