@@ -137,7 +137,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     tokenizer and the configuration beside it; the message names the part that differs.
     """
     path = folder / FILE_NAME
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():  # a link that leads nowhere is a manifest that is lost
         return None
     manifest = _read(path)
     try:
