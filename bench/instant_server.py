@@ -55,7 +55,8 @@ class TimedTokenizer:
 
 
 class InstantEngine:
-    """Has an answer for every prompt before anything is computed."""
+    """Has an answer for every prompt before anything is computed: one of its passage's ids alone, since a server refuses
+    an engine that tells no texts apart."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -79,8 +80,8 @@ class InstantEngine:
         )
 
     async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
-        for index in range(len(prompts)):
-            yield Completion(index, (0.5, 0.0))
+        for index, prompt in enumerate(prompts):
+            yield Completion(index, (sum(prompt.rest) % 1000 / 1000, 0.0))
 
     async def health(self) -> Health:
         return Health(ready=True, alive=True)
