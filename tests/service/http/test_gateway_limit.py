@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -14,27 +12,11 @@ import pytest
 
 from tests.ports import free_port
 from tests.processes import ROOT, ServerProcess, server
-from tests.requirements_check import require
+from tests.service.http.nginx import nginx
 from tests.service.http.raw import BODY
-from tests.service.http.test_real_clients import NGINX
 
 KEYS = "".join(f'[[keys]]\nname = "{name}"\nsecret = "{name}-secret-of-the-tests-0123456789"\n' for name in "ab")
 BURST = 10  # as in the page
-_FRAME = """
-daemon off;
-{user}pid {folder}/pid;
-error_log {folder}/error.log;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  {example}
-}}
-"""
 
 
 def as_documented(port: int, servers: list[ServerProcess]) -> str:
@@ -52,27 +34,6 @@ def as_documented(port: int, servers: list[ServerProcess]) -> str:
         assert example.count(old) == 1, old
         example = example.replace(old, new)
     return str(example)
-
-
-@contextmanager
-def nginx(folder: Path, port: int, example: str) -> Iterator[httpx.Client]:
-    require("nginx", present=NGINX is not None, remedy="install the system package nginx-light")
-    user = "user root;\n" if os.geteuid() == 0 else ""  # else its workers may not enter a test's folder
-    (folder / "nginx.conf").write_text(_FRAME.format(user=user, folder=folder, example=example))
-    command = [str(NGINX), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            for _ in range(100_000):
-                try:
-                    client.get("/health/live", headers={"Authorization": "nobody"})
-                    break
-                except httpx.TransportError:
-                    assert process.poll() is None, (folder / "error.log").read_text()
-            yield client
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture
@@ -97,7 +58,10 @@ def test_a_key_s_calls_are_limited_over_both_replicas(replicas: list[ServerProce
         headers = {"Authorization": f"Bearer {name}-secret-of-the-tests-0123456789"}
         return client.post("/rerank", content=BODY, headers=headers)
 
-    with nginx(tmp_path, port, as_documented(port, replicas)) as client:
+    with (
+        nginx(tmp_path, port, as_documented(port, replicas)),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
         answers = [call("a") for _ in range(3 * BURST)]
         other = call("b")
     statuses = [answer.status_code for answer in answers]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,31 +15,19 @@ import pytest
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
 from tests.requirements_check import require
+from tests.service.http.nginx import nginx
 from tests.service.http.raw import BODY
 from tests.waiting import PATIENCE
 
 PROGRAMS = Path(__file__).parent / "programs"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 TOO_LARGE = 20_000_000  # bytes; the server takes 16 MiB
-_NGINX = """
-daemon off;
-{user}pid {folder}/pid;
-error_log {folder}/error.log;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
+_SERVER = """
   client_max_body_size 100m;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
   server {{
     listen 127.0.0.1:{port};
     location / {{ proxy_pass {upstream}; {more} }}
     location = /info {{ return 403; }}
   }}
-}}
 """
 _WEBSOCKET_LINES = (
     "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
@@ -90,24 +77,9 @@ def test_node_sees_an_early_refusal(running: ServerProcess) -> None:
 
 @contextmanager
 def _nginx(upstream: str, folder: Path, more: str) -> Iterator[int]:
-    require("nginx", present=NGINX is not None, remedy="install the system package nginx-light")
     port = free_port()
-    configuration = folder / "nginx.conf"
-    user = "user root;\n" if os.geteuid() == 0 else ""  # else its workers may not enter a test's folder
-    configuration.write_text(_NGINX.format(user=user, folder=folder, port=port, upstream=upstream, more=more))
-    command = [str(NGINX), "-c", str(configuration), "-e", str(folder / "error.log")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(1000):
-            try:
-                _post(port, b"{}")
-                break
-            except OSError:
-                assert process.poll() is None, (folder / "error.log").read_text()
+    with nginx(folder, port, _SERVER.format(port=port, upstream=upstream, more=more)):
         yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _post(port: int, body: bytes, path: str = "/rerank", **headers: str) -> int:

@@ -7,8 +7,6 @@ idle, and beside that call, are measured in turns: what else the machine does me
 from __future__ import annotations
 
 import asyncio
-import random
-import statistics
 import time
 from collections.abc import Iterator
 from itertools import count, islice
@@ -17,20 +15,12 @@ import httpx
 import pytest
 
 from tests.processes import ServerProcess
-from tests.service.engines.vllm.serving import series
-from tests.waiting import PATIENCE, wait_until
+from tests.service.engines.company import TRACE_TOKENS, p95, passages, wait_until_full
+from tests.waiting import PATIENCE
 
 ROUNDS = 2
 CALLS = 32  # beside the large call, in each round
 IDLE_CALLS = 20
-TRACE_TOKENS = 12
-WORDS = "the of and river bank water stone history science market energy light cell engine music garden city winter"
-
-
-def passages(many: int, seed: int) -> list[str]:
-    """Of 100 words that are one token each."""
-    choose = random.Random(seed).choices
-    return [" ".join(choose(WORDS.split(), k=100)) for _ in range(many)]
 
 
 async def call(client: httpx.AsyncClient, mode: str, documents: list[str], seed: int) -> float:
@@ -42,10 +32,6 @@ async def call(client: httpx.AsyncClient, mode: str, documents: list[str], seed:
     return time.monotonic() - begun
 
 
-def p95(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=20)[-1]
-
-
 @pytest.mark.parametrize("mode", ["direct", "reasoning"])
 async def test_small_calls_stay_quick_beside_a_call_of_a_thousand_documents(tiny: ServerProcess, mode: str) -> None:
     idle: list[float] = []
@@ -55,7 +41,7 @@ async def test_small_calls_stay_quick_beside_a_call_of_a_thousand_documents(tiny
         for _ in range(ROUNDS):
             idle += await small_calls(client, mode, islice(small, IDLE_CALLS))
             large = asyncio.create_task(thousands(client, mode))
-            await asyncio.to_thread(_wait_until_full, tiny)
+            await asyncio.to_thread(wait_until_full, tiny)
             loaded += await small_calls(client, mode, islice(small, CALLS))
             assert not large.done()
             large.cancel()
@@ -73,9 +59,3 @@ async def thousands(client: httpx.AsyncClient, mode: str) -> None:
     documents = passages(1000, 99)
     for seed in count(10_000):
         await call(client, mode, documents, seed)
-
-
-def _wait_until_full(running: ServerProcess) -> None:
-    """Until the engine holds all that it is to hold, in documents or in tokens, and others of the large call wait."""
-    names = ("limrank_running_documents", "limrank_queued_documents")
-    wait_until(lambda: all(series(running, *names).values()), "the large call never filled the engine", 0.01)
