@@ -55,8 +55,8 @@ class TimedTokenizer:
 
 
 class InstantEngine:
-    """Has an answer for every prompt before anything is computed: one of its passage's ids alone, since a server refuses
-    an engine that tells no texts apart."""
+    """Has an answer for every prompt before anything is computed. It differs from passage to passage, since a server
+    refuses an engine that tells no texts apart."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
