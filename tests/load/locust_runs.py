@@ -70,13 +70,27 @@ def load(folder: Path, url: str, *arguments: str) -> Iterator[dict[str, Any]]:
     found: dict[str, Any] = {}
     summary = folder / "load.json"
     summary.unlink(missing_ok=True)
-    command = [*LOCUST, "--host", url, "--summary", str(summary), "--run-time", "3600s", *arguments, *SHORT]
+    # Locust writes its page where it is interrupted, not where it is terminated; what runs in the background of a shell
+    # ignores interrupts, and so would its children.
+    command = [
+        "env",
+        "--default-signal=INT",
+        *LOCUST,
+        "--host",
+        url,
+        "--summary",
+        str(summary),
+        "--run-time",
+        "3600s",
+        *arguments,
+        *SHORT,
+    ]
     with (folder / "locust.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=surroundings(), stdout=log, stderr=log)
     try:
         yield found
         assert process.poll() is None, (folder / "locust.log").read_text()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
         found["code"] = process.wait(PATIENCE)
         found |= read(summary)
     finally:
