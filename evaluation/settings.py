@@ -11,12 +11,10 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from cli import settings as base
+from cli.choices import Dtype, EngineName
 from cli.environment import Program
 
 PROGRAM = Program("limrank-eval", "LIMRANK_TRAIN_EVAL_")
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Engine = Literal["auto", "transformers", "vllm", "cross-encoder"]
 
 
 class Command(base.Command):
@@ -38,7 +36,7 @@ class Scoring(Command):
     mode: Literal["direct", "reasoning"] = Field(default="direct", description="mode of the service")
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
     max_tokens_per_doc: int | None = Field(default=None, ge=1, description="cut passages; default: the model's limit")
-    engine: Engine = Field(default="auto", description="engine of the child process")
+    engine: EngineName = Field(default="auto", description="engine of the child process")
     dtype: Dtype = Field(default="auto", description="number format of the weights in the child process")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the child process")
     concurrency: int = Field(default=2, ge=1, description="calls to the service at a time")

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ByteSize, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from cli import settings as base
+from cli.choices import Dtype, EngineName
 from cli.environment import Program
 from service.ranking import Mode
 
@@ -79,7 +80,7 @@ class Listening(_Section):
 class Model(_Section):
     """the model and its engine"""
 
-    engine: Literal["auto", "transformers", "vllm", "cross-encoder"] = Field(
+    engine: EngineName = Field(
         default="auto", description="what runs the model; auto takes vllm where a GPU is visible"
     )
     model: str | None = Field(
@@ -105,9 +106,7 @@ class Model(_Section):
         default=("*",), description="further names a request may give, by commas; * allows any"
     )
     cache_dir: Path | None = Field(default=None, description="folder for prepared weights; default: ~/.cache/limrank")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="number format of the weights"
-    )
+    dtype: Dtype = Field(default="auto", description="number format of the weights")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto",
         description="what the engines cross-encoder and transformers compute on; auto: a visible GPU for "

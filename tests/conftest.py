@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bench.shapes import TINY, write_shape
 from contract.checkpoint.manifest import read_manifest
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
+from tests.logging_state import logging_restored
 
 # An example takes as long as the machine takes: a stalled one must not turn a test red.
 settings.register_profile("any-machine", deadline=None)
@@ -65,6 +67,19 @@ def _place(item: pytest.Item) -> tuple[int, int, bool]:
     fixtures = getattr(item, "fixturenames", ())
     server = next((place for place, name in enumerate(("tiny", "merged", "running"), 1) if name in fixtures), 0)
     return slow, server, item.get_closest_marker("ends_the_server") is not None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _logging_as_before_the_file() -> Iterator[None]:
+    """For fixtures of a file that set up logging."""
+    with logging_restored():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before_the_test() -> Iterator[None]:
+    with logging_restored():
+        yield
 
 
 @pytest.fixture(scope="session")

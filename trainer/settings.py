@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from cli import settings as base
+from cli.choices import Dtype
 from cli.environment import Program
 from cli.moved import moved
 from trainer.errors import BadSettings
@@ -240,9 +241,7 @@ class OwnTraces(Choosing):
         description="what the model's output is under, added to each record; default: what its manifest names",
     )
     concurrency: int = Field(default=32, ge=1, description="traces that are asked for at a time")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="number format of the weights"
-    )
+    dtype: Dtype = Field(default="auto", description="number format of the weights")
 
 
 class Merge(DevScoring):

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from cli import settings as base
+from cli.choices import EngineName
 from cli.environment import Program
 
 PROGRAM = Program("limrank", "LIMRANK_BATCH_")
@@ -28,9 +29,7 @@ class Batch(base.Command):
     url: str | None = Field(default=None, description="a running service, such as http://127.0.0.1:8080")
     key_variable: str | None = Field(default=None, description="environment variable that holds the service's key")
     model: str | None = Field(default=None, description="folder, hub id or embedded model to load; default: embedded")
-    engine: Literal["auto", "transformers", "vllm", "cross-encoder"] | None = Field(
-        default=None, description="what runs the model; default: auto"
-    )
+    engine: EngineName | None = Field(default=None, description="what runs the model; default: auto")
     mode: Literal["direct", "reasoning"] | None = Field(
         default=None, description="mode of calls that name none; default: direct"
     )

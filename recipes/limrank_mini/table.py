@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from cli.choices import Dtype, EngineName
 from evaluation.benchmarks.names import named
 from evaluation.benchmarks.task import Task
 from evaluation.commands.calibrate import calibrate
@@ -29,7 +30,7 @@ from evaluation.results.files import made, write_json
 from evaluation.results.ranking import RankingResult, read_result
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 from evaluation.scorers.local_service import local_service
-from evaluation.settings import Command, Dtype, Engine
+from evaluation.settings import Command
 from recipes.limrank_mini.check_traces import check_traces, traces_line
 from recipes.limrank_mini.targets import targets
 
@@ -74,7 +75,7 @@ class MiniSettings(Command):
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
     concurrency: int = Field(default=10, ge=1, description="calls to the service at a time; few leave traces alone")
     documents_per_call: int = Field(default=30, ge=1, description="passages in one call; what a stop can lose")
-    engine: Engine = Field(default="auto", description="engine of the causal model")
+    engine: EngineName = Field(default="auto", description="engine of the causal model")
     dtype: Dtype = Field(default="bfloat16", description="number format of the weights in the service")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the service")
     timeout_seconds: float = Field(default=1800.0, gt=0, description="longest time for one call")

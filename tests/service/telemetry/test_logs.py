@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,26 +31,11 @@ OTHER = "private passage two: a pangolin rolled down the esker"
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """Takes all logs of the process at level DEBUG, and gives logging back as it was."""
-    root = logging.getLogger()
-    before = [(logger, logger.level, logger.handlers, logger.propagate) for logger in map(logging.getLogger, _NAMES)]
-    handlers, level = root.handlers, root.level
+def stream() -> io.StringIO:
+    """Takes all logs of the process at level DEBUG."""
     stream = io.StringIO()
-    try:
-        configure_logging("debug", stream=stream)
-        yield stream
-    finally:
-        logging.captureWarnings(False)
-        root.handlers = handlers
-        root.setLevel(level)
-        for logger, old_level, old_handlers, propagate in before:
-            logger.setLevel(old_level)
-            logger.handlers = old_handlers
-            logger.propagate = propagate
-
-
-_NAMES = ("limrank", "service", "uvicorn", "uvicorn.error", "uvicorn.access")
+    configure_logging("debug", stream=stream)
+    return stream
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
