@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.processes import ROOT, ServerProcess
-from tests.service.api import bad_input
-from tests.service.api.bad_input_cases import cases
 from tests.service.embedded_server import embedded_server
 from tests.service.http.raw import connected, post
 from tests.waiting import PATIENCE
@@ -198,17 +194,6 @@ def test_a_client_that_leaves_stops_the_model(running: ServerProcess) -> None:
     running.wait_for("limrank_queued_documents", 0)
     after, _ = timed(running, small)
     assert after < 25 * seconds, "nothing of the 400 documents is still being computed"
-
-
-def test_bad_and_odd_input_of_every_kind_is_answered_in_time(running: ServerProcess) -> None:
-    """The table that the scripted engine is held against too, by eight callers at a time: each gets its answer before
-    the server's own deadline, and a good request right after it works."""
-    table = cases(max_documents=10_000, max_body_bytes=16 * 1024 * 1024)
-    with httpx.Client(base_url=running.url, timeout=PATIENCE) as client, ThreadPoolExecutor(8) as callers:
-        checks = [(case.name, callers.submit(bad_input.check, client, case)) for case in table]
-        failures = {name: repr(error) for name, check in checks if (error := check.exception()) is not None}
-    assert failures == {}
-    assert set(re.findall(r"limrank_requests_total\{code=\"(5..)\".* [1-9]", running.get("/metrics").text)) == set()
 
 
 def test_models_info_and_metrics_describe_what_is_served(running: ServerProcess) -> None:
