@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.waiting import PATIENCE, wait_until
+from tests.warm import WarmProcess
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,7 +77,7 @@ def server(module: str, port: int, folder: Path, *arguments: str, **environment:
     log = folder / "server.log"
     command: Sequence[str] = (sys.executable, "-m", module, "--port", str(port), *arguments)
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
+        process = WarmProcess(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
     running = ServerProcess(f"http://127.0.0.1:{port}", process, log)
     try:
         wait_until(lambda: _is_ready(running), lambda: log.read_text()[-4000:], 0.05)

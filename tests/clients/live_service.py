@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.waiting import PATIENCE, wait_until
+from tests.warm import WarmProcess
 
 KEY = "key-of-the-client-tests"
 SLOW_KEY = "key-of-a-slow-client-test"  # good for one call of DOCUMENTS per minute
@@ -80,7 +81,7 @@ def live_service(folder: Path) -> Iterator[LiveService]:
     if cache := os.environ.get("LIMRANK_TEST_CACHE"):
         command += ["--cache-dir", cache]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = WarmProcess(command, cwd=Path.cwd(), env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_until_ready(url, process, folder / "log")
         yield LiveService(url, KEY)

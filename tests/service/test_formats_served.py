@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +12,13 @@ from contract.formats.named import NAMED_FORMATS
 from contract.segments import Segments
 from service.models.formats import read_format_file
 from tests.contract.formats.references import qwen3_reranker, tokenizer_named
-from tests.processes import ROOT, ServerProcess, clean_environment
+from tests.processes import ServerProcess, clean_environment
 from tests.service.embedded_server import embedded_server
 from tests.service.engines.tiny_models import PlainLogits, save_tiny_model
 from tests.service.models import logit_score_folders
 from tests.service.models.logit_score_folders import save_logit_score
 from tests.service.models.test_format_files import OWN
+from tests.warm import run_warm
 
 QUERY = "what is a lipid?"
 DOCUMENTS = ["Lipids are fats.", "The railway opened in 1825.\n", "光合作用把光能转化为化学能。"]
@@ -96,9 +95,8 @@ def test_a_strict_server_does_not_start_with_a_suspect_model(tmp_path: Path) -> 
     folder = save_tiny_model(tmp_path / "zerank-2", "qwen3", tokenizer_named("qwen3-like"))
     swapped = NAMED_FORMATS["qwen3-reranker"].to_json() | {"name": "mine"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(swapped))
-    command = [sys.executable, "-m", "service.main", "--port", "0", "--strict-model", "--engine", "transformers"]
-    command += ["--model", str(folder), "--format", str(tmp_path / "mine.yaml")]
-    done = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    flags = ("--port", "0", "--strict-model", "--engine", "transformers", "--model", str(folder))
+    done = run_warm("service.main", *flags, "--format", str(tmp_path / "mine.yaml"), env=clean_environment())
     assert done.returncode == 2
     sentence = done.stderr.splitlines()[-1]
     assert sentence.startswith("limrank-serve: ")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +19,6 @@ from service.main import compose
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
 from service.settings import Settings
-from tests.processes import ROOT
 from tests.seam import Job, score
 from tests.service.models.damaged import (
     WEIGHTS,
@@ -35,6 +32,7 @@ from tests.service.models.damaged import (
     without,
 )
 from tests.service.models.test_embedded_adapter import save_adapter
+from tests.warm import run_warm
 
 CLOSE = 1e-5  # sums of the same numbers, which lie elsewhere in memory
 JOB = Job("one", "how is gout treated", ("Gout is treated with colchicine.", "true", ""))
@@ -363,8 +361,7 @@ def test_the_command_says_it_and_exits_with_2(
 ) -> None:
     folder = Path(shutil.copytree(whole[kind], tmp_path / "m"))
     damage(folder)
-    command = [sys.executable, "-m", "service.main", "--model", str(folder), "--port", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_warm("service.main", "--model", str(folder), "--port", "0")
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("limrank-serve: ")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,9 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from tests.ports import free_port
-from tests.processes import ROOT, clean_environment, server
+from tests.processes import clean_environment, server
 from tests.service.engines.cross_encoder.tiny_classifiers import write_classifier
+from tests.warm import run_warm
 
 QUERY = "How is the flu treated?"
 PASSAGES = ("Rest and fluids help.", "The first railway opened in 1825.", "")
@@ -49,14 +48,8 @@ def test_a_folder_that_no_engine_runs_is_refused_by_name(config: dict[str, Any],
     folder = write_classifier(tmp_path / "bert", "bert")
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | config))
-    ended = subprocess.run(
-        [sys.executable, "-m", "service.main", "--model", str(folder), "--port", str(free_port())],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    flags = ("--model", str(folder), "--port", str(free_port()))
+    ended = run_warm("service.main", *flags, env=clean_environment())
     assert ended.returncode == 2
     last = ended.stderr.splitlines()[-1]
     assert last.startswith(f"limrank-serve: {folder} ")

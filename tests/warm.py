@@ -1,0 +1,221 @@
+"""Processes of ours that start without importing torch and transformers once more, which takes six seconds of a core.
+
+A server of this module imports the libraries once and forks; what is forked runs a module as `python -m` does, with its
+own environment, arguments and streams, and is a child of the process that asked. Nothing of ours is imported before the
+fork. Where a variable that a library reads on import differs, an ordinary process is started.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import io
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import PATIENCE
+
+_ROOT = Path(__file__).parent.parent
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.llama.modeling_llama",
+    "tokenizers",
+    "safetensors.torch",
+    "fastapi",
+    "uvicorn",
+    "pydantic_settings",
+)
+# Read by our programs, or by libraries when they are used.
+_OURS = ("LIMRANK_", "TMP", "HYPOTHESIS_", "PYTEST_", "OTEL_", "LINES", "COLUMNS", "PATH", "PYTHONUNBUFFERED")
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>
+_MOST = 1 << 20
+
+
+class WarmProcess(subprocess.Popen[bytes]):
+    """`subprocess.Popen` of `[sys.executable, "-m", module, ...]`, forked from the server of this process."""
+
+    def _execute_child(self, args: Any, *rest: Any) -> None:
+        """The hook of subprocess's own constructor. Of `rest`, 4 and 5 are folder and environment, 9 to 14 the ends of
+        the three streams, of which 9, 12 and 14 are the child's."""
+        command, environment = [os.fspath(each) for each in args], rest[5] or os.environ
+        if command[:2] != [sys.executable, "-m"] or not _Server.shared().fits(environment):
+            super()._execute_child(args, *rest)  # type: ignore[misc]
+            return
+        asked = {"command": command, "cwd": os.fspath(rest[4] or Path.cwd()), "environment": dict(environment)}
+        streams = [given if given != -1 else number for number, given in enumerate((rest[9], rest[12], rest[14]))]
+        self.pid = _Server.shared().fork(asked, streams)
+        self._child_created = True
+        self._close_pipe_fds(*rest[9:15])  # type: ignore[attr-defined]
+
+
+def run_warm(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` of `python -m module`, its output captured."""
+    command = [sys.executable, "-m", module, *arguments]
+    pipe = subprocess.PIPE
+    with WarmProcess(command, cwd=_ROOT, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+    return subprocess.CompletedProcess(command, process.returncode, out.decode(), err.decode())
+
+
+class _Server:
+    _shared: _Server | None = None
+    _making = threading.Lock()
+
+    def __init__(self) -> None:
+        self._ours, theirs = socket.socketpair()
+        self._environment = _outside_ours(os.environ)
+        self._lock = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+                cwd=_ROOT,
+                env=self._environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        assert self._ours.recv(1) == b".", "the server of warm processes did not start"
+
+    @classmethod
+    def shared(cls) -> _Server:
+        with cls._making:
+            if cls._shared is None:
+                cls._shared = cls()
+            return cls._shared
+
+    def fits(self, environment: Mapping[str, str]) -> bool:
+        """Whether the libraries would read the same from it as they did here."""
+        return _outside_ours(environment) == self._environment
+
+    def fork(self, asked: Mapping[str, Any], streams: Sequence[int]) -> int:
+        """The id of the new process, which this process must wait for as for any child of its own."""
+        with self._lock, _adopting():
+            message = json.dumps(asked).encode()
+            socket.send_fds(self._ours, [len(message).to_bytes(4, "big")], list(streams))
+            self._ours.sendall(message)
+            return int.from_bytes(self._ours.recv(4), "big")
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """Whoever loses its parent meanwhile becomes a child of this process."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    assert prctl(_SUBREAPER, 1, 0, 0, 0) == 0
+    try:
+        yield
+    finally:
+        prctl(_SUBREAPER, 0, 0, 0, 0)
+
+
+def _outside_ours(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith(_OURS)}
+
+
+def main() -> None:
+    """Import the libraries, then fork for each message until the other end is closed."""
+    for name in _LIBRARIES:
+        __import__(name)
+    asking = socket.socket(fileno=int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asking.sendall(b".")
+    while True:
+        length, streams, _, _ = socket.recv_fds(asking, 4, 3)
+        if not length:
+            return
+        message = b""
+        while len(message) < int.from_bytes(length, "big"):
+            message += asking.recv(_MOST)
+        _fork(asking, json.loads(message), streams)
+        for stream in streams:
+            os.close(stream)
+
+
+def _fork(asking: socket.socket, asked: dict[str, Any], streams: Sequence[int]) -> None:
+    """Twice: the process between ends at once, so that the new one is adopted, and only then is its id told."""
+    read, write = os.pipe()
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        asking.sendall(os.read(read, 4))
+        os.close(read)
+        os.close(write)
+        return
+    pid = os.fork()
+    if pid:
+        os.write(write, pid.to_bytes(4, "big"))
+        os._exit(0)
+    for each in (read, write, asking.detach()):
+        os.close(each)
+    _run(asked, streams)
+
+
+def _run(asked: dict[str, Any], streams: Sequence[int]) -> None:
+    code = 1
+    try:
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        for stream in streams:
+            os.close(stream)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(asked["cwd"])
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        sys.argv = asked["command"][2:]
+        sys.path[0] = asked["cwd"]
+        _open_streams()
+        runpy.run_module(asked["command"][2], run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as ended:
+        code = _exit_code(ended)
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+    finally:
+        _end(code)
+
+
+def _open_streams() -> None:
+    sys.stdin = io.TextIOWrapper(io.FileIO(0, "r", closefd=False), encoding="utf-8")
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
+        errors = "backslashreplace" if number == 2 else "strict"
+        stream = io.TextIOWrapper(raw, encoding="utf-8", errors=errors, line_buffering=number == 2)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _exit_code(ended: SystemExit) -> int:
+    if ended.code is None:
+        return 0
+    if isinstance(ended.code, int):
+        return ended.code
+    print(ended.code, file=sys.stderr)
+    return 1
+
+
+def _end(code: int) -> None:
+    """As the interpreter ends: threads are waited for, what was registered runs, streams are written out."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or 120
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
