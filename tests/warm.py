@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import faulthandler
 import io
 import json
 import os
@@ -39,13 +40,16 @@ _LIBRARIES = (
     "uvicorn",
     "pydantic_settings",
 )
-# Read by our programs, or by libraries when they are used.
-_OURS = ("LIMRANK_", "TMP", "HYPOTHESIS_", "PYTEST_", "OTEL_", "LINES", "COLUMNS", "PATH", "PYTHONUNBUFFERED")
+# Read by our programs, by libraries when they are used, or set here for all.
+_OURS = (
+    *("LIMRANK_", "TMP", "HYPOTHESIS_", "PYTEST_", "OTEL_", "LINES", "COLUMNS", "PATH", "PYTHONUNBUFFERED"),
+    *("CUDA_VISIBLE_DEVICES", "PYTHONFAULTHANDLER", "OMP_WAIT_POLICY"),
+)
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>
 _MOST = 1 << 20
 
 
-class WarmProcess(subprocess.Popen[bytes]):
+class WarmProcess(subprocess.Popen[Any]):
     """`subprocess.Popen` of `[sys.executable, "-m", module, ...]`, forked from the server of this process."""
 
     def _execute_child(self, args: Any, *rest: Any) -> None:
@@ -83,7 +87,7 @@ class _Server:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
                 cwd=_ROOT,
-                env=self._environment,
+                env=self._environment | {"OMP_WAIT_POLICY": "PASSIVE"},  # threads that spin take a shared core
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -176,6 +180,8 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> None:
         sys.argv = asked["command"][2:]
         sys.path[0] = asked["cwd"]
         _open_streams()
+        if os.environ.get("PYTHONFAULTHANDLER"):
+            faulthandler.enable()
         runpy.run_module(asked["command"][2], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as ended:

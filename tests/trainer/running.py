@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.warm import WarmProcess
 from trainer.cli import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -67,7 +68,7 @@ def start(flags: list[str], *launcher: str, gpus: bool = False) -> subprocess.Po
         | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONFAULTHANDLER": "1"}
         | ({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
     )
-    return subprocess.Popen(
+    return WarmProcess(
         [sys.executable, *(launcher or ("-m", "trainer.train")), *flags],
         cwd=ROOT,
         env=environment,
