@@ -1,9 +1,9 @@
 """Calls per second of `limrank-synth run`, compared to what latency and concurrency allow.
 
 A scripted endpoint in its own process answers every request after 50 ms; 64 requests may be in flight. The limit is
-64 / 0.05 = 1280 calls per second. The endpoint's timer is late, so the target is relative to its measured latency. Calls
-are counted at the endpoint, which separates out the start and end of the run, where fewer than 64 calls are in flight.
-Needs an idle machine; exits with 1 when the target is missed. `PROCESSES` client processes send the requests.
+64 / 0.05 = 1280 calls per second. The endpoint's timer is late, so the target is relative to its measured latency.
+Calls are counted at the endpoint, which separates out the start and end of the run with their fewer calls in flight.
+Needs an idle machine; exits with 1 when the target is missed. `--processes` sets the number of client processes.
 """
 
 from __future__ import annotations
