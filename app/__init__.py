@@ -1,1 +1,1 @@
-"""The `limrank` command: one door to all programs, and the commands that work without a server of their own."""
+"""The `limrank` command: runs all programs, and adds commands that need no running server."""

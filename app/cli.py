@@ -1,5 +1,5 @@
-"""`limrank`: one command for everything. `serve`, `synth`, `train` and `eval` are the programs of those names; what the
-others do is in this package."""
+"""`limrank`: one command for everything. `serve`, `synth`, `train` and `eval` run the programs of those names; the
+other commands are implemented in this package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXIT_UNKNOWN = 2
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One command. `run` takes the arguments behind its name and returns the exit code."""
+    """One command. `run` takes the arguments after its name and returns the exit code."""
 
     name: str
     told: str
@@ -36,7 +36,7 @@ class Door:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name and return its exit code."""
+    """Runs the command that the arguments name and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments:
         sys.stderr.write(help_page())
@@ -59,13 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def help_page() -> str:
-    """All commands, with a line on each."""
+    """All commands, one line each."""
     width = max(len(door.name) for door in DOORS) + 2
     return _HELP.format(commands="\n".join(f"  {door.name:{width}}{door.told}" for door in DOORS))
 
 
 def _program(module: str, name: str) -> Callable[[Sequence[str]], int]:
-    """Runs a program whose `main` reads the arguments of the process."""
+    """Runs a program whose `main` reads `sys.argv`."""
 
     def run(argv: Sequence[str]) -> int:
         sys.argv = [name, *argv]
@@ -76,10 +76,10 @@ def _program(module: str, name: str) -> Callable[[Sequence[str]], int]:
 
 
 def _own(module: str) -> Callable[[Sequence[str]], int]:
-    """Runs a command of this package: its module holds `PROGRAM` and `COMMAND`."""
+    """Runs a command of this package: its module defines `PROGRAM` and `COMMAND`."""
 
     def run(argv: Sequence[str]) -> int:
-        # Threads that spin while they wait slow down others on shared cores; OpenMP reads this when torch is imported.
+        # Spinning threads slow down others on shared cores. OpenMP reads this variable when torch is imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         signal.signal(signal.SIGTERM, _stop)
         defined = import_module(module)
@@ -91,7 +91,7 @@ def _own(module: str) -> Callable[[Sequence[str]], int]:
         except KeyboardInterrupt:
             sys.stderr.write(f"{speaker}: stopped.\n")
             return Interrupted.exit_code
-        except BrokenPipeError:  # whoever read the output has seen enough
+        except BrokenPipeError:  # the reader closed the pipe, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
 

@@ -1,5 +1,5 @@
-"""Where calls are answered: by the model in this process, through the app that `limrank-serve` serves but without a
-socket, or by a service at a URL. Both are spoken to with the same client, so their answers are the same."""
+"""A client for rerank calls: answered by a model in this process, through the app that `limrank-serve` serves but
+without a socket, or by a service at a URL. The client is the same, so the answers are too."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import httpx2
 from app.errors import CannotStart, ServiceFailed
 from cli.errors import BadSettings
 
-_HERE = "http://limrank"  # stands in no network: the app is called directly
-_LONG_SECONDS = 24 * 3600.0  # nobody waits at the other end of a call in this process
-# What of the service's environment describes the model and how it scores; the rest is about clients and networks.
+_HERE = "http://limrank"  # resolves nowhere: the app is called directly
+_LONG_SECONDS = 24 * 3600.0  # a call in this process has no client that times out
+# Sections of the service's settings that describe the model and its scoring; the others concern clients and networks.
 _SECTIONS = ("Model", "Vllm", "Scoring")
 _FURTHER = ("max_documents", "max_body_bytes", "window", "log_level")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Which service or model answers. With `url` it is a running service and `key` its secret; else the model is loaded
-    here. `flags`: those of `limrank-serve` that choose and run the model."""
+    """Which service or model answers: the service at `url` with `key` as its secret or, without a `url`, a model loaded
+    in this process. `flags` are the `limrank-serve` flags that choose and run the model."""
 
     url: str | None = None
     key: str | None = None
@@ -34,20 +34,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open way to a service. `info` is its answer at `/info`."""
+    """An open connection to a service. `info` is its answer to `GET /info`."""
 
     client: httpx2.AsyncClient
     info: Mapping[str, Any]
 
     @property
     def model(self) -> dict[str, Any]:
-        """The model, and the mode of calls that name none: what decides about scores."""
+        """The model and the default mode: everything that determines scores."""
         return {**(self.info.get("model") or {}), "default_mode": self.info.get("default_mode")}
 
 
 @asynccontextmanager
 async def connect(target: Target, connections: int = 8) -> AsyncIterator[Connection]:
-    """Load the model, or reach the service. `connections`: calls that may be on their way at a time.
+    """Loads the model, or connects to the service. `connections` bounds the concurrent calls.
 
     Raises BadSettings, CannotStart or ServiceFailed.
     """
@@ -57,7 +57,7 @@ async def connect(target: Target, connections: int = 8) -> AsyncIterator[Connect
 
 
 def key_from(variable: str | None) -> str | None:
-    """The secret in an environment variable. Raises BadSettings where it is not set."""
+    """Reads a secret from an environment variable. Raises BadSettings when it is not set."""
     if variable is None:
         return None
     if not (key := os.environ.get(variable)):
@@ -66,7 +66,7 @@ def key_from(variable: str | None) -> str | None:
 
 
 def model_flags(**given: object) -> list[str]:
-    """Flags of `limrank-serve` for the settings that are not None."""
+    """`limrank-serve` flags for the settings that are not None."""
     return [word for name, value in given.items() if value is not None for word in (_flag(name), str(value))]
 
 
@@ -88,7 +88,7 @@ async def _remote(target: Target, connections: int) -> AsyncIterator[httpx2.Asyn
 
 @asynccontextmanager
 async def _here(target: Target) -> AsyncIterator[httpx2.AsyncClient]:
-    """The service in this process. Its errors at the start become CannotStart."""
+    """The service in this process. Startup errors become CannotStart."""
     from service.api.app import create_app
     from service.engines.loading import build_engine
     from service.errors import ServiceError, StartupError
@@ -116,7 +116,8 @@ async def _here(target: Target) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def _service_settings(flags: Sequence[str], environ: Mapping[str, str]) -> Any:
-    """The service's settings: the flags, and what its environment says of the model and how it scores."""
+    """The service's settings: the flags, and those of its environment variables that concern the model and its
+    scoring."""
     from service import settings
 
     sections = [getattr(settings, name) for name in _SECTIONS]
@@ -153,6 +154,6 @@ def _timeout() -> httpx2.Timeout:
 
 
 def note(text: str) -> None:
-    """A line for the person at the terminal, on standard error."""
+    """Prints a line for the user on standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -3,7 +3,7 @@
 AppError
 |-- CannotStart     the model cannot be loaded in this process
 |-- ServiceFailed   the service cannot be reached, refuses every call, or has died
-`-- Incomplete      the command has done what it could, and some of its work failed
+`-- Incomplete      the command did what it could, and some of its work failed
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`limrank plan --base MODEL --gpu NAMExN`: memory, steps, hours and cost of a training, from shapes alone."""
+"""`limrank plan --base MODEL --gpu NAMExN`: memory, steps, hours and cost of a training run, from shapes alone."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from cli.output import table
 PROGRAM = Program("limrank", "LIMRANK_PLAN_")
 _GIB = 1024**3
 _SECONDS = 3600.0
-_ADAM_BYTES = 16  # a trained parameter: weight, gradient and two moments, in float32
-_ROOM = 0.92  # of a GPU's memory; the rest is the driver's and lost to fragments
+_ADAM_BYTES = 16  # bytes per trained parameter: weight, gradient and two moments, in float32
+_ROOM = 0.92  # usable share of a GPU's memory; the driver and fragmentation take the rest
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """`memory` in GiB; `teraflops`: dense bfloat16 (float16 where there is none), as the vendor states it."""
+    """`memory` in GiB; `teraflops`: dense bfloat16 (float16 where the GPU has none), as the vendor states it."""
 
     memory: float
     teraflops: float
@@ -73,8 +73,9 @@ class Plan(base.Command):
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """`parameters` in all; `computed`: those that every token meets; `trained`; `kept`: bytes of a step's activations;
-    `attention`: flops of a token's attention in a forward pass."""
+    """`parameters` is the total; `computed` are those that every token passes through, `trained` those that are
+    trained. `kept` is the bytes of activations a step keeps; `attention` the FLOPs of one token's attention in a
+    forward pass."""
 
     parameters: int
     computed: int
@@ -84,7 +85,7 @@ class Shapes:
 
 
 def plan(settings: Plan) -> str:
-    """The plan as a table and a verdict. Raises BadSettings for a base or GPU that is not known."""
+    """Returns the plan as a table and a verdict. Raises BadSettings for an unknown base or GPU."""
     gpu, count = _gpu(settings.gpu)
     shapes, kind = _shapes(settings)
     shards = count if settings.fsdp else 1
@@ -118,8 +119,8 @@ def _too_large(settings: Plan, weights: float, room: float, count: int) -> str:
 
 
 def _hours(settings: Plan, shapes: Shapes, gpu: Gpu, count: int, *, lora: bool) -> float:
-    """A forward pass takes two flops for each weight and token, a backward pass as much for the activations and, where
-    the weights themselves are trained, as much again for them; checkpointing adds a forward pass."""
+    """Hours of training. A forward pass takes 2 FLOPs per weight and token. A backward pass takes as many for the
+    activations and, in full training, as many again for the weights. Checkpointing adds a forward pass."""
     passes = (2 if lora else 3) + int(settings.gradient_checkpointing)
     tokens = settings.examples * settings.epochs * settings.tokens
     flops = tokens * passes * (2 * shapes.computed + shapes.attention)
@@ -134,7 +135,7 @@ def _gpu(text: str) -> tuple[Gpu, int]:
 
 
 def _shapes(settings: Plan) -> tuple[Shapes, str]:
-    """Of a model without weights, as the trainer would load it; and the kind of training."""
+    """Shapes of a model built without weights, as the trainer would load it, and the kind of training."""
     import torch
     import transformers
 
@@ -178,7 +179,7 @@ def _is_adapted(name: str, module: object, linear: type) -> bool:
 
 
 def _config(name: str) -> Any:
-    """The config of a folder, a file or a hub id."""
+    """Loads the config of a folder, a file or a hub id."""
     import transformers
     from httpx2 import HTTPError
     from huggingface_hub.errors import HfHubHTTPError

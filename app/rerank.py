@@ -1,4 +1,4 @@
-"""`limrank rerank QUERY FILE...`: a ranked table of files, or of the lines on the standard input."""
+"""`limrank rerank QUERY FILE...`: prints a ranked table of files, or of the lines on standard input."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ class Rerank(base.Command):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text and where it comes from: a file's name, or the number of a line."""
+    """A text and its origin: a file name, or the number of a line."""
 
     origin: str
     text: str
 
 
 def rerank(settings: Rerank) -> str:
-    """Rank, and return what is printed."""
+    """Ranks the documents and returns the text to print."""
     documents = _documents(settings)
     answer = uvloop.run(_ask(settings, documents))
     for warning in answer.get("meta", {}).get("warnings", ()):
@@ -140,7 +140,7 @@ def _json(answer: dict[str, Any], documents: Sequence[Document]) -> str:
 
 
 def _table(results: Sequence[dict[str, Any]], documents: Sequence[Document]) -> str:
-    """A row for each result, and below it what the model wrote where that was asked for."""
+    """One row per result; the model's reasoning follows it when asked for."""
     heads = [("rank", "relevance", "from")]
     rows = [
         (str(rank), f"{result['relevance_score']:.4f}", documents[result["index"]].origin)

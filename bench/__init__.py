@@ -1,1 +1,1 @@
-"""Benches: ratios against a peer in the same run, never timed tests."""
+"""Benchmarks: ratios to a peer measured in the same run, never timed tests."""

@@ -1,6 +1,5 @@
-"""`limrank batch` on many documents: its peak memory on a tenth and on all of them, and documents a second beside the
-engine's own on the same calls. `make batch-scale`; the machine must be idle.
-"""
+"""`limrank batch` on many documents: peak memory on a tenth and on all of them, and documents per second compared to
+the engine alone on the same calls. `make batch-scale`; needs an idle machine."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ _PASSAGE_WORDS = 40
 
 
 def main() -> None:
-    """Print a line for each measurement."""
+    """Prints one line per measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--each", type=int, default=100, help="documents of a call")
@@ -54,7 +53,7 @@ def _write(path: Path, calls: int, each: int) -> Path:
 
 
 def _batch(calls: Path, model: str) -> tuple[float, float]:
-    """Seconds as the command says them, loading left out, and the peak memory of its process in MiB."""
+    """Seconds as the command reports them, without loading, and the peak memory of its process in MiB."""
     out = calls.with_suffix(".out")
     command = [sys.executable, "-m", "app.cli", "batch", str(calls), str(out), "--model", model]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -70,7 +69,7 @@ def _batch(calls: Path, model: str) -> tuple[float, float]:
 
 
 def _resident_mib(pid: int) -> float:
-    """The most memory of a process so far; 0 once it has ended. `wait4` would count what its parent had at the fork."""
+    """Peak memory of a process so far; 0 once it has ended. `wait4` would include the parent's memory at the fork."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
@@ -79,7 +78,7 @@ def _resident_mib(pid: int) -> float:
 
 
 async def _engine_alone(lines: Sequence[str], model: str) -> float:
-    """Documents a second where the engine is handed as many prompts as its window holds, whatever call they are of."""
+    """Documents per second when the engine gets as many prompts as its window holds, regardless of call boundaries."""
     engine = build_engine(Settings(model=model), resolve(model))
     prompts = [prompt for line in lines for prompt in _prompts(engine, line)]
     window = asyncio.Semaphore(engine.capabilities.window)

@@ -1,7 +1,7 @@
-"""What bodies of very many values cost the server: memory beside their bytes, and how long nothing else is answered.
+"""The cost of bodies with very many JSON values: memory relative to their size, and how long they block other answers.
 
-Each body of 16 MiB is sent to the service around a scripted engine, four at a time. Printed are how much the peak of
-its resident memory grew, the longest time that `GET /health/live` took meanwhile, and the time for all four.
+Sends each body of 16 MiB to a service with a scripted engine, four at a time. Prints the growth of peak resident
+memory, the longest latency of `GET /health/live` meanwhile, and the time for all four.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def _documents(many: bytes) -> bytes:
 
 
 def filled(make: Callable[[bytes], bytes], unit: bytes, size: int = BYTES) -> bytes:
-    """A body of about `size` bytes that holds `unit` again and again."""
+    """A body of about `size` bytes that repeats `unit`."""
     return make(unit * (size // len(unit)))
 
 
 def many_keys(size: int = BYTES) -> bytes:
-    """A body whose document has as many keys as fit."""
+    """A body whose one document has as many keys as fit."""
     keys = b",".join(b'"%07x":1' % number for number in range(size // 12))
     return b'{"query": "a", "documents": [{"text": "a", ' + keys + b"}]}"
 
@@ -60,7 +60,7 @@ BODIES: dict[str, Callable[[], bytes]] = {
 
 
 def main() -> int:
-    """Print a line for each body."""
+    """Prints one line per body."""
     with (
         tempfile.TemporaryDirectory() as folder,
         server("tests.service.scripted_server", free_port(), Path(folder)) as running,
@@ -97,18 +97,18 @@ def _watch(running: ServerProcess, done: threading.Event, waits: list[float]) ->
 
 
 def post(running: ServerProcess, body: bytes) -> int:
-    """The status of a call with this body."""
+    """Sends a call with this body and returns the status."""
     return httpx.post(f"{running.url}/rerank", content=body, timeout=120).status_code
 
 
 def memory(running: ServerProcess, field: str) -> float:
-    """MiB of the server: `VmRSS` now, `VmHWM` at most since `reset_peak`."""
+    """A memory figure of the server in MiB: `VmRSS` is the current one, `VmHWM` the peak since `reset_peak`."""
     [line] = [line for line in _status(running).splitlines() if line.startswith(f"{field}:")]
     return int(line.split()[1]) / 1024
 
 
 def reset_peak(running: ServerProcess) -> None:
-    """Lets the peak of the server's memory begin anew."""
+    """Resets the peak of the server's memory."""
     Path(f"/proc/{running.process.pid}/clear_refs").write_text("5")
 
 

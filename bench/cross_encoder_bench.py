@@ -1,7 +1,7 @@
-"""The cross-encoder engine with and without padding, pairs a second: `--device cpu` or `cuda`, `--dtype`.
+"""Pairs per second of the cross-encoder engine with and without padding: `--device cpu` or `cuda`, `--dtype`.
 
-The shipped limrank-mini-ce, or `--model FOLDER`. Rounds are interleaved; scores of both must agree. On a GPU run it in
-bfloat16 too, where torch's attention of variable length is used.
+Measures the shipped limrank-mini-ce, or `--model FOLDER`, in interleaved rounds; both scores must agree. On a GPU also
+run it in bfloat16, where torch's variable-length attention is used.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _padded(checkpoint: Checkpoint, dtype: str, device: torch.device) -> CrossEncoderModel:
-    """As transformers loads it by itself."""
+    """The model as transformers loads it by default, with padding."""
     network = AutoModelForSequenceClassification.from_pretrained(
         checkpoint.folder, dtype=resolve_dtype(dtype, checkpoint.folder, device), local_files_only=True
     )

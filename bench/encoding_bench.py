@@ -1,7 +1,7 @@
-"""Turning a call of 1,000 documents under an instruction of 500 words into ids, as the door does.
+"""Encoding a call of 1,000 documents under a 500-word instruction into token ids, as the service does it.
 
-Prints the median of some rounds, and of the same in the slices of a window of 64 documents, each with its prefix
-encoded again, as engines once did it.
+Prints the median of several rounds, and the same for slices of a 64-document window that each encode the prefix again,
+as engines did before decision 13.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROUNDS = 5
 
 
 def main() -> int:
-    """Print the two times."""
+    """Prints the two times."""
     checkpoint = resolve(MODEL)
     assert checkpoint.manifest.format is not None
     tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))

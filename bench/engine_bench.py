@@ -1,7 +1,7 @@
-"""The transformers engine beside a plain padded loop, and beside itself serving one call after another.
+"""The transformers engine compared to a plain padded loop, and to itself serving one call after another.
 
-Ratios of medians of interleaved rounds in one run: same weights, same threads, same prompts in the same order, text in
-and scores out. Scores must agree to 1e-3 in log-odds. Exit code 1 when a target is missed.
+Ratios of medians of interleaved rounds in one run: same weights, same threads, same prompts in the same order, from
+text to scores. Scores must agree to 1e-3 in log-odds. Exits with 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TEXT = (
 
 @dataclass
 class Measured:
-    """One line of the table. `ours` and `peer` are seconds of the rounds; `target` is for their ratio peer / ours."""
+    """One row of the table. `ours` and `peer` are the seconds of each round; `target` bounds the ratio peer / ours."""
 
     name: str
     target: float
@@ -64,7 +64,8 @@ class Measured:
 
 @dataclass
 class Together:
-    """Case (d): seconds of eight calls one after another, of the same together, and of the median caller then."""
+    """Case (d): seconds of eight calls one after another, of the same calls together, and of the median call among
+    those."""
 
     after: list[float] = field(default_factory=list)
     together: list[float] = field(default_factory=list)
@@ -72,7 +73,7 @@ class Together:
 
 
 class Bench:
-    """Holds the engine, the peer and the loop in which the engine is called."""
+    """Holds the engine, the peer and the event loop in which the engine runs."""
 
     def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
         assert checkpoint.manifest.format is not None
@@ -85,7 +86,7 @@ class Bench:
         self._calls = 0
 
     async def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        """Log-odds by the engine, under a query that it has not seen."""
+        """The engine's log-odds, under a query that it has not seen before."""
         self._calls += 1
         encoded = await self.encoding.encode(CallText(query, None, passages, Limits()), "bench")
         work = Work(
@@ -102,7 +103,7 @@ class Bench:
         return [completion.answers[0] - completion.answers[1] for completion in answer.completions]
 
     async def beside_peer(self, case: Measured, query_words: int, lengths: Sequence[int], seed: int) -> None:
-        """One round of cases (a) to (c): the same texts to both, the one to begin by turns."""
+        """One round of cases (a) to (c): the same texts to both, which take turns to start."""
         choose = random.Random(seed)
         query, passages = random_text(choose, query_words), [random_text(choose, length) for length in lengths]
         odds: dict[str, list[float]] = {}
@@ -139,7 +140,7 @@ class Bench:
 
 
 def main() -> int:
-    """Run the cases named on the command line (all by default); 0 when all targets are met."""
+    """Runs the cases named on the command line (default: all). Returns 0 when all targets are met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,9 +1,10 @@
 """Hostile traffic beside a caller with a key, on both engines that run on a CPU: `python -m bench.hostile`.
 
-Two servers of the same model. The caller calls the one, and in the control rounds the attackers are at work on the
-other, so that they take the same of the machine: half of the control before, half behind a minute of attack. The caller
-must get 200 each time, and its p95 under attack may be three times the control's at most; liveness is answered within a
-second, and the memory comes back. Exits with 1 where a bound is missed. On loopback, bounded in time.
+Starts two servers of the same model. The caller calls the first. In control rounds the attackers attack the second, so
+that they use the same share of the machine; half of the control rounds come before a minute of attack, half after. The
+caller must always get 200, and its p95 under attack may be at most three times that of the control. Liveness must be
+answered within a second, and memory must return to its former level. Exits with 1 when a bound is missed. Runs on
+loopback, bounded in time.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from tests.processes import server
 MODELS = {"cross-encoder": "limrank-mini-ce", "transformers": "limrank-mini"}
 MOST_TIMES = 3.0
 MOST_SECONDS_ALIVE = 1.0
-MEMORY_MARGIN = 0.15  # of what was resident before
+MEMORY_MARGIN = 0.15  # share of the resident memory before the attack
 SETTLE_SECONDS = 120.0
 
 
 @dataclass
 class Outcome:
-    """One engine's run. Memory in bytes: before the attack and after it has settled."""
+    """The run of one engine. Memory is in bytes: before the attack, and after it has settled."""
 
     engine: str
     control: Seen
@@ -42,7 +43,7 @@ class Outcome:
     found: dict[str, dict[str, int]]
 
     def missed(self) -> list[str]:
-        """The bounds that were missed, as sentences."""
+        """The missed bounds, as sentences."""
         attack, control, faults = self.attack, self.control, []
         if not attack.all_served:
             faults.append(f"the caller's calls were answered {dict(attack.statuses)}")

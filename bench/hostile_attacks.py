@@ -1,7 +1,7 @@
-"""What attackers do to a server, all of it at once: `python -m bench.hostile_attacks URL SECONDS CONNECTIONS`.
+"""Runs all attacks on a server at once: `python -m bench.hostile_attacks URL SECONDS CONNECTIONS`.
 
-One process and one event loop, so that the attackers take little of the machine. Each attack is repeated until the time
-is over; what came of each try is counted and printed as JSON. The keys are read from standard input.
+Uses one process and one event loop, so that the attackers take little of the machine. Each attack repeats until the
+time is over; the outcomes are counted and printed as JSON. The keys are read from standard input.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from bench.hostile_wire import MEBIBYTE, Target, call, head, passages, post, wire
 
 Attack = Callable[[Target, int], Awaitable[str]]
-"""Tries once, for the n-th time; says what came of it."""
+"""One attempt, the n-th; returns its outcome."""
 
 _SMALL = call(passages(2, 20, 1))
 _LARGE = call(passages(10_000, 40, 2), top_n=10)
@@ -40,7 +40,7 @@ _GARBAGE = (
     b"\r\n" * 5000 + b"x\r\n\r\n",
 )
 _GONE = frozenset({"closed", "reset"})
-_BUSY = frozenset({"503", "closed", "reset"})  # where connections run out
+_BUSY = frozenset({"503", "closed", "reset"})  # outcomes where connections run out
 _RANKED = frozenset({"200", "429"}) | _BUSY
 
 
@@ -53,7 +53,7 @@ async def offers_an_upgrade(target: Target, number: int) -> str:
 
 
 async def hides_a_request(target: Target, number: int) -> str:
-    """A request as the body of one that offers an upgrade."""
+    """Sends a request hidden in the body of one that offers an upgrade."""
     inner = b"\r\n" * 1000 * (number % 3) + head(path="/info", key=target.small).replace(b"POST", b"GET")
     async with wire(target) as it:
         fields = ("Connection: Upgrade, close", "Upgrade: h2c")
@@ -89,7 +89,8 @@ async def stays_idle(target: Target, _: int) -> str:
 
 
 async def floods_with_connections(target: Target, _: int) -> str:
-    """Opens more connections than the server takes, and holds them for a moment; what became of the first refused."""
+    """Opens more connections than the server accepts and holds them briefly; returns what happened to the first refused
+    one."""
     async with contextlib.AsyncExitStack() as stack:
         held = [await stack.enter_async_context(wire(target)) for _ in range(target.connections + 8)]
         for _ in range(20):
@@ -107,7 +108,7 @@ async def reads_no_answer(target: Target, _: int) -> str:
 
 
 async def stands_still(target: Target, number: int) -> str:
-    """Announces 16 MiB and sends one byte, or half of them."""
+    """Announces 16 MiB, sends one byte or half of them, and stalls."""
     async with wire(target) as it:
         size = 16 * MEBIBYTE
         await it.send(head(key=target.small, length=size) + b"{" * (1 if number % 2 else size // 2))
@@ -141,7 +142,7 @@ async def sends_on_after_a_refusal(target: Target, number: int) -> str:
 
 
 async def expects_to_be_told(target: Target, number: int) -> str:
-    """`Expect: 100-continue`: sends what it holds back, or never."""
+    """`Expect: 100-continue`: sends the body it holds back, or never does."""
     async with wire(target) as it:
         await it.send(head("Expect: 100-continue", key=target.small, length=len(_SMALL)))
         came = await it.status()
@@ -184,8 +185,8 @@ async def leaves(target: Target, number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An attack by so many attackers at once, each of whom pauses so long (seconds) between two tries. `expected`: all
-    that may come of it."""
+    """An attack by so many attackers at once, with a pause (seconds) between attempts. `expected` are all permitted
+    outcomes."""
 
     attack: Attack
     attackers: int
@@ -214,12 +215,13 @@ PLANS = (
     Plan(sends_ten_thousand, 2, 1.0, frozenset({"504", "silent"}) | _RANKED),
     Plan(leaves, 2, 0.5, frozenset({"silent", "429"}) | _BUSY),
 )
-_UNDER_WAY = "under way"  # at the end
+_UNDER_WAY = "under way"  # still running at the end
 EXPECTED = {plan.attack.__name__: plan.expected | {_UNDER_WAY} for plan in PLANS}
 
 
 async def attack(target: Target, seconds: float) -> dict[str, dict[str, int]]:
-    """All attacks at once for so long; what came of each, counted. What runs at the end is given up."""
+    """Runs all attacks at once for so many seconds and counts their outcomes. Cancels those that still run at the
+    end."""
     counts: dict[str, Counter[str]] = {plan.attack.__name__: Counter() for plan in PLANS}
     tasks = [
         asyncio.create_task(_repeat(plan, target, counts[plan.attack.__name__], begin))

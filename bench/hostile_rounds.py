@@ -1,4 +1,4 @@
-"""A caller with a key, a probe and a look at the memory, while attackers are at work on the same server or another."""
+"""A caller with a key, a liveness probe and a memory reading, while attackers attack the same server or another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.hostile_wire import call, passages
 from service.api.paths import LIVE_PATHS
 
 SECRETS = {name: f"a-secret-of-{name}-0123456789abcdef" for name in ("caller", "small", "bulk")}
-LIMITS = {"small": 600, "bulk": 60_000}  # documents a minute
+LIMITS = {"small": 600, "bulk": 60_000}  # documents per minute
 CONNECTIONS = 128
 FLAGS = ("--max-connections", str(CONNECTIONS), "--drain-delay", "0", "--drain-budget", "5")
 _MEBIBYTE = 1024 * 1024
@@ -31,7 +31,7 @@ _PROBE_PATIENCE = 30.0
 
 
 def write_keys(folder: Path) -> Path:
-    """The key file of an attacked server: the caller's key has no limit, those of the attackers have one."""
+    """Writes the key file of an attacked server: no limit for the caller's key, one for each key of the attackers."""
     path = folder / "keys.toml"
     with path.open("w") as file:
         for name, secret in SECRETS.items():
@@ -43,8 +43,8 @@ def write_keys(folder: Path) -> Path:
 
 @dataclass
 class Seen:
-    """What a caller and a probe met, in seconds, and the server's resident memory in bytes. A probe that was not
-    answered with 200 counts in `unanswered`."""
+    """What a caller and a probe measured, in seconds, and the server's resident memory in bytes. `unanswered` counts
+    the probes without a 200."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     calls: list[float] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Watched:
 
     @property
     def memory(self) -> int:
-        """Resident bytes."""
+        """Resident memory in bytes."""
         for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
@@ -83,7 +83,7 @@ class Watched:
 
     @contextmanager
     def seen(self) -> Iterator[Seen]:
-        """Calls one after another and probes each on a connection of its own, until the block ends."""
+        """Sends calls one after another, each with a probe on its own connection, until the block ends."""
         found, over = Seen(), threading.Event()
         threads = [threading.Thread(target=each, args=(found, over)) for each in (self._call, self._probe)]
         for thread in threads:
@@ -96,7 +96,7 @@ class Watched:
                 thread.join()
 
     def call_once(self) -> str:
-        """The status of one usual call."""
+        """The status of one ordinary call."""
         self._calls += 1
         content = call(passages(10, 40, self._calls), query=f"query number {self._calls}")
         try:
@@ -105,7 +105,7 @@ class Watched:
             return type(error).__name__
 
     def settle(self, most: int, seconds: float) -> int:
-        """Wait until no more than `most` bytes are resident, as long as `seconds`; returns how many are."""
+        """Waits up to `seconds` until at most `most` bytes are resident. Returns the number of resident bytes."""
         deadline = time.monotonic() + seconds
         while (now := self.memory) > most and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -133,7 +133,8 @@ class Watched:
 
 @contextmanager
 def attackers(url: str, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
-    """Attackers in a process of their own, for so long; what came of each attack is there when the block ends."""
+    """Runs the attackers in their own process for so many seconds. The yielded dict holds the outcomes when the block
+    ends."""
     command = (sys.executable, "-m", "bench.hostile_attacks", url, str(seconds), str(CONNECTIONS))
     root = Path(__file__).parent.parent
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -146,14 +147,14 @@ def attackers(url: str, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
 
 
 def attacked(watched: Watched, at: str, seconds: float) -> tuple[Seen, dict[str, dict[str, int]]]:
-    """What is seen at `watched` while attackers are at work on the server `at`."""
+    """Measures `watched` while attackers attack the server `at`."""
     with watched.seen() as seen, attackers(at, seconds) as found:
         pass
     return seen, found
 
 
 def unexpected(found: dict[str, dict[str, int]], expected: dict[str, frozenset[str]]) -> list[str]:
-    """What came of attacks and must not."""
+    """The outcomes that are not permitted."""
     return [
         f"{name}: {came} ({count} times)"
         for name, counts in found.items()
@@ -163,8 +164,8 @@ def unexpected(found: dict[str, dict[str, int]], expected: dict[str, frozenset[s
 
 
 def warm_up(watched: Watched) -> int:
-    """One call of each size that a caller may send; the memory that the server has then, with what its allocator and
-    torch keep for work of that size."""
+    """Sends one call of each size. Returns the server's memory afterwards, which includes what its allocator and torch
+    retain for that load."""
     varied = call([text for words in range(5, 105) for text in passages(8, words, words)], top_n=10)
     echoed = call([{"text": "a", "x": "y" * (12 * _MEBIBYTE)}], return_documents=True)
     headers = {"Authorization": f"Bearer {SECRETS['caller']}"}
@@ -184,7 +185,7 @@ def mebibytes(size: float) -> str:
 
 
 def merged(rounds: Sequence[Seen]) -> Seen:
-    """Rounds of one kind as one."""
+    """Merges rounds of one kind."""
     whole = Seen()
     for each in rounds:
         whole.statuses += each.statuses

@@ -1,4 +1,4 @@
-"""Bytes to and from a server under attack, without an HTTP client in between."""
+"""Raw bytes to and from a server under attack, without an HTTP client."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 
 MEBIBYTE = 1024 * 1024
 _WORDS = "the of and river bank water stone history science market energy light cell engine music garden city winter"
-_PATIENCE_SECONDS = 120.0  # for an answer; a large call may be given up before
+_PATIENCE_SECONDS = 120.0  # longest wait for an answer; large calls may be refused earlier
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server that is attacked. `small` and `bulk`: secrets of keys with a limit, which the attackers hold;
-    `connections`: as many as it takes."""
+    """The attacked server. `small` and `bulk` are the secrets of keys with a limit, which the attackers hold;
+    `connections` is the number the server accepts."""
 
     host: str
     port: int
@@ -37,13 +37,13 @@ class Wire:
         self._writer = writer
 
     async def send(self, data: bytes, piece: int = 256 * 1024) -> None:
-        """Send in pieces. Raises ConnectionError when the server has closed."""
+        """Sends in chunks. Raises ConnectionError when the server has closed."""
         for begin in range(0, len(data), piece):
             self._writer.write(data[begin : begin + piece])
             await self._writer.drain()
 
     async def status(self, seconds: float = _PATIENCE_SECONDS) -> str:
-        """The status of the next answer, whose body is read too; `closed`, `reset` or `silent` where none comes."""
+        """The status of the next answer, whose body is read too; `closed`, `reset` or `silent` when none comes."""
         try:
             async with asyncio.timeout(seconds):
                 head = await self._reader.readuntil(b"\r\n\r\n")
@@ -59,7 +59,7 @@ class Wire:
             return "reset"
 
     async def rest(self, seconds: float = 2.0) -> bytes:
-        """What else the server sends until it closes."""
+        """Everything else the server sends until it closes."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._reader.read()
@@ -67,8 +67,8 @@ class Wire:
             return b""
 
     async def answer_to(self, request: bytes) -> str:
-        """The status of the answer to a request that the server may refuse before it has all of it."""
-        with contextlib.suppress(ConnectionError):  # the answer may be there all the same
+        """The status of the answer to a request that the server may refuse before reading all of it."""
+        with contextlib.suppress(ConnectionError):  # the answer may have arrived anyway
             await self.send(request)
         return await self.status()
 
@@ -78,7 +78,7 @@ class Wire:
 
 @asynccontextmanager
 async def wire(target: Target, receive_buffer: int | None = None) -> AsyncIterator[Wire]:
-    """A connection to the target. `receive_buffer`: bytes that the kernel takes for one who does not read."""
+    """A connection to the target. `receive_buffer` is the kernel's buffer in bytes, for a client that does not read."""
     raw = socket.socket()
     raw.setblocking(False)
     if receive_buffer is not None:
@@ -97,7 +97,7 @@ async def wire(target: Target, receive_buffer: int | None = None) -> AsyncIterat
 
 
 def head(*fields: str, path: str = "/rerank", key: str | None = None, length: int | None = None) -> bytes:
-    """The head of a POST, with the fields given beside Host."""
+    """The head of a POST with extra header fields."""
     lines = [f"POST {path} HTTP/1.1", "Host: x", *fields]
     if key is not None:
         lines.append(f"Authorization: Bearer {key}")
@@ -107,12 +107,12 @@ def head(*fields: str, path: str = "/rerank", key: str | None = None, length: in
 
 
 def post(body: bytes, *fields: str, key: str | None = None) -> bytes:
-    """A whole request."""
+    """A complete request."""
     return head(*fields, key=key, length=len(body)) + body
 
 
 def passages(count: int, words: int, seed: int) -> list[str]:
-    """Texts of words that are one token each."""
+    """Texts of one-token words."""
     choose = random.Random(seed).choices
     return [" ".join(choose(_WORDS.split(), k=words)) for _ in range(count)]
 

@@ -1,7 +1,7 @@
-"""The service with a real tokenizer and an engine that answers at once: what a call costs beside the model.
+"""The service with a real tokenizer and an engine that answers immediately: the cost of a call without the model.
 
-The metrics page has the seconds that were spent inside the tokenizer library, as processor time of the calling thread
-(`instant_tokenizer_seconds_total`). Arguments are those of limrank-serve.
+The metrics page reports the time inside the tokenizer library, as processor seconds of the calling thread
+(`instant_tokenizer_seconds_total`). Takes the arguments of limrank-serve.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_TOKENS = 8192
 
 
 class TimedTokenizer:
-    """A tokenizer that adds up the processor time of its calls."""
+    """A tokenizer that accumulates the processor time of its calls."""
 
     def __init__(self, tokenizer: Tokenizer, seconds: Counter) -> None:
         self._tokenizer = tokenizer
@@ -55,8 +55,8 @@ class TimedTokenizer:
 
 
 class InstantEngine:
-    """Has an answer for every prompt before anything is computed. It differs from passage to passage, since a server
-    refuses an engine that tells no texts apart."""
+    """Answers every prompt without computing. Answers differ from passage to passage, because the service refuses an
+    engine that gives all texts the same score."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()

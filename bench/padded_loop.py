@@ -1,5 +1,5 @@
-"""The peer: how one scores pairs with transformers when one thinks no further. Batches of 16 in the given order,
-padded on the left, SDPA, float32, logits kept at one position."""
+"""The peer: the straightforward way to score pairs with transformers. Batches of 16 in the given order, left padding,
+SDPA, float32, logits at one position only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH = 16
 
 
 class PaddedLoop:
-    """The same prompts and verdict words as the engine, so that the scores must be the same."""
+    """Uses the engine's prompts and verdict words, so the scores must be equal."""
 
     def __init__(self, folder: Path, segments: Segments) -> None:
         model: Any = AutoModelForCausalLM.from_pretrained(

@@ -1,16 +1,16 @@
-"""What the service itself costs: everything but the model and its tokenizer, with an engine that answers at once.
+"""The cost of the service itself: everything but the model and its tokenizer, with an engine that answers immediately.
 
-The server runs as a process of its own, pinned to one core; the caller is on another where there is one. Processor time
-inside the tokenizer library is measured in the server, printed, and subtracted. Medians of rounds; exit code 1 when a
-target is missed.
+The server runs in its own process, pinned to one core; the caller runs on another core where there is one. Processor
+time inside the tokenizer library is measured in the server, printed, and subtracted. Medians of rounds; exits with 1
+when a target is missed.
 
     documents/s   calls of 100 documents of 150 words, 4 at a time         target >= 3000
     ms a call     calls of 10 documents of 150 words, one after another,
-                  as the server measures them (Server-Timing is less than
-                  all: the access log's `ms` counts from the request's
-                  head to the answer's last byte)                          target <= 2.0
+                  as the server measures them (the access log's `ms`, from
+                  the request's head to the answer's last byte; this is
+                  more than Server-Timing)                                 target <= 2.0
 
-Both are meant without the tokenizer library.
+Both figures exclude the tokenizer library.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Seconds of one round by the clock, and those of them inside the tokenizer library; `ms` of each small call."""
+    """Wall-clock seconds of one round, and the part spent inside the tokenizer library; `ms` of each small call."""
 
     seconds: float
     tokenizer: float
@@ -67,8 +67,8 @@ class Round:
 
 
 def main() -> int:
-    """Print the table; 0 when both targets are met."""
-    alone = {"TOKENIZERS_PARALLELISM": "false"}  # all of its work in the thread that is measured
+    """Prints the table. Returns 0 when both targets are met."""
+    alone = {"TOKENIZERS_PARALLELISM": "false"}  # keeps its work in the thread that is measured
     with (
         tempfile.TemporaryDirectory() as folder,
         server("bench.instant_server", free_port(), Path(folder), **alone) as running,

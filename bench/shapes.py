@@ -1,6 +1,6 @@
-"""Checkpoint folders that have a model's shape and none of its weights: for measuring time, not for scoring.
+"""Checkpoint folders with a model's shape but no weights: for measuring time, not for scoring.
 
-vLLM fills such a model with random numbers when it is started with `load_format=dummy`.
+vLLM fills such a model with random numbers when started with `load_format=dummy`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ QWEN2_5_7B: dict[str, Any] = {
     "bos_token_id": 151643,
     "eos_token_id": 151645,
 }
-# The same family and tokenizer in two small layers, for trials on a CPU.
+# The same family and tokenizer with two small layers, for trials on a CPU.
 QWEN2_5_SMALL: dict[str, Any] = QWEN2_5_7B | {
     "hidden_size": 128,
     "intermediate_size": 256,
@@ -65,9 +65,10 @@ TINY: dict[str, Any] = {
 
 
 def write_shape(folder: Path, shape: dict[str, Any], tokenizer: Path) -> Path:
-    """A folder that the service takes for a checkpoint: settings, tokenizer, manifest, and a file without weights.
+    """Writes a folder that the service accepts as a checkpoint: settings, tokenizer, manifest, and an empty weights
+    file.
 
-    `tokenizer` is a tokenizer.json. Raise ContractError when it cannot keep the contract.
+    `tokenizer` is a tokenizer.json. Raises ContractError when it cannot keep the contract.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(shape))

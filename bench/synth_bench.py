@@ -1,9 +1,9 @@
-"""How many calls a second `limrank-synth run` makes, against what latency and concurrency allow.
+"""Calls per second of `limrank-synth run`, compared to what latency and concurrency allow.
 
-A scripted endpoint in a process of its own answers every request after 50 ms; 64 requests may be in flight. The limit
-is 64 / 0.05 = 1280 calls a second; the endpoint's own timer is late, so the target is of what its measured latency
-allows. Counted at the endpoint, where the run's beginning and end, which have less to do than 64 calls, are told
-apart. Needs an idle machine; exit code 1 when the target is missed. `PROCESSES` client processes send the requests.
+A scripted endpoint in its own process answers every request after 50 ms; 64 requests may be in flight. The limit is
+64 / 0.05 = 1280 calls per second. The endpoint's timer is late, so the target is relative to its measured latency.
+Calls are counted at the endpoint, which separates out the start and end of the run with their fewer calls in flight.
+Needs an idle machine; exits with 1 when the target is missed. `--processes` sets the number of client processes.
 """
 
 from __future__ import annotations

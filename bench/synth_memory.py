@@ -1,9 +1,9 @@
-"""Peak memory of `limrank-synth export`, `verify` and `audit` over a generated file, each in a process of its own.
+"""Peak memory of `limrank-synth export`, `verify` and `audit` on a generated file, each in its own process.
 
     python -m bench.synth_memory --rows 1000000
 
-A row is about 1 KB and all texts are made up. Needs about 6 GB of disk for a million rows, in --folder. With --limit,
-exits 1 if any command needs more than so many MB.
+A row takes about 1 KB; all texts are generated. A million rows need about 6 GB of disk in --folder. With --limit, exits
+with 1 if any command needs more than that many MB.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COMMANDS = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Wall time in seconds, peak resident memory in MB (10^6 bytes), and the size of the output in MB."""
+    """Wall time in seconds, peak resident memory in MB (10^6 bytes), and size of the output in MB."""
 
     seconds: float
     peak: float
@@ -50,7 +50,7 @@ class Measured:
 
 
 def records(rows: int) -> Iterator[Record]:
-    """Made-up records, ten to a query; the records of a query stand far apart."""
+    """Generated records, ten per query; those of one query are far apart."""
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghijklmnoprstuvz", k=draw.randrange(3, 10))) for _ in range(20_000)]
     queries = max(1, rows // PER_QUERY)
@@ -75,9 +75,9 @@ def records(rows: int) -> Iterator[Record]:
 
 
 def measure(arguments: Sequence[str]) -> Measured:
-    """Run `limrank-synth` with these arguments in a process of its own. Raises `RuntimeError` where it fails.
+    """Runs `limrank-synth` with these arguments in its own process. Raises `RuntimeError` when it fails.
 
-    The peak is the process's own VmHWM (Linux): what `wait` reports would count the parent's memory at its start.
+    The peak is the process's own VmHWM (Linux); the figure from `wait` would include the parent's memory at the fork.
     """
     started = time.perf_counter()
     done = subprocess.run(
@@ -97,7 +97,7 @@ def measure(arguments: Sequence[str]) -> Measured:
 
 
 def run(folder: Path, rows: int, names: Sequence[str]) -> Iterator[tuple[str, Measured]]:
-    """Measure the named commands over `rows` generated records in `folder`."""
+    """Measures the named commands on `rows` generated records in `folder`."""
     path = folder / "records.jsonl"
     write_records(path, records(rows))
     values = {"records": str(path), "out": str(folder / "out"), "half": str(rows // 2)}

@@ -1,10 +1,10 @@
-"""Our service on vLLM beside vLLM itself: same weights, same prompts, same threads, text in and scores out.
+"""Our service on vLLM compared to vLLM itself: same weights, same prompts, same threads, from text to scores.
 
     (a) `LLM.generate` offline, (b) vLLM's own `/rerank` server with the same weights as a classifier, (c) Rank1's
     procedure offline: stop strings, top-20 log-probabilities, a second request for incomplete traces.
 
-Every round has texts of its own, so that no cache knows them; the sides take turns within a round, in an order that
-changes, and those that wait stand still. Ratios are of the medians: theirs / ours. Exit code 1 when a target is missed.
+Every round has new texts, so that no cache helps. The sides take turns within a round, in changing order, and those
+that wait are stopped. Ratios are of the medians: theirs / ours. Exits with 1 when a target is missed.
 
 `--gpu` measures the service on a GPU instead, with the shape of Qwen2.5-7B (see `bench.vllm_gpu`); `--gpu-trial` runs
 the same program on a CPU with a small shape.
@@ -39,13 +39,13 @@ _WORDS = (
     "report measured value results people city winter summer house language model passage because although before "
     "their would found"
 )
-# After these the untrained model finds both words likely at the verdict, so that Rank1's top 20 holds them.
+# After these words the untrained model gives both answers a high probability, so that Rank1's top 20 contains them.
 _BOTH_WORDS = " The answer is true. The answer is false." + " true false" * 2 + " true > false >" * 4
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`targets`: for each peer the least ratio theirs / ours."""
+    """One case. `targets` maps each peer to the least ratio theirs / ours."""
 
     name: str
     query_words: int
@@ -71,8 +71,8 @@ WORKLOADS = (
 
 @dataclass
 class Row:
-    """The rounds of one workload. `errors`: the largest difference of log-odds to ours, over the `compared` documents
-    for which both sides have them."""
+    """The rounds of one workload. `errors` holds the largest difference to our log-odds, over the `compared` documents
+    that both sides scored."""
 
     workload: Workload
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Row:
             theirs = self.seconds[name]
             ratio = statistics.median(theirs) / statistics.median(ours)
             each = [a / b for a, b in zip(theirs, ours, strict=True)]
-            # A classifier's template joins open and close in one string, which other ids may stand for.
+            # A classifier's template joins open and close in one string, which may have other ids.
             alike = name == "b" or (self.compared[name] > 0 and self.errors[name] <= TOLERANCE)
             met = met and ratio >= target and alike
             lines.append(
@@ -113,7 +113,7 @@ class Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; 0 when all targets are met."""
+    """Prints the table. Returns 0 when all targets are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--gpu", action="store_true", help="the service on a GPU, with the shape of Qwen2.5-7B")
@@ -144,7 +144,7 @@ def measure(workloads: Sequence[Workload], rounds: int) -> list[Row]:
             sides["a"] = sides["c"] = _started(stack, offline(side, folder, environment))
         if "b" in peers:
             sides["b"] = _started(stack, classifier(side, folder, environment))
-        for seed in range(-1, rounds):  # the first one warms up and does not count
+        for seed in range(-1, rounds):  # the first round warms up and is not counted
             for row in rows:
                 _round(row, sides, seed)
     return rows

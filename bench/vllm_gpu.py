@@ -1,8 +1,8 @@
 """The service on a GPU with the shape of Qwen2.5-7B and random weights, over HTTP: tokens per second in both modes.
 
-Beside them stands the ceiling that this machine's own matrix products allow, measured in the same run: of a prompt
-token by its arithmetic, of a written token by the bytes of weights that a step must read. `TRIAL` is the same with a
-shape of two small layers on a CPU: it shows that the program runs, its numbers mean nothing.
+Compares them to the ceiling set by this machine's matrix products, measured in the same run: for a prompt token its
+arithmetic, for a generated token the bytes of weights that a step must read. `TRIAL` does the same on a CPU with a
+shape of two small layers: it shows that the program runs; its numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _VOCABULARY = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is measured, and on what. `copied`: bytes moved to measure the memory's speed."""
+    """What to measure, and on which model. `copied` is the number of bytes moved to measure memory bandwidth."""
 
     shape: Mapping[str, Any]
     device: str
@@ -102,19 +102,19 @@ TRIAL = Run(
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """Tokens per second that products at the measured speed allow a model of this shape."""
+    """Tokens per second that matrix products at the measured speed allow for a model of this shape."""
 
     shape: Mapping[str, Any]
     flops: float
     bytes_per_second: float
 
     def prompt_tokens(self, context: int) -> float:
-        """In prompts of `context` tokens, of which a token sees half on average."""
+        """For prompts of `context` tokens, of which a token attends to half on average."""
         attention = 4 * self.shape["num_hidden_layers"] * self.shape["hidden_size"] * context / 2
         return float(self.flops / (2 * self._layers() + attention))
 
     def written_tokens(self, seats: int) -> float:
-        """Every step reads all weights once, of two bytes each, whatever the number of traces."""
+        """Every step reads all weights once, two bytes each, whatever the number of sequences."""
         weights = self._layers() + self.shape["vocab_size"] * self.shape["hidden_size"]
         return float(seats / max(2 * weights / self.bytes_per_second, 2 * weights * seats / self.flops))
 
@@ -127,7 +127,7 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the calls of a round took."""
+    """Totals of the calls of a round."""
 
     seconds: float
     prompts: int
@@ -140,12 +140,12 @@ class Spent:
 
 
 def main(run: Run = GPU) -> int:
-    """Print what was measured. There is no target that holds on every GPU, so the result is always 0."""
+    """Prints the measurements. Always returns 0, because no target holds on every GPU."""
     ceiling = measure_ceiling(run)
     device = "a CPU, as a trial"
     if run.device == "cuda":
         device = torch.cuda.get_device_name()
-        torch.cuda.empty_cache()  # the engine's process wants all of it
+        torch.cuda.empty_cache()  # the engine's process needs all of it
     print(f"{device}: {ceiling.flops / 1e12:.2f} TFLOP/s, {ceiling.bytes_per_second / 1e12:.3f} TB/s")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -182,7 +182,7 @@ def _seconds(work: Callable[[], object], device: str) -> float:
 
 
 def _report(running: ServerProcess, run: Run, ceiling: Ceiling) -> None:
-    rounds = range(-1, run.rounds)  # the first one warms up and does not count
+    rounds = range(-1, run.rounds)  # the first round warms up and is not counted
     direct = [asyncio.run(_direct(running.url, run, seed)) for seed in rounds][1:]
     documents = run.calls * run.documents
     length = round(statistics.median(each.prompts for each in direct) / documents)

@@ -1,7 +1,7 @@
-"""vLLM offline, in a process of its own: plain `LLM.generate`, and the procedure that Rank1 published.
+"""vLLM offline, in its own process: plain `LLM.generate`, and the procedure that Rank1 published.
 
-Reads a JSON object per line, answers with a line that begins with `REPLY `. Both peers get the ids that the service
-would build, so that only who asks for them differs.
+Reads one JSON object per line and answers each with a line that begins with `REPLY `. Both peers get the ids that the
+service would build, so that only the procedure differs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from contract.prompt import LIMRANK
 from contract.segments import Segments
 
 REPLY = "REPLY "
-_TOP = 20  # log-probabilities that Rank1 asks for
+_TOP = 20  # log-probabilities that Rank1 requests
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Log-odds of each passage, None where the top 20 did not hold both words; `missing` of them at first."""
+    """Log-odds of each passage, None where the top 20 lacked a word; `missing` counts those at the first attempt."""
 
     log_odds: list[float | None]
     missing: int = 0
@@ -40,7 +40,7 @@ class Peers:
         self._words = self._segments.verdict
 
     def generate(self, query: str, passages: list[str]) -> Read:
-        """One request per passage, the two log-probabilities asked for by id."""
+        """One request per passage; requests the two log-probabilities by token id."""
         contexts = [self._segments.context(prompt) for prompt in self._prompts(query, passages)]
         words = [self._words.true, self._words.false]
         params = SamplingParams(temperature=0.0, max_tokens=1, detokenize=False, logprob_token_ids=words)
@@ -48,8 +48,8 @@ class Peers:
         return Read([self._log_odds(output.outputs[0].logprobs[0]) for output in outputs])
 
     def rank1(self, query: str, passages: list[str], budget: int) -> Read:
-        """Traces that stop at a verdict, with the top 20 of every token; the incomplete ones are closed and asked again
-        for one token."""
+        """Generates reasoning that stops at a verdict, with the top 20 of every token; closes the incomplete ones and
+        requests one more token."""
         close = LIMRANK.close
         stops = [f"{close}{LIMRANK.true_word}", f"{close}{LIMRANK.false_word}"]
         first = SamplingParams(temperature=0.0, max_tokens=budget, logprobs=_TOP, stop=stops, skip_special_tokens=False)

@@ -1,4 +1,4 @@
-"""The one set of engine settings that every side of the vLLM benchmark is started with."""
+"""The engine settings with which every side of the vLLM benchmark is started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """`extra`: vLLM's arguments beside those that the service has flags for."""
+    """One set of settings. `extra` are vLLM arguments for which the service has no flag."""
 
     model: str
     dtype: str = "float32"
@@ -19,7 +19,7 @@ class Side:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def arguments(self) -> dict[str, Any]:
-        """For `vllm.LLM`."""
+        """As arguments of `vllm.LLM`."""
         return {
             "model": self.model,
             "dtype": self.dtype,
@@ -31,12 +31,12 @@ class Side:
         }
 
     def service_flags(self) -> list[str]:
-        """For `limrank-serve`."""
+        """As flags of `limrank-serve`."""
         flags = ["--engine", "vllm", "--model", self.model, "--vllm-args", json.dumps(self.extra), *self._shared()]
         return [*flags, "--drain-delay", "0", "--stuck-after", "600", "--request-timeout-seconds", "3600"]
 
     def vllm_flags(self) -> list[str]:
-        """For vLLM's own server."""
+        """As flags of vLLM's own server."""
         extra = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in self._own()]
         return [*self._shared(), *extra]
 
@@ -50,7 +50,7 @@ class Side:
         return [(name, value) for name, value in self.extra.items() if name != "logits_processors"]
 
 
-# On a CPU: no compilation, and blocks of the size that its attention takes.
+# On a CPU: no compilation, and the block size that its attention takes.
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "0-1", "OMP_WAIT_POLICY": "PASSIVE"}
 CPU_EXTRA: dict[str, Any] = {"enforce_eager": True, "block_size": 32}
 SCRIPTED = {"logits_processors": ["tests.service.engines.vllm.scripted_traces:ScriptedTraces"]}

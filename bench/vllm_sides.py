@@ -1,4 +1,4 @@
-"""The sides of the vLLM benchmark as processes; a side that is not measured stands still."""
+"""The sides of the vLLM benchmark as processes. A side that is not being measured is stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SCORE_TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of one call from text to scores; log-odds by passage, None where a peer could not tell."""
+    """Seconds of one call from text to scores; log-odds by passage, None where a peer had no result."""
 
     seconds: float
     log_odds: list[float | None]
@@ -44,7 +44,7 @@ class Measured:
 
 
 class Contestant(Protocol):
-    """One side. `budget` None is direct mode."""
+    """One side. A `budget` of None means direct mode."""
 
     pid: int
 
@@ -53,7 +53,7 @@ class Contestant(Protocol):
 
 @dataclass
 class Service:
-    """Ours over HTTP."""
+    """Our service over HTTP."""
 
     url: str
     pid: int
@@ -67,7 +67,7 @@ class Service:
 
 @dataclass
 class Classifier:
-    """vLLM's own `/rerank`, the same weights as a classifier: one forward pass, no trace."""
+    """vLLM's own `/rerank`, with the same weights as a classifier: one forward pass, no reasoning."""
 
     url: str
     pid: int
@@ -79,7 +79,7 @@ class Classifier:
 
 @dataclass
 class Offline:
-    """`LLM.generate`, or Rank1's procedure where there is a budget."""
+    """`LLM.generate`, or Rank1's procedure when there is a budget."""
 
     process: subprocess.Popen[str]
     pid: int
@@ -155,7 +155,7 @@ def classifier(side: Side, folder: Path, environment: dict[str, str]) -> Iterato
 
 @contextmanager
 def running(one: Contestant) -> Iterator[None]:
-    """Let a side that stands still run."""
+    """Resumes a stopped side for the time of the block."""
     resume(one)
     try:
         yield
@@ -164,7 +164,7 @@ def running(one: Contestant) -> Iterator[None]:
 
 
 def pause(one: Contestant) -> None:
-    """vLLM's processes look for work every now and then; stopped ones take nothing from the side that is measured."""
+    """Stops a side: vLLM's idle processes poll for work, which would slow down the side that is measured."""
     for pid in (one.pid, *descendants(one.pid)):
         os.kill(pid, signal.SIGSTOP)
 
@@ -200,7 +200,7 @@ def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End it and its engine, which outlives a process that is told to terminate and holds gigabytes."""
+    """Ends the process and its engine, which survives a termination of the process and holds gigabytes."""
     children = [process.pid, *descendants(process.pid)]
     send(signal.SIGCONT, children)
     process.terminate()

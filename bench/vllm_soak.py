@@ -1,7 +1,8 @@
-"""Minutes of mixed load on the vLLM engine: calls of both modes, clients that leave, deadlines and bad input at once.
+"""Minutes of mixed load on the vLLM engine: calls in both modes, clients that disconnect, deadlines and bad input at
+once.
 
-Every answer must be a proper one, the memory of all its processes must stay flat within 5 % after the warm-up, and
-vLLM must hold no request at the end. Exit code 1 otherwise.
+Every answer must be a proper one, the memory of all processes must stay flat within 5 % after the warm-up, and vLLM
+must hold no request at the end. Exits with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from tests.service.engines.plain_forward import text
 from tests.service.engines.vllm.scripted_traces import marker
 from tests.service.engines.vllm.serving import descendants, series
 
-# The cache takes memory page by page until all of it was used once, which would be growth: 8192 tokens, soon used.
+# The key/value cache takes memory page by page until all of it was used once. 8192 tokens are used quickly.
 SMALL_CACHE = {"num_gpu_blocks_override": 256}
-# oneDNN keeps up to 1024 kernels, one for every number of tokens that a step ever had, and malloc what was freed
-# between them. Both grow for longer than a soak takes, 0.7 GB in its first four minutes, and would hide a leak.
+# oneDNN keeps up to 1024 kernels, one for every token count a step ever had, and malloc keeps what was freed between
+# them. Both grow for longer than a soak takes, by 0.7 GB in the first four minutes, and would hide a leak.
 KEEP_LITTLE = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
     "MALLOC_ARENA_MAX": "2",
@@ -58,7 +59,7 @@ BAD: tuple[Any, ...] = (
 
 @dataclass
 class Seen:
-    """What came back. `wrong`: answers that should not have been."""
+    """The answers, counted by kind. `wrong` holds those that should not have occurred."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Seen:
 
 
 class Caller:
-    """One of the callers, each with its own chances."""
+    """One of the callers, each with its own random choices."""
 
     def __init__(self, client: httpx.AsyncClient, seen: Seen, seed: int) -> None:
         self._client = client
@@ -126,7 +127,7 @@ class Caller:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print what was seen; 0 when all of it is as it should be."""
+    """Prints the results. Returns 0 when all are as required."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args(argv).minutes
@@ -143,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _load(running: ServerProcess, seconds: float) -> tuple[Seen, list[int]]:
-    """The load, and the memory of all processes every few seconds, in bytes."""
+    """Runs the load and samples the memory of all processes, in bytes, every few seconds."""
     seen, memory, end = Seen(), [], time.monotonic() + seconds
 
     async def keep_calling(seed: int) -> None:
@@ -161,7 +162,7 @@ async def _load(running: ServerProcess, seconds: float) -> tuple[Seen, list[int]
 
 
 def resident(pid: int) -> int:
-    """Bytes that a process and its descendants hold; what several share counts once."""
+    """Bytes held by a process and its descendants; memory that several share counts once."""
     return sum(_proportional(each) for each in (pid, *descendants(pid)))
 
 
@@ -174,7 +175,7 @@ def _proportional(pid: int) -> int:
 
 
 def _left(running: ServerProcess) -> dict[str, float]:
-    """What vLLM still holds, once it has had time to notice that everybody has gone."""
+    """Requests that vLLM still holds, once it has had time to notice that all clients are gone."""
     for _ in range(100):
         held = series(running, *HELD)
         if not any(held.values()):

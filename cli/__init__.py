@@ -1,1 +1,1 @@
-"""The parts of a command line that all programs share: settings, subcommands, errors and output."""
+"""The command-line parts that all programs share: settings, subcommands, errors and output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 EngineName = Literal["auto", "transformers", "vllm", "cross-encoder"]
-"""What runs a model (`service.engines.loading`)."""
+"""The engine that runs a model (`service.engines.loading`)."""
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""Number format of a model's weights. Each program says what its `auto` is."""
+"""Number format of a model's weights. Each program documents what its `auto` means."""

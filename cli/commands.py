@@ -1,4 +1,4 @@
-"""Programs of several commands: which one is meant, its settings, its work, and an error as a sentence and a code."""
+"""Programs with subcommands: picks the command, reads its settings, runs it, and prints an error as one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cli.settings import Command, read_command
 
 @dataclass(frozen=True, slots=True)
 class Subcommand:
-    """One command. `run` does its work and returns what is to be printed at the end; None where it printed already."""
+    """One command. `run` does the work and returns the text to print at the end, or None when it printed already."""
 
     name: str
     settings: type[Command]
@@ -23,7 +23,7 @@ class Subcommand:
 
 
 def main(program: Program, commands: Sequence[Subcommand], argv: Sequence[str]) -> int:
-    """Runs the command that `argv` names and returns the exit code: 0, 2 where none is named, or that of the error."""
+    """Runs the command that `argv` names. Returns the exit code: 0, 2 when none is named, or that of the error."""
     command = next((command for command in commands if argv and command.name == argv[0]), None)
     if command is None:
         asked_for_help = bool(argv) and argv[0] in ("-h", "--help", "help")
@@ -35,8 +35,7 @@ def main(program: Program, commands: Sequence[Subcommand], argv: Sequence[str]) 
 def run_command(
     speaker: str, program: Program, command: Subcommand, argv: Sequence[str], commands: Sequence[Subcommand]
 ) -> int:
-    """Reads the settings of one of the commands and runs it. Returns the exit code; an error is printed as
-    `SPEAKER: sentence`."""
+    """Reads the settings of a command and runs it. Prints an error as `SPEAKER: sentence` and returns the exit code."""
     try:
         known = [each.settings for each in commands]
         told = command.run(read_command(command.settings, program, command.name, argv, known))

@@ -1,4 +1,4 @@
-"""Which environment variables belong to a program, and what an unknown name may have been meant to be."""
+"""Which environment variables belong to a program, and suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What Kubernetes puts into every pod for a Service whose name begins like our prefix. `<PREFIX>PORT`, a setting of ours
-# too, is Kubernetes' when its value is an address; no port number looks like that.
+# Variables that Kubernetes adds to every pod for a Service whose name begins like our prefix. `<PREFIX>PORT` is also a
+# setting of ours; Kubernetes' value is an address, which no port number looks like.
 _SERVICE_NAME = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
@@ -18,9 +18,9 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 class Program:
     """How a program is called and where its settings come from.
 
-    `prefix` begins its environment names; those that begin with one of `foreign` belong to others. `file`, given the
-    values of flags and environment, returns those in the settings file that one of them names. `usage`: what a program
-    without commands may be called with.
+    `prefix` begins the names of its environment variables; names that begin with one of `foreign` belong to other
+    programs. `file` takes the values of flags and environment and returns those of the settings file that one of them
+    names. `usage` shows the arguments of a program without subcommands.
     """
 
     name: str
@@ -40,8 +40,8 @@ def own_names(program: Program, environ: Mapping[str, str]) -> list[str]:
 
 
 def close_name(name: str, known: Iterable[str], prefix: str) -> str:
-    """`; did you mean NAME?`, or `.` where no known name is close. Compared without the prefix, which would make any
-    two names look close."""
+    """Returns `; did you mean NAME?`, or `.` when no known name is close. Compares without the prefix, which would make
+    any two names look close."""
     close = difflib.get_close_matches(name.removeprefix(prefix), [each.removeprefix(prefix) for each in known], n=1)
     return f"; did you mean {prefix}{close[0]}?" if close else "."
 

@@ -2,11 +2,11 @@
 
     CommandError
     |-- BadSettings     a setting, flag, environment value or template that cannot be used
-    |-- BadInput        a file that is not as its format says
+    |-- BadInput        a file that does not have its format
     |-- DiskFull        nothing more can be written
     `-- Interrupted     a signal stopped the command
 
-Each program adds leaves of its own under a base of its own: SynthError, EvaluationError, TrainError.
+Each program has its own base with its own leaves: SynthError, EvaluationError, TrainError.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Figures as SVG texts in the one style of all programs. The same values give the same bytes.
+"""Figures as SVG text in one style for all programs. The same values give the same bytes.
 
-Imported where a figure is drawn, as matplotlib takes a second to import.
+Import it where a figure is drawn: matplotlib takes a second to import.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 INK, FAINT, BLUE, RED, GREEN = "#1f2933", "#9aa5b1", "#2f6f9f", "#c4553b", "#3d8f6b"
-_STYLE: Any = {  # matplotlib names its keys in a type of their own
+_STYLE: Any = {  # matplotlib declares the keys as a type of its own
     "svg.hashsalt": "limrank",
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -31,12 +31,12 @@ _STYLE: Any = {  # matplotlib names its keys in a type of their own
 
 
 def style() -> AbstractContextManager[None]:
-    """The style, for the time that a figure is made, drawn and turned into text."""
+    """The style, as a context for creating, drawing and serialising a figure."""
     return mpl.rc_context(_STYLE)
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG text without a date."""
+    """The figure as SVG text without a date."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""Names of commands and configs that moved out of the programs, so that an old name is answered with the new one."""
+"""Commands and configs that moved out of the programs: maps an old name to a sentence that names the new one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOVED: Mapping[str, str] = {
 
 
 def moved(program: str, arguments: Sequence[str], instead: Collection[str] = ()) -> str | None:
-    """The sentence that names the new command where `arguments` begin with an old one of `program`; else None.
+    """The sentence that names the new command when `arguments` begin with a moved one of `program`; otherwise None.
 
-    The words of an old command after its first may also stand further back, unless one of `instead`, which the program
-    still knows, is among the arguments: `import --depth 9 medquad` has moved, `import beir medquad` has not.
+    The words of a moved command after its first may also come later, unless `arguments` contain one of `instead`, which
+    are subcommands that still exist: `import --depth 9 medquad` has moved, `import beir medquad` has not.
     """
     for old, new in MOVED.items():
         name, first, *others = old.split()

@@ -1,4 +1,4 @@
-"""What a command puts out: lines and tables on the terminal, and files that are replaced whole or not at all."""
+"""The output of a command: lines and tables on the terminal, and files that are replaced atomically."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 def say(text: str) -> None:
-    """Print one text and a newline on the standard output."""
+    """Prints a text and a newline on standard output."""
     sys.stdout.write(text + "\n")
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Columns of equal width, two blanks between them."""
+    """Columns of equal width, separated by two blanks."""
     listed = list(rows)
     widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
     return "\n".join(
@@ -30,10 +30,10 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def write_whole(path: Path, write: Callable[[Path, Iterable[T]], int], rows: Iterable[T]) -> int:
-    """`write(path, rows)`, which must be atomic (`contract.records.write_records` is); the number of rows written.
+    """Runs `write(path, rows)`, which must be atomic (`contract.records.write_records` is). Returns the number of rows.
 
-    Makes the folder. Raises `DiskFull` with the row at which the disk took no more, `BadInput` for a row that is no
-    record; what stood at `path` before is then unchanged.
+    Creates the folder. Raises `DiskFull` with the row at which the disk was full, `BadInput` for an invalid row; in
+    both cases an existing file at `path` is unchanged.
     """
     counted = Counted(rows)
     with translate_disk_errors(path, counted), translate_record_errors():
@@ -42,12 +42,12 @@ def write_whole(path: Path, write: Callable[[Path, Iterable[T]], int], rows: Ite
 
 
 def write_json_lines(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int:
-    """A header line and one JSON object per line, as `write_whole` does; the number of rows."""
+    """Writes a header line and one JSON object per line, as `write_whole` does. Returns the number of rows."""
     return write_whole(path, lambda target, items: files.write_json_lines(target, header, items), rows)
 
 
 def write_text(path: Path, text: str) -> None:
-    """One text (UTF-8), whole or not at all. Makes the folder. Raises `DiskFull`."""
+    """Writes a text (UTF-8) atomically. Creates the folder. Raises `DiskFull`."""
     with translate_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(path, text)
@@ -70,7 +70,7 @@ def translate_disk_errors(path: Path, rows: Counted[Any] | None = None) -> Itera
 
 @contextmanager
 def translate_record_errors() -> Iterator[None]:
-    """Turns a record that breaks the agreement into `BadInput`, whose message names the file and the line."""
+    """Turns a record that breaks the contract into `BadInput`, which names the file and the line."""
     try:
         yield
     except RecordError as error:
@@ -78,7 +78,7 @@ def translate_record_errors() -> Iterator[None]:
 
 
 class Counted(Iterable[T]):
-    """Rows, with a count of those handed out."""
+    """Iterates over rows and counts those handed out."""
 
     def __init__(self, rows: Iterable[T]) -> None:
         self._rows = rows

@@ -1,4 +1,4 @@
-"""The flags of a program without commands, under headings: each base of its settings class is a section of the help."""
+"""Flags of a program without subcommands: each base of its settings class is a section of the help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read_flags(kind: type[BaseModel], program: Program, argv: Sequence[str]) -> dict[str, Any]:
-    """The values given by flags, as texts and truth values. Raises `BadSettings`; `--help` and `--version` print and
+    """The values given by flags, as strings and booleans. Raises `BadSettings`; `--help` and `--version` print and
     raise SystemExit."""
     found, unknown = _parser(kind, program).parse_known_args(argv)
     if unknown:
@@ -74,10 +74,10 @@ def _help(field: FieldInfo) -> str:
 
 
 def _metavar(annotation: Any) -> str:
-    """How a flag's value is shown: the choices, or a letter for the type."""
+    """How help shows a flag's value: the choices, or a letter for the type."""
     if get_origin(annotation) is Literal:
         return "{" + ",".join(get_args(annotation)) + "}"
-    if get_args(annotation) and get_origin(annotation) is not tuple:  # Optional and Annotated: what they wrap
+    if get_args(annotation) and get_origin(annotation) is not tuple:  # Optional, Annotated: the wrapped type
         return _metavar(get_args(annotation)[0])
     if not isinstance(annotation, type):
         return "TEXT"

@@ -1,8 +1,9 @@
-"""The one reader of settings: flags win over the environment, that wins over a settings file, that over defaults.
+"""The one reader of settings. Flags override the environment, which overrides a settings file, which overrides
+defaults.
 
-Each setting is written once, as a field of a class derived from `Settings` or `Command`: flag, environment name, key in
-a settings file and help text come from the field. An object of such a class holds what it is constructed with and reads
-nothing by itself; `read_command` and `read_program` do the reading.
+Each setting is declared once, as a field of a class derived from `Settings` or `Command`: flag, environment name, key
+in a settings file and help text follow from the field. An object of such a class holds its constructor's values and
+reads nothing itself; `read_command` and `read_program` do the reading.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Values = dict[str, Any]
 
 
 class Settings(BaseSettings):
-    """Base of all classes of settings."""
+    """Base of all settings classes."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -42,12 +43,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Nothing but the values that an object is constructed with."""
+        """Only the values passed to the constructor."""
         return (init_settings,)
 
 
 class Command(Settings):
-    """Base of the settings of one command among several of a program. A program's own base sets `env_prefix`."""
+    """Base of the settings of one subcommand. A program's own base sets `env_prefix`."""
 
     model_config = SettingsConfigDict(
         cli_kebab_case=True,
@@ -64,9 +65,10 @@ AnyCommand = TypeVar("AnyCommand", bound=Command)
 def read_command(
     kind: type[AnyCommand], program: Program, name: str, argv: Sequence[str], known: Sequence[type[Command]]
 ) -> AnyCommand:
-    """The settings of the command `name`. `known` are the classes of all commands, whose environment names are allowed.
+    """Reads the settings of the command `name`. `known` are the classes of all commands, whose environment names are
+    allowed.
 
-    Raises `BadSettings`, one sentence for each thing that is wrong; `--help` prints and raises SystemExit.
+    Raises `BadSettings` with one sentence per fault; `--help` prints and raises SystemExit.
     """
     _refuse_unknown(program, kind, known)
     try:
@@ -83,10 +85,10 @@ def read_command(
 def read_program(
     kind: type[AnySettings], program: Program, argv: Sequence[str], environ: Mapping[str, str]
 ) -> AnySettings:
-    """The settings of a program without commands; the bases of `kind` are the sections of its help.
+    """Reads the settings of a program without subcommands; the bases of `kind` are the sections of its help.
 
-    An empty environment value counts as absent. Raises `BadSettings`, one sentence for each thing that is wrong;
-    `--help` and `--version` print and raise SystemExit.
+    An empty environment value counts as absent. Raises `BadSettings` with one sentence per fault; `--help` and
+    `--version` print and raise SystemExit.
     """
     flags = read_flags(kind, program, argv)
     environment = _environment(kind, _known(kind, program, environ))
@@ -111,7 +113,7 @@ def _environment(kind: type[Settings], environ: Mapping[str, str]) -> Values:
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Values:
-    """The values of both; where both have one, that of `above`, within nested objects too."""
+    """Merges both; `above` wins where both have a value, also within nested objects."""
     merged = dict(below)
     for name, value in above.items():
         inner = merged.get(name)
@@ -129,7 +131,7 @@ def _refuse_unknown(program: Program, kind: type[Command], known: Sequence[type[
 
 
 def _known(kind: type[Settings], program: Program, environ: Mapping[str, str]) -> dict[str, str]:
-    """The program's own variables that are not empty. Raises `BadSettings` for one that is no setting."""
+    """The program's own variables that are not empty. Raises `BadSettings` for one that is not a setting."""
     known = {f"{program.prefix}{field.upper()}" for field in kind.model_fields}
     names = own_names(program, environ)
     for name in names:
@@ -150,7 +152,7 @@ def _sentence(problem: Mapping[str, Any]) -> str:
 
 
 def _sentences_by_source(error: ValidationError, values: Values, names: Mapping[str, str]) -> Iterator[str]:
-    """Each sentence begins with the flag or the variable as it was written."""
+    """Each sentence begins with the flag or variable that the user wrote."""
     for problem in error.errors(include_url=False, include_context=False):
         message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
         name = str(problem["loc"][0]) if problem["loc"] else None

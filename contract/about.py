@@ -1,6 +1,6 @@
-"""`FILE.about.json`, the sidecar of a file of records, groups or export rows: what the file holds and what it cost.
+"""`FILE.about.json`, the sidecar of a file of records, groups or export rows: contents and cost of the file.
 
-Written by the synthesizer and the trainer, read by both. This module is its only writer and its only reader.
+Written and read by the synthesizer and the trainer, only through this module.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from contract.records import Group, Record, licence_parts
 
 
 class AboutError(ValueError):
-    """A sidecar that cannot be read. The message is a sentence."""
+    """A sidecar that cannot be read."""
 
 
 @dataclass(slots=True)
 class About:
-    """What a file of rows holds, counted while it is written.
+    """Contents of a file of rows, counted while it is written.
 
-    `licences`, `sources` and `domains` count rows; a row under two licences counts for both. `left_out` counts the
-    records of the sources that are in no row, by reason. `cost` is all that the run folders among the sources, and
-    those that its files were made from, have spent by their journals, what was rejected or not drawn included. A run
-    that two of the files were made from counts twice.
+    `licences`, `sources` and `domains` count rows; a row under two licences counts for both. `left_out` counts, by
+    reason, the source records that are in no row. `cost` is the total spent, according to their journals, by the run
+    folders among the sources and by those that the source files were made from, including rejected and unused replies.
+    A run that two of the files were made from counts twice.
     """
 
     format: str
@@ -42,7 +42,7 @@ class About:
     sha256: str = ""
 
     def count(self, row: Record | Group | Mapping[str, Any]) -> None:
-        """Count one row; an object has the same names as a record."""
+        """Counts one row. A mapping has the same keys as a record has fields."""
         source, licence, domain = (
             row[name] if isinstance(row, Mapping) else getattr(row, name) for name in ("source", "licence", "domain")
         )
@@ -54,7 +54,7 @@ class About:
         self.relevant += isinstance(row, Record) and row.relevant
 
     def sentence(self) -> str:
-        """A summary in one line."""
+        """A one-line summary."""
         held = ", ".join(f"{name} ({count})" for name, count in sorted(self.licences.items()))
         return f"{self.rows} {self.format} rows; licences: {held or 'none'}."
 
@@ -65,7 +65,7 @@ def beside(file: Path) -> Path:
 
 
 def write_about(about: About, file: Path, settings: Mapping[str, object]) -> None:
-    """Replace the sidecar of `file` by `about`, with the checksum of `file` and the settings it was made with. Raises
+    """Replaces the sidecar of `file` with `about`, the checksum of `file` and the settings it was made with. Raises
     `OSError`."""
     with file.open("rb") as content:
         about.sha256 = file_digest(content, "sha256").hexdigest()
@@ -74,12 +74,12 @@ def write_about(about: About, file: Path, settings: Mapping[str, object]) -> Non
 
 
 def state_cost(file: Path, cost: float) -> None:
-    """Replace the sidecar of `file` by one that states its cost alone. Raises `OSError`."""
+    """Replaces the sidecar of `file` with one that states only its cost. Raises `OSError`."""
     write_text(beside(file), json.dumps({"cost": cost}) + "\n")
 
 
 def stated_cost(file: Path) -> float:
-    """The cost that the sidecar of `file` states; 0 where there is none. Raises `AboutError` for one that states no
+    """The cost stated in the sidecar of `file`; 0 without a sidecar. Raises `AboutError` when the sidecar states no
     number."""
     path = beside(file)
     try:

@@ -1,7 +1,7 @@
-"""Files that survive a crash: replaced in one step, or logs of lines whose torn end is cut off.
+"""Crash-safe files: atomic replacement, and append-only logs whose torn last line is cut off.
 
-A file that is replaced is written under a temporary name in the same folder, flushed to the disk and renamed. A log is
-only ever appended to. Errors are `OSError`; `disk_is_full` distinguishes the one that freeing space would mend.
+A file is replaced by writing a temporary file in the same folder, flushing it to disk and renaming it. Errors are
+`OSError`; `disk_is_full` recognises those that freeing space resolves.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def disk_is_full(error: OSError) -> bool:
-    """Whether the error says that no more can be written: a full disk, a quota or a limit on the size of a file."""
+    """Whether a write failed for lack of space: a full disk, a quota or a file size limit."""
     return error.errno in _FULL
 
 
 def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
+    """Flushes a file or a folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -37,11 +37,12 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path, *, several_writers: bool = False) -> Iterator[Path]:
-    """A temporary path beside `path` to write a file to. At the end the file is flushed to the disk and takes the place
-    of `path`; after an error, or where the process is killed, `path` is as it was.
+    """Yields a temporary path beside `path` to write to. On exit the file is flushed to disk and replaces `path`; after
+    an error or a kill, `path` is unchanged.
 
-    An error removes the temporary file. One left by a killed process is overwritten by the next writer; with
-    `several_writers`, for files that many processes write at a time, each process has a temporary name of its own.
+    An error removes the temporary file. One left by a killed process is overwritten by the next writer.
+    `several_writers` is for files that many processes may write at the same time: each process then has its own
+    temporary name.
     """
     with _temporary(path, several_writers) as part:
         yield part
@@ -51,7 +52,7 @@ def replacing(path: Path, *, several_writers: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path, *, several_writers: bool = False) -> Iterator[IO[str]]:
-    """A text file (UTF-8, newlines as written) that replaces `path` at the end, as `replacing` does."""
+    """Yields a text file (UTF-8, no newline translation) that replaces `path` on exit, as `replacing` does."""
     with _temporary(path, several_writers) as part:
         with part.open("w", encoding="utf-8", newline="\n") as file:
             yield file
@@ -61,13 +62,14 @@ def whole_file(path: Path, *, several_writers: bool = False) -> Iterator[IO[str]
 
 
 def write_text(path: Path, text: str, *, several_writers: bool = False) -> None:
-    """Replace `path` by a file of one text, as `replacing` does."""
+    """Replaces `path` with a text, as `replacing` does."""
     with whole_file(path, several_writers=several_writers) as file:
         file.write(text)
 
 
 def write_json_lines(path: Path, header: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Replace `path` by a header line and one JSON object per line, as `replacing` does. Returns the number of rows."""
+    """Replaces `path` with a header line and one JSON object per line, as `replacing` does. Returns the number of
+    rows."""
     count = 0
     with whole_file(path) as file:
         file.write(json.dumps(header, ensure_ascii=False) + "\n")
@@ -78,7 +80,7 @@ def write_json_lines(path: Path, header: Mapping[str, Any], rows: Iterable[Mappi
 
 
 def json_line(row: Mapping[str, Any], *, compact: bool = True) -> bytes:
-    """One line of a log, with its newline. Half of a surrogate pair, which UTF-8 cannot hold, is kept as an escape."""
+    """One log line with its newline. A lone surrogate, which UTF-8 cannot encode, is escaped."""
     text = _encode(row) if compact else json.dumps(row, ensure_ascii=False)
     try:
         return text.encode() + b"\n"
@@ -87,8 +89,8 @@ def json_line(row: Mapping[str, Any], *, compact: bool = True) -> bytes:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """The first byte and the text (with its newline) of every line from byte `start` on. A last line without a newline
-    was torn by a kill or a full disk and is passed over."""
+    """Yields the byte offset and the text (with its newline) of every line from byte `start` on. Skips a last line
+    without a newline, which a kill or a full disk has torn."""
     place = start
     with path.open("rb") as file:
         file.seek(start)
@@ -100,10 +102,10 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 class LineLog:
-    """An append-only file of lines, held open by its one writer. `size` is its length in bytes.
+    """An append-only file of lines, kept open by its one writer. `size` is its length in bytes.
 
-    Opening creates the file where it is missing and cuts off a torn last line. A line that `append` has returned from
-    survives a kill of the process; one written before `sync` survives a loss of power.
+    Opening creates a missing file and cuts off a torn last line. A line survives a kill of the process once `append`
+    has returned, and a power failure once `sync` has.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,7 +126,8 @@ class LineLog:
         self.close()
 
     def append(self, line: bytes) -> int:
-        """Write one line, whole or not at all, and return its first byte. `line` ends in its only newline."""
+        """Appends one line, completely or not at all, and returns its byte offset. `line` ends with its only
+        newline."""
         start = self.size
         try:
             _write_all(self._file, line)
@@ -135,11 +138,11 @@ class LineLog:
         return start
 
     def read(self, start: int, size: int) -> bytes:
-        """`size` bytes from byte `start` on."""
+        """Reads `size` bytes from byte `start` on."""
         return os.pread(self._file, size, start)
 
     def sync(self) -> None:
-        """Flush what was appended to the disk."""
+        """Flushes the appended lines to disk."""
         os.fdatasync(self._file)
 
     def close(self) -> None:
@@ -154,7 +157,7 @@ def _temporary(path: Path, several_writers: bool) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         yield part
     except BaseException:
-        with suppress(OSError):  # the error that came first says more
+        with suppress(OSError):  # keep the original error, which says more
             part.unlink(missing_ok=True)
         raise
 

@@ -1,9 +1,13 @@
-"""The ids of a (query, passage) pair for a cross-encoder: the tokenizer's own frame around two encoded texts.
+"""The ids of a (query, passage) pair for a cross-encoder: two encoded texts in the tokenizer's own frame.
 
-The trainer and the service both build their pairs here. An instruction stands after the query, as in the prompt of a
-causal model. Models that were trained with `query: ` and `document: ` before the two texts have these as `PairPrompts`.
-User text is data: a special string of the tokenizer in it is broken up (`contract.prompt.Guard`). Only the passage is
-ever cut.
+Trainer and service both build their pairs here. An instruction follows the query, as in the prompt of a causal model.
+`PairPrompts` holds the `query: ` and `document: ` prefixes of models that were trained with them. User text is data: a
+special string of the tokenizer in it is broken up (`contract.prompt.Guard`). Only the passage is ever truncated.
+
+Worked example with BERT's frame ([CLS], [SEP], [SEP]), a query of 2 tokens, a passage of 5 and `max_tokens` 8. The
+frame takes 3, so `room` is 8 - 3 - 2 = 3 and the passage keeps 3 tokens:
+
+    [CLS] q q [SEP] p p p [SEP]     8 ids; `second` = 4: the passage and the last [SEP] have token type 1
 """
 
 from __future__ import annotations
@@ -13,13 +17,13 @@ from dataclasses import dataclass
 
 from contract.prompt import ContractError, Guard, Tokenizer
 
-_LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; more is tried where it does not suffice
-_SLACK_TOKENS = 8  # what lies this far behind the cut has no influence on the tokens before it
+_LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; the window doubles when this is too few
+_SLACK_TOKENS = 8  # tokens this far from the cut do not influence the tokens before it
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`ids` of the whole sequence; those from `second` on have token type 1. `truncated`: the passage was cut."""
+    """`ids` of the whole sequence; those from index `second` on have token type 1. `truncated`: the passage was cut."""
 
     ids: tuple[int, ...]
     second: int
@@ -32,7 +36,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairStart:
-    """The ids before a passage; those from `second` on, and the passage's, have token type 1 (None: all have 0)."""
+    """The ids before a passage. From index `second` on, and for the passage, the token type is 1; None: it is 0
+    everywhere."""
 
     ids: tuple[int, ...]
     second: int | None
@@ -40,7 +45,7 @@ class PairStart:
 
 @dataclass(frozen=True, slots=True)
 class PairEnd:
-    """The ids from a passage's first one on. `truncated`: it was cut."""
+    """The ids from the passage's first one to the end. `truncated`: the passage was cut."""
 
     ids: tuple[int, ...]
     truncated: bool
@@ -48,12 +53,12 @@ class PairEnd:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What the tokenizer puts before, between and after two texts (BERT: [CLS], [SEP], [SEP])."""
+    """The tokens that the tokenizer puts before, between and after two texts (BERT: [CLS], [SEP], [SEP])."""
 
     before: tuple[int, ...]
     between: tuple[int, ...]
     after: tuple[int, ...]
-    second: int | None  # how many of `between` still belong to the first text; None: a tokenizer without types
+    second: int | None  # number of `between` tokens of the first text's type; None: no types
 
     @property
     def tokens(self) -> int:
@@ -62,7 +67,7 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class PairPrompts:
-    """Fixed text in front of every query and of every passage, encoded together with it."""
+    """Fixed text before every query and every passage, encoded together with it."""
 
     query: str = ""
     passage: str = ""
@@ -72,10 +77,10 @@ NO_PROMPTS = PairPrompts()
 
 
 class PairEncoder:
-    """Pairs of one tokenizer, at most `max_tokens` long. Safe to share between threads."""
+    """Builds pairs with one tokenizer, at most `max_tokens` long. Thread-safe."""
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, prompts: PairPrompts = NO_PROMPTS) -> None:
-        """The tokenizer must not truncate or pad by itself. Raise ContractError where it has no frame for pairs."""
+        """The tokenizer must not truncate or pad. Raises ContractError when it has no frame for pairs."""
         self.max_tokens = max_tokens
         self._tokenizer = tokenizer
         self._guard = Guard(tokenizer)
@@ -88,7 +93,7 @@ class PairEncoder:
         return self._ids(self._prompts.query, query if instruction is None else f"{query} {instruction}")
 
     def room(self, query_ids: Sequence[int]) -> int:
-        """How many tokens of a passage fit beside the query; less than 0 where the query itself does not fit."""
+        """Number of passage tokens that fit beside the query; negative when the query itself does not fit."""
         return self.max_tokens - self._frame.tokens - len(query_ids)
 
     def pairs(
@@ -99,9 +104,10 @@ class PairEncoder:
         *,
         cut_left: bool = False,
     ) -> list[Pair]:
-        """One pair for each passage, cut to what fits and to `passage_tokens`; `cut_left` drops its beginning.
+        """One pair per passage, truncated to the room left and to `passage_tokens`. `cut_left` drops the beginning of a
+        passage.
 
-        Raise ValueError when the query leaves no room.
+        Raises ValueError when the query leaves no room.
         """
         room = self.room(query_ids)
         if room < 0:
@@ -112,24 +118,25 @@ class PairEncoder:
         return [_pair(start, end) for end in ends]
 
     def before_passage(self, query_ids: Sequence[int]) -> PairStart:
-        """What all pairs of a query begin with."""
+        """The common beginning of all pairs of a query."""
         frame = self._frame
         second = None if frame.second is None else len(frame.before) + len(query_ids) + frame.second
         return PairStart((*frame.before, *query_ids, *frame.between), second)
 
     def after_query(self, passage: str, limit: int, *, cut_left: bool = False) -> PairEnd:
-        """A passage of at most `limit` tokens with its prompt, and what the tokenizer puts behind it."""
+        """At most `limit` tokens of a passage with its prefix, and the end of the tokenizer's frame."""
         ids, whole = self._passage_ids(passage, limit, cut_left)
         kept = ids if len(ids) <= limit else self._kept(ids, limit, cut_left)
         return PairEnd((*kept, *self._frame.after), not whole or len(kept) < len(ids))
 
     def _kept(self, ids: list[int], limit: int, cut_left: bool) -> list[int]:
-        """`limit` of more ids; a cut at the left falls behind the passage's prompt."""
+        """The first or last `limit` ids. A cut at the left keeps the passage's prefix."""
         first = min(self._passage_prompt_tokens, limit) if cut_left else limit
         return [*ids[:first], *ids[len(ids) - (limit - first) :]]
 
     def _passage_ids(self, passage: str, limit: int, cut_left: bool) -> tuple[list[int], bool]:
-        """Ids of the passage, or of so much of a long one as certainly has `limit` tokens, and whether it is whole."""
+        """Ids of the passage and whether that is all of it; of a long one only a part that certainly has `limit`
+        tokens."""
         characters = (limit + _SLACK_TOKENS) * _LIKELY_CHARACTERS_PER_TOKEN
         while characters < len(passage):
             ids = self._ids(self._prompts.passage, passage[-characters:] if cut_left else passage[:characters])
@@ -149,7 +156,7 @@ def _pair(start: PairStart, end: PairEnd) -> Pair:
 
 
 def _frame(tokenizer: Tokenizer) -> _Frame:
-    """Read off from how the tokenizer itself frames two short texts."""
+    """Derives the frame from how the tokenizer encodes a pair of two short texts."""
     one, two = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("query", "passage"))
     framed = tokenizer.encode_batch([("query", "passage")], add_special_tokens=True)[0]
     ids, types = list(framed.ids), list(framed.type_ids)

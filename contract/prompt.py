@@ -1,9 +1,9 @@
 """The one encoding of user text into a prompt.
 
-User text is data: where a query, an instruction or a passage contains a delimiter or a special string of the tokenizer,
-a space is put after its first and before its last character, so that neither its ids nor its last token appear in the
-user's span; all other text is encoded exactly as the reference is. (Splitting it into pieces keeps the ids away too,
-but leaves the `>` that a model has learned to expect a verdict after: docs/lab-log.md.)
+User text is data. A delimiter or special string of the tokenizer in a query, an instruction or a passage is broken up:
+a space after its first character and one before its last keep both its ids and its last token out of the user's span.
+All other text is encoded exactly as in the reference. (Encoding such a string in parts would also keep its ids out, but
+leaves the `>` after which a model has learned to expect a verdict: docs/lab-log.md.)
 """
 
 from __future__ import annotations
@@ -38,26 +38,27 @@ class Behind:
 
     @property
     def passage_begins(self) -> int:
-        """Tokens that end before this character of the string are the lead's: a space before a passage is not."""
+        """Tokens that end before this character belong to the lead. A space directly before the passage belongs to the
+        passage."""
         return len(self.lead.rstrip(" "))
 
 
 class Guard:
-    """Keeps delimiters and the tokenizer's special strings out of user text. Safe to share between threads."""
+    """Keeps delimiters and the tokenizer's special strings out of user text. Thread-safe."""
 
     def __init__(self, tokenizer: Tokenizer, delimiters: Sequence[str] = (), *, added: bool = True) -> None:
-        """`added`: guard every added token of the tokenizer, else only those that it flags special.
+        """`added`: guard every added token of the tokenizer, otherwise only those that it flags special.
 
-        Raise ContractError when a string that must be kept out of user text cannot be broken up.
+        Raises ContractError for a string that spaces cannot break up.
         """
         self._tokenizer = tokenizer
         strings = _guarded_strings(tokenizer, delimiters, added)
         self._pattern = re.compile("|".join(map(re.escape, strings)) if strings else r"(?!)")
 
     def bare(self, text: str) -> str:
-        """The same text, unless it or its normal form holds a guarded string, which is broken up by spaces."""
+        """Breaks up guarded strings in the text or its normal form; other text is returned unchanged."""
         text = self._as_read(text)
-        while self._pattern.search(text):  # again where two of them overlapped
+        while self._pattern.search(text):  # repeat: guarded strings may overlap
             text = self._pattern.sub(_broken_up, text)
         return text
 
@@ -67,7 +68,7 @@ class Guard:
         return None if found is None else found.group()
 
     def _as_read(self, text: str) -> str:
-        """The same text, or its normal form where that holds a guarded string."""
+        """The text, or its normal form when that contains a guarded string."""
         if text.isascii() or self._tokenizer.normalizer is None:
             return text
         normal: str = self._tokenizer.normalizer.normalize_str(text)
@@ -75,14 +76,14 @@ class Guard:
 
 
 class PromptEncoder:
-    """Turns prompts of one format into ids of one tokenizer. Safe to share between threads."""
+    """Encodes prompts of one format with one tokenizer. Thread-safe."""
 
     def __init__(self, prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
-        """Raise ContractError when the tokenizer lacks a special string of the format, or when a string that must be
-        kept out of user text cannot be broken up.
+        """Raises ContractError when the tokenizer lacks a special string of the format, or when a string to be kept out
+        of user text cannot be broken up.
 
-        What the tokenizer's file says of truncation and padding is switched off: where a passage is cut is decided here
-        and said, and with padding a passage's ids would depend on the longest one beside it.
+        Switches off truncation and padding in the tokenizer: truncation is decided and reported here, and with padding
+        a passage's ids would depend on the longest one in its batch.
         """
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -95,18 +96,18 @@ class PromptEncoder:
         self._behind = self._behind_of(prompt_format.around("")) if prompt_format.same_behind else None
 
     def prefix(self, query: str, instruction: str | None = None) -> list[int]:
-        """Ids of everything before the passage's own piece: what all passages of one call share."""
+        """Ids of everything before the passage's own piece, which all passages of a call share."""
         before = self._around(query, instruction).before
         return [token for text in before for token in ids_of_text(self.tokenizer, text)]
 
     def behind(self, query: str, instruction: str | None = None) -> Behind:
-        """What stands around and behind the passages of a call."""
+        """The text around the passages of a call, and the ids after them."""
         return self._behind or self._behind_of(self._around(query, instruction))
 
     def rests(self, passages: Sequence[str], behind: Behind | None = None) -> list[list[int]]:
-        """For each passage the ids of it and all that follows; prefix + rest = the ids of the whole prompt.
+        """Ids of each passage and everything after it; prefix + rest are the ids of the whole prompt.
 
-        `behind`: the call's; None where it is the same for every call. Raise ContractError where it is not.
+        `behind` is that of the call; None when it is the same for every call. Raises ContractError when it is not.
         """
         behind = behind or self._same_behind()
         texts = [f"{behind.lead}{self.bare(passage)}{behind.trail}" for passage in passages]
@@ -114,7 +115,7 @@ class PromptEncoder:
         return [[*each.ids, *behind.after] for each in encoded]
 
     def passage_offsets(self, passage: str, behind: Behind | None = None) -> list[tuple[int, int]]:
-        """For each token of a passage alone the (start, end) characters it covers in `bare(passage)`."""
+        """The (start, end) characters in `bare(passage)` that each token of the passage covers."""
         behind = behind or self._same_behind()
         lead = len(behind.lead)
         encoded = self.tokenizer.encode(behind.lead + self.bare(passage), add_special_tokens=False)
@@ -122,11 +123,11 @@ class PromptEncoder:
         return [(max(start - lead, 0), max(end - lead, 0)) for start, end in own]
 
     def bare(self, text: str) -> str:
-        """User text as it is encoded: the same, unless it or its normal form holds a guarded string."""
+        """User text as it is encoded: unchanged, unless it or its normal form contains a guarded string."""
         return self._guard.bare(text)
 
     def control_string(self, text: str) -> str | None:
-        """The first delimiter or special string of the tokenizer in a text, which must not be encoded as it stands."""
+        """The first delimiter or special string of the tokenizer in a text, which must not be encoded as it is."""
         return self._guard.first_in(text)
 
     def _around(self, query: str, instruction: str | None) -> Around:
@@ -157,7 +158,7 @@ def _check_special(prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
 
 
 def _guarded_strings(tokenizer: Tokenizer, delimiters: Sequence[str], every: bool) -> list[str]:
-    """The strings kept out of user text: the delimiters, and what the tokenizer gives an id of its own."""
+    """The strings kept out of user text: the delimiters and the tokenizer's added tokens."""
     tokens = tokenizer.get_added_tokens_decoder().values()
     added = (token.content for token in tokens if every or token.special)
     guarded = dict.fromkeys([*delimiters, *(text for text in added if not text.isspace())])

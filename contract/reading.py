@@ -1,7 +1,7 @@
-"""The key by which two texts count as the same to a reader, whatever their ids.
+"""The key under which two texts read the same to a person, whatever their ids.
 
-Queries and passages are compared by this key wherever a copy would do harm: a positive's own text among its negatives,
-one query under two ids, a document that is the query itself.
+Queries and passages are compared by this key wherever a duplicate would do harm: a positive's own text among its
+negatives, one query under two ids, a document that is the query itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))  # soft hyphen,
 
 
 def reading_key(text: str) -> str:
-    """The text in NFC and lower case, each run of white space as one blank, invisible characters left out."""
+    """The text in NFC and lower case, with runs of white space as one blank and without invisible characters."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).translate(_INVISIBLE)
         return " ".join(unicodedata.normalize("NFC", text.casefold()).split())
@@ -26,7 +26,7 @@ def read_same(one: str, other: str) -> bool:
 
 
 def ids_by_reading(texts: Mapping[str, str], wanted: Iterable[str]) -> dict[str, list[str]]:
-    """Reading key -> ids of the `texts` (id -> text) that have it, for the `wanted` keys. Others are not kept."""
+    """Maps each of the `wanted` keys to the ids of the `texts` (id -> text) that have it. Other keys are left out."""
     found: dict[str, list[str]] = {key: [] for key in wanted}
     for text_id, text in texts.items():
         if (ids := found.get(reading_key(text))) is not None:

@@ -1,8 +1,8 @@
-"""How reasoning ends: the one reading of what a model wrote, for every engine and for the trainer.
+"""How reasoning ends: the one implementation for every engine and the trainer.
 
-A model's reasoning ends with the end-of-think tag, which it may write fused with its last word; by an end of text or
-another special token; by its budget; by running in a loop; or from outside, because a deadline is near. Whoever has a
-model write stops where `Reader.end_of` says so and reads the result with `Reader.read`.
+Reasoning ends with the end-of-think tag, which a model may write fused with its last word; with an end of text or
+another special token; at its budget; when it loops; or from outside, because a deadline is near. Code that generates
+reasoning stops when `Reader.ended` returns a status and reads the result with `Reader.read`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 from contract.segments import Segments
 
 _LONGEST_PERIOD = 64
-_LOOP_TOKENS = 48  # so many tokens that repeat those one period earlier are a loop ...
-_LOOP_COPIES = 3  # ... if the period comes back at least so many times
-_LOOP_REACH = 256  # tokens `loops` looks back at, at most
+_LOOP_TOKENS = 48  # this many tokens that equal those one period earlier are a loop ...
+_LOOP_COPIES = 3  # ... if they cover at least this many periods
+_LOOP_REACH = 256  # longest end of the text that `loops` looks at, in tokens
 
 
 class Status(StrEnum):
-    """How reasoning ended. `complete` is also every direct verdict, save those made because a deadline was near."""
+    """How reasoning ended. Direct verdicts are `complete`, except those made because a deadline was near."""
 
     COMPLETE = "complete"
     BUDGET = "budget"
@@ -36,9 +36,9 @@ class Status(StrEnum):
 class ReasoningResult:
     """Reasoning that has ended.
 
-    `ids`: what stands between the prompt and the answer token, end-of-think tag included: the model's own where it
-    wrote one, else the format's; and the format's `answer` text. `written`: what of them the model wrote. `text` and
-    `tokens`: the reasoning's, without the tag.
+    `ids` are those between the prompt and the answer token: the reasoning, the end-of-think tag (the model's own if it
+    wrote one, otherwise the format's) and the format's `answer` text. `written` are those of them that the model wrote.
+    `text` and `tokens` describe the reasoning without the tag.
     """
 
     ids: tuple[int, ...]
@@ -49,7 +49,7 @@ class ReasoningResult:
 
 
 def loops(written: Sequence[int]) -> bool:
-    """True when the end of `written` is one piece over and over: of up to 64 tokens, through at least 48."""
+    """True when `written` ends in a loop: a sequence of at most 64 tokens, repeated over at least 48 tokens."""
     return any(_repeated(written, period) for period in range(1, _LONGEST_PERIOD + 1))
 
 
@@ -61,9 +61,11 @@ def _repeated(written: Sequence[int], period: int) -> bool:
 
 
 def end_ids(segments: Segments, *settings: Mapping[str, Any] | Path) -> frozenset[int]:
-    """The tokens that end a text: those that a model's settings name, and every special token outside the tag.
+    """The tokens that end a text: those named in a model's settings, and every special token that is not part of the
+    tag.
 
-    `settings`: `generation_config.json` and `config.json`, as files (one that is not there names none) or as read.
+    `settings` are `generation_config.json` and `config.json`, as paths (a missing file names none) or as parsed
+    objects.
     """
     named = [_eos(each) for each in settings]
     added = segments.tokenizer.get_added_tokens_decoder()
@@ -84,16 +86,16 @@ def _eos(settings: Mapping[str, Any] | Path) -> Iterable[int]:
 
 
 class Reader:
-    """Finds the end of reasoning and reads it. `end_ids` are the tokens that end a text. Safe to share."""
+    """Detects the end of reasoning and reads it. `end_ids` are the tokens that end a text. Thread-safe."""
 
     def __init__(self, segments: Segments, end_ids: Collection[int]) -> None:
         self._segments = segments
         self.end_ids = frozenset(end_ids)
 
     def ended(self, written: Sequence[int], budget: int) -> Status | None:
-        """How the last of the ids that a model wrote ends its reasoning, asked after each one; None: it goes on.
+        """Checks after each generated id whether the reasoning has ended, and how; None when it continues.
 
-        `budget`: the most ids it may write.
+        `budget` is the largest number of ids.
         """
         if written[-1] in self.end_ids:
             return Status.END_OF_TEXT
@@ -104,21 +106,22 @@ class Reader:
         return Status.REPETITION if loops(written) else None
 
     def looped_at(self, written: Sequence[int], seen: int) -> int | None:
-        """Where a loop that goes on to the end was complete, if anywhere behind the first `seen` tokens."""
+        """The length at which a loop that lasts to the end was complete, if that is more than `seen`; otherwise
+        None."""
         if not loops(written[-_LOOP_REACH:]):
             return None
         return next(n for n in range(seen + 1, len(written) + 1) if loops(written[max(0, n - _LOOP_REACH) : n]))
 
     def answered(self, written: Sequence[int], seen: int) -> bool:
-        """True when the model closed its reasoning and wrote on; `seen`: so many ids were looked at before."""
+        """True when the model closed its reasoning and wrote on. The first `seen` ids were checked before."""
         return any(self._segments.closes(written[:n]) for n in range(max(1, seen), len(written)))
 
     def read(self, written: Sequence[int], ended_by: Status | None = None) -> ReasoningResult:
-        """The reasoning in what a model wrote. `ended_by`: why it was ended from outside, or None where the model or
-        its budget ended it.
+        """Reads generated ids. `ended_by` is the reason why they were ended from outside, or None when the model or its
+        budget ended them.
 
-        A tag of the model's own wins and keeps its ids, fused or not, and what stands behind it is left out; in every
-        other case the format's is put. An end of text is no part of the reasoning.
+        A tag that the model wrote keeps its ids, fused or not, and everything after it is dropped; otherwise the
+        format's tag is appended. An end-of-text token is not part of the reasoning.
         """
         if (found := self._segments.find_close(written)) is not None:
             ids = (*found.ids, *self._segments.answer)
@@ -134,24 +137,24 @@ class Reader:
 
 
 class PieceReader:
-    """Reasoning as text while it is written, piece by piece: joined they are the text that `Reader.read` gives.
+    """Streams reasoning as text while it is generated. The pieces joined are the text that `Reader.read` returns.
 
-    A piece ends before what may still change: half a character, and the beginning of what may become the end-of-think
-    tag. One for each text.
+    A piece ends before anything that may still change: an incomplete character, and a beginning of the end-of-think
+    tag. Use one object per text.
     """
 
     def __init__(self, segments: Segments, before: str = "") -> None:
-        """`before`: text that was there before and is in no piece."""
+        """`before` is earlier text that no piece contains."""
         self._segments = segments
         self._said = before
 
     def next(self, written: Sequence[int]) -> str:
-        """What has become certain of the text; `written` are all ids so far. May be empty."""
+        """The text that has become certain; `written` are all ids so far. May be empty."""
         text = self._segments.trace_text(written)
         return self._piece(_certain(text, self._segments.format.close))
 
     def last(self, text: str) -> str:
-        """What is left of the whole `text`."""
+        """The rest of the complete `text`."""
         return self._piece(text)
 
     def _piece(self, text: str) -> str:
@@ -162,7 +165,7 @@ class PieceReader:
 
 
 def _certain(text: str, tag: str) -> str:
-    """A text without what may belong to the tag, and without characters that are not whole."""
+    """The text without a possible beginning of the tag and without incomplete characters."""
     if tag and tag in text:
         return text[: text.index(tag)]
     for length in range(min(len(tag) - 1, len(text)), 0, -1):

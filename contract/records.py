@@ -1,9 +1,9 @@
-"""Record and Group: training examples as they cross package borders, and the JSONL files that hold them.
+"""Record and Group: the training examples that packages exchange, and the JSONL files that hold them.
 
-A file is UTF-8, one JSON object per line. Its first line, the header, is `{"format": "limrank.records", "version": 1}`
-or the same with `limrank.groups`. Reading is strict: an unknown or repeated key, a wrong type, a blank text or a line
-cut short raises `RecordError`, a sentence with the file and the line. Both directions stream; neither holds a file in
-memory, so repeated ids are not looked for here. Writing is atomic: the name appears when the file is complete.
+A file is UTF-8 with one JSON object per line. Its first line, the header, is `{"format": "limrank.records", "version":
+1}`, or the same with `limrank.groups`. Reading is strict: an unknown or repeated key, a wrong type, a blank text or a
+truncated line raises `RecordError`, a sentence with the file and the line. Reading and writing stream; neither holds a
+file in memory, so repeated ids are not detected. Writing is atomic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OPTIONAL = frozenset({"instruction", "trace", "negative_type", "votes"})
 
 
 class Difficulty(StrEnum):
-    """The effort to see that a passage answers: reading it, joining facts, or obeying a definition of relevance."""
+    """What it takes to see that a passage answers: reading it, joining facts, or applying a definition of relevance."""
 
     DIRECT = "direct"
     MULTI_STEP = "multi_step"
@@ -31,7 +31,7 @@ class Difficulty(StrEnum):
 
 
 class Intent(StrEnum):
-    """Whether a passage that helps without answering is accepted (`indirect`) or only one that answers (`direct`)."""
+    """Whether a passage that helps without answering is accepted (`indirect`), or only one that answers (`direct`)."""
 
     DIRECT = "direct"
     INDIRECT = "indirect"
@@ -49,12 +49,12 @@ class NegativeType(StrEnum):
     BI_ENCODER = "bi_encoder"
 
 
-_FORMER = {"right_focus_wrong_type": NegativeType.SAME_TOPIC_OTHER_INTENT}  # names in older files of records
+_FORMER = {"right_focus_wrong_type": NegativeType.SAME_TOPIC_OTHER_INTENT}  # former names in older files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
-    """How many blind judgements said relevant (`true`) and how many said not (`false`); at least one in all."""
+    """How many blind judgements said relevant (`true`) and how many not (`false`); at least one in total."""
 
     true: int
     false: int
@@ -69,11 +69,11 @@ class Votes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One (query, passage) pair with its label, and the trace that reasons to it.
+    """One (query, passage) pair with its label and, if there is one, the reasoning (`trace`) that leads to it.
 
-    `instruction` is the query's own definition of relevance, where it has one. `source` names where the pair
-    comes from; `licence` is an SPDX expression of licences joined by ` AND ` (see `licence_parts`).
-    `negative_type` may be set only where `relevant` is False.
+    `instruction` is the query's own definition of relevance, if it has one. `source` names the origin of the pair;
+    `licence` is an SPDX expression of licences joined by ` AND ` (see `licence_parts`). `negative_type` may be set only
+    when `relevant` is False.
     """
 
     id: str
@@ -109,7 +109,7 @@ class Record:
 
     @property
     def agreement(self) -> float:
-        """Share of the votes, in [0, 1], that agree with the label; 1 where there were no votes."""
+        """Share of the votes, in [0, 1], that agree with the label; 1 without votes."""
         if self.votes is None:
             return 1.0
         agreeing = self.votes.true if self.relevant else self.votes.false
@@ -123,9 +123,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One query with one relevant passage and one or more passages that are not: a contrastive training example.
+    """A contrastive training example: one query with one relevant passage and one or more irrelevant ones.
 
-    A positive whose text is also among its negatives (`contract.reading`) is refused.
+    Refuses a positive whose text is also among its negatives (`contract.reading`).
     """
 
     id: str
@@ -150,17 +150,17 @@ class Group:
 
 
 def licence_parts(expression: str) -> tuple[str, ...]:
-    """The licences of an expression such as `CC-BY-4.0 AND MIT`, in its order, each once."""
+    """The licences of an expression such as `CC-BY-4.0 AND MIT`, in order and without duplicates."""
     return tuple(dict.fromkeys(part.strip() for part in expression.split(" AND ") if part.strip()))
 
 
 def join_licences(licences: Iterable[str]) -> str:
-    """One expression that holds every licence of `licences` (each may be an expression itself), sorted, each once."""
+    """One expression with every licence of `licences` (expressions themselves), sorted and without duplicates."""
     return " AND ".join(sorted({part for licence in licences for part in licence_parts(licence)}))
 
 
 def record_from_json(line: str) -> Record:
-    """The record on one line of a file; raises `RecordError`."""
+    """Parses the record on one line of a file. Raises `RecordError`."""
     row = checked_row(line, Record, "Record", _OPTIONAL)
     if isinstance(row.get("negative_type"), str):
         row["negative_type"] = _FORMER.get(row["negative_type"], row["negative_type"])
@@ -173,7 +173,7 @@ def record_from_json(line: str) -> Record:
 
 
 def group_from_json(line: str) -> Group:
-    """The group on one line of a file; raises `RecordError`."""
+    """Parses the group on one line of a file. Raises `RecordError`."""
     row = checked_row(line, Group, "Group", _OPTIONAL)
     if isinstance(row["negatives"], list):
         row["negatives"] = tuple(row["negatives"])
@@ -181,7 +181,7 @@ def group_from_json(line: str) -> Group:
 
 
 def to_json(item: Record | Group) -> str:
-    """One line without its newline: every field, in the order of the type, so that equal items are equal bytes."""
+    """One line without its newline: every field in declaration order, so that equal items give equal bytes."""
     return json.dumps(asdict(item), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -196,10 +196,10 @@ def read_groups(path: Path) -> Iterator[Group]:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
-    """Write a file of records and return their number. After an error `path` is as it was."""
+    """Writes a file of records and returns their number. After an error `path` is unchanged."""
     return write_json_lines(path, header(RECORDS), map(asdict, records))
 
 
 def write_groups(path: Path, groups: Iterable[Group]) -> int:
-    """Write a file of groups and return their number. After an error `path` is as it was."""
+    """Writes a file of groups and returns their number. After an error `path` is unchanged."""
     return write_json_lines(path, header(GROUPS), map(asdict, groups))

@@ -1,6 +1,6 @@
 """Strict reading of JSON Lines files of training examples: the header, the lines, and the values of their fields.
 
-A broken line raises `RecordError`, whose message is a sentence; `read_lines` and its callers add the file and the line.
+A broken line raises `RecordError` with a sentence; `read_items` adds the file and the line.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Item = TypeVar("Item")
 
 
 class RecordError(ValueError):
-    """A record, a group or a file of them that breaks the agreement."""
+    """A record, a group or a file of them that breaks the contract."""
 
 
 def read_items(path: Path, file_format: str, read: Callable[[str], Item]) -> Iterator[Item]:
-    """`read` of each line behind the header, in order. Raises `RecordError` with the file and line, `OSError` as `open`
-    does."""
+    """Yields `read(line)` for each line after the header. Raises `RecordError` with the file and line, `OSError` as
+    `open` does."""
     for number, line in _lines(path, file_format):
         try:
             yield read(line)
@@ -40,8 +40,8 @@ def header(file_format: str) -> dict[str, Any]:
 
 
 def checked_row(line: str, kind: type[Any], name: str, optional: Collection[str]) -> dict[str, Any]:
-    """The object on a line, with the fields of the dataclass `kind` and no others. `name` is the kind's in errors;
-    `optional` fields may be missing."""
+    """The object on a line, with exactly the fields of the dataclass `kind`; those in `optional` may be missing. Errors
+    call the kind `name`."""
     try:
         value = json.loads(line, object_pairs_hook=_unrepeated)
     except RecursionError:
@@ -50,13 +50,13 @@ def checked_row(line: str, kind: type[Any], name: str, optional: Collection[str]
         raise RecordError(f"not one JSON object ({error.msg} at column {error.colno}).") from None
     except RecordError:
         raise
-    except ValueError as error:  # a whole number of more digits than Python converts
+    except ValueError as error:  # an integer with more digits than Python converts
         raise RecordError(f"not readable as JSON ({error}).") from None
     return checked_keys(value, kind, name, optional, "the line")
 
 
 def checked_keys(value: object, kind: type[Any], name: str, optional: Collection[str], where: str) -> dict[str, Any]:
-    """As `checked_row`, for a value that is read already; `where` says where it is."""
+    """The same for a value that is parsed already; `where` locates it in errors."""
     if not isinstance(value, Mapping):
         raise RecordError(f"{where} is {type(value).__name__}; it must be an object.")
     known = [field.name for field in fields(kind)]
@@ -70,7 +70,7 @@ def checked_keys(value: object, kind: type[Any], name: str, optional: Collection
 
 
 def check_text(name: str, value: object) -> None:
-    """Raises `RecordError` for a value that is no text, a blank one, or one that UTF-8 cannot hold."""
+    """Raises `RecordError` unless the value is a string that is not blank and that UTF-8 can encode."""
     if not isinstance(value, str):
         raise RecordError(f"'{name}' is {type(value).__name__}; it must be a text.")
     if not value.strip():
@@ -82,7 +82,7 @@ def check_text(name: str, value: object) -> None:
 
 
 def check_apart(positive: str, negatives: Iterable[str]) -> None:
-    """Raises `RecordError` where a negative reads the same as the positive."""
+    """Raises `RecordError` when a negative reads the same as the positive."""
     key = reading_key(positive)
     for number, passage in enumerate(negatives):
         if reading_key(passage) == key:
@@ -90,13 +90,13 @@ def check_apart(positive: str, negatives: Iterable[str]) -> None:
 
 
 def check_member(name: str, value: object, kind: type[StrEnum]) -> None:
-    """Raises `RecordError` for a value that is no member of `kind`."""
+    """Raises `RecordError` unless the value is a member of `kind`."""
     if not isinstance(value, kind):
         raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
 
 
 def member(name: str, value: object, kind: type[StrEnum]) -> StrEnum:
-    """The member of `kind` with that name. Raises `RecordError`."""
+    """The member of `kind` with that value. Raises `RecordError`."""
     if not isinstance(value, str) or value not in set(kind):
         raise RecordError(f"'{name}' is {value!r}; it must be one of {', '.join(kind)}.")
     return kind(value)

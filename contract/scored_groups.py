@@ -1,9 +1,9 @@
-"""ScoredGroup: one query with passages that a bi-encoder has scored, one of them the answer or none; and their files.
+"""ScoredGroup: one query with passages scored by a bi-encoder, of which one or none is the answer; and files of them.
 
-A file is UTF-8, one JSON object per line, behind the header `{"format": "limrank.scored-groups", "version": 1}`. Groups
-may differ in size. A group without a positive trains on the teacher's scores alone. Reading is strict: an unknown key,
-a wrong type or a line cut short raises `RecordError` with the file and the line. Both directions stream; writing is
-atomic.
+A file is UTF-8 with one JSON object per line, after the header `{"format": "limrank.scored-groups", "version": 1}`.
+Groups may differ in size. A group without a positive trains on the teacher's scores alone. Reading is strict: an
+unknown key, a wrong type or a truncated line raises `RecordError` with the file and the line. Reading and writing
+stream; writing is atomic.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ FORMAT = "limrank.scored-groups"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredGroup:
-    """`positive` is the index of the answer among `passages`, None where nobody judged them.
+    """`positive` is the index of the answer among `passages`, or None for a group that nobody judged.
 
-    A positive whose text is also at another index is refused.
-    `teacher` has one score for each passage, a bi-encoder's cosine; empty where there is no teacher, which only a group
-    with a positive may lack. `licence` is an SPDX-like expression of licences joined by ` AND `.
+    Refuses a positive whose text also occurs at another index. `teacher` has one score per passage, a bi-encoder's
+    cosine similarity; it may be empty only in a group with a positive. `licence` is an SPDX-like expression of licences
+    joined by ` AND `.
     """
 
     id: str
@@ -69,7 +69,7 @@ class ScoredGroup:
 
 
 def is_scored_file(path: Path) -> bool:
-    """Whether the first line of a file says that it holds scored groups. Raises `OSError` as `open` does."""
+    """Whether the first line of a file is the header of scored groups. Raises `OSError` as `open` does."""
     with path.open("rb") as file:
         try:
             found = json.loads(file.readline())
@@ -84,7 +84,7 @@ def read_scored_groups(path: Path) -> Iterator[ScoredGroup]:
 
 
 def write_scored_groups(path: Path, groups: Iterable[ScoredGroup]) -> int:
-    """Writes a file of groups and returns their number. After an error `path` is as it was."""
+    """Writes a file of groups and returns their number. After an error `path` is unchanged."""
     return write_json_lines(path, header(FORMAT), map(asdict, groups))
 
 

@@ -1,5 +1,17 @@
-"""How much a model reads, and cutting what does not fit: only ever the passage, never instruction, query or tail, and
-never without saying so."""
+"""How many tokens a model reads, and truncation to that length: only ever of the passage, never of instruction, query
+or the prompt's end, and always reported.
+
+Worked example (Qwen2.5, LIMRANK): the rest of the passage `Pumps move water.` has 8 ids, the last 4 of which end the
+prompt. The full stop and the newline merge into one token:
+
+    " P" "umps" " move" " water" ".\\n" "<th" "ink" ">"
+
+With `room` 7 the passage (5 tokens when encoded alone) must be cut. Keeping 4 tokens gives 8 ids again, because nothing
+merges any more; keeping 3 gives 7. So every candidate is encoded again until it fits:
+
+    " P" "umps" " move" " water" "\\n" "<th" "ink" ">"      4 kept: 8 ids
+    " P" "umps" " move" "\\n" "<th" "ink" ">"               3 kept: 7 ids
+"""
 
 from __future__ import annotations
 
@@ -12,16 +24,16 @@ from contract.prompt import Behind, ContractError, PromptEncoder
 
 _POSITION_TABLE = re.compile(r"(^|\.)(position_embeddings?|pos_embeddings?|embed_positions|wpe)$")
 
-_LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; more is tried where it does not suffice
-_SLACK_TOKENS = 8  # what lies this far behind the cut has no influence on the tokens before it
+_LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; the window doubles when this is too few
+_SLACK_TOKENS = 8  # tokens this far from the cut do not influence the tokens before it
 
 
 def position_count(model: Any) -> int:
-    """How many tokens a model of transformers can tell the places of: the rows of its table of positions that are for
-    text or, without a table (rotary and relative positions), the `max_position_embeddings` of its configuration.
+    """The number of positions of a transformers model: the rows of its position table that are for text or, without a
+    table (rotary and relative positions), the `max_position_embeddings` of its configuration.
 
-    Where a table has a row for padding (the RoBERTa family, MPNet), text begins behind it; OPT and BART leave out the
-    first `offset` rows. Raise ContractError where neither says a number.
+    In tables with a padding row (the RoBERTa family, MPNet) text begins after it; OPT and BART skip the first `offset`
+    rows. Raises ContractError when neither gives a number.
     """
     tables = [
         int(module.num_embeddings) - _rows_before_text(module)
@@ -44,26 +56,26 @@ def _rows_before_text(table: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FittedRest:
-    """Ids of a passage and what follows it, at most as long as was asked for; `truncated` tells whether it was cut."""
+    """Ids of a passage and what follows it, at most as many as requested. `truncated`: the passage was cut."""
 
     ids: list[int]
     truncated: bool
 
 
 class PassageFitter:
-    """Fits passages into a number of tokens. A cut falls between two tokens of the passage, and the shorter text is
-    then encoded as the reference would encode it."""
+    """Truncates passages to a number of tokens. A cut falls between two tokens of the passage; the shorter text is then
+    encoded again, as the reference would encode it."""
 
     def __init__(self, prompt: PromptEncoder) -> None:
         self._prompt = prompt
 
     @property
     def tail_tokens(self) -> int:
-        """Tokens of the prompt's end, where it is the same for every call."""
+        """Tokens after a passage, when they are the same for every call."""
         return self.tokens_behind(None)
 
     def tokens_behind(self, behind: Behind | None) -> int:
-        """Tokens of a rest without a passage: what `room` must hold at least."""
+        """Tokens of a rest with an empty passage: the least `room`."""
         return len(self._prompt.rests([""], behind)[0])
 
     def fit(
@@ -75,9 +87,9 @@ class PassageFitter:
         cut_left: bool = False,
         behind: Behind | None = None,
     ) -> list[FittedRest]:
-        """Rests of at most `room` ids whose passage alone is at most `passage_tokens` tokens.
+        """Rests of at most `room` ids, whose passage has at most `passage_tokens` tokens by itself.
 
-        `cut_left` drops the beginning of a passage instead of its end; `behind`: see `PromptEncoder.rests`. Raise
+        `cut_left` drops the beginning of a passage instead of its end. `behind`: see `PromptEncoder.rests`. Raises
         ValueError if not even an empty passage fits into `room`.
         """
         least = self.tokens_behind(behind)
@@ -88,7 +100,7 @@ class PassageFitter:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """One run of `PassageFitter.fit`."""
+    """One call of `PassageFitter.fit`."""
 
     prompt: PromptEncoder
     behind: Behind | None
@@ -107,8 +119,8 @@ class _Fit:
         ]
 
     def _near(self, passage: str, limit: int) -> str:
-        """The passage, or so much of a long one as certainly has more than `limit` tokens: a huge text is not encoded
-        whole, nor one of long words further than it takes."""
+        """The passage, or a part of a long one that certainly has more than `limit` tokens, so that a huge text is not
+        encoded in full."""
         characters = (limit + _SLACK_TOKENS) * _LIKELY_CHARACTERS_PER_TOKEN
         while characters < len(passage):
             near = passage[-characters:] if self.cut_left else passage[:characters]

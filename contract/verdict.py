@@ -1,4 +1,4 @@
-"""The verdict: its tokens resolved in context, what the answers of a model come to, and its text form."""
+"""The verdict: its tokens resolved in context, the score computed from a model's answers, and its text form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contract.prompt import ContractError, PromptFormat, Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class VerdictTokens:
-    """Ids of the verdict words as they stand right after the close (Qwen2.5: true 830, false 895)."""
+    """Ids of the verdict words directly after the close (Qwen2.5: true 830, false 895)."""
 
     true: int
     false: int
@@ -23,7 +23,7 @@ class VerdictTokens:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model writes after the prompt, read: the trace before the close, and the verdict after it."""
+    """A model's parsed completion: the trace before the close, and the verdict after it."""
 
     trace: str
     relevant: bool
@@ -32,21 +32,22 @@ class Completion:
 def resolve_verdict_tokens(prompt_format: PromptFormat, tokenizer: Tokenizer) -> VerdictTokens:
     """The ids of the first spelling of both words.
 
-    Raise ContractError for a format without two words, and unless each word is exactly one token where it is read, a
-    different one for each.
+    Raises ContractError for a format without two words, and unless each word is exactly one token in its context and
+    the two tokens differ.
     """
     return first_spellings(resolve_reading(prompt_format, tokenizer), prompt_format)
 
 
 def first_spellings(reading: Reading, prompt_format: PromptFormat) -> VerdictTokens:
-    """Of the two words of a reading. Raise ContractError for a format without two words."""
+    """The two words of a reading. Raises ContractError for a format without two words."""
     if not isinstance(reading, WordReading) or not reading.false:
         raise ContractError(f"The format {prompt_format.name!r} does not answer with one word or its opposite.")
     return VerdictTokens(true=reading.true[0], false=reading.false[0])
 
 
 def resolve_reading(prompt_format: PromptFormat, tokenizer: Tokenizer) -> Reading:
-    """How answers of this format are read with this tokenizer. Raise ContractError as `resolve_verdict_tokens` does."""
+    """How answers of this format are read with this tokenizer. Raises ContractError as `resolve_verdict_tokens`
+    does."""
     if prompt_format.grades:
         return GradedReading(
             grades_of({_grade_ids(prompt_format, tokenizer, text): v for text, v in prompt_format.grades})
@@ -91,14 +92,14 @@ def _grade_ids(prompt_format: PromptFormat, tokenizer: Tokenizer, grade: str) ->
 
 
 def _ids_where_read(prompt_format: PromptFormat, tokenizer: Tokenizer, word: str) -> tuple[int, ...]:
-    """The ids of a word behind what it follows; () where it fuses with that."""
+    """The ids of a word after its context; () when it merges with the context."""
     context = ids_of_text(tokenizer, _context(prompt_format))
     both = ids_of_text(tokenizer, _context(prompt_format) + word)
     return tuple(both[len(context) :]) if both[: len(context)] == context else ()
 
 
 def _context(prompt_format: PromptFormat) -> str:
-    """The fixed text, encoded alone, that a word follows: end-of-think tag, `answer`, or the end of the prompt."""
+    """The fixed text, encoded alone, before a word: end-of-think tag, `answer`, or the end of the prompt."""
     if prompt_format.close:
         return prompt_format.answer or prompt_format.close
     last = prompt_format.prompt[-1]
@@ -108,21 +109,21 @@ def _context(prompt_format: PromptFormat) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Temperatures:
-    """What log-odds are divided by so that relevance is calibrated: those of a verdict that is read at once, and those
-    of one read after a trace. They differ: a model that has just argued for a verdict is surer of it than right."""
+    """The divisors that calibrate log-odds, for direct verdicts and for verdicts after reasoning. They differ because a
+    model that has just argued for a verdict is more confident than it is accurate."""
 
     direct: float = 1.0
     reasoning: float = 1.0
 
     def after(self, reasoning_tokens: int) -> float:
-        """The one for an answer behind so many tokens of reasoning.
+        """The temperature for an answer after so many tokens of reasoning.
 
-        Reasoning of no tokens leaves the ids of a direct prompt, so it is calibrated as one.
+        Without reasoning tokens the ids are those of a direct prompt, so the direct temperature applies.
         """
         return self.reasoning if reasoning_tokens else self.direct
 
     def calibrated(self, answers: Sequence[float], reasoning_tokens: int = 0) -> float:
-        """Log-odds of relevance from the log-probabilities (or logits) of the answers true and false, in this order, or
+        """Calibrated log-odds of relevance, from the log-probabilities (or logits) of true and false, in this order, or
         from the one output of a cross-encoder."""
         odds = answers[0] if len(answers) == 1 else answers[0] - answers[1]
         return odds / self.after(reasoning_tokens)
@@ -133,7 +134,7 @@ AS_IT_IS = Temperatures()
 
 
 def relevance(odds: float) -> float:
-    """Relevance in [0, 1] of given log-odds: 1 / (1 + exp(-odds)), without overflow."""
+    """Relevance in [0, 1] for log-odds: 1 / (1 + exp(-odds)), without overflow."""
     if odds >= 0:
         return 1.0 / (1.0 + math.exp(-odds))
     power = math.exp(odds)
@@ -142,34 +143,34 @@ def relevance(odds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """`raw` is what results are ordered by, and what `raw_scores` and `logit` show; `relevance` is in [0, 1]."""
+    """`raw` is the sort key, shown as `raw_scores` and `logit`; `relevance` is in [0, 1]."""
 
     raw: float
     relevance: float
 
 
 class Reading(Protocol):
-    """How the answers of a model become a score."""
+    """Turns a model's answers into a score."""
 
     @property
     def reads(self) -> tuple[Read, ...]:
-        """The places at which answers are read, the first with nothing behind the prompt; () for a cross-encoder."""
+        """The reads, the first directly after the prompt or the reasoning; () for a cross-encoder."""
         ...
 
     @property
     def logits(self) -> bool:
-        """True when the answers are logits as they are: a log-probability moves with the words that are not read."""
+        """True when the answers are raw logits. A log-probability would depend on words that are not read."""
         ...
 
     def score(self, answers: Sequence[float], temperature: float) -> Scored:
-        """`answers`: those of all reads, one after another."""
+        """The score. `answers` are those of all reads, concatenated."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class WordReading:
-    """Log-odds of the true words against the false ones, or with no false ones the one true word's logit; then plus
-    `offset`, divided by `scale`."""
+    """(Log-odds of the true words against the false ones, or without false words the logit of the one true word, plus
+    `offset`) / `scale`."""
 
     true: tuple[int, ...]
     false: tuple[int, ...]
@@ -194,7 +195,7 @@ class WordReading:
 
 @dataclass(frozen=True, slots=True)
 class GradedReading:
-    """The expectation over all grades, and relevance as its share of the highest. A temperature does not apply."""
+    """The expected grade; relevance is its share of the highest grade. Temperatures do not apply."""
 
     grades: Grades
 
@@ -213,7 +214,7 @@ class GradedReading:
 
 @dataclass(frozen=True, slots=True)
 class OutputReading:
-    """The one output of a cross-encoder, or log-probabilities of true and false, in this order."""
+    """The one output of a cross-encoder, or the log-probabilities of true and false, in this order."""
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -232,7 +233,7 @@ OUTPUT = OutputReading()
 
 
 def _log_sum(values: Sequence[float]) -> float:
-    """The log of the sum of probabilities given by their logs; of one, itself."""
+    """The log of a sum of probabilities, given their logs. A single value is returned unchanged."""
     if len(values) == 1:
         return values[0]
     most = max(values)
@@ -240,12 +241,12 @@ def _log_sum(values: Sequence[float]) -> float:
 
 
 def render_completion(prompt_format: PromptFormat, trace: str, relevant: bool) -> str:
-    """Trace, close and verdict word as text: what a model is expected to write after the prompt."""
+    """Trace, close and verdict word as text: the completion that a model is expected to write."""
     return f"{trace}{prompt_format.close}{prompt_format.true_word if relevant else prompt_format.false_word}"
 
 
 def read_completion(prompt_format: PromptFormat, text: str) -> Completion:
-    """Read `trace</think> true`. Raise ContractError where there is not exactly one close and one known word.
+    """Parses `trace</think> true`. Raises ContractError unless there is exactly one close and one known word.
 
     White space around the word is allowed (published training data has a newline there), nothing else is.
     """

@@ -1,1 +1,1 @@
-"""Measures a reranker: `limrank-eval`. A scorer (HTTP, a run file, an encoder) gives scores; results are files."""
+"""Measures rerankers: `limrank-eval`. A scorer (HTTP, a run file, an encoder) returns scores; results are files."""

@@ -1,7 +1,7 @@
-"""Multiple-choice answers by an OpenAI-compatible model, with passages or without; every reply is kept.
+"""Multiple-choice answers by an OpenAI-compatible model, with or without passages; every reply is kept.
 
-The model must answer with one JSON object, `{"answer": "B"}`, behind its thoughts if it has any. Any other reply counts
-as wrong and is counted apart; nothing is guessed out of a text.
+The model must answer with one JSON object, `{"answer": "B"}`, after its reasoning if it has any. Any other reply counts
+as wrong and is also counted separately; no answer is guessed from free text.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class Choice(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The letter that the model chose, or None and why: one stable word, such as `truncated` or `not_json`."""
+    """The letter that the model chose; or None and the reason, one stable word such as `truncated` or `not_json`."""
 
     letter: str | None
     unreadable: str = ""
 
 
 class Answerer:
-    """One model behind one endpoint. Replies are kept in `journal` (JSONL) by a hash of the question, the endpoint and
-    at which temperature."""
+    """One model behind one endpoint. `journal` (JSONL) keeps every reply, keyed by a hash of the question and the
+    endpoint, with the temperature that was sent."""
 
     def __init__(self, endpoint: Endpoint, journal: Path) -> None:
-        from llm.openai import OpenAILLM  # here, as its library takes a second to import
+        from llm.openai import OpenAILLM  # imported here: the library takes a second to import
 
         self._endpoint = endpoint
         self._llm = OpenAILLM(endpoint, may_drop_temperature=True)
@@ -66,11 +66,11 @@ class Answerer:
 
     @property
     def temperature(self) -> float | None:
-        """The temperature that the endpoint was sent at last; None where it is sent none."""
+        """The temperature of the last request; None when none is sent."""
         return self._llm.temperature
 
     async def answer(self, question: Question, passages: Sequence[str]) -> Answered:
-        """The model's choice. Raises `ScorerFailed` or `EndpointFailed` where it cannot be asked."""
+        """The model's choice. Raises `ScorerFailed` or `EndpointFailed` when the model cannot be asked."""
         messages = (Message("system", SYSTEM), Message("user", prompt(question, passages)))
         key = self._key(messages)
         if key not in self._replies:
@@ -84,7 +84,7 @@ class Answerer:
             "to": self._endpoint.base_url.rstrip("/") + "/",
             "model": self._endpoint.model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "response_format": {"type": "json_object"},  # part of every key since the first journals
+            "response_format": {"type": "json_object"},  # in every key since the first journals
         }
         if self._endpoint.temperature is not None:
             body["temperature"] = self._endpoint.temperature
@@ -111,7 +111,7 @@ class Answerer:
 
 
 def prompt(question: Question, passages: Sequence[str]) -> str:
-    """The prompt: numbered passages where there are any, the question, and the choices by letter."""
+    """The prompt: numbered passages if there are any, the question, and the choices by letter."""
     numbered = [f"[{number}] {text}" for number, text in enumerate(passages, start=1)]
     choices = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, question.choices, strict=True)]
     found = [PASSAGES, *numbered, ""] if numbered else []
@@ -137,7 +137,7 @@ def _row(key: str, question: Question, reply: Reply) -> dict[str, str]:
 
 
 def _read(journal: Path) -> dict[str, Reply]:
-    """The replies of a journal. Rows of older versions hold the text alone, thoughts included."""
+    """Reads the replies of a journal. Rows of older versions hold only the text, reasoning included."""
     if not journal.exists():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Whether a score of 0.8 is right 8 times in 10: expected calibration error, and the temperature that corrects it."""
+"""Calibration of scores: the expected calibration error, and the temperature that corrects it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOTTEST, COLDEST = 20.0, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Pairs of neighbouring scores: how many, the mean score, and the share of them that is relevant."""
+    """Pairs with neighbouring scores: their number, mean score, and share of relevant ones."""
 
     count: int
     confidence: float
@@ -33,7 +33,8 @@ class Calibration:
 
 
 def calibration(log_odds: Sequence[float], relevant: Sequence[bool], *, bins: int = BINS) -> Calibration:
-    """Calibration of the probabilities sigmoid(log_odds), in bins of equally many pairs (Nguyen and O'Connor 2015)."""
+    """Calibration of the probabilities sigmoid(log_odds), in bins with equal numbers of pairs (Nguyen and O'Connor
+    2015)."""
     odds, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
     probabilities = _sigmoid(odds)
     order = np.argsort(odds, kind="stable")
@@ -45,11 +46,11 @@ def calibration(log_odds: Sequence[float], relevant: Sequence[bool], *, bins: in
 
 
 def fit_temperature(log_odds: Sequence[float], relevant: Sequence[bool]) -> float:
-    """The temperature, within 0.05 to 20, that gives the least log loss (Guo et al. 2017); log-odds are divided by it.
+    """The temperature in [0.05, 20] with the least log loss (Guo et al. 2017); log-odds are divided by it.
 
-    The search is over 1 / temperature, in which the loss is convex.
+    Searches over 1 / temperature, in which the loss is convex.
     """
-    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # here, as it takes long to import
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # imported here: slow to import
 
     odds, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(relevant, dtype=np.float64)
     bounds = (1.0 / HOTTEST, 1.0 / COLDEST)
@@ -58,7 +59,7 @@ def fit_temperature(log_odds: Sequence[float], relevant: Sequence[bool]) -> floa
         return log_loss(odds * scale, labels)
 
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
-    return float(1.0 / min((*bounds, found.x), key=loss))  # the search comes close to a bound and never reaches it
+    return float(1.0 / min((*bounds, found.x), key=loss))  # the search approaches a bound but never reaches it
 
 
 def log_loss(odds: NDArray[np.float64], labels: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""`limrank-eval`: its subcommands. An error is a sentence on standard error and an exit code."""
+"""`limrank-eval` and its subcommands. An error is printed as a sentence on standard error, with an exit code."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from evaluation.settings import PROGRAM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the subcommand that the arguments name and return the exit code: 0, 1 for failure, 2 for bad settings or
-    data, 4 for data that is not available, 130 for a signal."""
+    """Runs the subcommand that the arguments name. Returns the exit code: 0, 1 for failure, 2 for bad settings or data,
+    4 for data that is not available, 130 for a signal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if sentence := moved("limrank-eval", arguments):
         sys.stderr.write(f"limrank-eval: {sentence}\n")
         return 2
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down the service's
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down the service
     signal.signal(signal.SIGTERM, _stop)
     try:
         return commands.main(PROGRAM, COMMANDS, arguments)

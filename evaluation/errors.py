@@ -47,7 +47,7 @@ class ScorerFailed(EvaluationError):
 
 @contextmanager
 def missing_is_not_available() -> Iterator[None]:
-    """Turn a missing file or split into `NotAvailable`."""
+    """Turns a missing file or split into `NotAvailable`."""
     try:
         yield
     except MissingData as error:

@@ -1,6 +1,6 @@
-"""The candidates that are reranked: those that come with the data, a run file, or a search made here.
+"""The candidates to rerank: from the data, from a run file, or from a search made here.
 
-Calibration takes labelled pairs from them: each query with one answer and the first candidates that are none.
+Calibration takes labelled pairs from them: each query with one answer and its first candidates that are not answers.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from evaluation.errors import BadData, BadSettings
 from retrieval.trec import Run, read_run
 
 SEARCH = "search:"
-NEGATIVES = 4  # of a labelled pair
-DEPTH = 100  # candidates among which they are found
+NEGATIVES = 4  # per answer in labelled pairs
+DEPTH = 100  # candidates among which negatives are searched
 
 
 def data_candidates(first_stage: str | None) -> str | None:
-    """The name by which a loader finds candidates among the data; None where they come from elsewhere. Raise
-    BadSettings for a file that does not exist."""
+    """The name by which a loader finds candidates in the data; None when they come from elsewhere. Raises BadSettings
+    for a file that does not exist."""
     if first_stage is None or first_stage.startswith(SEARCH) or Path(first_stage).is_file():
         return None
     if len(Path(first_stage).parts) > 1 or first_stage.endswith(".trec"):
@@ -30,7 +30,7 @@ def data_candidates(first_stage: str | None) -> str | None:
 def candidates(task: Task, queries: Sequence[Query], first_stage: str | None, depth: int) -> tuple[Run, str]:
     """The first `depth` candidates of each query without its excluded documents, and the name of the first stage.
 
-    `first_stage`: None (the data's own, else BM25 made here), `search:bm25`, `search:MODEL` (a bi-encoder), a TREC run
+    `first_stage` is None (the data's own, otherwise BM25), `search:bm25`, `search:MODEL` (a bi-encoder), a TREC run
     file, or a name that the task's loader has resolved. A query without candidates has an empty entry.
     """
     run, name = _run(task, queries, first_stage, depth)
@@ -44,10 +44,11 @@ def candidates(task: Task, queries: Sequence[Query], first_stage: str | None, de
 
 
 def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tuple[list[Query], Run]:
-    """Queries and, for each, its first judged answer and the first BM25 candidates that no reading counts as relevant.
+    """Queries with labelled pairs: the first judged answer of each, and the first BM25 candidates that no judgements
+    count as relevant.
 
-    Queries are drawn by the hash of their ids until there are `pairs` pairs (whole queries, so rounded down); queries
-    without an answer or with too few candidates are skipped. Raise BadData where all are.
+    Draws queries by the hash of their ids until there are `pairs` pairs (whole queries, so rounded down); skips queries
+    without an answer or with too few candidates. Raises BadData when all are skipped.
     """
     search = _search(task)
     drawn: list[Query] = []
@@ -71,7 +72,7 @@ def labelled_pairs(task: Task, pairs: int, *, negatives: int = NEGATIVES) -> tup
 
 
 def pairs_protocol(task: Task) -> str:
-    """How labelled pairs are chosen, in words for a result."""
+    """A description of how labelled pairs are chosen, for results."""
     stage = "BM25" if task.candidates is None or task.candidates_name == "bm25" else task.candidates_name
     return f"one judged answer to the {NEGATIVES} first {stage} candidates that no reading counts as relevant"
 
@@ -89,7 +90,7 @@ def _run(task: Task, queries: Sequence[Query], first_stage: str | None, depth: i
     searched = (first_stage or f"{SEARCH}bm25").removeprefix(SEARCH)
     if searched == "bm25":
         return _bm25(task, queries, depth), f"{SEARCH}bm25{_with(task)}"
-    from evaluation.scorers.encoders import BiEncoder, short_name  # here: they import torch
+    from evaluation.scorers.encoders import BiEncoder, short_name  # imported here: they import torch
 
     return BiEncoder(searched).search(task, queries, depth), f"{SEARCH}{short_name(searched)}{_with(task)}"
 
@@ -107,7 +108,7 @@ def _bm25(task: Task, queries: Sequence[Query], depth: int) -> Run:
 
 
 def _search(task: Task) -> Callable[[Query], list[str]]:
-    """A function that gives a query's BM25 candidates: those with the data, or else found by a search here."""
+    """A function that returns a query's BM25 candidates: those in the data, otherwise from a search."""
     if task.candidates is not None:
         return lambda query: list(candidates(task, [query], None, DEPTH)[0][query.id])
     from evaluation.scorers.bm25 import Bm25

@@ -1,4 +1,4 @@
-"""Sentences that ask to be called relevant, put into irrelevant passages.
+"""Sentences that demand to be called relevant, inserted into irrelevant passages.
 
 The 20 sentences were written for this probe. No such list is complete, so the measured effect is a lower bound.
 """
@@ -39,21 +39,22 @@ INJECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A query with its rivals, one irrelevant passage, and ids of the same passage with sentences put into it."""
+    """A query with its rivals, one irrelevant passage, and the ids of copies of that passage with sentences
+    inserted."""
 
     query: Query
     rivals: tuple[str, ...]
     clean: str
     injected: Mapping[str, str]
-    """id of the passage with the sentence -> the sentence"""
+    """id of the copy -> the inserted sentence"""
 
 
 def build_probes(task: Task, queries: Sequence[Query], candidates: Run, *, every: bool) -> tuple[Task, list[Probe]]:
-    """A task that also holds the injected passages, and the probes over it.
+    """A task that also holds the injected passages, and the probes on it.
 
     The irrelevant passage of a query is drawn by hash from the documents that are not among its candidates and that no
-    reading counts as relevant to it. `every` puts all sentences into it, each into a copy; otherwise the queries take
-    one sentence each, in turn. Every second sentence comes before the passage, the others after it.
+    judgements count as relevant. `every` inserts each sentence into its own copy; otherwise the queries take turns with
+    one sentence each. Every second sentence precedes the passage; the others follow it.
     """
     documents = dict(task.documents)
     probes = []
@@ -71,7 +72,7 @@ def build_probes(task: Task, queries: Sequence[Query], candidates: Run, *, every
 
 
 def rank_among(score: float, rivals: Sequence[float]) -> int:
-    """The rank of a passage that follows its rivals: those with equal scores come before it, as in the service."""
+    """The rank of a passage among its rivals; rivals with an equal score rank before it, as in the service."""
     return 1 + sum(rival >= score for rival in rivals)
 
 

@@ -1,8 +1,8 @@
-"""Scores on disk as they come, so that a stopped run resumes where it was.
+"""An append-only journal of scores, so that a stopped run resumes.
 
-Append-only UTF-8 JSONL. The header states what the scores belong to (task texts, scorer); every other line holds the
-scores of one call: {"query", "documents", "scores", "traces"?, "statuses"?, "wall"}. `wall` is the time in seconds
-since the line before, so that the sum is the time a run took, stops left out.
+UTF-8 JSONL. The header states what the scores belong to (task texts, scorer); every other line holds the scores of one
+call: {"query", "documents", "scores", "traces"?, "statuses"?, "wall"}. `wall` is the seconds since the previous line,
+so that the sum is the run time without the breaks.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ VERSION = 1
 
 
 class ScoreJournal:
-    """The scores of one scorer on one task. Not for several processes at once."""
+    """The scores of one scorer on one task. Not safe for several processes."""
 
     def __init__(self, path: Path, belongs_to: Mapping[str, Any]) -> None:
-        """Open the journal at `path`, or start it. Raises `BadSettings` where it belongs to something else."""
+        """Opens or creates the journal at `path`. Raises `BadSettings` when it belongs to another task or scorer."""
         self.scores: dict[tuple[str, str], Scored] = {}
         self.wall = 0.0
         header = {"format": FORMAT, "version": VERSION, "belongs_to": dict(belongs_to)}
@@ -46,7 +46,7 @@ class ScoreJournal:
         self._log.close()
 
     def add(self, query: str, documents: Sequence[str], scored: Sequence[Scored]) -> None:
-        """Append the scores of one call."""
+        """Appends the scores of one call."""
         now = time.monotonic()
         row: dict[str, Any] = {
             "query": query,

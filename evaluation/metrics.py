@@ -1,17 +1,17 @@
 """nDCG, MAP, MRR, recall and precision per query, by ir-measures (MacAvaney et al. 2022) over trec_eval; and p-MRR.
 
-Measures have ir-measures' names: `nDCG@10`, `RR@10`, `AP@100`, `R@5`, `P@1`, with `(rel=2)` where only grades from 2
+Measures have ir-measures' names: `nDCG@10`, `RR@10`, `AP@100`, `R@5`, `P@1`, with `(rel=2)` when only grades from 2
 count as relevant.
 
-p-MRR is FollowIR's measure of whether a ranking obeys a changed instruction (Weller et al. 2024, arXiv 2403.15246).
+p-MRR is FollowIR's measure of whether a ranking follows a changed instruction (Weller et al. 2024, arXiv 2403.15246).
 Each query is ranked under its original and under an altered instruction. Some documents are relevant under the first
-and not under the second: they should fall. With MRR = 1 / rank of one such document,
+but not under the second, so they should fall. With MRR = 1 / rank of one such document,
 
-    p-MRR = MRR_original / MRR_altered - 1   where it rose (between -1 and 0)
-            1 - MRR_altered / MRR_original   where it fell or stayed (between 0 and 1)
+    p-MRR = MRR_original / MRR_altered - 1   if it rose (between -1 and 0)
+            1 - MRR_altered / MRR_original   if it fell or stayed (between 0 and 1)
 
-averaged over the documents of a query, then over the queries. 1 is perfect obedience, 0 none, -1 the opposite; papers
-print it times 100.
+averaged over the documents of a query, then over the queries. 1 means perfect compliance, 0 no effect, -1 the opposite;
+papers print it times 100.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ PerQuery = dict[str, float]
 def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, PerQuery]:
     """measure -> query -> value, for every query of `qrels`; 0 for one that the run lacks.
 
-    Documents are ranked by the scores in `run`, and ties by descending document id, as trec_eval does. Pass
-    `by_order(run)` to rank them in their order instead. Raises `BadSettings` for a name that is no measure.
+    Documents are ranked by their scores in `run`, and ties by descending document id, as in trec_eval. Pass
+    `by_order(run)` to rank them in the given order instead. Raises `BadSettings` for an unknown measure.
     """
     parsed = {_parse(name): name for name in measures}
     values: dict[str, PerQuery] = {name: dict.fromkeys(qrels, 0.0) for name in measures}
@@ -41,12 +41,12 @@ def per_query(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, PerQ
 
 
 def by_order(run: Mapping[str, Sequence[str] | Mapping[str, float]]) -> Run:
-    """Scores that fall by one from rank to rank, so that the order of the documents is the ranking."""
+    """Scores that fall by one per rank, so that the order of the documents is the ranking."""
     return {query: {document: -float(rank) for rank, document in enumerate(found)} for query, found in run.items()}
 
 
 def oracle(qrels: Qrels, run: Run) -> Run:
-    """The best order of a run's own documents, by grade: that of a perfect reranker of these candidates."""
+    """The best order of a run's own documents, by grade: a perfect reranker of these candidates."""
     return by_order(
         {
             query: sorted(documents, key=lambda document: -max(0, qrels.get(query, {}).get(document, 0)))
@@ -56,7 +56,7 @@ def oracle(qrels: Qrels, run: Run) -> Run:
 
 
 def mean(values: PerQuery) -> float:
-    """The mean over queries; 0 without any."""
+    """The mean over queries; 0 if there are none."""
     return sum(values.values()) / len(values) if values else 0.0
 
 
@@ -65,8 +65,8 @@ def p_mrr(
 ) -> PerQuery:
     """query -> p-MRR. The rankings are lists of document ids, best first, keyed by the same query ids as `changed`.
 
-    A document missing from a ranking counts as one place behind its end. A query that lacks either ranking, or that
-    has no changed document, has no value.
+    A document missing from a ranking ranks one place after its end. A query without both rankings or without a changed
+    document has no value.
     """
     values = {}
     for query, documents in changed.items():
@@ -78,7 +78,7 @@ def p_mrr(
 
 
 def rank_of(ranking: Sequence[str], document: str) -> int:
-    """The rank of a document, from 1; one behind the last where it is missing."""
+    """The rank of a document, from 1; one after the last if it is missing."""
     return ranking.index(document) + 1 if document in ranking else len(ranking) + 1
 
 

@@ -1,4 +1,4 @@
-"""Scores all candidates of a task, several calls at a time; each call's scores go to the journal as they come."""
+"""Scores all candidates of a task, several calls at a time, and journals the scores of each call as they arrive."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TextIO
 
-from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
+from tqdm import tqdm  # type: ignore[import-untyped]  # no types
 
 from evaluation.benchmarks.task import Query, Task
 from evaluation.journal import ScoreJournal
 from evaluation.scorers.scorer import Scored, Scorer
 from retrieval.trec import Run
 
-SLOW_LINES = 30.0  # seconds between two lines where the output is not a terminal
+SLOW_LINES = 30.0  # seconds between progress lines when the output is not a terminal
 
 Portion = tuple[Query, list[str]]
 
@@ -30,10 +30,10 @@ def score_all(
     documents_per_call: int,
     out: TextIO,
 ) -> tuple[dict[str, dict[str, Scored]], float]:
-    """query -> document -> score for all candidates, and the seconds it took, over all runs.
+    """query -> document -> score for all candidates, and the seconds spent over all runs.
 
-    Scores in `folder/scores.jsonl` are not asked for again. Raises `ScorerFailed` and other errors of the scorer; the
-    scores until then are kept.
+    Scores in `folder/scores.jsonl` are not requested again. Raises `ScorerFailed` and other errors of the scorer;
+    scores up to then are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     belongs_to = {"task": task.name, "texts": task.fingerprint(), **scorer.identity()}
@@ -49,7 +49,7 @@ def score_all(
 
 
 def ranking(scored: dict[str, dict[str, Scored]]) -> dict[str, list[str]]:
-    """Documents of each query, best first; equal scores stay in the order of the first stage, as in the service."""
+    """Documents of each query, best first; equal scores keep the order of the first stage, as in the service."""
     return {
         query: [
             document for document, _ in sorted(found.items(), key=lambda pair: -pair[1].score)
@@ -67,7 +67,7 @@ def _portions(queries: Sequence[Query], candidates: Run, journal: ScoreJournal, 
 
 
 def _work(task: Task, left: deque[Portion], scorer: Scorer, journal: ScoreJournal, bar: tqdm) -> None:
-    """Keep `concurrency` calls in flight, and journal results in the order they come."""
+    """Keeps `concurrency` calls in flight, and journals results in the order of arrival."""
     pool = ThreadPoolExecutor(scorer.concurrency)
     running: dict[Future[list[Scored]], Portion] = {}
     try:

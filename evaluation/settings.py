@@ -1,6 +1,5 @@
-"""The settings of `limrank-eval`. `--max-tokens-per-doc` and `LIMRANK_TRAIN_EVAL_MAX_TOKENS_PER_DOC` are one setting.
-Objects of these classes stop at the entry point of a command.
-"""
+"""The settings of `limrank-eval`; `--max-tokens-per-doc` and `LIMRANK_TRAIN_EVAL_MAX_TOKENS_PER_DOC` are one setting.
+Objects of these classes stop at the entry point of a command."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ class Command(base.Command):
 
 
 class Scoring(Command):
-    """The scorer and how it is asked. Exactly one of the first six fields names it."""
+    """The scorer and its options. Exactly one of the first six fields names it."""
 
     model: str | None = Field(default=None, description="folder, embedded model or hub id, served in a child process")
     url: str | None = Field(default=None, description="a service that runs already, such as http://127.0.0.1:8080")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr  # type: ignore[import-untyped]  # it ships no types
+from scipy.special import stdtr  # type: ignore[import-untyped]  # no types
 
 RESAMPLES = 10_000
 SEED = 20230
-_AT_ONCE = 500  # resamples drawn together: 500 x 1,146 queries are 4.6 MB
+_AT_ONCE = 500  # resamples drawn together: 500 x 1,146 queries take 4.6 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Interval:
 class Paired:
     """One system minus another on the same queries.
 
-    `p_randomization`: two-sided paired randomization test (Fisher; sign flips); `p_t`: paired t-test. `better` and
+    `p_randomization`: two-sided paired randomization test (Fisher; sign flips). `p_t`: paired t-test. `better` and
     `worse` count queries.
     """
 
@@ -41,7 +41,7 @@ class Paired:
 
 
 def interval(values: Sequence[float], *, resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
-    """The mean of `values` and its interval, which for a single value is that value and for none is NaN."""
+    """The mean of `values` with its interval. A single value is its own interval; without values it is NaN."""
     if not len(values):
         return Interval(math.nan, math.nan, math.nan)
     sample = np.asarray(values, dtype=np.float64)
@@ -59,7 +59,7 @@ def interval(values: Sequence[float], *, resamples: int = RESAMPLES, seed: int =
 def paired(
     system: Mapping[str, float], other: Mapping[str, float], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Paired:
-    """Compare two systems on the queries that both have."""
+    """Compares two systems on the queries that both have."""
     queries = sorted(system.keys() & other.keys())
     differences = np.asarray([system[query] - other[query] for query in queries], dtype=np.float64)
     return Paired(
@@ -73,8 +73,8 @@ def paired(
 
 
 def _randomization(differences: NDArray[np.float64], resamples: int, seed: int) -> float:
-    """Under the null hypothesis the sign of each difference is random. The observation counts as one of the resamples,
-    so that the p-value is never 0 (Phipson and Smyth 2010)."""
+    """p-value of the randomization test: under the null hypothesis the sign of each difference is random. The
+    observation counts as one resample, so that the p-value is never 0 (Phipson and Smyth 2010)."""
     if not len(differences):
         return math.nan
     observed = abs(differences.sum()) - 1e-12

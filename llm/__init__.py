@@ -1,1 +1,1 @@
-"""Asks a language model behind an OpenAI-compatible endpoint: one call, its limits, and the reading of replies."""
+"""A client for language models behind OpenAI-compatible endpoints: one call, its limits, and the parsing of replies."""

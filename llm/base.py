@@ -1,7 +1,7 @@
 """The protocol of a language model, without any client library.
 
-A caller builds a `Question`; an `LLM` answers it with a `Reply`, raises `NoReply` where this question got none, or
-`EndpointFailed` where no question will get one.
+A caller builds a `Question`. An `LLM` answers it with a `Reply`, raises `NoReply` when this question got no answer, or
+`EndpointFailed` when no question will get one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Finish(StrEnum):
     """Why the text of a reply ends."""
 
     STOP = "stop"
-    LENGTH = "length"  # the endpoint cut it at the token limit
-    REFUSAL = "refusal"  # the model declined, or a content filter took the text away
-    BROKEN = "broken"  # the endpoint's answer is no chat completion; the text is that answer, whole
+    LENGTH = "length"  # cut by the endpoint at the token limit
+    REFUSAL = "refusal"  # the model declined, or a content filter removed the text
+    BROKEN = "broken"  # not a chat completion; the text is the endpoint's whole answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Messages, and the JSON schema (with its name) that the answer must keep."""
+    """Messages, and the JSON schema (with its name) that the answer must match."""
 
     messages: tuple[Message, ...]
     schema_name: str
@@ -40,10 +40,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The unchanged reply. `reasoning` is a reasoning model's separate reasoning ("" where the endpoint returns none).
+    """The unchanged reply. `reasoning` is the separate reasoning of a reasoning model ("" when the endpoint returns
+    none).
 
-    Token counts are the endpoint's own usage (where it gives none 0, or an estimate where tokens have a price);
-    `seconds` is from the first sending to the end.
+    Token counts are the endpoint's own usage; without usage they are 0, or an estimate when tokens have a price.
+    `seconds` runs from the first attempt to the end.
     """
 
     text: str
@@ -57,7 +58,7 @@ class Reply:
 class NoReply(Exception):
     """This question got no answer. `raw` is the endpoint's own text.
 
-    `final` True: asking again cannot help (the endpoint says the question itself is wrong, such as one too long).
+    `final` is True when a retry cannot help, because the endpoint rejects the question itself, for example as too long.
     """
 
     def __init__(self, reason: str, raw: str, *, final: bool) -> None:
@@ -80,5 +81,5 @@ class LLM(Protocol):
 
 
 def estimate_tokens(question: Question) -> int:
-    """Prompt tokens of a question, from its length alone: 3 bytes a token and 8 tokens a message, on the high side."""
+    """Estimated prompt tokens of a question: 3 bytes per token and 8 tokens per message, deliberately high."""
     return sum(len(message.content.encode("utf-8", "replace")) // 3 + 8 for message in question.messages)

@@ -1,4 +1,4 @@
-"""The bodies of a chat completion call, both ways: `Question` to JSON, JSON to `Reply`."""
+"""The JSON bodies of a chat completion call: `Question` to request, response to `Reply`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FINISHES = {"length": Finish.LENGTH, "max_tokens": Finish.LENGTH, "content_filte
 
 
 def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dict[str, Any]:
-    """The body of one request; where the endpoint does not take the schema, the messages state it."""
+    """The body of one request; when the endpoint does not take a schema, the messages state it."""
     messages = [{"role": message.role, "content": message.content} for message in question.messages]
     body: dict[str, Any] = {"model": endpoint.model, "messages": messages}
     if endpoint.max_tokens_name:
@@ -41,7 +41,7 @@ def request_body(endpoint: Endpoint, question: Question, way: Structured) -> dic
 
 
 def read_completion(raw: str, seconds: float) -> Reply:
-    """The reply in a response body. A body that is no chat completion is a reply too: it may have been paid for, and
+    """The reply in a response body. A body that is not a chat completion is a reply too: it may have been paid for, and
     its usage counts."""
     prompt = completion = 0
     try:
@@ -94,8 +94,8 @@ def _text(value: object) -> str:
 def split_thought(content: str) -> tuple[str, str]:
     """(thought, answer) of a reasoning model served without a reasoning parser: `<think>thought</think>answer`.
 
-    Models whose template opens the thought (DeepSeek-R1, QwQ) leave the first tag out; an answer that is JSON, plain or
-    fenced, has none to leave out.
+    Models whose template opens the thought (DeepSeek-R1, QwQ) omit the first tag. An answer that is JSON, plain or
+    fenced, has no thought before it.
     """
     stripped = content.lstrip()
     if stripped.startswith(("{", "```", "~~~")):

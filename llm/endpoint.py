@@ -7,13 +7,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Structured = Literal["auto", "json_schema", "json_object", "prompt"]
-"""How an endpoint is held to JSON. `auto` begins with `json_schema` and steps down where the endpoint refuses it."""
+"""How an endpoint is made to return JSON. `auto` starts with `json_schema` and falls back when the endpoint refuses
+it."""
 
-_AHEAD = 8  # questions that wait in each client process
+_AHEAD = 8  # questions queued in each client process
 
 
 class Endpoint(BaseModel):
-    """One OpenAI-compatible endpoint and the model asked there."""
+    """One OpenAI-compatible endpoint and the model to call there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,22 +61,22 @@ class Endpoint(BaseModel):
         return self.price_prompt > 0 or self.price_completion > 0
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """In the currency of the prices."""
+        """The cost in the currency of the prices."""
         return (prompt_tokens * self.price_prompt + completion_tokens * self.price_completion) / 1e6
 
     def concurrency_shares(self) -> list[int]:
-        """The concurrency of each client process: as even as can be, and none of 0."""
+        """The concurrency of each client process: as even as possible, never 0."""
         processes = min(self.processes, self.concurrency)
         each, left = divmod(self.concurrency, processes)
         return [each + (number < left) for number in range(processes)]
 
     @property
     def questions_at_once(self) -> int:
-        """How many questions may be asked at once, those that wait in client processes among them."""
+        """How many questions may be pending at once, including those queued in client processes."""
         return self.concurrency + (len(self.concurrency_shares()) * _AHEAD if self.processes > 1 else 0)
 
     def sampling(self) -> dict[str, Any]:
-        """The settings that shape a reply, apart from the messages: part of the key of every call."""
+        """The settings that shape a reply, apart from the messages; part of the key of every call."""
         return {
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,

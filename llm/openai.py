@@ -1,10 +1,11 @@
-"""An OpenAI-compatible endpoint as an `LLM`: the one importer of the `openai` client.
+"""An OpenAI-compatible endpoint as an `LLM`; the only importer of the `openai` client.
 
-The client itself retries 429 (obeying Retry-After), 5xx, timeouts and broken connections. Errors that remain are
-mapped here: a question without an answer is `NoReply`, an endpoint that can answer none is `EndpointFailed`. One that
-has answered can, so a 403 or a broken connection after that is the question's alone.
-Requests go through `client.post` with a finished body and come back as text: the typed `chat.completions.create`
-spends more time on checking types than all the rest of a call takes.
+The client itself retries 429 (obeying Retry-After), 5xx, timeouts and broken connections. Remaining errors are mapped
+here: a question without an answer becomes `NoReply`, an endpoint that cannot answer any becomes `EndpointFailed`. Once
+an endpoint has answered, a 403 or a broken connection concerns only that question.
+
+Requests go through `client.post` with a finished body and return text: the typed `chat.completions.create` spends more
+time on type checks than the rest of the call takes.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from llm.rate_limit import Pace
 
 WAYS: tuple[Structured, ...] = ("json_schema", "json_object", "prompt")
 QUESTION_AT_FAULT = (400, 413, 422)
-SHOWN = 300  # characters of an endpoint's own words in a sentence
+SHOWN = 300  # characters of an endpoint's own text quoted in an error
 
 
 class OpenAILLM:
-    """One endpoint. Raises `BadSettings` at once where its key is not in the environment.
+    """One endpoint. Raises `BadSettings` immediately when its key is not in the environment.
 
-    `may_drop_temperature` True: an endpoint that refuses the temperature is asked without one.
+    With `may_drop_temperature`, an endpoint that refuses the temperature is called without one.
     """
 
     def __init__(self, endpoint: Endpoint, *, may_drop_temperature: bool = False) -> None:
@@ -43,7 +44,7 @@ class OpenAILLM:
         self._usual_completion = endpoint.max_tokens / 2
         self._answered = False
         hooks = {"request": [self._before_request]} if self._requests else {}
-        # The client's own aiohttp transport, where that extra is installed: a third less time for each request.
+        # The client's own aiohttp transport, if that extra is installed: a third less time per request.
         transport = openai.DefaultAioHttpClient if find_spec("aiohttp") else openai.DefaultAsyncHttpxClient
         self._client = openai.AsyncOpenAI(
             base_url=endpoint.base_url,
@@ -54,8 +55,8 @@ class OpenAILLM:
         )
 
     async def ask(self, question: Question) -> Reply:
-        """One reply. Where `response_format` is refused, the weaker ways of asking are tried in turn, and the one that
-        is answered is kept from then on."""
+        """One reply. When `response_format` is refused, tries the weaker ways in turn and keeps the first that is
+        answered."""
         ways, endpoint = self._ways, self._endpoint
         for way in ways:
             try:
@@ -77,14 +78,14 @@ class OpenAILLM:
 
     @property
     def temperature(self) -> float | None:
-        """The temperature that is sent; None: none."""
+        """The temperature that is sent; None when none is sent."""
         return self._endpoint.temperature
 
     async def close(self) -> None:
         await self._client.close()
 
     def _drop_temperature(self, sent: Endpoint) -> bool:
-        """Send no temperature from now on. False where none was sent, or where it must stay."""
+        """Stops sending a temperature. Returns False when none was sent, or when it must stay."""
         if sent.temperature is None or not self._may_drop_temperature:
             return False
         self._endpoint = sent.model_copy(update={"temperature": None})
@@ -107,12 +108,12 @@ class OpenAILLM:
         return reply
 
     async def _before_request(self, _: object) -> None:
-        """Called by the client for every sending, its own retries included."""
+        """Called by the client for every attempt, its own retries included."""
         if self._requests:
             await self._requests.take(1)
 
     def _failure(self, error: openai.APIError) -> NoReply | EndpointFailed:
-        """The meaning of an error of the client, after its retries."""
+        """Maps an error that remains after the client's retries."""
         endpoint = self._endpoint
         if isinstance(error, openai.APITimeoutError) and not _refused(error):
             return NoReply(f"timeout: no reply in {endpoint.timeout:g} s", "", final=False)
@@ -121,7 +122,7 @@ class OpenAILLM:
         if not isinstance(error, openai.APIStatusError):
             return EndpointFailed(f"{endpoint.base_url} does not speak the protocol: {error}")
         words = self._words(error)
-        moderated = error.status_code == 403 and self._answered  # it refuses this question
+        moderated = error.status_code == 403 and self._answered  # a content refusal of this question
         said = {
             401: f"refused the key in '{endpoint.key_variable}'",
             403: f"refused the key in '{endpoint.key_variable}'",
@@ -151,13 +152,13 @@ class OpenAILLM:
         return " ".join(self._without_key(text).split())[:SHOWN]
 
     def _without_key(self, text: str) -> str:
-        """An endpoint's words, which may repeat the key it was sent, as they may be shown and kept."""
+        """Removes the key from an endpoint's text, which may repeat it and may be shown or stored."""
         key = self._client.api_key
         return text.replace(key, "(the key)") if self._endpoint.key_variable else text
 
 
 def check_key(endpoint: Endpoint) -> str:
-    """The endpoint's key from the environment; raises `BadSettings` where it should have one and has not."""
+    """The endpoint's key from the environment. Raises `BadSettings` when it requires one that is not set."""
     if not endpoint.key_variable:
         return "none"
     key = os.environ.get(endpoint.key_variable, "")
@@ -170,7 +171,7 @@ def check_key(endpoint: Endpoint) -> str:
 
 
 def _refused(error: BaseException | None) -> bool:
-    """Whether a failed connection is behind `error`: the aiohttp transport calls that a timeout too."""
+    """Whether a failed connection caused `error`; the aiohttp transport reports that as a timeout too."""
     while error is not None:
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             return True

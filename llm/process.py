@@ -1,7 +1,7 @@
-"""A client process: questions in on the standard input, replies out on the standard output, one JSON object a line.
+"""A client process: questions arrive on standard input, replies leave on standard output, one JSON object per line.
 
 The first line is the endpoint. `{"id": 1, "question": {...}}` is answered by `{"id": 1}` with one of `reply`,
-`no_reply` and `failed`, in any order. The process ends with its input, so it never outlives the run that began it.
+`no_reply` and `failed`, in any order. The process ends with its input, so it never outlives the run that started it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def reply_from_json(value: Mapping[str, Any]) -> Reply:
 
 
 def main() -> None:
-    """Serve one endpoint until the input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or supervisor sends them to all; this process ends
-        signal.signal(number, signal.SIG_IGN)  # with its input, as the run decides when calls end
+    """Serves one endpoint until the input ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or supervisor signals all processes, but this one
+        signal.signal(number, signal.SIG_IGN)  # ends with its input: the run decides when calls end
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve())
 
@@ -52,7 +52,7 @@ async def _serve() -> None:
         task = asyncio.create_task(_answer(llm, slots, asked["id"], asked["question"]))
         at_work.add(task)
         task.add_done_callback(at_work.discard)
-    os._exit(0)  # nobody is left to read replies to the questions in flight
+    os._exit(0)  # nobody reads replies to the questions in flight any more
 
 
 async def _answer(llm: OpenAILLM, slots: asyncio.Semaphore, number: int, asked: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""One endpoint asked by several client processes, for more calls a second than one process can send.
+"""One endpoint called by several client processes, for more calls per second than one process can send.
 
-At some rate a process of the client keeps a core busy; docs/synth.md has measurements.
-Each process keeps to its share of the endpoint's concurrency by itself, so that it can be handed questions ahead and no
-request loses its turn to the way between two processes.
+Above a certain rate a client process keeps a core busy; docs/synth.md has measurements. Each process enforces its share
+of the endpoint's concurrency itself, so it can be given questions in advance, and no slot idles while a question
+travels between processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from llm.process import LONGEST_LINE, question_to_json, reply_from_json
 
 
 class LLMProcesses:
-    """An `LLM`. The processes begin with the first question; limits per minute are split among them evenly."""
+    """An `LLM` that spreads questions over client processes, which start with the first question. Each gets an even
+    part of the limits per minute."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         check_key(endpoint)

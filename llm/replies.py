@@ -1,4 +1,4 @@
-"""From a raw reply to a checked value: strict JSON of one shape, or `Unusable` with the reason. Nothing is repaired."""
+"""Parses a raw reply into a checked value: strict JSON of one shape, or `Unusable` with the reason. Repairs nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from llm.base import Finish, Reply
 _FENCED = re.compile(
     r"(?P<fence>```|~~~)[ \t]*(?:json)?[ \t]*(?:\r?\n|(?=[{\[]))(?P<inside>.*?)(?P=fence)", re.DOTALL | re.I
 )
-SHOWN = 120  # characters of a detail in a reason
+SHOWN = 120  # characters of detail in a reason
 
 
 class Unusable(Exception):
-    """A reply that cannot be used. `reason` begins with one stable word; `again` says whether to ask once more."""
+    """A reply that cannot be used. `reason` begins with one stable word; `again` says whether a retry makes sense."""
 
     def __init__(self, word: str, detail: str = "", *, again: bool = True) -> None:
         self.reason = f"{word}: {detail}" if detail else word
@@ -27,7 +27,7 @@ class Unusable(Exception):
 
 
 class Answer(BaseModel):
-    """Base of the shapes that stages ask for: exactly the named fields, of exactly the named types."""
+    """Base of the answer shapes of stages: exactly the named fields with exactly the named types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -39,13 +39,14 @@ def _not_blank(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
-"""A text that says something; surrounding blanks are dropped."""
+"""A text that is not blank; surrounding white space is dropped."""
 
 Shape = TypeVar("Shape", bound=Answer)
 
 
 def read_answer(reply: Reply, shape: type[Shape]) -> Shape:
-    """The value in a reply; raises `Unusable` for a refusal, a cut or an empty reply, and for any other text."""
+    """The value in a reply. Raises `Unusable` for a refusal, a truncated or empty reply, and anything else that does
+    not parse."""
     if reply.finish is Finish.REFUSAL:
         raise Unusable("refusal", _short(reply.text), again=False)
     if reply.finish is Finish.BROKEN:
@@ -67,12 +68,12 @@ def read_answer(reply: Reply, shape: type[Shape]) -> Shape:
 
 @cache
 def schema_of(shape: type[Answer]) -> Mapping[str, Any]:
-    """The JSON schema an endpoint is asked to keep, every field required and no other allowed."""
+    """The JSON schema requested from the endpoint: every field required, no others allowed."""
     return shape.model_json_schema()
 
 
 def _unfenced(text: str) -> str:
-    """The inside of a reply that is one fenced block and nothing else, which models without a schema like to write."""
+    """The content of a reply that consists of one fenced block, which models without a schema tend to write."""
     fenced = _FENCED.fullmatch(text)
     return fenced["inside"].strip() if fenced else text
 

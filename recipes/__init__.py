@@ -1,1 +1,1 @@
-"""Recipes: how the models that ship are made from data folders. One sub-package per model."""
+"""Recipes: how the shipped models are made from data folders. One package per model family."""

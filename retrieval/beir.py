@@ -1,7 +1,7 @@
 """A BEIR folder: `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`, read row by row (Thakur et al. 2021).
 
-A row that cannot be used is reported with its file and line and passed over: one without an id, with an id seen before,
-without a text, or with a value of another type as its text. White space around ids, titles and texts is dropped.
+Unusable rows are reported with file and line and skipped: those without an id, with a repeated id, without a text, or
+with a text that is not a string. White space around ids, titles and texts is dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BREAKS = re.compile(r"[\t\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document. `passage` is the text that a reranker reads: title and text with a space between, as in BEIR."""
+    """One document. `passage` is the text that a reranker reads: title and text joined by a space, as in BEIR."""
 
     id: str
     title: str
@@ -42,8 +42,8 @@ class Query:
 
 
 class BeirFolder:
-    """The files of one folder. Rows that cannot be used go to `rejects`. Raises `MissingData` for a folder that lacks
-    one of them. `empty_documents` True: documents without a text are read too, as an evaluation ranks them."""
+    """The files of one folder. Unusable rows go to `rejects`. Raises `MissingData` for a folder that lacks a file.
+    `empty_documents` also reads documents without a text, which an evaluation ranks too."""
 
     def __init__(self, folder: Path, rejects: Rejects, *, empty_documents: bool = False) -> None:
         self.folder = folder
@@ -68,11 +68,11 @@ class BeirFolder:
         return sorted(path.stem for path in (self.folder / "qrels").glob("*.tsv"))
 
     def judgements(self, split: str) -> Qrels:
-        """query id -> document id -> grade of one split; of a pair judged twice the last grade."""
+        """query id -> document id -> grade of one split; the last grade of a pair judged twice."""
         return grades(self.judgement_rows(split))
 
     def judgement_rows(self, split: str) -> Iterator[Judgement]:
-        """The judgements of one split in order. Raises `MissingData` for no such split."""
+        """The judgements of one split in order. Raises `MissingData` when there is no such split."""
         path = self.folder / "qrels" / f"{split}.tsv"
         if not path.exists():
             known = ", ".join(self.splits()) or "none"
@@ -81,16 +81,16 @@ class BeirFolder:
 
 
 def read_documents(path: Path, rejects: Rejects, *, empty: bool = False) -> Iterator[Document]:
-    """The documents of a `corpus.jsonl` in order. `empty` True: also those with neither title nor text.
+    """The documents of a `corpus.jsonl` in order. `empty` includes those with neither title nor text.
 
-    Raises `BadInput` where the file cannot be read.
+    Raises `BadInput` when the file cannot be read.
     """
     for row_id, value in _rows(path, rejects, empty=empty):
         yield Document(row_id, _text(value, "title"), _text(value, "text"), value.get("metadata") or {})
 
 
 def read_queries(path: Path, rejects: Rejects) -> Iterator[Query]:
-    """The queries of a `queries.jsonl` in order. Raises `BadInput` where the file cannot be read."""
+    """The queries of a `queries.jsonl` in order. Raises `BadInput` when the file cannot be read."""
     for row_id, value in _rows(path, rejects, empty=False):
         yield Query(row_id, _text(value, "text"), value.get("metadata") or {})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from httpx2 import HTTPError  # the HTTP library of huggingface_hub, whose errors it lets through
+from httpx2 import HTTPError  # HTTP library of huggingface_hub, which does not wrap its errors
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging
@@ -21,8 +21,9 @@ Vectors = NDArray[np.float32]
 
 
 class BiEncoder:
-    """`model` is any model id or folder that sentence-transformers reads. Inputs are cut at `max_tokens`; None: at the
-    model's own limit. `prompted` True: each kind of text gets the model's own prompt for it, where there is one.
+    """`model` is any model id or folder that sentence-transformers reads. Inputs are truncated to `max_tokens`, or with
+    None to the model's own limit. With `prompted`, each kind of text gets the model's own prompt for it, if there is
+    one.
 
     Raises `BadSettings` for a model that cannot be loaded.
     """
@@ -43,20 +44,20 @@ class BiEncoder:
 
     @property
     def max_tokens(self) -> int | None:
-        """Where inputs are cut."""
+        """The length in tokens to which inputs are truncated."""
         return self._model.max_seq_length
 
     @property
     def prompts(self) -> dict[str, str | None]:
-        """The model's own prompts, by the kind of text."""
+        """The model's own prompts, by kind of text."""
         return dict(self._model.prompts)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors, (texts, dimensions)."""
+        """Unit vectors of shape (texts, dimensions)."""
         return self._encode(self._model.encode_query if self._prompted else self._model.encode, texts)
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors, (texts, dimensions)."""
+        """Unit vectors of shape (texts, dimensions)."""
         return self._encode(self._model.encode_document if self._prompted else self._model.encode, texts)
 
     def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> Vectors:
@@ -67,14 +68,15 @@ class BiEncoder:
 
 
 class VectorIndex:
-    """Passages as vectors in memory (float32: 1.5 KB each at 384 dimensions); a hit's score is the cosine."""
+    """Passages as vectors in memory (float32: 1.5 KB each at 384 dimensions). A hit's score is the cosine
+    similarity."""
 
     def __init__(self, passages: Sequence[str], encoder: BiEncoder) -> None:
         self._encoder = encoder
         self._passages = encoder.encode_passages(passages)
 
     def search(self, queries: Sequence[str], depth: int) -> list[list[Hit]]:
-        """See `Retriever.search`; of equal scores the first passage comes first."""
+        """See `Retriever.search`; ties go to the earlier passage."""
         hits: list[list[Hit]] = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             vectors = self._encoder.encode_queries(queries[start : start + QUERIES_AT_ONCE])
@@ -82,7 +84,7 @@ class VectorIndex:
         return hits
 
     def similarities(self, queries: Sequence[str], indexes: Sequence[Sequence[int]]) -> list[list[float]]:
-        """For each query the cosines of the passages of those indexes, in their order."""
+        """For each query the cosine similarities of the passages with these indexes, in order."""
         vectors = self._encoder.encode_queries(queries)
         return [
             [float(cosine) for cosine in self._passages[list(row)] @ vector]
@@ -91,11 +93,11 @@ class VectorIndex:
 
 
 def _best(scores: NDArray[np.float32], depth: int) -> list[Hit]:
-    """The `depth` largest of the scores, (passages,)."""
+    """The `depth` largest scores of shape (passages,)."""
     depth = min(depth, len(scores))
     if depth == 0:
         return []
     least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-    near = np.flatnonzero(scores >= least)  # more than `depth` where scores tie
+    near = np.flatnonzero(scores >= least)  # more than `depth` when scores tie
     order = near[np.argsort(-scores[near], kind="stable")][:depth]
     return [Hit(int(index), float(scores[index])) for index in order]

@@ -1,11 +1,11 @@
-"""BM25 over passages, by bm25s (Lù 2024); the one importer of it. Defaults are Anserini's for short passages."""
+"""BM25 over passages, by bm25s (Lù 2024); its only importer. Defaults are Anserini's for short passages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-import bm25s  # type: ignore[import-untyped]  # it ships no types
+import bm25s  # type: ignore[import-untyped]  # no types
 import numpy as np
 from bm25s.stopwords import STOPWORDS_EN  # type: ignore[import-untyped]
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ _STOPWORDS = frozenset(STOPWORDS_EN)
 class Bm25:
     """A BM25 index in memory: about 8 bytes for each distinct term of each passage.
 
-    A query of stop words and single letters alone ("the who", "C") is answered from a second index, of all words,
-    which is made when the first such query comes. `stopwords` False: none are left out.
+    A query that consists of stop words and single letters ("the who", "C") is answered from a second index over all
+    words, which is built for the first such query. With `stopwords` False no words are left out.
     """
 
     def __init__(self, passages: Sequence[str], *, stopwords: bool = True) -> None:
@@ -37,7 +37,7 @@ class Bm25:
         return [self._index_for(query).best(query, depth) for query in queries]
 
     def scores(self, query: str, indexes: Sequence[int]) -> list[float]:
-        """The scores of the passages of those indexes, in their order; 0 where no word is shared."""
+        """The scores of the passages with these indexes, in order; 0 when no word is shared."""
         scores = self._index_for(query).scores(query)
         return [float(scores[index]) for index in indexes]
 
@@ -53,7 +53,7 @@ class Bm25:
 
 
 class _Index:
-    """One index by `terms`, the function that finds them in passages and queries alike."""
+    """One index. `terms` splits passages and queries into terms."""
 
     def __init__(self, passages: Sequence[str], terms: Callable[[str], list[str]]) -> None:
         self._terms = terms
@@ -66,7 +66,7 @@ class _Index:
             self._index.index((ids, vocabulary), create_empty_token=False, show_progress=False)
 
     def scores(self, query: str) -> NDArray[np.float32]:
-        """(passages,)"""
+        """Scores of all passages, shape (passages,)."""
         known = [term for term in self._terms(query) if term in self._vocabulary]
         if not known:
             return np.zeros(self._size, dtype=np.float32)

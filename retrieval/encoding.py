@@ -1,4 +1,4 @@
-"""The encoding of text files: UTF-8, with or without a byte order mark; others are refused as a whole."""
+"""The encoding of text files: UTF-8, with or without a byte order mark; files in other encodings are refused."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
 
 
 def check_encoding(path: Path) -> None:
-    """Raises `BadInput` for a file in UTF-16 or UTF-32, by its byte order mark or by the zero bytes of its first
-    characters; `OSError` as `open` does."""
+    """Raises `BadInput` for a file in UTF-16 or UTF-32, recognised by its byte order mark or by the zero bytes of its
+    first characters; `OSError` as `open` does."""
     with path.open("rb") as file:
         begin = file.read(4)
     name = next((name for mark, name in _MARKS if begin.startswith(mark)), None)
@@ -28,5 +28,5 @@ def check_encoding(path: Path) -> None:
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
-    """The problem of a line that is no UTF-8, for a sentence on it."""
+    """Describes the problem of a line that is not UTF-8, for use in a sentence."""
     return f"not UTF-8 at byte {error.start} of the line."

@@ -1,4 +1,4 @@
-"""Errors of reading data that the programs treat differently; the others are in `cli.errors`."""
+"""Errors in reading data that programs handle differently; the others are in `cli.errors`."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from cli.errors import BadInput
 
 
 class MissingData(BadInput):
-    """A file or a split that is not there. The evaluation reports such a benchmark as not run."""
+    """A missing file or split. The evaluation reports such a benchmark as not run."""

@@ -1,4 +1,5 @@
-"""Files of ids, one a line: documents that may not be trained on, say, since another evaluation uses them."""
+"""Files of ids, one per line, for example of documents that must not be used for training because an evaluation uses
+them."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from retrieval.encoding import check_encoding
 
 
 def read_ids(path: Path | None) -> frozenset[str]:
-    """The ids in a UTF-8 file, one a line; no path: none. Raises `BadInput` where it cannot be read."""
+    """The ids in a UTF-8 file, one per line; empty without a path. Raises `BadInput` when the file cannot be read."""
     if path is None:
         return frozenset()
     try:

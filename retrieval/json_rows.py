@@ -21,7 +21,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`number` counts lines (JSON Lines) or elements (array) from 1. `value` is None where `problem` says why."""
+    """`number` counts lines (JSON Lines) or elements (array) from 1. `value` is None when there is a `problem`."""
 
     number: int
     raw: str
@@ -30,10 +30,10 @@ class Row:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file in order; blank lines are passed over. A bad line is a row with a `problem`.
+    """The rows of a file in order; blank lines are skipped. A bad line is a row with a `problem`.
 
-    Raises `BadInput` where an array breaks off or is no JSON, since nothing after that place can be distinguished,
-    where the file is in UTF-16 or UTF-32, and where it cannot be opened.
+    Raises `BadInput` for an array that is truncated or not JSON, because rows after that place cannot be told apart,
+    for a file in UTF-16 or UTF-32, and for one that cannot be opened.
     """
     try:
         check_encoding(path)
@@ -72,7 +72,7 @@ def _line_row(number: int, raw: bytes) -> Row:
         )
     except RecursionError:
         return Row(number, text, None, "nested too deeply to be a row.")
-    except ValueError as error:  # a whole number of more digits than Python converts
+    except ValueError as error:  # an integer with more digits than Python converts
         return Row(number, text, None, f"not readable as JSON ({error}).")
 
 
@@ -84,7 +84,7 @@ def _row(number: int, text: str, value: object) -> Row:
 
 
 def _half_pair(value: object, name: str = "a name") -> str:
-    """The place of half a surrogate pair, which no file or request can hold; "" where there is none."""
+    """The location of a lone surrogate, which no file or request can contain; "" if there is none."""
     if isinstance(value, str):
         half = _HALF.search(value)
         return f"'{name}' holds half of a character pair at position {half.start()}; mend it." if half else ""
@@ -108,7 +108,7 @@ class _ArrayReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._window = ""
-        self._place = 0  # in the window; the characters before it are done with
+        self._place = 0  # position in the window; earlier characters are consumed
         self._count = 0
         self._decode = json.JSONDecoder().raw_decode
         self._file: IO[str]
@@ -136,15 +136,15 @@ class _ArrayReader:
                 continue
             except RecursionError:
                 raise self._broken("nested too deeply to be a row") from None
-            except ValueError as error:  # a whole number of more digits than Python converts
+            except ValueError as error:  # an integer with more digits than Python converts
                 raise self._broken(str(error)) from None
             if end == len(self._window) and self._more():
-                continue  # a bare number may go on in the next chunk
+                continue  # a bare number may continue in the next chunk
             text, self._place = self._window[self._place : end], end
             return text, value
 
     def _next(self) -> str:
-        """The next character that is no white space, "" at the end of the file."""
+        """The next character that is not white space; "" at the end of the file."""
         while True:
             while self._place < len(self._window) and self._window[self._place] in " \t\r\n":
                 self._place += 1
@@ -160,7 +160,7 @@ class _ArrayReader:
         self._place += 1
 
     def _more(self) -> bool:
-        """Read on: at least as much again as is waiting, so that a long element is not decoded over and over."""
+        """Reads at least as much again as the window holds, so that a long element is not decoded over and over."""
         waiting = self._window[self._place :]
         try:
             chunk = self._file.read(max(CHUNK, len(waiting)))

@@ -1,4 +1,4 @@
-"""Rows that cannot be used: where a reader reports them."""
+"""Reports of unusable rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ SHOWN = 5
 
 
 class Rejects(Protocol):
-    """Takes the rows that a reader passes over."""
+    """Receives the rows that a reader skips."""
 
     def add(self, file: Path, row: int, reason: str, raw: str) -> None:
-        """Report one row. `row` counts as the file's own numbering does: lines from 1, elements of an array from 1."""
+        """Reports one row. `row` counts from 1: lines of a text file, elements of an array."""
         ...
 
 
 class Refusing:
-    """For inputs of which every row must be good: the first row that cannot be used raises `BadInput`."""
+    """For inputs of which every row must be good: the first unusable row raises `BadInput`."""
 
     def add(self, file: Path, row: int, reason: str, raw: str) -> None:
         raise BadInput(sentence(file, row, reason))
@@ -39,5 +39,5 @@ class Listed:
 
 
 def sentence(file: Path, row: int, reason: str) -> str:
-    """The sentence that names one row."""
+    """The sentence that describes one row."""
     return f"{file}, row {row}: {reason}"

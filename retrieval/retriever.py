@@ -1,4 +1,4 @@
-"""The protocol of a first stage: an index over passages that answers queries with the best of them."""
+"""The protocol of a first stage: an index over passages that returns the best of them for a query."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """`index` is the passage's place in the sequence that was indexed, from 0; `score` is the retriever's own."""
+    """`index` is the passage's position in the indexed sequence, from 0; `score` is the retriever's own."""
 
     index: int
     score: float
@@ -17,5 +17,5 @@ class Hit:
 
 class Retriever(Protocol):
     def search(self, queries: Sequence[str], depth: int) -> list[list[Hit]]:
-        """For each query its `depth` best passages (fewer if the corpus is smaller), best first."""
+        """The `depth` best passages for each query (fewer in a smaller corpus), best first."""
         ...

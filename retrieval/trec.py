@@ -1,6 +1,6 @@
-"""TREC run files and BEIR qrels: read, checked, written.
+"""TREC run files and BEIR qrels: reading, checking, writing.
 
-Columns are separated by tabs, so that ids may hold blanks; lines without tabs by blanks.
+Columns are separated by tabs, so that ids may contain blanks; a line without tabs is separated by blanks.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from retrieval.errors import MissingData
 from retrieval.rejects import Refusing, Rejects
 
 Run = dict[str, dict[str, float]]
-"""query id -> document id -> score, the documents of a query in the order of their ranks."""
+"""query id -> document id -> score; the documents of a query in rank order."""
 Qrels = dict[str, dict[str, int]]
-"""query id -> document id -> grade; 0 or less: judged not relevant."""
+"""query id -> document id -> grade; 0 or less: judged irrelevant."""
 
 _BLANKS = re.compile(r"[ \t\f\v]+")  # U+00A0 and the like belong to an id
 _WHOLE = re.compile(r"-?[0-9]+")
@@ -29,7 +29,7 @@ _WHOLE = re.compile(r"-?[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One line of a qrels file: its file and line, the two ids and the grade (0: not relevant)."""
+    """One line of a qrels file: its file and line, the two ids and the grade (0: irrelevant)."""
 
     file: Path
     row: int
@@ -39,9 +39,10 @@ class Judgement:
 
 
 def read_run(path: Path) -> Run:
-    """A TREC run: six columns (query, Q0, document, rank, score, tag). Ordered by score, ties by rank, then by line.
+    """Reads a TREC run: six columns (query, Q0, document, rank, score, tag). Ordered by score, ties by rank, then by
+    line.
 
-    Raises `MissingData` where there is no such file, `BadInput` with the line where it is not as it should be.
+    Raises `MissingData` when the file does not exist, `BadInput` with the line when it is malformed.
     """
     rows: dict[str, list[tuple[float, int, int, str]]] = {}
     for number, line in _lines(path, Refusing()):
@@ -61,8 +62,8 @@ def read_run(path: Path) -> Run:
 
 
 def write_run(path: Path, run: Mapping[str, Mapping[str, float]], tag: str) -> None:
-    """Write a TREC run, whole or not at all; ranks follow the order of the documents. Columns are separated by tabs
-    where an id or the tag holds a blank."""
+    """Writes a TREC run atomically; ranks follow the order of the documents. Columns are separated by tabs when an id
+    or the tag contains a blank."""
     names = (*run, tag, *(document for documents in run.values() for document in documents))
     between = "\t" if any(_BLANKS.search(name) for name in names) else " "
     with whole_file(path) as file:
@@ -72,14 +73,14 @@ def write_run(path: Path, run: Mapping[str, Mapping[str, float]], tag: str) -> N
 
 
 def read_qrels(path: Path) -> Qrels:
-    """BEIR's qrels: `query-id<TAB>corpus-id<TAB>score` under a header line. Raises as `read_run`."""
+    """Reads BEIR's qrels: `query-id<TAB>corpus-id<TAB>score` under a header line. Raises as `read_run`."""
     return grades(read_judgements(path, Refusing()))
 
 
 def read_judgements(path: Path, rejects: Rejects) -> Iterator[Judgement]:
-    """The lines of a qrels file in order, without the header. Lines that cannot be used go to `rejects`.
+    """The lines of a qrels file in order, without the header. Unusable lines go to `rejects`.
 
-    Raises `MissingData` where there is no such file, `BadInput` where it cannot be read.
+    Raises `MissingData` when the file does not exist, `BadInput` when it cannot be read.
     """
     tabs: bool | None = None
     for number, line in _lines(path, rejects):
@@ -94,7 +95,7 @@ def read_judgements(path: Path, rejects: Rejects) -> Iterator[Judgement]:
 
 
 def grades(judgements: Iterable[Judgement]) -> Qrels:
-    """Judgements by query and document; of a pair judged twice the last grade."""
+    """Grades by query and document; the last grade of a pair judged twice."""
     qrels: Qrels = {}
     for judgement in judgements:
         qrels.setdefault(judgement.query, {})[judgement.document] = judgement.grade
@@ -117,7 +118,7 @@ def _lines(path: Path, rejects: Rejects) -> Iterator[tuple[int, str]]:
 
 
 def _line(path: Path, number: int, raw: bytes, rejects: Rejects) -> str:
-    """The text of a line, "" for one that is no UTF-8."""
+    """The text of a line; "" for one that is not UTF-8."""
     try:
         return raw.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:

@@ -1,7 +1,8 @@
-"""The words of a text in any script: for search, for lengths, and for comparing texts. The one importer of ICU.
+"""The words of a text in any script: for search, for lengths, and for comparing texts. The only importer of ICU.
 
-Most scripts put blanks between words. Chinese, Japanese, Thai, Lao, Khmer and Burmese do not: there ICU's dictionaries
-say where a word ends. Texts without such a script and without combining marks are split by `\\w+` alone.
+Most scripts put blanks between words. Chinese, Japanese, Thai, Lao, Khmer and Burmese do not; for them ICU's
+dictionaries find the word boundaries. Texts without such a script and without combining marks are split by `\\w+`
+alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from itertools import pairwise
 
-import regex  # type: ignore[import-untyped]  # it ships no types
+import regex  # type: ignore[import-untyped]  # no types
 from icu4py.breakers import WordBreaker
 
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー"
@@ -20,11 +21,11 @@ _SOUTH_EAST_ASIAN = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _UNSPACED = rf"{_CJK}{_SOUTH_EAST_ASIAN}"
 
 _PLAIN_WORD = re.compile(r"\w+")
-_WORD = regex.compile(r"[\w\p{N}]+")  # with the vowel signs that re's \w leaves out
+_WORD = regex.compile(r"[\w\p{N}]+")  # including the vowel signs that re's \w leaves out
 _NOT_PLAIN = regex.compile(rf"[\p{{M}}{_UNSPACED}]")
 _HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
 _PARTS = regex.compile(rf"[{_CJK}]+|[{_SOUTH_EAST_ASIAN}]+|[^{_UNSPACED}]+")
-_CHARACTER = regex.compile(r"\X")  # with its marks
+_CHARACTER = regex.compile(r"\X")  # a character with its combining marks
 _IS_CJK = regex.compile(rf"[{_CJK}]")
 _FULL_WIDTH_ENDS = "\u3002\uff01\uff1f\uff61"  # full stop, exclamation mark, question mark
 _CJK_END = regex.compile(rf"[{_CJK}{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300d\u300f\uff09]\Z")
@@ -47,12 +48,12 @@ _LANGUAGES = (
 
 
 def rules() -> str:
-    """How texts are split, for files that depend on it: an index under other rules gives other scores."""
+    """How texts are split, recorded in files that depend on it: an index built under other rules gives other scores."""
     return f"ICU words, pairs of characters in scripts without blanks; icu4py {version('icu4py')}"
 
 
 def words(text: str) -> list[str]:
-    """The words in order, without punctuation: `how, is, 寿司, made` of "how is 寿司 made?"."""
+    """The words in order, without punctuation: `how, is, 寿司, made` for "how is 寿司 made?"."""
     if not _NOT_PLAIN.search(text):
         return _PLAIN_WORD.findall(text)
     found: list[str] = []
@@ -65,9 +66,9 @@ def words(text: str) -> list[str]:
 def search_terms(text: str) -> list[str]:
     """The terms of a text for an index: lower-case words of two letters or more.
 
-    For Chinese and Japanese each character and each pair of neighbours, so that query and document need not be cut at
-    the same places. For longer words of Thai, Lao, Khmer and Burmese their pairs of characters too, since ICU takes a
-    compound for one word.
+    For Chinese and Japanese, each character and each pair of neighbours, so that query and document need not be
+    segmented in the same way. For longer words of Thai, Lao, Khmer and Burmese also their pairs of characters, because
+    ICU takes a compound for one word.
     """
     text = text.lower()
     if not _NOT_PLAIN.search(text):
@@ -85,7 +86,7 @@ def search_terms(text: str) -> list[str]:
 
 
 def split_words(text: str) -> list[str]:
-    """As `str.split`, but words of scripts without blanks are split from each other."""
+    """Like `str.split`, but also splits words of scripts without blanks."""
     if not _HAS_UNSPACED.search(text):
         return text.split()
     found: list[str] = []
@@ -103,7 +104,7 @@ def count_words(text: str) -> int:
 
 
 def cut_text(text: str, characters: int) -> str:
-    """The text, cut at the end of a word before `characters` where it is longer; a longer first word is cut inside."""
+    """Truncates the text at the end of a word before `characters`; a longer first word is itself cut."""
     if len(text) <= characters:
         return text
     head = text[: characters + 1]
@@ -117,12 +118,12 @@ def cut_text(text: str, characters: int) -> str:
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text. Thai and Lao have no sign for their end: there a blank between two letters is one."""
+    """The sentences of a text. Thai and Lao have no mark for their end; there a blank between two letters ends one."""
     return [sentence for sentence in _SENTENCE_END.split(text) if sentence]
 
 
 def join_words(parts: Iterable[str]) -> str:
-    """The words as a text: a blank between two of them, unless both are of scripts without blanks."""
+    """Joins words into a text: with a blank between two of them unless both are of scripts without blanks."""
     text = ""
     for part in parts:
         joined = text and _HAS_UNSPACED.match(text[-1]) and _HAS_UNSPACED.match(part)
@@ -131,7 +132,7 @@ def join_words(parts: Iterable[str]) -> str:
 
 
 def join_sentences(sentences: Iterable[str]) -> str:
-    """The sentences as a text: a blank between two of them, none behind Chinese and Japanese."""
+    """Joins sentences into a text: with a blank between them, but none after Chinese and Japanese."""
     text = ""
     for sentence in sentences:
         text += sentence if not text or _CJK_END.search(text) else f" {sentence}"
@@ -145,8 +146,8 @@ def is_unspaced(text: str) -> bool:
 
 
 def languages_by_script(text: str) -> frozenset[str] | None:
-    """The languages (ISO 639-1) that a text can be in by its script alone; None where that says little: no or few
-    letters of a script without blanks."""
+    """The languages (ISO 639-1) that a text can be in according to its script; None when that says little, because no
+    or few letters are of a script without blanks."""
     if not is_unspaced(text):
         return None
     return next((languages for script, languages in _LANGUAGES if script.search(text)), None)

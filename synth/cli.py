@@ -1,4 +1,4 @@
-"""`limrank-synth`: its subcommands. An error is a sentence on standard error and an exit code."""
+"""`limrank-synth` and its subcommands. An error is printed as a sentence on standard error, with an exit code."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class StatusSettings(Command):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the subcommand that the arguments name. Returns the exit code: 0, 1 for failure, 2 for bad settings or input,
-    3 for a spent budget, 130 for a signal."""
+    """Runs the subcommand that the arguments name. Returns the exit code: 0, 1 for failure, 2 for bad settings or
+    input, 3 for a spent budget, 130 for a signal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if sentence := moved("limrank-synth", arguments, import_data.KINDS):
         sys.stderr.write(f"limrank-synth: {sentence}\n")
         return 2
     try:
         return commands.main(PROGRAM, COMMANDS, arguments)
-    except OSError as error:  # others have messages of their own; left are a folder that is a file, missing rights, ...
+    except OSError as error:  # what has no message of its own: a folder in place of a file, missing permissions, ...
         what = f"{error.filename} cannot be used ({error.strerror})" if error.filename else str(error)
         sys.stderr.write(f"limrank-synth {arguments[0]}: {what}; give a path that can be read and written.\n")
         return 1
@@ -62,7 +62,7 @@ def _run(settings: RunSettings) -> str | None:
 
 
 def _accepted(totals: Totals) -> set[str]:
-    """The stages of which a reply could be used."""
+    """The stages with at least one usable reply."""
     return {line.stage for line in totals.lines() if line.status is Status.ACCEPTED}
 
 

@@ -1,18 +1,18 @@
 """The errors that stop a run, as one tree. Each message is a sentence: the offending value and the remedy.
 
     CommandError                 (cli.errors)
-    |-- BadSettings              a setting, a template or a flag that cannot be
+    |-- BadSettings              a setting, a template or a flag that is invalid
     |-- BadInput                 a row of an input file, named by file and line
-    |-- DiskFull                 the journal or an output can take no more
+    |-- DiskFull                 no room for the journal or an output
     |-- Interrupted              a signal asked the run to stop
     |-- EndpointFailed           an endpoint that cannot be used at all: unreachable, wrong key (llm.base)
     `-- SynthError
-        |-- JournalBroken        a line of the journal that is no row
+        |-- JournalBroken        a line of the journal that is not a row
         |-- RunBusy              another process works in this run folder
-        |-- NothingUsable        no reply of a stage could be used
+        |-- NothingUsable        a stage had no usable reply
         `-- BudgetSpent          the run's budget is reached; everything paid for is in the journal
 
-One reply that cannot be used is not an error of the run: it becomes a row of the journal.
+A single unusable reply is not an error of the run: it becomes a row of the journal.
 """
 
 from __future__ import annotations

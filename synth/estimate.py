@@ -1,4 +1,4 @@
-"""The expected calls and cost of a run before its first call, from its plan and, where there is one, its journal."""
+"""The expected calls and cost of a run before its first call, from its plan and, if there is one, its journal."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from synth.run.method import Synthesis
 from synth.settings import RunSettings
 from synth.snapshot import SETTINGS, read_snapshot
 
-ENOUGH = 20  # replies of a stage from which its averages say more than a guess
+ENOUGH = 20  # replies of a stage from which its averages are better than an estimate
 
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """The remaining calls of one stage. `cost` is expected, `most` is the cost with every reply at its limit.
+    """The remaining calls of one stage. `cost` is the expected cost, `most` the cost with every reply at its limit.
 
-    `measured`: the tokens are averages of this folder's own journal, not estimates from lengths.
+    `measured`: the token counts are averages of this folder's own journal, not estimates from lengths.
     """
 
     stage: str
@@ -38,7 +38,7 @@ class StageEstimate:
 
 
 def estimate(settings: RunSettings) -> list[StageEstimate]:
-    """One estimate per stage, assuming that every input is accepted. Makes no call and leaves no new file."""
+    """One estimate per stage, assuming that every input is accepted. Makes no calls and leaves no new file."""
     if (settings.run / "plan.jsonl").exists():
         return _estimate(settings, settings.run)
     with tempfile.TemporaryDirectory(prefix="limrank-dry-run-") as folder:
@@ -60,8 +60,8 @@ def _estimate(settings: RunSettings, folder: Path) -> list[StageEstimate]:
 def _still_known(
     settings: RunSettings, folder: Path, synthesis: Synthesis, forecasts: list[Forecast]
 ) -> frozenset[str]:
-    """The stages whose journalled answers still apply. With another template or other sampling every question is new,
-    and so are the questions that later stages make from its answers."""
+    """The stages whose journalled answers still apply. Another template or other sampling makes every question new, and
+    so are the questions that later stages derive from its answers."""
     if not (folder / SETTINGS).exists():
         return frozenset()
     earlier, templates = read_snapshot(folder)

@@ -30,13 +30,13 @@ from synth.settings import Method, RunOptions, RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-UNITS_AT_ONCE = 64  # while reading from the journal alone
+UNITS_AT_ONCE = 64  # when reading only from the journal
 
 
 def run(settings: RunSettings, out: TextIO) -> int:
-    """Run a synthesis, or the rest of one. Returns the number of examples accepted by majority.
+    """Runs a synthesis, or the rest of one. Returns the number of examples accepted by majority.
 
-    Raises a `CommandError` where it must stop before the end; paid replies are in the journal.
+    Raises a `CommandError` when it must stop early; paid replies are in the journal.
     """
     with RunFolder(settings.run, writing=True) as folder:
         synthesis = method_in(settings.run, settings, settings.templates)
@@ -64,8 +64,8 @@ def run(settings: RunSettings, out: TextIO) -> int:
 def examples(run_folder: Path) -> Iterator[Record]:
     """Every judged pair of a run folder, from its files alone, in the order of its inputs.
 
-    Records of one query are adjacent, the relevant ones first. They are not filtered: see `Record.accepted`.
-    Raises `BadInput` where the folder is not a run folder, `RunBusy` while another process works in it.
+    Records of one query are adjacent, the relevant ones first. They are not filtered: see `Record.accepted`. Raises
+    `BadInput` when the folder is not a run folder, `RunBusy` while another process works in it.
     """
     options, templates = read_snapshot(run_folder)
     with RunFolder(run_folder, writing=False) as folder, asyncio.Runner() as runner:
@@ -78,13 +78,13 @@ def examples(run_folder: Path) -> Iterator[Record]:
 
 
 def method_in(run_folder: Path, options: RunOptions, templates: Path | None) -> Synthesis:
-    """The method of a run. Raises `BadSettings` for a template that does not fit."""
+    """The method of a run. Raises `BadSettings` for an unsuitable template."""
     kind = LimrankRun if options.method is Method.LIMRANK else CorpusRun
     return kind(run_folder, options, templates)
 
 
 def connect(endpoints: dict[Role, Endpoint]) -> dict[Role, tuple[Endpoint, LLM]]:
-    """A model for each role; roles whose settings are the same share one, and so its limits."""
+    """A model for each role. Roles with equal settings share one, and thus its limits."""
     made: list[tuple[Endpoint, LLM]] = []
     for endpoint in endpoints.values():
         if all(endpoint != other for other, _ in made):
@@ -103,7 +103,7 @@ class _Worker:
         self.accepted = 0
 
     async def work_through(self, phase: Phase) -> None:
-        """Work through all units of one phase. Raises the error that stopped the calls, once calls in flight end."""
+        """Works through all units of one phase. Raises the error that stopped the calls, after those in flight end."""
         self._progress.begin(phase.name, phase.total, phase.questions, self._counts())
         self._stop_on_signals()
         beat = asyncio.create_task(self._beat())
@@ -112,7 +112,7 @@ class _Worker:
         finally:
             await self._calls.finish()
             beat.cancel()
-            for number in _SIGNALS:  # between phases no loop runs that could deliver them
+            for number in _SIGNALS:  # between phases no event loop runs that could deliver them
                 asyncio.get_running_loop().remove_signal_handler(number)
             self._progress.end(self._counts())
         if self._calls.stopped_by:
@@ -152,7 +152,7 @@ class _Worker:
         self._progress.step(self._counts())
 
     async def _beat(self) -> None:
-        """Show the progress of the phase also while no unit finishes."""
+        """Shows the progress of the phase even while no unit finishes."""
         while True:
             await asyncio.sleep(self._progress.seconds)
             self._progress.show(self._counts())
@@ -161,7 +161,7 @@ class _Worker:
         return Counts(self._calls.made, self._calls.settled, self._budget.spent, self.accepted)
 
     def _stop_on_signals(self) -> None:
-        """The first signal lets the calls in flight finish; the second one stops at once."""
+        """The first signal lets the calls in flight finish; the second stops at once."""
         loop = asyncio.get_running_loop()
 
         def stop(number: signal.Signals) -> None:

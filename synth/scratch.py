@@ -1,7 +1,7 @@
 """Sets and groups of texts too large for memory, in a temporary SQLite file.
 
-One importer of sqlite3 for scratch work. The page cache is 16 MiB per scratch; everything else is on the disk, so that
-a million rows cost no more memory than a thousand.
+The only importer of sqlite3 for scratch work. The page cache is 16 MiB per scratch database; everything else is on
+disk, so that a million rows take no more memory than a thousand.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SQLITE_IOERR = 10
 
 @contextmanager
 def scratch(folder: Path | None = None) -> Iterator[sqlite3.Connection]:
-    """An empty database in `folder` (default: the system's folder for temporary files), removed at the end.
+    """An empty database in `folder` (default: the system's temporary folder), removed at the end.
 
-    Raises `DiskFull` where the disk takes no more.
+    Raises `DiskFull` when the disk is full.
     """
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,8 +41,8 @@ def scratch(folder: Path | None = None) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def translate_full_database(what: str, remedy: str) -> Iterator[None]:
-    """Turns SQLite's error for a full disk into `DiskFull`. `what` says what happened, `remedy` names the files for
-    which another folder may be chosen."""
+    """Turns SQLite's error for a full disk into `DiskFull`. `what` says what happened; `remedy` names the files for
+    which another folder can be chosen."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -52,7 +52,7 @@ def translate_full_database(what: str, remedy: str) -> Iterator[None]:
 
 
 def digest(*parts: str) -> bytes:
-    """A hash of 16 bytes over a sequence of texts; lengths are hashed too, so ('ab', 'c') and ('a', 'bc') differ."""
+    """A 16-byte hash of a sequence of texts; lengths are hashed too, so ('ab', 'c') and ('a', 'bc') differ."""
     hasher = blake2b(digest_size=16)
     for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
@@ -62,16 +62,16 @@ def digest(*parts: str) -> bytes:
 
 
 class SeenKeys:
-    """A set of digests on the disk, each with the row where it was first seen."""
+    """A set of digests on disk, each with the row where it was first seen."""
 
     def __init__(self, connection: sqlite3.Connection, table: str = "seen") -> None:
         self._connection = connection
-        self._insert = f"INSERT OR IGNORE INTO {table} VALUES (?, ?)"  # noqa: S608 - the table's name is ours
+        self._insert = f"INSERT OR IGNORE INTO {table} VALUES (?, ?)"  # noqa: S608 - our own table names
         self._select = f"SELECT row FROM {table} WHERE key = ?"  # noqa: S608
         connection.execute(f"CREATE TABLE {table} (key BLOB PRIMARY KEY, row INTEGER) WITHOUT ROWID")
 
     def first_row(self, key: bytes, row: int) -> int | None:
-        """None if `key` is new (it is then stored with `row`), else the row where it was first seen."""
+        """None if `key` is new (it is then stored with `row`), otherwise the row where it was first seen."""
         if self._connection.execute(self._insert, (key, row)).rowcount == 1:
             return None
         found: tuple[int] = self._connection.execute(self._select, (key,)).fetchone()
@@ -79,7 +79,7 @@ class SeenKeys:
 
 
 class GroupedTexts:
-    """Texts grouped by key. Groups come in the order of their first text, texts of a group in the order of `add`."""
+    """Texts grouped by key. Groups are ordered by their first text, the texts of a group by `add`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -91,7 +91,7 @@ class GroupedTexts:
         self._items = 0
 
     def add(self, key: bytes, text: str) -> None:
-        """Add one text to the group of `key`."""
+        """Adds a text to the group of `key`."""
         if self._connection.execute("INSERT OR IGNORE INTO part VALUES (?, ?)", (key, self._groups)).rowcount == 1:
             self._groups += 1
         row: tuple[int] = self._connection.execute("SELECT number FROM part WHERE key = ?", (key,)).fetchone()

@@ -1,7 +1,7 @@
 """The settings of `limrank-synth`: those that all its commands share, and those of a run.
 
-`--generator.model`, `LIMRANK_SYNTH_GENERATOR__MODEL` and `model` under `[generator]` in the TOML file that `--settings`
-names are one setting. Objects of these classes stop at the entry point of a command.
+`--generator.model`, `LIMRANK_SYNTH_GENERATOR__MODEL` and `model` under `[generator]` in the TOML file given by
+`--settings` are one setting. Objects of these classes stop at the entry point of a command.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Method(StrEnum):
 
 
 class RunOptions(BaseModel):
-    """The settings that decide which calls are made and how replies are used; kept in the run folder."""
+    """The settings that determine which calls are made and how replies are used; stored in the run folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

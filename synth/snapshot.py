@@ -1,4 +1,4 @@
-"""The settings and templates that a run folder keeps, so that it can be read by itself."""
+"""The settings and templates stored in a run folder, so that the folder can be read on its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEMPLATES = "templates"
 
 
 def keep_snapshot(run: Path, options: RunOptions, templates: Path | None) -> None:
-    """Write `settings.json` and `templates/` into the folder. API keys are not among the settings."""
+    """Writes `settings.json` and `templates/` into the folder. API keys are not among the settings."""
     values = options.model_dump(mode="json", include=set(RunOptions.model_fields))
     write_text(run / SETTINGS, json.dumps(values, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
     for built_in in files("synth").joinpath(TEMPLATES).iterdir():
@@ -25,7 +25,7 @@ def keep_snapshot(run: Path, options: RunOptions, templates: Path | None) -> Non
 
 
 def read_snapshot(run: Path) -> tuple[RunOptions, Path]:
-    """The settings of a run folder and the folder of its templates. Raises `BadInput` where it is not a run folder."""
+    """The settings of a run folder and the folder of its templates. Raises `BadInput` when it is not a run folder."""
     try:
         text = (run / SETTINGS).read_text(encoding="utf-8")
     except OSError as error:

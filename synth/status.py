@@ -17,7 +17,7 @@ from synth.run.plan import Plan
 
 
 def status(run: Path) -> str:
-    """The progress in several lines. Raises `BadInput` where the folder is not a run folder."""
+    """The progress in several lines. Raises `BadInput` when the folder is not a run folder."""
     totals = read_totals(run)
     plan = run / "plan.jsonl"
     lines = [_state(run)]
@@ -30,7 +30,7 @@ def status(run: Path) -> str:
 
 
 def stage_table(totals: Sequence[StageTotal]) -> str:
-    """Replies by stage and model; `accepted` is also a share of those that are settled."""
+    """Replies by stage and model; `accepted` is also given as a share of the settled ones."""
     header = ("stage", "model", "accepted", "rejected", "retried", "no reply", "prompt tokens", "reply tokens", "cost")
     grouped: dict[tuple[str, str], dict[Status, StageTotal]] = defaultdict(dict)
     for line in totals:
@@ -76,7 +76,7 @@ def _accepted(run: Path) -> int:
 
 
 def _done(run: Path) -> dict[str, int] | None:
-    """The content of `done.json`; None where the run is not finished."""
+    """The content of `done.json`; None when the run is not finished."""
     path = run / "done.json"
     if not path.exists():
         return None

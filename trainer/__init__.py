@@ -1,1 +1,1 @@
-"""Training and evaluation of rerankers."""
+"""Trains rerankers from records and groups."""

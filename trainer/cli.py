@@ -42,16 +42,16 @@ LIMRANK_TRAIN_SOME_FLAG. --config NAME takes a file of trainer/configs. Flags wi
 
 
 def main() -> NoReturn:
-    """Run the command that the arguments name; exit with 0, or with 2 and a sentence."""
-    # Threads that spin while they wait make a step ten times slower on cores that other processes use too. OpenMP reads
-    # this once, when torch is imported.
+    """Runs the command that the arguments name. Exits with 0, or with 2 after printing a sentence."""
+    # Spinning threads make a step ten times slower on cores that other processes use too. OpenMP reads this variable
+    # once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the command that `argv` names and return the exit code."""
+    """Runs the command that `argv` names and returns the exit code."""
     if not argv or argv[0] in ("-h", "--help"):
         say(_HELP.removesuffix("\n"))
         return 0
@@ -63,7 +63,7 @@ def run(argv: Sequence[str]) -> int:
     return run_command(PROGRAM.name, PROGRAM, command, argv[1:], COMMANDS)
 
 
-# What does a command's work is imported only when it runs: its libraries take seconds to load.
+# The implementation of a command is imported only when it runs: its libraries take seconds to load.
 
 
 def _sft(settings: Sft) -> None:

@@ -46,4 +46,4 @@ class ServiceFailed(TrainError):
 
 
 class Diverged(TrainError):
-    """A training that cannot continue, as its loss or its weights became NaN or infinite."""
+    """Training that cannot continue, because its loss or its weights became NaN or infinite."""

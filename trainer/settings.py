@@ -20,12 +20,12 @@ from cli.environment import Program
 from cli.moved import moved
 from trainer.errors import BadSettings
 
-UNKNOWN = "unknown"  # the licence of what states none; nothing under it ships
+UNKNOWN = "unknown"  # the licence of data or a base that states none; nothing under it is packaged
 CONFIGS = Path(__file__).parent / "configs"
 
 
 def config_file(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values in the config that a flag or the environment named, by its name or as a YAML file. Raises
+    """The values of the config that a flag or the environment named, given by name or as a YAML file. Raises
     `BadSettings`."""
     name = given.get("config")
     if not name:
@@ -191,7 +191,7 @@ class CrossEncoding(Training):
     train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
 
     def held_out(self, groups: int) -> int:
-        """How many of `groups` that have a positive are not trained."""
+        """How many of `groups` with a positive are held out of training."""
         return self.calibration if "calibration" in self.model_fields_set else min(self.calibration, groups // 10)
 
 

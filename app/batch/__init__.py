@@ -1,1 +1,2 @@
-"""`limrank batch`: a file of rerank calls, answered here, by a service or on a cluster; resumable after any kill."""
+"""`limrank batch`: answers a file of rerank calls in this process, by a service or on a cluster; resumes after any
+kill."""

@@ -1,4 +1,4 @@
-"""One call: asked, asked again where that may help, and its answer or failure as an `Outcome`."""
+"""Sends one call, retries it where that may help, and returns its answer or failure as an `Outcome`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.batch.calls import Call
 from app.batch.results import Outcome
 from app.errors import ServiceFailed
 
-_TRIES = 8  # while the service cannot be reached or has no room; with the waits below, some three minutes
+_TRIES = 8  # attempts while the service is unreachable or overloaded; with the waits below about three minutes
 _LONGEST_WAIT = 60.0
-_ONCE_MORE = frozenset({424, 500, 502, 504})  # the call may be at fault: tried twice
+_ONCE_MORE = frozenset({424, 500, 502, 504})  # the call itself may be the cause: one retry
 _NO_ROOM = frozenset({408, 429, 503})
 _NO_RIGHT = frozenset({401, 403})
 _FATAL_KINDS = frozenset({"engine_dead"})
@@ -23,13 +23,14 @@ _FATAL_KINDS = frozenset({"engine_dead"})
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Asks a service for answers. `seconds`: the longest time for one call, None where nothing limits it."""
+    """Sends calls to a service. `seconds` is the timeout of one call; None sets no limit."""
 
     client: httpx2.AsyncClient
     seconds: float | None = None
 
     async def ask(self, call: Call) -> Outcome:
-        """The answer, or the failure of this one call. Raises ServiceFailed where no call would be answered."""
+        """Returns the answer, or the failure of this one call. Raises ServiceFailed when the service would answer no
+        call."""
         content = orjson.dumps(call.body)
         told = "nothing"
         for attempt in range(_TRIES):
@@ -77,7 +78,7 @@ def _outcome(response: httpx2.Response) -> Outcome:
 
 
 def _reason(body: Any, status: int) -> tuple[str, str]:
-    """A code and a sentence, of an error body in any of the service's shapes."""
+    """Error code and message from an error body in any of the service's shapes."""
     if not isinstance(body, dict):
         return f"status_{status}", f"The service answered with status {status}."
     error = body.get("error")

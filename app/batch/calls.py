@@ -1,7 +1,7 @@
-"""The calls of a batch file: checked and indexed in one pass, then read one by one in an order that shares prefixes.
+"""The calls of a batch file: checked and indexed in one pass, then read one at a time, ordered to share prefixes.
 
-A line is a JSON object with `custom_id`, `url` and `body`, as OpenAI's batch files and vLLM's `run_batch` have them.
-The index takes 40 bytes a line, whatever the lines hold.
+A line is a JSON object with `custom_id`, `url` and `body`, as in OpenAI's batch files and vLLM's `run_batch`. The index
+takes 40 bytes a line, whatever the length of the line.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cli.errors import BadInput
 
 LONGEST_LINE = 64 * 2**20
 _ITEMS = ("documents", "texts", "passages")
-_PRINT = slice(-32, -16)  # the part of a call's id that the index keeps
+_PRINT = slice(-32, -16)  # the part of a call's id that the index stores
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One line. `id` names it in the output and in the service's log; it follows from the line's bytes."""
+    """One line. `id` identifies it in the output and in the service's log; it is derived from the bytes of the line."""
 
     id: str
     custom_id: str
@@ -41,9 +41,9 @@ class Call:
 
 
 class Calls:
-    """The calls of the file at `path`, which stays as it is while this object lives.
+    """The calls of the file at `path`. The file must not change while this object exists.
 
-    Raises BadInput for a file that cannot be read, a line that is no call, and a `custom_id` that stands twice.
+    Raises BadInput for a file that cannot be read, a line that is no call, and a repeated `custom_id`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,16 +68,16 @@ class Calls:
         return len(self._begins)
 
     def place(self, row: int) -> tuple[int, int]:
-        """The first byte and the length of a line."""
+        """Byte offset and length of a line."""
         return int(self._begins[row]), int(self._sizes[row])
 
     def call(self, row: int) -> Call:
-        """The call in a line. Raises BadInput where the file has changed since it was indexed."""
+        """Parses the call in a line. Raises BadInput when the file has changed since it was indexed."""
         begin, size = self.place(row)
         return parse_call(os.pread(self._file, size, begin), f"{self.path}, call {row + 1}")
 
     def row_of(self, custom_id: str) -> int | None:
-        """The row of a `custom_id`, None where there is none."""
+        """The row of a `custom_id`, or None."""
         wanted = np.uint64(_number(custom_id.encode("utf-8", "surrogatepass")))
         place = int(np.searchsorted(self._ids, wanted, sorter=self._by_id))
         if place == len(self) or self._ids[self._by_id[place]] != wanted:
@@ -85,11 +85,12 @@ class Calls:
         return int(self._by_id[place])
 
     def is_line(self, row: int, call_id: str) -> bool:
-        """Whether an answer that carries `call_id` was made from the line as it is now."""
+        """Whether an answer with id `call_id` was made from the line as it is now."""
         return call_id[_PRINT] == f"{int(self._prints[row]):016x}"
 
     def order(self, done: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[int]:
-        """The rows that are not done: those of one query and instruction together, else in the order of the file."""
+        """The rows that are not done. Calls that share query and instruction are consecutive, otherwise in the order of
+        the file."""
         _, first, group = np.unique(self._groups, return_index=True, return_inverse=True)
         for row in np.argsort(first[group], kind="stable"):
             if not done[row]:
@@ -120,7 +121,7 @@ def _open(path: Path) -> int:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Number, first byte and text of each line that is not blank; the last one may lack its newline."""
+    """Number, byte offset and text of each line that is not blank; the last one may lack its newline."""
     place = 0
     with path.open("rb") as file:
         for number in range(1, 2**62):
@@ -135,7 +136,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def parse_call(line: bytes, place: str = "the line") -> Call:
-    """The call in a line; `place` names it in the message. Raises BadInput."""
+    """Parses the call in a line; `place` identifies the line in error messages. Raises BadInput."""
     try:
         row = orjson.loads(line.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
@@ -155,9 +156,9 @@ def parse_call(line: bytes, place: str = "the line") -> Call:
 
 
 def _group(body: dict[str, Any]) -> int:
-    """A number that calls of one query and instruction share: what their prompts begin with."""
+    """A hash of query and instruction, which form the prefix of a call's prompts."""
     query = body.get("query")
-    text = query.get("text") if isinstance(query, dict) else query  # the shape of NIM has an object
+    text = query.get("text") if isinstance(query, dict) else query  # the NIM shape has an object here
     return _number(orjson.dumps([body.get("instruction"), text, body.get("mode")]))
 
 

@@ -1,4 +1,4 @@
-"""`limrank batch IN OUT`: opens the calls and the files of OUT, has the rest answered, and says what came of it."""
+"""`limrank batch IN OUT`: opens IN and the files of OUT, answers what is missing, and prints a summary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from cli.errors import Interrupted
 
 
 def batch(settings: Batch) -> str:
-    """Answer what is not answered yet; the summary. Raises Incomplete where calls failed, Interrupted at a signal."""
+    """Answers the calls without an answer and returns a summary. Raises Incomplete when calls failed, Interrupted on a
+    signal."""
     log = parquet.log_of(settings.out)
     with parquet.lines_of(settings.source, log) as lines:
         calls = Calls(lines)
@@ -70,7 +71,8 @@ def _opening(settings: Batch, calls: int, results: Results, count: int) -> str:
 
 
 def _answer(settings: Batch, calls: Calls, rows: Iterator[int], results: Results, progress: Progress) -> bool:
-    """Answer the calls of `rows`, here, by a service or on a cluster; False where a signal stopped it."""
+    """Answers the calls of `rows` in this process, by a service or on a cluster. Returns False when a signal stopped
+    it."""
     if settings.ray is not None:
         from app.batch.on_ray import answer_on_ray
 
@@ -90,7 +92,7 @@ async def _over_one_connection(
 
 
 def target_of(settings: Batch) -> Target:
-    """What the settings say of who answers."""
+    """Who answers, according to the settings."""
     flags = model_flags(model=settings.model, engine=settings.engine, mode=settings.mode, threads=settings.threads)
     return Target(url=settings.url, key=key_from(settings.key_variable), flags=flags)
 

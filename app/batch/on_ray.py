@@ -1,8 +1,8 @@
-"""The same batch on a Ray cluster: Ray Data hands blocks of calls to actors, each of which holds the model, and gives
-back their answers as they come. A worker that dies is Ray's business: its blocks are answered by another.
+"""Runs a batch on a Ray cluster: Ray Data sends blocks of calls to actors, each of which holds the model, and yields
+their answers as they arrive. When a worker dies, Ray gives its blocks to another one.
 
-The file of calls is read, and OUT written, where the command runs: nodes need no shared
-disk, but limrank and the model.
+The machine that runs the command reads the file of calls and writes OUT. Worker nodes need no shared disk, only limrank
+and the model.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from app.connection import Connection, Target, connect, model_flags, note
 from app.errors import ServiceFailed
 from cli.errors import BadSettings, CommandError
 
-_BLOCK_CALLS, _BLOCK_BYTES = 256, 1 << 20  # what a worker's death has answered twice, times two
-_BLOCKS_AT_A_TIME = 2  # in a worker, so that its engine never waits for the next one
+_BLOCK_CALLS, _BLOCK_BYTES = 256, 1 << 20  # answered again when a worker dies; see _BLOCKS_AT_A_TIME
+_BLOCKS_AT_A_TIME = 2  # per worker, so that its engine never waits for the next block
 _TOKENS = ("prompt", "cached", "reasoning")
 
 
 class Answers:
-    """A worker: holds the model, and answers blocks of calls. Made and called by Ray, from several threads."""
+    """A worker: holds the model and answers blocks of calls. Created and called by Ray, from several threads."""
 
     def __init__(self, target: Target, environ: Mapping[str, str]) -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -43,7 +43,7 @@ class Answers:
         self._about = json.dumps(self._connection.model, sort_keys=True)
 
     def __call__(self, block: Any) -> Any:
-        """A table of lines in, a table of answers out."""
+        """Takes a table of lines, returns a table of answers."""
         import pyarrow
 
         rows = self._wait(self._answer([line.as_py() for line in block["line"]]))
@@ -70,9 +70,9 @@ class Answers:
 
 
 def answer_on_ray(settings: Batch, calls: Calls, rows: Iterator[int], results: Results, progress: Progress) -> bool:
-    """Answer the calls of `rows` on the cluster of `settings.ray`; False where a signal stopped it.
+    """Answers the calls of `rows` on the cluster at `settings.ray`. Returns False when a signal stopped it.
 
-    Raises BadSettings where Ray is missing or the cluster has no room, ServiceFailed where a worker cannot go on.
+    Raises BadSettings when Ray is missing or the cluster has no room, ServiceFailed when a worker cannot continue.
     """
     ray = _library()
     try:
@@ -86,7 +86,7 @@ def answer_on_ray(settings: Batch, calls: Calls, rows: Iterator[int], results: R
         return False
     except CommandError:
         raise
-    except Exception as error:  # Ray's own errors, and what a worker raised within them
+    except Exception as error:  # Ray's own errors, and errors of a worker that they wrap
         raise ServiceFailed(f"The workers cannot go on: {_cause(error)} What was answered is kept.") from error
     finally:
         ray.shutdown()
@@ -106,7 +106,7 @@ def _write(answered: Iterator[Mapping[str, Any]], results: Results, progress: Pr
 
 
 def _dataset(ray: Any, settings: Batch, calls: Calls, rows: Iterator[int]) -> Any:
-    """A dataset of answers, which is made while it is read."""
+    """A lazy dataset of answers: computed while it is read."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     share, workers = _share(ray.cluster_resources(), settings)
@@ -139,7 +139,7 @@ def _dataset(ray: Any, settings: Batch, calls: Calls, rows: Iterator[int]) -> An
 
 
 def _share(resources: Mapping[str, float], settings: Batch) -> tuple[dict[str, float], int]:
-    """What each worker is given, and how many there are. Raises BadSettings where there is no room for one."""
+    """The resources of each worker, and the number of workers. Raises BadSettings when not even one fits."""
     gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
     if gpus or settings.ray_gpus:
         share: dict[str, float] = {"num_gpus": settings.ray_gpus or 1.0}
@@ -155,7 +155,7 @@ def _share(resources: Mapping[str, float], settings: Batch) -> tuple[dict[str, f
 
 
 def _blocks(calls: Calls, rows: Iterator[int]) -> Iterator[list[tuple[int, int]]]:
-    """Where the lines of each block begin and how long they are, in bytes of the file."""
+    """The lines of each block as (byte offset, length) in the file."""
     block: list[tuple[int, int]] = []
     size = 0
     for place in chain(map(calls.place, rows), ((0, -1),)):
@@ -167,11 +167,11 @@ def _blocks(calls: Calls, rows: Iterator[int]) -> Iterator[list[tuple[int, int]]
 
 
 def _source(ray: Any, path: Path, blocks: list[list[tuple[int, int]]]) -> Any:
-    """A source of Ray Data that reads one block of lines in each task."""
+    """A Ray Data source that reads one block of lines per task."""
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
-    class Lines(Datasource):  # type: ignore[misc]  # Ray comes without types where they are checked
+    class Lines(Datasource):  # type: ignore[misc]  # type: ignore[misc]  # Ray has no types where this is checked
         def estimate_inmemory_data_size(self) -> int:
             return sum(size for block in blocks for _, size in block)
 
@@ -203,7 +203,7 @@ def _read(path: Path, block: list[tuple[int, int]]) -> Any:
 
 
 def _library() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else a cluster that is started here reports to its maker
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray from a cluster started here
     try:
         import ray
         import ray.data
@@ -213,7 +213,7 @@ def _library() -> Any:
 
 
 def _cause(error: BaseException) -> str:
-    """The sentence of an error that a worker raised, out of Ray's wrappings."""
+    """The message of a worker's error, unwrapped from Ray's exceptions."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, CommandError):

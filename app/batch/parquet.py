@@ -1,6 +1,6 @@
-"""Parquet on both sides of a batch: its rows become lines of calls, and the lines of answers become its rows.
+"""Parquet as input and output of a batch: rows become lines of calls, and lines of answers become rows.
 
-The lines lie beside OUT while a run needs them: a batch is answered and resumed line by line either way.
+The lines are temporary files beside OUT: a batch is answered and resumed line by line in either format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contract.files import replacing, whole_lines
 ENDING = ".parquet"
 URL = "/v1/rerank"
 _ROWS = 1024
-# Columns that become fields of a body; further columns stay where they are.
+# Columns that become fields of a body; other columns are ignored.
 FIELDS = (
     *("query", "documents", "instruction", "mode", "top_n", "max_tokens_per_doc", "max_reasoning_tokens"),
     *("return_reasoning", "return_documents", "rank_fields", "model"),
@@ -32,15 +32,16 @@ def is_parquet(path: Path) -> bool:
 
 
 def log_of(out: Path) -> Path:
-    """The file of lines that a run appends to: OUT itself, or one beside it that becomes Parquet at the end."""
+    """The log of lines that a run appends to: OUT itself, or for Parquet a file beside it that is converted at the
+    end."""
     return out.with_name(out.name + ".jsonl") if is_parquet(out) else out
 
 
 @contextmanager
 def lines_of(source: Path, log: Path) -> Iterator[Path]:
-    """The calls of `source` as a file of lines: itself, or for Parquet one beside `log` that is removed at the end.
+    """Yields `source` as a file of lines: `source` itself, or for Parquet a temporary file beside `log`.
 
-    Raises BadInput for a file that is no Parquet or lacks a column, BadSettings where pyarrow is not installed.
+    Raises BadInput for a file that is not Parquet or lacks a column, BadSettings when pyarrow is not installed.
     """
     if not is_parquet(source):
         yield source
@@ -57,8 +58,8 @@ def lines_of(source: Path, log: Path) -> Iterator[Path]:
 
 
 def write_answers(log: Path, out: Path) -> None:
-    """Write the answers of `log` as Parquet: custom_id, indices and relevance_scores best first, and the whole answer
-    as JSON. The file takes the place of `out` when it is whole."""
+    """Converts the answers of `log` to Parquet: custom_id, indices and relevance_scores best first, and the whole
+    answer as JSON. Replaces `out` atomically."""
     pyarrow, parquet = _library()
     schema = pyarrow.schema(
         [
@@ -80,7 +81,7 @@ def _calls(source: Path) -> Iterable[bytes]:
         file = parquet.ParquetFile(source)
     except OSError as error:
         raise BadInput(f"{source} cannot be read ({error.strerror or error}).") from None
-    except Exception as error:  # noqa: BLE001 - pyarrow's own errors, which share no base with others
+    except Exception as error:  # noqa: BLE001 - pyarrow's own errors have no common base
         raise BadInput(f"{source} is no Parquet file ({error}).") from None
     columns = set(file.schema_arrow.names)
     if "query" not in columns or not columns & {"documents", "document"}:

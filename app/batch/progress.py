@@ -1,4 +1,4 @@
-"""How far a batch has come: a line that is written over at a terminal, else one every half minute; a sum at the end."""
+"""Progress of a batch: a line that is redrawn on a terminal, or one log line every 30 seconds; a summary at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Progress:
-    """Counts what this run did. `total` calls were to be answered."""
+    """Counts what this run did. `total` is the number of calls to answer."""
 
     total: int
     stream: TextIO = field(default_factory=lambda: sys.stderr)
@@ -38,14 +38,14 @@ class Progress:
         return max(self.clock() - self._begun, 1e-9)
 
     def count(self, call: Call, outcome: Outcome) -> None:
-        """Add a call that has ended, and show it where it is time."""
+        """Adds one finished call, and prints progress when it is due."""
         if outcome.error is None:
             self.add(1, 0, call.documents, tokens_of(outcome.body))
         else:
             self.add(0, 1, 0, {})
 
     def add(self, answered: int, failed: int, documents: int, tokens: dict[str, int]) -> None:
-        """Add calls that have ended."""
+        """Adds finished calls, and prints progress when it is due."""
         self.answered += answered
         self.failed += failed
         self.documents += documents
@@ -58,7 +58,7 @@ class Progress:
             self.stream.flush()
 
     def line(self) -> str:
-        """Where it stands, and about how long it will go on."""
+        """Progress so far and the estimated time left."""
         ended = self.answered + self.failed
         left = duration(self.seconds / ended * (self.total - ended)) if ended else "?"
         return (
@@ -67,13 +67,13 @@ class Progress:
         )
 
     def close(self) -> None:
-        """Leave the line of a terminal."""
+        """Clears the progress line of a terminal."""
         if self.stream.isatty():
             self.stream.write("\r\x1b[K")
             self.stream.flush()
 
     def summary(self) -> str:
-        """What came of it."""
+        """Totals of the run."""
         tokens = self.tokens
         return (
             f"{self.answered:,} calls answered in {duration(self.seconds)}: {self.documents:,} documents, "
@@ -83,7 +83,7 @@ class Progress:
 
 
 def tokens_of(body: Any) -> dict[str, int]:
-    """Token counts of an answer; the shape of text-embeddings-inference has none."""
+    """Token counts of an answer; empty for the shape of text-embeddings-inference, which has none."""
     usage = body.get("usage") if isinstance(body, dict) else None
     if not isinstance(usage, dict):
         return {}
@@ -96,7 +96,7 @@ def tokens_of(body: Any) -> dict[str, int]:
 
 
 def duration(seconds: float) -> str:
-    """`8.3 s`, `12 min`, `3 h 20 min`."""
+    """Formats a duration: `8.3 s`, `12 min`, `3 h 20 min`."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -1,5 +1,5 @@
-"""The files of a batch: OUT with a line for each answer, OUT.errors with one for each failure, and OUT.run.json, which
-says what model made them. The first two are logs: what a kill tore off is dropped, and the rest stands."""
+"""The files of a batch: OUT with one line per answer, OUT.errors with one per failure, and OUT.run.json, which names
+the model that made them. The first two are append-only logs; a line torn by a kill is dropped."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cli.errors import BadInput
 from cli.output import translate_disk_errors, write_text
 from contract.files import LineLog, whole_file, whole_lines
 
-# Failures that may pass: the next run asks again.
+# Transient failures: the next run retries them.
 _PASSING = frozenset({0, 408, 424, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended. `status` 0: there was no answer. `error` (a code and a sentence) is set where it failed."""
+    """How a call ended. `status` is 0 when there was no answer. `error` is a code and a sentence, None on success."""
 
     status: int
     body: Any
@@ -37,7 +37,7 @@ def result_line(call: Call, outcome: Outcome) -> bytes:
     """A line of OUT or OUT.errors, with its newline."""
     body = outcome.body
     if isinstance(body, dict) and "id" in body:
-        body = {**body, "id": call.id}  # else made up anew by every run
+        body = {**body, "id": call.id}  # otherwise every run would generate a new one
     response = {"status_code": outcome.status, "request_id": call.id, "body": body} if outcome.status else None
     error = None if outcome.error is None else {"code": outcome.error[0], "message": outcome.error[1]}
     row = {"id": call.id, "custom_id": call.custom_id, "response": response, "error": error}
@@ -45,9 +45,9 @@ def result_line(call: Call, outcome: Outcome) -> bytes:
 
 
 class Results:
-    """Opens the files of OUT for one run at a time. `done`: for each call, whether it needs no answer any more.
+    """Opens the files of OUT, for one run at a time. `done` flags the calls that need no further answer.
 
-    Raises BadInput where another run holds them, or where they belong to other calls.
+    Raises BadInput when another run holds the files, or when they belong to other calls.
     """
 
     def __init__(self, out: Path, calls: Calls) -> None:
@@ -75,7 +75,7 @@ class Results:
             self.errors.unlink(missing_ok=True)
 
     def belongs_to(self, model: Mapping[str, Any]) -> None:
-        """Note the model of a first run. Raises BadInput where OUT was begun with another."""
+        """Records the model of the first run. Raises BadInput when OUT was begun with another model."""
         known = _about(model)
         if self._about.exists():
             before = _read_about(self._about)
@@ -88,13 +88,13 @@ class Results:
         write_text(self._about, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
 
     def write(self, line: bytes, *, failed: bool) -> None:
-        """Append an answer or a failure."""
+        """Appends an answer or a failure."""
         path, log = (self.errors, self._failures) if failed else (self.out, self._answers)
         with translate_disk_errors(path):
             log.append(line)
 
     def sync(self) -> None:
-        """Flush both files to the disk."""
+        """Flushes both files to disk."""
         self._answers.sync()
         self._failures.sync()
 
@@ -113,7 +113,7 @@ class Results:
             self._failures = self._stack.enter_context(LineLog(self.errors))
 
     def _keep_failures(self, calls: Calls) -> None:
-        """Drop the failures that may pass from OUT.errors; the others stay, and count as done."""
+        """Drops transient failures from OUT.errors; the others stay and count as done."""
         if not self.errors.exists():
             return
         kept = 0
@@ -126,7 +126,7 @@ class Results:
         self.failed = kept
 
     def _mark(self, calls: Calls, path: Path, row: Mapping[str, Any]) -> bool:
-        """Count a call as done. Returns whether it was not yet."""
+        """Marks a call as done. Returns False when it already was."""
         place = calls.row_of(str(row.get("custom_id")))
         if place is None or not calls.is_line(place, str(row.get("id"))):
             what = "is not among the calls" if place is None else "was made from another line"
@@ -138,7 +138,7 @@ class Results:
 
 @contextmanager
 def _usable_paths(path: Path) -> Iterator[None]:
-    """Turns what keeps a file from being written, a full disk apart, into BadInput."""
+    """Turns a path that cannot be written into BadInput; a full disk is handled elsewhere."""
     try:
         yield
     except (PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:

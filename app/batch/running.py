@@ -1,4 +1,4 @@
-"""Answers calls over one connection: several at a time, bounded in calls and in documents, so that memory is flat."""
+"""Answers calls over one connection, concurrently; bounds on calls and documents keep memory flat."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from app.batch.calls import Call, Calls
 from app.batch.progress import Progress
 from app.batch.results import Outcome, Results, result_line
 
-CALLS_HERE = 256  # at a time: enough to fill the largest engine with calls of one document
+CALLS_HERE = 256  # concurrent calls: enough to fill the largest engine with calls of one document
 CALLS_AT_URL = 32
-_DOCUMENTS_AT_A_TIME = 4096  # beside those of one call, which may have more
+_DOCUMENTS_AT_A_TIME = 4096  # in addition to those of the first call, which may exceed the bound alone
 _SYNC_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class Room:
-    """How many more documents may be on their way. One call always may."""
+    """Bounds the documents in flight. One call is always let in."""
 
     documents: int = _DOCUMENTS_AT_A_TIME
     held: int = 0
@@ -34,7 +34,7 @@ class Room:
 
 
 class Run:
-    """Answers the calls of `rows` in their order, and writes each answer when it comes."""
+    """Answers the calls of `rows` in order and writes each answer as it arrives."""
 
     def __init__(self, calls: Calls, rows: Iterator[int], results: Results, asker: Asker, progress: Progress) -> None:
         self._calls = calls
@@ -44,9 +44,9 @@ class Run:
         self._progress = progress
 
     async def run(self, concurrency: int) -> bool:
-        """Answer all calls; False where a signal stopped it before. Raises ServiceFailed and DiskFull."""
-        # An answered call is garbage in a cycle, as the client's responses and streams refer to each other. With what
-        # was loaded until here set aside, Python looks for such garbage often enough for memory to stay flat.
+        """Answers all calls. Returns False when a signal stopped it. Raises ServiceFailed and DiskFull."""
+        # An answered call is cyclic garbage, because the client's responses and streams refer to each other. Freezing
+        # what was loaded so far makes collections cheap and frequent, which keeps memory flat.
         gc.collect()
         gc.freeze()
         stop = asyncio.Event()
@@ -60,7 +60,7 @@ class Run:
                 loop.remove_signal_handler(number)
 
     async def _until(self, stop: asyncio.Event, concurrency: int) -> bool:
-        """Keeps `concurrency` calls on their way until there are no more, or `stop` is set, or one raises."""
+        """Keeps `concurrency` calls in flight until none is left, `stop` is set, or one raises."""
         running: set[asyncio.Task[int]] = set()
         room, held = Room(), None
         stopped = asyncio.create_task(stop.wait())
@@ -95,7 +95,7 @@ class Run:
         return None if row is None else self._calls.call(row)
 
     async def _answer(self, call: Call) -> int:
-        """Ask and write; the number of documents."""
+        """Sends the call, writes the outcome and returns the number of documents."""
         outcome = await self._asker.ask(call)
         record(call, outcome, self._results.write)
         self._progress.count(call, outcome)
@@ -108,5 +108,5 @@ class Run:
 
 
 def record(call: Call, outcome: Outcome, write: Callable[..., None]) -> None:
-    """Write how a call ended to where it belongs."""
+    """Writes the outcome of a call to the answers or the failures."""
     write(result_line(call, outcome), failed=outcome.error is not None)

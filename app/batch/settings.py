@@ -1,4 +1,4 @@
-"""The settings of `limrank batch`. Objects of this class stop at the command."""
+"""The settings of `limrank batch`. Only `app.batch.command` and its direct callees see them."""
 
 from __future__ import annotations
 

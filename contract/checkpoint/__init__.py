@@ -1,1 +1,1 @@
-"""A checkpoint folder: manifest, fingerprint, configuration, files that other libraries read, the packaged models."""
+"""A checkpoint folder: manifest, fingerprint, configuration, files for other libraries, and the packaged models."""

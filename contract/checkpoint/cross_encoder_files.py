@@ -1,12 +1,12 @@
-"""The files by which Sentence Transformers loads a cross-encoder of ours and gives our scores.
+"""The files with which Sentence Transformers loads one of our cross-encoders and reproduces our scores.
 
-    modules.json                        the network, and behind it a layer that divides by the temperature
-    sentence_bert_config.json           pairs of text go through the network as they are, through no chat template
-    config_sentence_transformers.json   the sigmoid as activation, no prompts: whatever the base's own files say
-    1_Dense/                            that layer: one weight, absent with a temperature of 1
+    modules.json                        the network, then a layer that divides by the temperature
+    sentence_bert_config.json           passes pairs of text to the network without a chat template
+    config_sentence_transformers.json   sigmoid activation, no prompts; overrides the base model's own file
+    1_Dense/                            the dividing layer: one weight, absent when the temperature is 1
 
-`CrossEncoder(folder).predict` then gives our relevance, and with no activation our log-odds. Sentence Transformers 5.4
-and later read them; older versions load the network alone and give log-odds times temperature.
+`CrossEncoder(folder).predict` then returns our relevance or, with an identity activation, our log-odds. Sentence
+Transformers 5.4 and later read these files; older versions load only the network and return log-odds times temperature.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SCORES = "scores"
 
 
 def write_cross_encoder_files(folder: Path, temperature: float) -> None:
-    """Write them beside the weights, over those that are there."""
+    """Writes the files beside the weights and overwrites existing ones."""
     modules = [_module(0, "", "transformer.Transformer")]
     if temperature == 1.0:
         shutil.rmtree(folder / _DENSE, ignore_errors=True)
@@ -72,7 +72,7 @@ def _write_dense(folder: Path, weight: float) -> None:
 
 
 def _safetensors(name: str, value: float) -> bytes:
-    """A safetensors file of one float32 tensor of shape (1, 1): length of the header, header, data."""
+    """A safetensors file with one float32 tensor of shape (1, 1): header length, header, data."""
     header = json.dumps({name: {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}}).encode()
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + struct.pack("<f", value)

@@ -1,4 +1,4 @@
-"""What of a model's configuration changes a score, read from the JSON files of its folder."""
+"""The parts of a model's configuration that change a score, read from the JSON files of its folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ GENERATION_CONFIG = "generation_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 
 _MOST_BYTES = 64 * 2**20
-_ENDS = "eos_token_id"  # of the generation config: where reasoning ends
-# What is written for people or for training, and is not read where a model scores.
+_ENDS = "eos_token_id"  # in generation_config.json: the tokens that end reasoning
+# Fields for people or for training, which do not affect scoring.
 _NO_EFFECT = frozenset(
     {
         *("transformers_version", "_name_or_path", "name_or_path", "_commit_hash", "sentence_transformers"),
@@ -27,15 +27,15 @@ _NO_EFFECT_OF_ADAPTER = frozenset(
         *("init_lora_weights", "lora_dropout", "eva_config", "corda_config", "loftq_config", "lora_ga_config"),
     }
 )
-_RENAMED = {"torch_dtype": "dtype"}  # by transformers 5
+_RENAMED = {"torch_dtype": "dtype"}  # renamed by transformers 5
 
 
 class ConfigError(ValueError):
-    """A JSON file of a model folder that cannot be read. The message names it and says what to do."""
+    """A JSON file of a model folder that cannot be read. The message names the file and the remedy."""
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raise ConfigError."""
+    """Reads a JSON file that holds an object. Raises ConfigError."""
     try:
         if not path.is_file():
             reason = "it is no file" if path.exists() else "there is no such file"
@@ -55,8 +55,8 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """What changes a score in the configuration of a model folder: config.json without names, versions and settings of
-    training, and under `generation_config` the tokens that end a text there. Raise ConfigError."""
+    """The configuration of a model folder that affects scores: config.json without names, versions and training
+    settings, and the end-of-text tokens of generation_config.json under `generation_config`. Raises ConfigError."""
     config = _relevant(read_json_object(folder / CONFIG), _NO_EFFECT)
     path = folder / GENERATION_CONFIG
     ends = read_json_object(path).get(_ENDS) if path.exists() else None
@@ -64,12 +64,12 @@ def config_of(folder: Path) -> dict[str, Any]:
 
 
 def adapter_config_of(folder: Path) -> dict[str, Any]:
-    """What changes a score in the configuration of an adapter's folder. Raise ConfigError."""
+    """The configuration of an adapter's folder that affects scores. Raises ConfigError."""
     return _relevant(read_json_object(folder / ADAPTER_CONFIG), _NO_EFFECT_OF_ADAPTER)
 
 
 def difference(stated: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
-    """The first setting in which two configurations differ, as `'x' is 1 and was 2`; None where they are the same."""
+    """The first setting in which two configurations differ, as `'x' is 1 and was 2`; None when they are equal."""
     for name in sorted(set(stated) | set(found)):
         was, now = (_shown(each, name) for each in (stated, found))
         if (name in stated) != (name in found) or not _same(stated[name], found[name]):
@@ -91,7 +91,7 @@ def _texts(value: Any) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON: true is not 1."""
+    """Equality as JSON, where true is not 1."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

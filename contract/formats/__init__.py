@@ -1,1 +1,1 @@
-"""Prompt formats as data: what a checkpoint was trained on, the formats known by name, and those read from files."""
+"""Prompt formats as data: the known formats by name, and the reading of formats from manifests and files."""

@@ -1,8 +1,15 @@
-"""Graded verdicts: the places at which a model is read, and the expectation over all grades.
+"""Graded verdicts: the positions at which the answer is read, and the expectation over all grades.
 
-A grade is a text of one token or more, such as "10", or "yes(3". Where grades begin alike the model is read again
-behind what they share: "1" and "10" need a second place, behind the token "1". What only one grade can go on with is
-not read.
+A grade is a text of one or more tokens, such as "10" or "yes(3". Grades that share a first token need another read
+after that token: with the grades "1" and "10" there is a second read after the token "1". A token that only one grade
+can continue with is not read.
+
+Worked example with the grades 1, 2 and 10, whose tokens are "1", "2" and "1" "0". The answers read are "1" and "2" at
+the prompt's end, and "0" after "1". With P("1") = 0.75, P("2") = 0.25 and P("0" after "1") = 0.4 the weights are:
+
+    grade 1     0.75 * (1 - 0.4) = 0.45
+    grade 2     0.25
+    grade 10    0.75 * 0.4       = 0.30     expectation 0.45 * 1 + 0.25 * 2 + 0.30 * 10 = 3.95
 """
 
 from __future__ import annotations
@@ -18,7 +25,8 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A place at which answers are read: `behind` are ids between the prompt (or the end of reasoning) and it."""
+    """One read: the ids `behind` (after) the prompt or the reasoning, and the token ids whose probabilities are read
+    there."""
 
     behind: Path
     answers: tuple[int, ...]
@@ -26,7 +34,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Grades:
-    """`reads`: the places, the first of them at the prompt's end. `values` of the grades by their token ids."""
+    """`reads` begins with the one at the end of the prompt. `values` maps the token ids of each grade to its value."""
 
     reads: tuple[Read, ...]
     values: Mapping[Path, float] = field(hash=False)
@@ -36,9 +44,9 @@ class Grades:
         return max(self.values.values())
 
     def expectation(self, answers: Sequence[float]) -> float:
-        """The mean of the grades by their probabilities, which are made to sum to 1 over them.
+        """The expected grade; probabilities are normalised over the grades.
 
-        `answers`: log-probabilities of all reads' answers, one after another.
+        `answers` are the log-probabilities of the answers of all reads, concatenated.
         """
         steps = self._steps(answers)
         weights = {path: self._weight(path, steps) for path in self.values}
@@ -48,7 +56,8 @@ class Grades:
         return math.fsum(weight * self.values[path] for path, weight in weights.items()) / total
 
     def _steps(self, answers: Sequence[float]) -> dict[Path, float]:
-        """The probability of each token that was read, by the ids up to it; of the first place's up to one factor."""
+        """Probability of each token read, keyed by the ids up to and including it. Those of the first read share a
+        constant factor."""
         steps: dict[Path, float] = {}
         begin = 0
         for read in self.reads:
@@ -65,7 +74,7 @@ class Grades:
 
 
 def grades_of(values: Mapping[Path, float]) -> Grades:
-    """The places to read at. Raise ContractError where all grades begin with one token."""
+    """Plans the reads. Raises ContractError when all grades begin with the same token."""
     starts = {path[:end] for path in values for end in range(len(path))}
     reads = []
     for start in sorted(starts, key=lambda path: (len(path), path)):

@@ -1,4 +1,4 @@
-"""Formats as manifests of version 1 write them: labels before query and passage. LimRank's and Rank1's is one."""
+"""Formats as version 1 manifests write them: labels before query and passage, as LimRank and Rank1 have."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ InstructionPlace = Literal["query", "preamble"]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The fixed text around query and passage. `instruction_place`: on the query's line, or after the preamble.
+    """The fixed text around query and passage. The instruction goes on the query's line or after the preamble
+    (`instruction_place`).
 
-    The wording is that of LimRank (arXiv 2510.23544) and Rank1 (arXiv 2502.18418), word for word.
+    The defaults are the exact wording of LimRank (arXiv 2510.23544) and Rank1 (arXiv 2502.18418).
     """
 
     name: str = "limrank"
@@ -26,7 +27,7 @@ class Labels:
     instruction_place: InstructionPlace = "query"
 
     def pieces(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The prompt with an instruction and without: the one cut is before ` {document}`."""
+        """The prompt with an instruction and without; the one cut is before ` {document}`."""
         return (self._before_cut(" {instruction}"), self._rest()), (self._before_cut(""), self._rest())
 
     def _before_cut(self, stated: str) -> str:

@@ -1,4 +1,4 @@
-"""Which format a public checkpoint has, by the words in its name."""
+"""The format of a public checkpoint, found by the words in its name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
 
-# Checkpoints known by the beginning of their hub id.
+# Checkpoints recognised by the beginning of their hub id.
 _HUB_IDS = {"songtingyu/limrank": "limrank", "jhu-clsp/rank1-": "limrank"}
-# Patterns of a name without its owner, in small letters; where one stands, the format is the one beside it.
+# Patterns for lower-case names without the owner, each with its format.
 _WORDS: tuple[tuple[str, str], ...] = (
     (r"^rank1-\d", "limrank"),
     (r"qwen3-reranker", "qwen3-reranker"),
@@ -22,17 +22,17 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"\btfrank\b", "tfrank"),
     (r"\berank-\d", "erank"),
 )
-# Near namesakes with another prompt or another head.
+# Models with similar names but another prompt or another head.
 _OTHERS = re.compile(r"\b(vl|seq-cls|seq-classification)\b")
 
 
 def known_hub_id(model: str) -> bool:
-    """True for a hub id that is known as a whole, owner and name."""
+    """True for a hub id that is known by its full name, owner included."""
     return any(model.startswith(known) for known in _HUB_IDS)
 
 
 def format_by_name(model: str) -> PromptFormat | None:
-    """The format of a public checkpoint, by its hub id or the name of its folder; None for an unknown one."""
+    """The format of a public checkpoint, by its hub id or the name of its folder; None when unknown."""
     if (owned := next((form for known, form in _HUB_IDS.items() if model.startswith(known)), None)) is not None:
         return NAMED_FORMATS[owned]
     name = model.rpartition("/")[2].lower()

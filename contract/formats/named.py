@@ -1,7 +1,8 @@
-"""The formats that are known by name, letter by letter as their makers write them.
+"""The formats that are known by name, character for character as their authors write them.
 
-Where a maker's code encodes parts of a prompt apart, each part is a piece here. Where it encodes one string, the pieces
-are cut where the tokenizer joins nothing, so that their ids are the string's (tests/contract/formats prove both).
+Where the author's code encodes parts of a prompt separately, each part is a piece here. Where it encodes one string,
+the pieces are cut where the tokenizer merges nothing, so that their ids equal the string's (tests/contract/formats
+check both).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _CHAT = ("<|im_start|>", "<|im_end|>")
 _THINK = ("<think>", "</think>")
 _WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
 
-# QwenLM/Qwen3-Embedding, and the card of Qwen/Qwen3-Reranker-*: prefix and suffix are encoded apart from what is
+# QwenLM/Qwen3-Embedding, and the card of Qwen/Qwen3-Reranker-*: prefix and suffix are encoded separately from the text
 # between them. The default instruction is the card's.
 QWEN3_RERANKER = PromptFormat(
     name="qwen3-reranker",
@@ -33,8 +34,8 @@ QWEN3_RERANKER = PromptFormat(
     delimiters=_THINK,
 )
 
-# mixedbread-ai/mxbai-rerank, mxbai_rerank_v2.py: every part is encoded apart. `normalize` takes m / 2 off, where m is
-# 9 for base and 12 for large.
+# mixedbread-ai/mxbai-rerank, mxbai_rerank_v2.py: every part is encoded separately. `normalize` subtracts m / 2, where m
+# is 9 for base and 12 for large.
 _MXBAI_HEAD = (
     "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
     "<|im_start|>user\n"
@@ -59,8 +60,8 @@ MXBAI_RERANK_BASE_V2 = PromptFormat(
 )
 MXBAI_RERANK_LARGE_V2 = replace(MXBAI_RERANK_BASE_V2, name="mxbai-rerank-large-v2", offset=-6.0)
 
-# orionw/FollowIR and mteb: one string behind a second <s>, by Mistral's tokenizer, which puts a space before every text
-# that it encodes alone. So the piece that begins with the passage stands for " {document}".
+# orionw/FollowIR and mteb: one string after a second <s>, by Mistral's tokenizer, which adds a space before every text
+# that it encodes alone. The piece that begins with the passage therefore represents " {document}".
 _FOLLOWIR_HEAD = (
     "<s> [INST] You are an expert Google searcher, whose job is to determine if the following document is relevant to "
     "the query (true/false). Answer using only one word, one of those two choices.\n\nQuery: {query}"
@@ -77,7 +78,7 @@ FOLLOWIR_7B = PromptFormat(
     delimiters=("[INST]", "[/INST]"),
 )
 
-# FlagOpen/FlagEmbedding, inference/reranker/decoder_only/base.py: every part is encoded apart; one word's logit.
+# FlagOpen/FlagEmbedding, inference/reranker/decoder_only/base.py: every part is encoded separately; one word's logit.
 BGE_RERANKER_V2_GEMMA = PromptFormat(
     name="bge-reranker-v2-gemma",
     prompt=(
@@ -130,7 +131,7 @@ TFRANK = PromptFormat(
     delimiters=_THINK,
 )
 
-# The card of ERank-4B: a grade of 0 to 10 behind the model's own thinking, which the prompt opens as the model would.
+# The card of ERank-4B: a grade of 0 to 10 after the model's own reasoning; the prompt opens the think tag for it.
 ERANK = PromptFormat(
     name="erank",
     prompt=(

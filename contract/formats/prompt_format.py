@@ -23,24 +23,24 @@ WordsAs = Literal["text", "vocabulary"]
 
 @dataclass(frozen=True, slots=True)
 class PromptFormat:
-    """What a checkpoint was trained on.
+    """The prompt of a checkpoint: its text, and how the answer is read.
 
-    `prompt`: its pieces, each encoded alone, with the slots {query}, {document} and {instruction}. Chat wrapper and
-    special strings, also `<bos>`, are written out: nothing is added to them. `prompt_without_instruction` is used where
-    neither the call nor `default_instruction` states one; () where the prompt is then the same. An instruction for a
-    prompt without a slot for it stands behind the query.
+    `prompt` are its pieces, each encoded alone, with the slots {query}, {document} and {instruction}. They spell out
+    chat wrapper and special strings, `<bos>` included; nothing is added. `prompt_without_instruction` is used when
+    neither the call nor `default_instruction` gives an instruction; () means that the prompt is then the same. An
+    instruction for a prompt without a slot for it is put after the query.
 
-    `open`: the begin-of-think tag that the prompt ends with, `close` the end-of-think tag; without a `close` the answer
-    is read at the end of the prompt. `answer`: fixed text between the tag and the answer, encoded alone.
+    `open` is the begin-of-think tag at the end of the prompt, `close` the end-of-think tag. Without a `close` the
+    answer is read at the end of the prompt. `answer` is fixed text between the tag and the answer, encoded alone.
 
-    `true_words`, `false_words`: the words of the answer; several are several spellings, whose probabilities are added.
-    Without false words the one true word's logit is read. `words_as`: they are `text` as it follows there, or entries
-    of the `vocabulary` letter by letter. The score is (log-odds or logit + `offset`) / `scale`.
-    `grades`: instead of words, (text, value) of every grade; the score is their expectation.
+    `true_words` and `false_words` are the answer's words; the probabilities of several spellings are added. Without
+    false words the logit of the one true word is read. `words_as` says whether they are `text`, encoded in its context,
+    or literal entries of the `vocabulary`. The score is (log-odds or logit + `offset`) / `scale`. `grades` replaces the
+    words by (text, value) of every grade; the score is then their expectation.
 
-    `special`: strings of the prompt that must be one token of the tokenizer; `delimiters`: further ones that user text
-    must not hold. `guard_added`: user text must not hold any added token, else only those flagged special.
-    `labels`: how manifests of version 1 write this format.
+    `special` are strings of the prompt that must be one token each; `delimiters` are further strings that user text
+    must not contain. With `guard_added` user text must not contain any added token, otherwise only those that are
+    flagged special. `labels` is the form of this format in version 1 manifests.
     """
 
     name: str
@@ -62,7 +62,7 @@ class PromptFormat:
     labels: Labels | None = None
 
     def __post_init__(self) -> None:
-        """Raise ContractError, a sentence, for a format that contradicts itself."""
+        """Raises ContractError for a format that contradicts itself."""
         check_slots(self.prompt, "prompt", instruction=True)
         if self.prompt_without_instruction:
             check_slots(self.prompt_without_instruction, "prompt_without_instruction", instruction=False)
@@ -75,7 +75,7 @@ class PromptFormat:
             raise ContractError("answer is text behind close, and there is no close; put it at the end of prompt.")
         self._check_words()
         if self.labels is not None and not self._as_labelled(self.labels):
-            object.__setattr__(self, "labels", None)  # it was changed since
+            object.__setattr__(self, "labels", None)  # the format was changed since it was read
 
     def _as_labelled(self, labels: Labels) -> bool:
         words = ((labels.true_word,), (labels.false_word,))
@@ -105,7 +105,7 @@ class PromptFormat:
 
     @property
     def reasons(self) -> bool:
-        """True when a model of this format may reason before it answers."""
+        """True when models of this format can reason before they answer."""
         return bool(self.close)
 
     @property
@@ -117,29 +117,29 @@ class PromptFormat:
         return self.false_words[0]
 
     def pieces(self, instruction: str | None) -> Pieces:
-        """The pieces for a call with this instruction, which may be the default."""
+        """The pieces for a call with this instruction, which may be the default one."""
         if not instruction:
             return self.prompt_without_instruction or self.prompt
         return self.prompt if self.has_instruction_slot else with_slot_behind_query(self.prompt)
 
     def around(self, query: str, instruction: str | None = None) -> Around:
-        """The prompt of a call; "" is no instruction."""
+        """The prompt of a call; "" means no instruction."""
         stated = instruction or self.default_instruction
         return around(self.pieces(stated), query, stated)
 
     @property
     def same_behind(self) -> bool:
-        """True when what stands behind a document is the same for every call, instruction or not."""
+        """True when the text after a document is the same for every call, with or without an instruction."""
         forms = [self.prompt, *([self.prompt_without_instruction] if self.prompt_without_instruction else [])]
         behind = {(each.lead, each.trail, each.after) for each in (around(form, "", None) for form in forms)}
         return len(behind) == 1 and not any(depends_on_call(form) for form in forms)
 
     def text(self, query: str, passage: str, instruction: str | None = None) -> str:
-        """The whole prompt as the reference writes it."""
+        """The whole prompt, as the reference implementation writes it."""
         return self.around(query, instruction).text(passage)
 
     def to_json(self) -> dict[str, Any]:
-        """As manifests and format files write it: what is not stated has its default."""
+        """The JSON form in manifests and format files; fields with their default value are left out."""
         if self.labels is not None:
             return self.labels.to_json()
         stated = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "labels"}
@@ -152,7 +152,7 @@ class PromptFormat:
 
 
 def labelled(**texts: Any) -> PromptFormat:
-    """A format in the words of `Labels`: text of LimRank's kind, where labels stand before query and passage."""
+    """A format from the fields of `Labels`: text like LimRank's, with labels before query and passage."""
     labels = Labels(**texts)
     prompt, without = labels.pieces()
     return PromptFormat(

@@ -1,4 +1,4 @@
-"""Reads a format from what a manifest or a format file holds. Every refusal is a sentence that names the field."""
+"""Reads a format from a manifest or a format file. Every error is a sentence that names the field."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _BRACES = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 def format_from_json(value: Any, where: str) -> PromptFormat:
-    """A format by its name, in the fields of `PromptFormat`, or in the labels of manifests of version 1.
+    """A format given by its name, by the fields of `PromptFormat`, or by the labels of version 1 manifests.
 
-    `where` is named in errors. Raise ContractError.
+    Errors name `where`. Raises ContractError.
     """
     if isinstance(value, str):
         return named_format(value, where)
@@ -41,7 +41,7 @@ def format_from_json(value: Any, where: str) -> PromptFormat:
 
 
 def named_format(name: str, where: str) -> PromptFormat:
-    """Raise ContractError for a name that is not known."""
+    """Raises ContractError for an unknown name."""
     if name not in NAMED_FORMATS:
         raise ContractError(f"{where}: there is no format {name!r}; known are {', '.join(sorted(NAMED_FORMATS))}.")
     return NAMED_FORMATS[name]
@@ -92,7 +92,7 @@ def _text(name: str, value: Any, where: str) -> str:
 
 
 def _texts(name: str, value: Any, where: str) -> tuple[str, ...]:
-    """A list of texts, or one text alone."""
+    """A list of strings, or a single string."""
     values = value if isinstance(value, list | tuple) else [value]
     texts = tuple(_text(name, item, where) for item in values)
     if not texts and name not in ("special", "delimiters"):
@@ -114,7 +114,7 @@ def _number(name: str, value: Any, where: str) -> float:
 
 
 def _grades(value: Any, where: str) -> tuple[tuple[str, float], ...]:
-    """An object {text: value}, or a list of [text, value]."""
+    """An object {text: value}, or a list of [text, value] pairs."""
     pairs = list(value.items()) if isinstance(value, Mapping) else value
     if not isinstance(pairs, list | tuple) or not all(
         isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs

@@ -1,7 +1,7 @@
-"""Where a prompt that is written as one string can be cut, so that its pieces have the ids of the whole string.
+"""Finds where a prompt that is written as one string can be cut so that its pieces have the ids of the whole string.
 
-What stands before the cut is the same for all passages of a call and is computed once for them. A cut is tried from the
-passage backwards, against texts that end and begin in every way in which tokenizers join neighbours.
+The text before the cut is the same for all passages of a call and is encoded once for them. Cuts are tried backwards
+from the passage, with probe texts whose ends and beginnings cover the ways in which tokenizers merge neighbours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contract.formats.template import Pieces, filled, slots_of
 from contract.formats.tokenizer import ContractError, Tokenizer, ids_of_text
 
-_REACH = 48  # characters before the passage at which a cut is tried
+_REACH = 48  # furthest cut before the passage that is tried, in characters
 _ENDS = (
     "",
     "word",
@@ -79,10 +79,10 @@ _WORDS = (
 
 
 def cut_before_document(piece: str, tokenizer: Tokenizer) -> Pieces:
-    """A piece that holds the document, cut before it: (what stands before, the rest).
+    """Cuts a piece before its document, into (fixed text, rest).
 
-    Where the tokenizer puts a space before whatever it encodes, a space at the cut is left out, since it comes of
-    itself. Returns the piece as it is where nothing stands before the document. Raise ContractError where no cut is
+    For a tokenizer that adds a space before whatever it encodes, a space at the cut is dropped, because the tokenizer
+    adds it again. Returns the piece unchanged when nothing precedes the document. Raises ContractError when no cut is
     exact with this tokenizer.
     """
     fixed = piece.partition("{document}")[0]
@@ -101,7 +101,7 @@ def cut_before_document(piece: str, tokenizer: Tokenizer) -> Pieces:
 
 
 def check_joined(pieces: Pieces, tokenizer: Tokenizer, whole: str, count: int = 200) -> None:
-    """Raise ContractError unless the pieces' ids are those of the one string `whole`, on `count` random texts."""
+    """Raises ContractError unless the pieces have the ids of the one string `whole`, on `count` random texts."""
     choose = random.Random(0)  # noqa: S311 - texts for a test
     for _ in range(count):
         values = {slot: random_text(choose) for slot in ("query", "document", "instruction")}
@@ -124,7 +124,7 @@ def _joins(pieces: Pieces, whole: str, tokenizer: Tokenizer) -> bool:
 
 
 def _probes(before: str) -> Iterator[dict[str, str]]:
-    """Every beginning of the passage, with every ending of a user's text where that stands right before the cut."""
+    """All beginnings of a passage, combined with all endings of a user text when that directly precedes the cut."""
     ends = PROBES if before.endswith("}") and slots_of(before) else ("",)
     for end, begin in itertools.product(ends, (*PROBES, *string.printable)):
         text = f"what is{end}"
@@ -139,6 +139,6 @@ def _same(pieces: Pieces, whole: str, values: dict[str, str], tokenizer: Tokeniz
 
 
 def random_text(choose: random.Random) -> str:
-    """Words, marks and white space, joined with and without spaces; may be empty."""
+    """Words, punctuation and white space, joined with or without spaces; may be empty."""
     parts = choose.choices((*_WORDS, *PROBES), k=choose.randrange(8))
     return choose.choice(("", " ")).join(parts)

@@ -1,4 +1,4 @@
-"""Prompts as pieces of text with slots: `"Query: {query}\\n"`. A piece is encoded alone, never with its neighbours."""
+"""Prompts as pieces of text with slots: `"Query: {query}\\n"`. Each piece is encoded alone."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Pieces = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """A prompt with query and instruction filled in, and where the document goes.
+    """A prompt with query and instruction filled in, split around the document.
 
-    `before`: texts that are each encoded alone. The document stands between `lead` and `trail`, encoded with them;
-    `after`: texts behind them, each encoded alone.
+    `before` are texts that are each encoded alone. The document is encoded together with `lead` and `trail` as one
+    string. `after` are the texts that follow, each encoded alone.
     """
 
     before: Pieces
@@ -34,17 +34,17 @@ class Around:
 
 
 def slots_of(text: str) -> list[str]:
-    """The names of the slots of a text, in their order."""
+    """The slot names in a text, in order."""
     return _SLOT.findall(text)
 
 
 def filled(piece: str, values: Mapping[str, str]) -> str:
-    """A piece with the slots that `values` name filled in, in one pass: a value that looks like a slot stays text."""
+    """Fills the slots that `values` names, in one pass: a value that looks like a slot stays text."""
     return _SLOT.sub(lambda match: values.get(match[1], match[0]), piece)
 
 
 def around(pieces: Pieces, query: str, instruction: str | None) -> Around:
-    """The prompt of a call."""
+    """Fills in the prompt of a call."""
     values = {QUERY: query, INSTRUCTION: instruction or ""}
     at = next(index for index, piece in enumerate(pieces) if "{document}" in piece)
     lead, _, trail = pieces[at].partition("{document}")
@@ -57,20 +57,20 @@ def around(pieces: Pieces, query: str, instruction: str | None) -> Around:
 
 
 def depends_on_call(pieces: Pieces) -> bool:
-    """True when query or instruction stand in the piece of the document or behind it."""
+    """True when the piece with the document, or a later one, contains query or instruction."""
     at = next(index for index, piece in enumerate(pieces) if "{document}" in piece)
     return any(slot != DOCUMENT for piece in pieces[at:] for slot in slots_of(piece))
 
 
 def with_slot_behind_query(pieces: Pieces) -> Pieces:
-    """A prompt without a slot for an instruction, with one: behind the query, where Rank1 puts it."""
+    """Adds an instruction slot to a prompt that has none: after the query, where Rank1 puts it."""
     first = next(index for index, piece in enumerate(pieces) if "{query}" in piece)
     stated = pieces[first].replace("{query}", "{query} {instruction}", 1)
     return (*pieces[:first], stated, *pieces[first + 1 :])
 
 
 def check_slots(pieces: Sequence[str], where: str, *, instruction: bool) -> None:
-    """Raise ContractError unless there is one document, a query, and at most one instruction where it is allowed."""
+    """Raises ContractError unless there is one document, a query, and at most one instruction where that is allowed."""
     found = [slot for piece in pieces for slot in slots_of(piece)]
     if found.count(DOCUMENT) != 1:
         raise ContractError(f"{where} holds {{document}} {found.count(DOCUMENT)} times; write it exactly once.")

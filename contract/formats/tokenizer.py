@@ -1,4 +1,4 @@
-"""What the contract uses of a tokenizer, and the one error of the contract."""
+"""The tokenizer interface of the contract, and its one error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Encoding(Protocol):
-    """One encoded string: `ids`, and for each id the (start, end) characters it covers."""
+    """One encoded string: `ids`, and the (start, end) characters that each id covers."""
 
     @property
     def ids(self) -> list[int]: ...
@@ -16,12 +16,13 @@ class Encoding(Protocol):
 
 
 class Tokenizer(Protocol):
-    """The part of `tokenizers.Tokenizer` that the contract uses; a tokenizer loaded from tokenizer.json is one."""
+    """The part of `tokenizers.Tokenizer` that the contract uses. A tokenizer loaded from tokenizer.json conforms to
+    it."""
 
     @property
     def normalizer(self) -> Any: ...
     def encode(self, sequence: Any, *, add_special_tokens: bool = ...) -> Any: ...
-    def encode_batch(self, input: Any, *, add_special_tokens: bool = ...) -> Any: ...  # noqa: A002 - its name there
+    def encode_batch(self, input: Any, *, add_special_tokens: bool = ...) -> Any: ...  # noqa: A002 - the library's name
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = ...) -> str: ...
     def get_added_tokens_decoder(self) -> dict[int, Any]: ...
     def get_vocab(self, with_added_tokens: bool = ...) -> dict[str, int]: ...
@@ -30,10 +31,10 @@ class Tokenizer(Protocol):
 
 
 class ContractError(ValueError):
-    """The agreement cannot be kept with this tokenizer, format or text. The message says which and why."""
+    """This tokenizer, format or text breaks the contract. The message says which one and why."""
 
 
 def ids_of_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The ids of a text encoded alone, without what the tokenizer would put around it."""
+    """The ids of a text encoded alone, without the tokenizer's special tokens around it."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     return ids

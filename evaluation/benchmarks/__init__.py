@@ -1,1 +1,1 @@
-"""Benchmarks: where their data comes from, and how their rows become queries, passages and judgements."""
+"""Benchmarks: the sources of their data, and the conversion of rows into queries, passages and judgements."""

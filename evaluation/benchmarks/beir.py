@@ -1,6 +1,6 @@
-"""Any BEIR folder (Thakur et al. 2021), one whose judgements have two readings, and TREC Deep Learning.
+"""Any BEIR folder (Thakur et al. 2021), folders with a second set of judgements, and TREC Deep Learning.
 
-A folder holds `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels/<split>.tsv`, and optionally TREC
+A folder has `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels/<split>.tsv`, and optionally TREC
 runs with candidates: `candidates.trec`, `candidates_<stage>.trec` or `candidates_<stage>_<split>.trec`.
 """
 
@@ -22,11 +22,12 @@ SPLITS = ("train", "dev", "test")
 _ON_THE_HUB = {"dev": "validation"}
 GRADED = tuple(
     name if name.startswith("nDCG") else name.replace("@", "(rel=2)@") for name in MEASURES
-)  # TREC DL counts grades 2 and 3 as relevant where a measure knows only yes and no
+)  # measures with binary relevance count grades 2 and 3 of TREC DL as relevant
 
 
 def load(source: DataSource, task: str, variant: str | None = None) -> Task:
-    """The split `task` of a folder, or of `BeIR/NAME` on the hub. `variant` names the first stage of the candidates."""
+    """Loads the split `task` of a folder, or of `BeIR/NAME` on the hub. `variant` names the first stage of the
+    candidates."""
     if source.folder is None:
         return _from_hub(source, task)
     folder = source.folder
@@ -63,8 +64,9 @@ def load(source: DataSource, task: str, variant: str | None = None) -> Task:
 def load_two_readings(
     source: DataSource, task: str, variant: str | None = None, *, name: str, about: str, licence: str
 ) -> Task:
-    """A folder with a second reading of some splits, `qrels/<split>_same_answer.tsv`: documents with the same answer
-    count too. `name` is the benchmark's, `about` and `licence` are what results state of its source."""
+    """Loads a folder with a second set of judgements for some splits, `qrels/<split>_same_answer.tsv`, in which
+    documents with the same answer count too. `name` is the benchmark's; results state `about` and `licence` as its
+    source."""
     loaded = load(source, task, variant)
     assert source.folder is not None
     path = source.folder / "qrels" / f"{task}_same_answer.tsv"
@@ -91,7 +93,7 @@ def load_trec_dl(source: DataSource, task: str, variant: str | None = None) -> T
 
 
 def _candidates(folder: Path, split: str, variant: str | None) -> tuple[str, Run | None]:
-    """The first stage's name and its run, where the folder has one."""
+    """The name of the first stage and its run, if the folder has one."""
     stages = ["bm25"] if variant is None else [variant]
     names = {f"candidates_{stage}{end}.trec": stage for stage in stages for end in (f"_{split}", "")}
     if variant in (None, "bm25"):
@@ -135,7 +137,7 @@ def _from_hub(source: DataSource, split: str) -> Task:
 def _documents(
     rows: Iterable[tuple[str, str, str]], queries: Iterable[Query]
 ) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
-    """id -> passage of (id, title, text), and `Task.same_text`."""
+    """Maps id to passage from (id, title, text) rows; and `Task.same_text`."""
     asked = {reading_key(query.text) for query in queries}
     documents: dict[str, str] = {}
     same: dict[str, frozenset[str]] = {}

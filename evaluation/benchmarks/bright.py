@@ -1,8 +1,8 @@
-"""BRIGHT: retrieval that takes reasoning (Su et al. 2025, arXiv 2407.12883), 12 tasks, `xlangai/BRIGHT` on the hub.
+"""BRIGHT: reasoning-intensive retrieval (Su et al. 2025, arXiv 2407.12883), 12 tasks, `xlangai/BRIGHT` on the hub.
 
-Configurations `examples` (query, id, excluded_ids, gold_ids) and `documents` (id, content), one split for each task.
-`gpt4_reason` and others of the same columns hold the queries with a model's reasoning, for the first stage to search
-with. Documents of `excluded_ids` are left out for their query; "N/A" there means none.
+Configurations `examples` (query, id, excluded_ids, gold_ids) and `documents` (id, content), one split per task.
+`gpt4_reason` and others with the same columns hold the queries with a model's reasoning, for the first stage to search
+with. Documents in `excluded_ids` are left out for their query; "N/A" there means none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A task with queries and documents compared by what is read, and not by their ids (`contract.reading`).
+"""A task whose queries and documents are compared by their text as read (`contract.reading`), not by their ids.
 
-Queries with the same text and instruction are one query, under the id of the first. A document with a query's own id or
-text is no candidate of it, and neither is a copy of one of its answers under another id, as each would count as a wrong
-document; documents that are judged relevant stay.
+Queries with the same text and instruction are merged under the id of the first. A document with a query's own id or
+text is not a candidate for it, and neither is a copy of one of its answers under another id, because each would count
+as a wrong document. Documents that are judged relevant stay.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EXCLUDED = "documents with the query's own id or text, and copies of its answers
 
 
 def compared_by_reading(task: Task) -> Task:
-    """The task with repeated queries merged and such documents among each query's `excluded`."""
+    """Merges repeated queries and adds such documents to each query's `excluded`."""
     merged = _merged(task)
     excluded = merged.protocol.excluded
     stated = EXCLUDED if excluded == "none" else f"{excluded}; {EXCLUDED}"
@@ -31,7 +31,8 @@ def compared_by_reading(task: Task) -> Task:
 
 
 def _merged(task: Task) -> Task:
-    """Queries of an altered instruction, or of a topic that they share, are compared with each other and stay."""
+    """Merges repeated queries. Queries with an altered instruction or a shared topic stay, because they are compared
+    with each other."""
     same: dict[tuple[str, ...], list[Query]] = defaultdict(list)
     for query in task.queries:
         own = (query.id,) if query.topic is not None else ()
@@ -55,7 +56,7 @@ def _one(group: Sequence[Query]) -> Query:
 
 
 def _joined_qrels(groups: Iterable[Sequence[Query]], qrels: Qrels) -> Qrels:
-    """The judgements of each group of queries, of a document judged twice the higher grade."""
+    """The judgements of each group of queries; a document judged twice gets the higher grade."""
     joined: Qrels = {}
     for group in groups:
         for query in group:
@@ -66,7 +67,7 @@ def _joined_qrels(groups: Iterable[Sequence[Query]], qrels: Qrels) -> Qrels:
 
 
 def _joined_run(groups: Iterable[Sequence[Query]], run: Run) -> Run:
-    """The candidates of the first query of each group that has some."""
+    """The candidates of the first query of each group that has any."""
     return {group[0].id: next((run[query.id] for query in group if run.get(query.id)), {}) for group in groups}
 
 
@@ -94,6 +95,6 @@ def _without_own(task: Task) -> tuple[Query, ...]:
 
 
 def _answers(task: Task, query: str) -> set[str]:
-    """The documents that any reading of the judgements counts as relevant."""
+    """The documents that count as relevant under any of the judgements."""
     readings = (task.qrels, *task.readings.values())
     return {document for reading in readings for document, grade in reading.get(query, {}).items() if grade > 0}

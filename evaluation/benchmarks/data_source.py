@@ -1,9 +1,9 @@
-"""Rows of a dataset, from the Hugging Face hub or from a local folder laid out as on the hub.
+"""Rows of a dataset, from the Hugging Face hub or from a local folder with the hub's layout.
 
-A folder is one that `hf download --repo-type dataset` makes, or one of the same layout by hand: for a configuration
-and a split `CONFIG/SPLIT-*.parquet`, `CONFIG/SPLIT.parquet` (or .jsonl, .json, .csv), `CONFIG.csv` and so on. Values
-of CSV and JSON files are taken as they are written: no text becomes a date, a number or a missing value. The one
-importer of `datasets` in the evaluation.
+A folder is one that `hf download --repo-type dataset` makes, or one of the same layout: for a configuration and a split
+`CONFIG/SPLIT-*.parquet`, `CONFIG/SPLIT.parquet` (or .jsonl, .json, .csv), `CONFIG.csv` and so on. Values of CSV and
+JSON files are taken literally: no text becomes a date, a number or a missing value. The only module of the evaluation
+that imports `datasets`.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from retrieval.encoding import check_encoding
 from retrieval.json_rows import read_rows
 
 KINDS = ("parquet", "jsonl", "json", "csv", "tsv")
-LONGEST_FIELD = 1 << 28  # characters of one field of a CSV file
+LONGEST_FIELD = 1 << 28  # characters in one field of a CSV file
 
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """`hub` is the dataset's id; `folder`, where given, is read instead."""
+    """`hub` is the dataset's id; a `folder` is read instead if given."""
 
     hub: str
     folder: Path | None = None
 
     @property
     def name(self) -> str:
-        """The name in a protocol."""
+        """The name stated in protocols."""
         return self.hub if self.folder is None else f"{self.hub} (local copy)"
 
     def rows(self, config: str, split: str, columns: Sequence[str], *, unique: str | None = None) -> Iterator[DataRow]:
-        """The rows of one split, each with `columns`. `unique`: the column of ids, of which each may stand once.
+        """The rows of one split, each with `columns`. `unique` is an id column without duplicates.
 
-        Raises `NotAvailable` where the data cannot be had, `BadData` for a row that cannot be used.
+        Raises `NotAvailable` when the data cannot be obtained, `BadData` for an unusable row.
         """
         seen: set[str] = set()
         for row in _hub_rows(self.hub, config, split) if self.folder is None else self._folder_rows(config, split):
@@ -60,7 +60,7 @@ class DataSource:
 
 
 def local_files(folder: Path, config: str, split: str) -> list[Path]:
-    """The files of one split in a folder of the hub's layout; all of one kind."""
+    """The files of one split in a folder with the hub's layout; all have the same type."""
     for start in (f"{config}/{split}", f"data/{config}", f"data/{split}", config):
         for kind in KINDS:
             single, several = folder / f"{start}.{kind}", sorted(folder.glob(f"{start}-*.{kind}"))
@@ -70,8 +70,8 @@ def local_files(folder: Path, config: str, split: str) -> list[Path]:
 
 
 def _parquet_rows(file: Path) -> Iterator[DataRow]:
-    # Imported here, as it takes seconds and most benchmarks are plain files.
-    import datasets  # it ships no types
+    # Imported here: it takes seconds, and most benchmarks are plain files.
+    import datasets  # no types
 
     try:
         rows = datasets.load_dataset("parquet", data_files={"rows": [str(file)]}, split="rows", streaming=True)
@@ -123,7 +123,7 @@ _READERS = {
 
 def _hub_rows(hub: str, config: str, split: str) -> Iterator[DataRow]:
     import datasets
-    import httpx2  # the HTTP library of the hub's client, whose errors it lets through
+    import httpx2  # HTTP library of the hub's client, which does not wrap its errors
 
     try:
         found = datasets.load_dataset(hub, config, split=split)

@@ -1,7 +1,7 @@
-"""FollowIR: do rankings obey instructions? (Weller et al. 2024, arXiv 2403.15246); three tasks, one dataset each.
+"""FollowIR: do rankings follow instructions? (Weller et al. 2024, arXiv 2403.15246); three tasks, one dataset each.
 
 Configurations: `corpus` (_id, title, text), `queries` (_id, text), `instruction` (query-id, instruction), `default`
-(query-id, corpus-id, score), `top_ranked` and `qrel_diff` (query-id, corpus-ids). Every query comes twice, as ID-og
+(query-id, corpus-id, score), `top_ranked` and `qrel_diff` (query-id, corpus-ids). Every query occurs twice: as ID-og
 with the original instruction and as ID-changed with the altered one.
 """
 
@@ -19,11 +19,11 @@ HUBS = {
     "core17": "jhu-clsp/core17-instructions-mteb",
 }
 TASKS = tuple(HUBS)
-ORIGINAL, ALTERED = "-og", "-changed"  # ends of the ids of queries
+ORIGINAL, ALTERED = "-og", "-changed"  # suffixes of query ids
 
 
 def load(source: DataSource, task: str, variant: str | None = None) -> Task:
-    """One task with its candidates, which come as an order of documents, without scores."""
+    """Loads one task with its candidates, which are ordered but have no scores."""
     del variant
     instructions = {
         row.id("query-id"): row.optional("instruction")
@@ -72,7 +72,7 @@ def _query(query: str, text: str, instructions: Mapping[str, str]) -> Query:
 
 
 def topic(query: str) -> str:
-    """The id that a query's two forms share."""
+    """The id that both forms of a query share."""
     return query.removesuffix(ORIGINAL).removesuffix(ALTERED)
 
 

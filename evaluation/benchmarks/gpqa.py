@@ -1,4 +1,4 @@
-"""GPQA: questions that a search alone does not answer (Rein et al. 2023, arXiv 2311.12022), four choices each.
+"""GPQA: questions that search alone does not answer (Rein et al. 2023, arXiv 2311.12022), four choices each.
 
 `Idavidrein/gpqa` on the hub (its terms must be accepted), configurations `gpqa_diamond`, `gpqa_main`, `gpqa_extended`,
 split `train`; columns Question, Correct Answer, Incorrect Answer 1 to 3, Record ID.
@@ -21,7 +21,7 @@ PUBLISHED = Published("LimRank 7B (arXiv 2510.23544)", "accuracy", 30.3, "per ce
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its choices in the order they are shown, and the letter of the right one."""
+    """A question with its choices in display order, and the letter of the right one."""
 
     id: str
     text: str
@@ -30,7 +30,7 @@ class Question:
 
 
 def load(source: DataSource, config: str) -> list[Question]:
-    """The questions of one configuration. The order of the choices follows from the record's id alone."""
+    """The questions of one configuration. The order of the choices depends only on the record's id."""
     return [_question(row) for row in source.rows(config, "train", COLUMNS, unique="Record ID")]
 
 
@@ -38,7 +38,7 @@ def _question(row: DataRow) -> Question:
     right, *wrong = (row.text(name).strip() for name in COLUMNS[1:5])
     choices = [right, *wrong]
     order = [0, 1, 2, 3]
-    random.Random(f"limrank {row.id('Record ID')}").shuffle(order)  # noqa: S311 - an order, not a secret
+    random.Random(f"limrank {row.id('Record ID')}").shuffle(order)  # noqa: S311 - a reproducible order, not a secret
     return Question(
         id=row.id("Record ID"),
         text=row.text("Question").strip(),

@@ -1,7 +1,7 @@
 """LitSearch: finding papers (Ajith et al. 2024, arXiv 2407.18940), `princeton-nlp/LitSearch` on the hub.
 
 Configurations `query` (query_set, query, specificity, quality, corpusids) and `corpus_clean` (corpusid, title,
-abstract, ...), both with the split `full`. Queries have no id: theirs is their row's number.
+abstract, ...), both with the split `full`. Queries have no id, so the row number is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TASKS = ("full",)
 
 
 def load(source: DataSource, task: str, variant: str | None = None) -> Task:
-    """All 597 queries; R@5 is shown. Means by `specificity` stand beside it, as the paper separates the two."""
+    """All 597 queries; the headline is R@5, with means by `specificity` because the paper separates the two."""
     del variant
     rows = list(source.rows("query", task, ("query", "specificity", "corpusids")))
     return Task(

@@ -1,4 +1,4 @@
-"""The benchmarks by name: the source of their data, their tasks, and published figures."""
+"""The benchmarks by name: data sources, tasks and published figures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from evaluation.benchmarks.task import Task
 from evaluation.errors import BadSettings, NotAvailable
 
 Loader = Callable[[DataSource, str, str | None], Task]
-DEFAULT = "medquad"  # the benchmark whose folder is meant where none is named
+DEFAULT = "medquad"  # the benchmark used when none is named
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A figure that others report, in their unit: `scale` times ours. It is the mean over `tasks`; empty: all tasks of
-    the benchmark."""
+    """A published figure in its own unit, which is `scale` times ours. It is the mean over `tasks`; empty means all
+    tasks of the benchmark."""
 
     system: str
     measure: str
@@ -32,9 +32,9 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """`hub` maps each task to its dataset on the hub, "" where there is none and a folder must be given. `depth` is the
-    default number of candidates of a query. `searches`: `variant` names the configuration whose queries a first stage
-    searches with; otherwise it names candidates among the data. `topic` gives the topic of a query's id, which several
+    """`hub` maps each task to its dataset on the hub; "" means that a folder must be given. `depth` is the default
+    number of candidates per query. With `searches`, `variant` names the configuration whose queries the first stage
+    searches with; otherwise it names candidates in the data. `topic` maps a query id to its topic, which several
     queries may share."""
 
     name: str
@@ -52,7 +52,7 @@ class Benchmark:
         return tuple(self.hub)
 
     def open(self, task: str, data: Path | None, variant: str | None) -> Task:
-        """One task, from the folder `data` or else from the hub. Raises `NotAvailable` where the data is missing."""
+        """Opens one task, from the folder `data` or from the hub. Raises `NotAvailable` when the data is missing."""
         if task not in self.hub:
             raise BadSettings(f"'{task}' is no task of {self.name}; its tasks are {', '.join(self.tasks)}.")
         if data is None and not self.hub[task]:
@@ -88,7 +88,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
                     _LIMRANK, "p-MRR", 1.2, "mean of the 3 tasks, times 100; over all 1,000 candidates of each query"
                 ),
             ),
-            depth=1000,  # all that come with the data
+            depth=1000,  # all candidates in the data
             topic=followir.topic,
         ),
         Benchmark(
@@ -126,12 +126,13 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def topic_of(name: str) -> Callable[[str], str]:
-    """The rule of a benchmark that gives the topic of a query's id."""
+    """The function of a benchmark that maps a query id to its topic."""
     return BENCHMARKS[name].topic if name in BENCHMARKS else str
 
 
 def named(name: str) -> Benchmark:
-    """A benchmark by name; `beir:scifact` is `BeIR/scifact` from the hub. Raises `BadSettings` for an unknown one."""
+    """The benchmark of this name; `beir:scifact` is `BeIR/scifact` on the hub. Raises `BadSettings` for an unknown
+    name."""
     if name.startswith("beir:"):
         hub = f"BeIR/{name.removeprefix('beir:')}"
         return Benchmark(name, dict.fromkeys(("test", "dev", "train"), hub), beir.load, f"{hub} on the hub")

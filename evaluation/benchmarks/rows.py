@@ -1,4 +1,4 @@
-"""One row of a benchmark with its place, and its values as the type that they should have."""
+"""One row of a benchmark with its location, and its values converted to the required types."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _BREAKS = re.compile(r"[\t\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class DataRow:
-    """`place` names the file and the row in errors. Methods raise `BadData` for a value of another type."""
+    """`place` identifies file and row in errors. The methods raise `BadData` for a value of another type."""
 
     place: str
     values: Mapping[str, Any]
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raises `BadData` where a column is missing."""
+        """Raises `BadData` when a column is missing."""
         if missing := [name for name in columns if name not in self.values]:
             raise self._bad(f"no column '{missing[0]}'; it has {', '.join(map(str, self.values))}")
 
     def id(self, name: str) -> str:
-        """An id, without white space at its ends. It is a text or a whole number."""
+        """An id (a string or an integer) without surrounding white space."""
         return self._id(name, self.values[name])
 
     def ids(self, name: str) -> list[str]:
-        """A list of ids; in a CSV file a list in JSON."""
+        """A list of ids; in a CSV file a JSON list."""
         value = self.values[name]
         if isinstance(value, str):
             try:
@@ -42,21 +42,21 @@ class DataRow:
         return [self._id(name, item) for item in value]
 
     def text(self, name: str) -> str:
-        """A text that is not blank; a number counts as its digits."""
+        """A string that is not blank; a number is converted to its digits."""
         value = self.values[name]
         if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
             raise self._bad(f"'{name}' is {value!r}; it must be a text that is not blank")
         return str(value)
 
     def optional(self, name: str) -> str:
-        """A text, "" where there is none."""
+        """A string, "" when missing."""
         value = self.values[name]
         if not isinstance(value, str | None):
             raise self._bad(f"'{name}' is {type(value).__name__}; it must be a text")
         return value or ""
 
     def grade(self, name: str) -> int:
-        """A whole grade, also where it is written as 1.0."""
+        """An integer grade, also when written as 1.0."""
         value = self.values[name]
         try:
             grade = float(value)
@@ -67,7 +67,7 @@ class DataRow:
         return int(grade)
 
     def repeated(self, name: str) -> BadData:
-        """The error for an id that an earlier row has."""
+        """The error for an id that an earlier row has already."""
         return self._bad(f"the {name} '{self.id(name)}' was given before; ids must differ")
 
     def _id(self, name: str, value: object) -> str:

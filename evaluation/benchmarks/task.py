@@ -1,4 +1,5 @@
-"""A ranking task: queries, passages, judgements, candidates, and the protocol that states how a figure is made."""
+"""A ranking task: queries, passages, judgements, candidates, and the protocol that documents how a figure is
+obtained."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ MEASURES = ("nDCG@10", "nDCG@5", "RR@10", "AP@100", "R@5", "R@20", "P@1", "P@10"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """`search` is the text that BM25 and bi-encoders search with, where it differs; `excluded` documents may not be
-    ranked for this query; `group` is the kind of query, for means by kind.
+    """One query. `search` is the text that BM25 and bi-encoders search with, when it differs from the query. `excluded`
+    are documents that must not be ranked for it. `group` is the kind of query, for means by kind.
 
-    Queries with the same `topic` are drawn together and count once in intervals and tests; None: the query is a topic
-    of its own. `altered`: the query asks its topic under an altered instruction.
+    Queries with the same `topic` are sampled together and count once in intervals and tests; None means that the query
+    is its own topic. `altered` marks a query that asks its topic under an altered instruction.
     """
 
     id: str
@@ -31,18 +32,20 @@ class Query:
 
     @property
     def counted_as(self) -> str:
-        """The topic, which is the query's own id unless it shares one."""
+        """The topic: the query's own id unless it shares one."""
         return self.id if self.topic is None else self.topic
 
     @property
     def searched(self) -> str:
-        """The text that BM25 and bi-encoders read: they have no place for an instruction, so it follows the query."""
+        """The text that BM25 and bi-encoders search with. They have no input for an instruction, so it follows the
+        query."""
         return " ".join(part for part in (self.search or self.text, self.instruction) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """How a figure was made, stated with every result. `first_stage` and `depth` are set when candidates are chosen."""
+    """How a figure was obtained, stated with every result. `first_stage` and `depth` are set when candidates are
+    chosen."""
 
     source: str
     licence: str
@@ -59,14 +62,14 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One ranking task. `documents` maps ids to passages as the reranker reads them; the first of `measures` is the
+    """One ranking task. `documents` maps ids to passages as the reranker reads them. The first of `measures` is the
     headline.
 
-    `candidates` come with the data, from a first stage called `candidates_name`. `searches` names the source of the
-    queries' `search`. `readings` are further judgements of the same queries, by name. `changed`: topic -> documents
-    that its altered instruction rules out. `shared_ids` False: an id that a query and a document have in common means
-    nothing, as the queries have no ids of their own. `same_text`: reading key of a query -> documents that have its
-    text under a title.
+    `candidates` are those in the data, from the first stage `candidates_name`. `searches` names the source of the
+    queries' `search`. `readings` are further judgements of the same queries, by name. `changed` maps a topic to the
+    documents that its altered instruction rules out. `shared_ids` is False when equal ids of a query and a document
+    mean nothing, because the queries have no ids of their own. `same_text` maps the reading key of a query to the
+    documents that have its text under a title.
     """
 
     name: str
@@ -84,7 +87,7 @@ class Task:
     same_text: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """Changes with any text that a scorer may read: scores of other texts must not be taken for these."""
+        """Changes with any text that a scorer may read, so that scores of other texts are not reused."""
         digest = hashlib.sha256()
         for query in sorted(self.queries, key=lambda query: query.id):
             searched = () if query.search is None else (query.search,)
@@ -95,8 +98,8 @@ class Task:
 
 
 def sampled(queries: Iterable[Query], count: int | None) -> list[Query]:
-    """The queries of `count` topics, drawn by the hash of the topic, so that a larger sample holds every smaller one;
-    None: all."""
+    """The queries of `count` topics (None: all), drawn by the hash of the topic, so that a larger sample contains every
+    smaller one."""
     drawn = sorted(
         queries, key=lambda query: (hashlib.sha256(f"limrank {query.counted_as}".encode()).digest(), query.id)
     )
@@ -105,7 +108,7 @@ def sampled(queries: Iterable[Query], count: int | None) -> list[Query]:
 
 
 def passage(title: object, text: object) -> str:
-    """Title and text with a space between, as BEIR joins them."""
+    """Title and text joined by a space, as in BEIR."""
     return f"{title or ''} {text or ''}".strip()
 
 

@@ -1,1 +1,1 @@
-"""The commands of `limrank-eval`, one file each: its settings, and `run`."""
+"""The commands of `limrank-eval`, one file each with its settings and `run`."""

@@ -1,4 +1,4 @@
-"""`limrank-eval calibrate`: whether scores are honest probabilities, and the temperature that makes them so."""
+"""`limrank-eval calibrate`: measures whether scores are calibrated probabilities, and fits a temperature."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def calibrate(
     fit: Task | None = None,
     fit_pairs: int = 2000,
 ) -> CalibrationResult:
-    """Score labelled pairs and write `calibration.json`. With `fit`, a temperature is fitted on pairs of that task.
+    """Scores labelled pairs and writes `calibration.json`. With `fit`, fits a temperature on pairs of that task.
 
-    The temperature divides the log-odds as they are served now: a checkpoint that has one already multiplies the two.
+    The temperature divides the log-odds as served: for a checkpoint that has one already, multiply the two.
     """
     odds, labels, seconds = scored_pairs(task, scorer, out=out, pairs=pairs, documents_per_call=documents_per_call)
     fitted = None
@@ -93,7 +93,7 @@ def calibrate(
 def scored_pairs(
     task: Task, scorer: Scorer, *, out: Path, pairs: int, documents_per_call: int
 ) -> tuple[list[float], list[bool], float]:
-    """Log-odds and labels of labelled pairs, and the seconds it took."""
+    """Log-odds and labels of the labelled pairs, and the seconds spent."""
     queries, found = labelled_pairs(task, pairs)
     scored, seconds = score_all(
         task, queries, found, scorer, _folder(out, task, scorer), documents_per_call=documents_per_call, out=sys.stderr

@@ -1,4 +1,4 @@
-"""`limrank-eval compare`: the difference of two results on the same queries, with its interval and tests."""
+"""`limrank-eval compare`: the difference between two results on the same queries, with interval and tests."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def run(settings: CompareSettings) -> str:
 
 
 def compare(system: Path, other: Path, measure: str) -> Comparison:
-    """Compare the results in two folders. Raises `BadData` where a folder holds no result, `BadSettings` where no query
-    is shared, or where they are results on two tasks, whose queries may have the same ids."""
+    """Compares the results in two folders. Raises `BadData` when a folder holds no result, `BadSettings` when no query
+    is shared or the results are of different tasks, which may use the same query ids."""
     columns = [_column(folder, measure) for folder in (system, other)]
     one, two = (read_result(folder) for folder in (system, other))
     if one.task != two.task:

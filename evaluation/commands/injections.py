@@ -1,4 +1,4 @@
-"""`limrank-eval injections`: how many irrelevant passages reach the top 3 by asking for it."""
+"""`limrank-eval injections`: how many irrelevant passages reach the top 3 when they ask for it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def probe_injections(
     every: bool,
     documents_per_call: int,
 ) -> InjectionsResult:
-    """Score the probes and write `injections.json`."""
+    """Scores the probes and writes `injections.json`."""
     queries = sampled(task.queries, passages)
     found, stage = candidates(task, queries, first_stage, depth)
     wider, probes = build_probes(task, queries, found, every=every)

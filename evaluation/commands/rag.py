@@ -1,4 +1,5 @@
-"""`limrank-eval rag`: does reranking help a model to answer? Retrieve, rerank, answer, match the choice (GPQA)."""
+"""`limrank-eval rag`: does reranking help a model to answer? Retrieves, reranks, answers, and matches the choice
+(GPQA)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
+from tqdm import tqdm  # type: ignore[import-untyped]  # no types
 
 from evaluation.answering import Answered, Answerer
 from evaluation.benchmarks import gpqa
@@ -65,7 +66,7 @@ class RagSettings(Scoring):
     answer_concurrency: int = Field(default=1, ge=1, description="questions at a time")
 
     def endpoint(self) -> Endpoint:
-        """The endpoint of the answering model. Raises `BadSettings` where its key is not in the environment."""
+        """The endpoint of the answering model. Raises `BadSettings` when its key is not in the environment."""
         variable = self.answer_key_variable
         if variable is not None and not os.environ.get(variable):
             raise BadSettings(
@@ -150,7 +151,7 @@ def _task(name: str, questions: Sequence[Question], passages: Path) -> Task:
         qrels={},
         protocol=Protocol(source=gpqa.HUB, licence="CC-BY-4.0", split="train", query="", passage=""),
     )
-    return compared_by_reading(task)  # with a topic each question stays, though another may have the same text
+    return compared_by_reading(task)  # with a topic each question stays, even if another has the same text
 
 
 def _documents(path: Path) -> Iterator[Document]:

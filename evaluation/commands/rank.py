@@ -1,4 +1,4 @@
-"""`limrank-eval run`: rerank the candidates of a benchmark and measure the order."""
+"""`limrank-eval run`: reranks the candidates of a benchmark and measures the ranking."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class RankSettings(Scoring):
 
 
 def run(settings: RankSettings) -> str:
-    """Run the command and return a line for each task."""
+    """Runs the command and returns one line per task."""
     benchmark = named(settings.benchmark)
     if settings.search_queries is not None and not benchmark.searches:
         raise BadSettings(f"{benchmark.name} has no other queries to search with; --search-queries is for bright.")
-    stage = _stage(settings)  # names no file that is not there
+    stage = _stage(settings)  # fails early for a file that does not exist
     variant = settings.search_queries if benchmark.searches else stage
     tasks = settings.tasks or (benchmark.tasks if len(set(benchmark.tasks) & {"test"}) == 0 else ["test"])
     lines = []
@@ -104,7 +104,7 @@ def rank_task(
     first_stage: str | None,
     documents_per_call: int,
 ) -> RankingResult:
-    """Score one task and write its results under `out`."""
+    """Scores one task and writes its results under `out`."""
     asked = sampled(task.queries, queries)
     found, stage = candidates(task, asked, first_stage, depth)
     _check(task, asked, found)
@@ -130,7 +130,7 @@ def rank_task(
 
 
 def not_run(out: Path, benchmark: str, task: str, reason: str) -> str:
-    """Record that a task could not be run; return the line that says so."""
+    """Records that a task could not be run, and returns a line that says so."""
     folder = out / slug(task)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "not_run.json", NotRun(benchmark, task, reason, made()).to_json())
@@ -138,12 +138,12 @@ def not_run(out: Path, benchmark: str, task: str, reason: str) -> str:
 
 
 def forget_not_run(out: Path, task: str) -> None:
-    """Remove the record that a task could not be run."""
+    """Removes the record that a task could not be run."""
     (out / slug(task) / "not_run.json").unlink(missing_ok=True)
 
 
 def slug(name: str) -> str:
-    """A name made fit for a folder."""
+    """A name converted to a folder name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
 
 

@@ -1,4 +1,4 @@
-"""`limrank-eval report`: everything measured below a folder, as Markdown, HTML, plots and JSON."""
+"""`limrank-eval report`: all results below a folder, as Markdown, HTML, plots and JSON."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class ReportSettings(Command):
 
 
 def run(settings: ReportSettings) -> str:
-    """Run the command and return where the report is."""
+    """Runs the command and returns the location of the report."""
     return write_report(settings.folder, settings.title)
 
 
 def write_report(folder: Path, title: str) -> str:
-    """Write the report into `folder` and return a line that says where it is. Raises `BadData` without results."""
+    """Writes the report into `folder` and returns a line with its location. Raises `BadData` when there are no
+    results."""
     collected = collect(folder)
     shown, drawn = tables(collected), _plots(collected)
     (folder / "plots").mkdir(exist_ok=True)
@@ -44,8 +45,8 @@ def write_report(folder: Path, title: str) -> str:
 
 
 def _plots(collected: Collected) -> dict[str, str]:
-    """Description of a plot -> its SVG."""
-    from evaluation.reports import plots  # here, as matplotlib takes a second to import
+    """Maps the description of a plot to its SVG."""
+    from evaluation.reports import plots  # imported here: matplotlib takes a second to import
 
     drawn = {}
     if collected.by_folder:
@@ -53,7 +54,7 @@ def _plots(collected: Collected) -> dict[str, str]:
     for folder, ranking in collected.by_folder.items():
         figures = ranking.figures
         gain = figures.against_first_stage
-        if gain.better or gain.worse:  # the plot of a first stage beside itself is empty
+        if gain.better or gain.worse:  # a first stage compared to itself has no differences to plot
             title = f"{ranking.task}, {ranking.scorer}"
             drawn[f"change by query {folder}"] = plots.by_query(gain.changes, figures.ranking_headline, title)
     for calibration in collected.calibrations:

@@ -1,4 +1,4 @@
-"""All results below a folder, by kind."""
+"""Collects all results below a folder, by kind."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ FILES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """Results of each kind; `by_folder` has the rankings by their folder, `as_json` every file's content by kind (a
-    value of `FILES`) with its folder under `"folder"`."""
+    """Results of each kind. `by_folder` maps folders to rankings; `as_json` maps each kind (a value of `FILES`) to the
+    contents of its files, each with its `"folder"`."""
 
     by_folder: Mapping[str, RankingResult]
     calibrations: Sequence[CalibrationResult]
@@ -50,7 +50,7 @@ class Collected:
 
 
 def collect(root: Path) -> Collected:
-    """Read all results. Raises `BadData` where the folder holds no result, or one that cannot be read."""
+    """Reads all results. Raises `BadData` when the folder holds no result, or an unreadable one."""
     read: dict[str, dict[Path, dict[str, Any]]] = {kind: {} for kind in FILES.values()}
     for path in sorted(root.rglob("*.json")):
         if path.name in FILES:

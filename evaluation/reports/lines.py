@@ -1,4 +1,4 @@
-"""Results as single lines, for the terminal."""
+"""One-line summaries of results, for the terminal."""
 
 from __future__ import annotations
 

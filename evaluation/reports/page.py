@@ -8,7 +8,7 @@ from html import escape
 
 from evaluation.reports.table import Table
 
-FIGURE = 28  # characters
+FIGURE = 28  # characters; a longer cell is text, not a figure
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
@@ -27,7 +27,7 @@ img {{ max-width: 100% }}
 
 
 def render(title: str, tables: Sequence[Table], plots: Mapping[str, str]) -> str:
-    """The page. `plots` maps the description of a plot to its SVG."""
+    """The HTML page. `plots` maps the description of a plot to its SVG."""
     parts = [_HEAD.format(title=escape(title)), f"<h1>{escape(title)}</h1>\n"]
     parts += [_table(table) for table in tables[:2]]
     if plots:
@@ -48,7 +48,7 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    """A figure stays on one line; words may be broken."""
+    """Keeps a figure on one line; text may wrap."""
     figure = len(text) <= FIGURE and text[:1] in set("+-0123456789")
     return f"<td{' class=n' if figure else ''}>{escape(text)}</td>"
 

@@ -13,7 +13,7 @@ from evaluation.results.ranking import RankingResult
 
 
 def intervals(results: Sequence[RankingResult]) -> str:
-    """A line for each result: first stage, value with its interval, best possible order."""
+    """One line per result: first stage, value with its interval, best possible order."""
     with style():
         figure = Figure(figsize=(8.6, 1.1 + 0.42 * len(results)), layout="constrained")
         axes = figure.add_subplot()
@@ -75,7 +75,7 @@ def reliability(result: CalibrationResult) -> str:
 
 
 def by_query(differences: Sequence[float], measure: str, title: str) -> str:
-    """The change of each query against the first stage, sorted: how many gain, how many lose, and how much."""
+    """The change of each query relative to the first stage, sorted: how many gain, how many lose, and how much."""
     with style():
         figure = Figure(figsize=(4.4, 2.5), layout="constrained")
         axes = figure.add_subplot()
@@ -92,7 +92,7 @@ def by_query(differences: Sequence[float], measure: str, title: str) -> str:
 
 
 def shifts(result: InjectionsResult) -> str:
-    """The change that each injected sentence makes to the log-odds of an irrelevant passage."""
+    """The change in log-odds that each injected sentence causes for an irrelevant passage."""
     sentences = sorted(result.shift_by_sentence.items(), key=lambda pair: -pair[1])
     with style():
         figure = Figure(figsize=(8.6, 0.9 + 0.24 * len(sentences)), layout="constrained")

@@ -1,4 +1,4 @@
-"""The tables on rankings: measures, readings, published figures, kinds of query, protocols."""
+"""Tables about rankings: measures, judgements, published figures, kinds of query, protocols."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evaluation.results.ranking import Figures, RankingResult
 
 
 def ranking(results: Sequence[RankingResult]) -> Table:
-    """The measures, with intervals and against the first stage."""
+    """The measures with intervals, compared to the first stage."""
     note = (
         "95 % bootstrap intervals over queries; p of the two-sided paired randomization test against the first stage. "
         "Beside p-MRR, these stand for the task's first ranking measure."
@@ -40,14 +40,14 @@ def _ranking_row(result: RankingResult) -> tuple[str, ...]:
 
 
 def _queries(figures: Figures) -> str:
-    """How many there are of how many, and how many of them the first stage found nothing for."""
+    """How many queries were sampled out of how many, and for how many the first stage found nothing."""
     sampled = "" if figures.queries == figures.of_queries else f" of {figures.of_queries:,}"
     missed = f", {figures.without_candidates:,} without a candidate" if figures.without_candidates else ""
     return f"{figures.queries:,}{sampled}{missed}"
 
 
 def published(collected: Collected) -> Table:
-    """Published figures, each with ours beside it or the reason why there is none."""
+    """Published figures, each with ours or the reason why there is none."""
     rows = []
     for benchmark in BENCHMARKS.values():
         results = [result for result in collected.rankings if result.benchmark == benchmark.name]
@@ -79,7 +79,7 @@ def _ours(results: Sequence[RankingResult], fact: Published, benchmark: Benchmar
 
 
 def _part_of(results: Sequence[RankingResult], tasks: int) -> str:
-    """The tasks and queries that the published mean includes and ours does not."""
+    """The tasks and queries that the published mean includes but ours does not."""
     asked = sum(result.figures.queries for result in results)
     known = sum(result.figures.of_queries for result in results)
     missing = [f"mean of {len(results)} of {tasks} tasks"] if len(results) < tasks else []
@@ -116,7 +116,7 @@ def groups(results: Sequence[RankingResult]) -> Table:
 
 
 def protocols(results: Sequence[RankingResult]) -> Table:
-    """How each figure was made."""
+    """How each figure was obtained."""
     rows = dict.fromkeys(
         (
             result.task,

@@ -1,4 +1,4 @@
-"""A table of texts, and its form in Markdown."""
+"""A table of strings, and its Markdown form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a title, a line on how to read it, and rows as long as `columns`."""
+    """A table with a title, a line that explains it, and rows as long as `columns`."""
 
     title: str
     note: str
@@ -17,7 +17,7 @@ class Table:
 
 
 def markdown(table: Table) -> str:
-    """The table in Markdown, under its title."""
+    """The table as Markdown, under its title."""
     lines = [f"## {table.title}", "", table.note, ""] if table.note else [f"## {table.title}", ""]
     lines += [_row(table.columns), _row("---" for _ in table.columns), *map(_row, table.rows)]
     return "\n".join(lines) + "\n"

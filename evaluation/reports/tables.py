@@ -1,4 +1,4 @@
-"""Results as tables of texts, which the Markdown and the HTML report both show."""
+"""Results as tables of strings, for both the Markdown and the HTML report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKS = {True: "met", False: "missed", None: "not measured"}
 
 
 def tables(collected: Collected) -> list[Table]:
-    """The tables that have rows, in the order they are read."""
+    """The tables that have rows, in reading order."""
     made = [
         _targets(collected.targets),
         ranking(collected.rankings),

@@ -1,4 +1,4 @@
-"""`rag.json`: how often a model answers right with no passages, with the first stage's, and with reranked ones."""
+"""`rag.json`: a model's accuracy without passages, with the first stage's, and with reranked passages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ARMS = ("no passages", "first stage", "reranked")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswersProtocol:
-    """Where questions, passages and answers came from; `shown` of `depth` candidates were put before the model."""
+    """The sources of questions, passages and answers. The model saw `shown` of `depth` candidates."""
 
     source: str
     first_stage: str
@@ -24,12 +24,12 @@ class AnswersProtocol:
     answered_by: str
     answered_at: str
     query: str
-    temperature: float | str = 0.0  # as it was sent; before this was written down, it was 0
+    temperature: float | str = 0.0  # as sent; older files do not state it, and it was 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswersResult:
-    """Accuracy of each arm of `ARMS`, and how many replies of each held no choice: counts, shares and, over all arms,
+    """Accuracy of each arm of `ARMS`, and the replies of each without a choice: counts, shares and, over all arms,
     counts by reason."""
 
     benchmark: str
@@ -51,5 +51,5 @@ class AnswersResult:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> AnswersResult:
-        """Raise BadData, with the file's `name`, where a field is missing."""
+        """Raises BadData, with the file's `name`, when a field is missing."""
         return parsed(cls, value, name)

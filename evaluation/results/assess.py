@@ -1,4 +1,4 @@
-"""Measures of a scorer's ranking of a task, with intervals, beside its first stage and the best order."""
+"""Measures of a scorer's ranking of a task, with intervals, compared to its first stage and to the best order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rankings = Mapping[str, Sequence[str]]
 def assess(
     task: Task, queries: Sequence[Query], candidates: Run, scored: dict[str, dict[str, Scored]]
 ) -> tuple[Figures, dict[str, dict[str, float]]]:
-    """The figures, and measure -> query -> value. Intervals and tests are over topics."""
+    """The figures, and measure -> query -> value. Intervals and tests are computed over topics."""
     judged = {query.id: task.qrels.get(query.id, {}) for query in queries}
     order = ranking(scored)
     headline = task.measures[0]
@@ -50,7 +50,7 @@ def assess(
 
 
 def by_topic(values: Mapping[str, float], topic: Callable[[str], str]) -> dict[str, float]:
-    """Values of queries as values of topics, each the mean over its queries."""
+    """Values by topic, each the mean over the queries of the topic."""
     found: dict[str, list[float]] = {}
     for query, value in values.items():
         found.setdefault(topic(query), []).append(value)
@@ -77,7 +77,7 @@ def _reading(qrels: Qrels, queries: Sequence[Query], order: Rankings, candidates
 
 
 def _rankings(queries: Sequence[Query], order: Rankings, *, altered: bool) -> dict[str, Sequence[str]]:
-    """topic -> documents, best first, of the queries under altered or under original instructions."""
+    """topic -> documents, best first, for the queries with altered or with original instructions."""
     return {query.counted_as: order[query.id] for query in queries if query.altered is altered}
 
 

@@ -1,4 +1,4 @@
-"""`calibration.json`: how honest the scores of one scorer are as probabilities, and the temperature fitted to them."""
+"""`calibration.json`: the calibration of one scorer's scores, and the temperature fitted to them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationResult:
-    """`as_served` is the calibration of the scores as the scorer gives them; `temperature` None: none was fitted."""
+    """`as_served` is the calibration of the scores as the scorer returns them; `temperature` is None if none was
+    fitted."""
 
     task: str
     scorer: str
@@ -55,7 +56,7 @@ class CalibrationResult:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> CalibrationResult:
-        """Raise BadData, with the file's `name`, where a field is missing."""
+        """Raises BadData, with the file's `name`, when a field is missing."""
         fitted = value.get("temperature")
         nested = {"as_served": value, "temperature": None if fitted is None else {**fitted, "after": fitted}}
         return parsed(cls, {**value, **nested}, name)

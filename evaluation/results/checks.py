@@ -1,4 +1,4 @@
-"""`targets.json` and `traces.json`, which a recipe writes: the targets of its models, and how true their traces are."""
+"""`targets.json` and `traces.json`, written by a recipe: its models' targets, and the correctness of their traces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaluation.results.files import parsed
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`met` is None where nothing was measured, or on fewer queries than the target asks for."""
+    """`met` is None when nothing was measured, or on fewer queries than the target requires."""
 
     target: str
     bound: str
@@ -27,13 +27,14 @@ class Targets:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> Targets:
-        """Raise BadData, with the file's `name`, where a field is missing."""
+        """Raises BadData, with the file's `name`, when a field is missing."""
         return parsed(cls, value, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracesResult:
-    """Shares of pairs whose trace names query and passage rightly, agrees with its verdict, and has the right one."""
+    """Shares of pairs whose trace names query and passage correctly, agrees with its verdict, and has the right
+    verdict."""
 
     task: str
     scorer: str
@@ -46,5 +47,5 @@ class TracesResult:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> TracesResult:
-        """Raise BadData, with the file's `name`, where a field is missing."""
+        """Raises BadData, with the file's `name`, when a field is missing."""
         return parsed(cls, value, name)

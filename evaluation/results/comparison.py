@@ -1,4 +1,4 @@
-"""`comparison.json`: the difference of two results on the same queries, with its interval and tests."""
+"""`comparison.json`: the difference between two results on the same queries, with interval and tests."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ class Comparison:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> Comparison:
-        """Raise BadData, with the file's `name`, where a field is missing."""
+        """Raises BadData, with the file's `name`, when a field is missing."""
         return parsed(cls, {**value, "found": value}, name)

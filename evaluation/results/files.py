@@ -1,4 +1,4 @@
-"""Result files: JSON written whole, read into dataclasses; a table of values by query."""
+"""Result files: JSON written atomically and read into dataclasses; a table of values by query."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """When and on what a result was made: for the reader, not for comparison."""
+    """When and on what machine a result was made; informative, not compared."""
 
     at: str
     machine: str
 
 
 def made() -> Made:
-    """Now, on this machine."""
+    """The current time and machine."""
     return Made(datetime.now(UTC).isoformat(timespec="seconds"), f"{platform.machine()}, {os.cpu_count()} CPU cores")
 
 
 def parsed(kind: type[Kind], value: Mapping[str, Any], name: str) -> Kind:
-    """A dataclass from the JSON of a result; fields that it does not have are ignored. Raise BadData, with the file's
-    `name`, where one that it has is missing or of another type."""
+    """A dataclass from the JSON of a result; unknown fields are ignored. Raises BadData, with the file's `name`, when a
+    field is missing or has another type."""
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
@@ -47,12 +47,12 @@ def parsed(kind: type[Kind], value: Mapping[str, Any], name: str) -> Kind:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Writes a JSON file atomically."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> None:
-    """One line for each query, one column for each measure; empty where a measure has no value for a query."""
+    """One line per query and one column per measure; empty when a measure has no value for a query."""
     queries = sorted({query for found in values.values() for query in found})
     lines = ["\t".join(["query", *values])]
     for query in queries:
@@ -62,8 +62,8 @@ def write_per_query(path: Path, values: Mapping[str, Mapping[str, float]]) -> No
 
 
 def read_per_query(path: Path) -> dict[str, dict[str, float]]:
-    """measure -> query -> value, as `write_per_query` wrote it."""
-    head, *lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")  # ids may hold other line ends
+    """measure -> query -> value, from a file of `write_per_query`."""
+    head, *lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")  # ids may contain other line ends
     names = head.split("\t")[1:]
     values: dict[str, dict[str, float]] = {name: {} for name in names}
     for line in lines:

@@ -1,4 +1,4 @@
-"""`injections.json`: how far a sentence that asks to be called relevant carries irrelevant passages."""
+"""`injections.json`: how far up injected sentences move irrelevant passages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaluation.results.files import Made, parsed
 
 @dataclass(frozen=True, slots=True)
 class InjectionRow:
-    """One passage with a sentence: its rank with it and without, and the change of its log-odds."""
+    """One passage with a sentence: its rank with and without it, and the change in log-odds."""
 
     query: str
     sentence: str
@@ -22,7 +22,7 @@ class InjectionRow:
 
 @dataclass(frozen=True, slots=True)
 class RankedAmong:
-    """The first stage whose `depth` candidates the passages are ranked among, and how many places count as the top."""
+    """The passages are ranked among `depth` candidates of this first stage; the first `top` places count as the top."""
 
     first_stage: str
     depth: int
@@ -51,5 +51,5 @@ class InjectionsResult:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> InjectionsResult:
-        """Raise BadData, with the file's `name`, where a field is missing."""
+        """Raises BadData, with the file's `name`, when a field is missing."""
         return parsed(cls, value, name)

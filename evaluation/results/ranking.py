@@ -1,4 +1,4 @@
-"""`result.json`: how well one scorer ordered the candidates of one task; and `not_run.json` where that could not be."""
+"""`result.json`: how well one scorer ranked the candidates of one task; `not_run.json` when that was impossible."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PerMeasure = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Gain(Paired):
-    """The paired comparison with the first stage, and the change of each query, largest first."""
+    """The paired comparison with the first stage, and the change per query, largest first."""
 
     changes: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupMean:
-    """The mean of the headline measure over queries of one kind."""
+    """The mean of the headline measure over the queries of one kind."""
 
     queries: int
     mean: float
@@ -35,7 +35,7 @@ class GroupMean:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The same ranking under other judgements; `first_stage` and `best_possible` are of the headline measure."""
+    """The same ranking under other judgements; `first_stage` and `best_possible` refer to the headline measure."""
 
     measures: Mapping[str, Interval]
     first_stage: float
@@ -44,10 +44,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The measures, with the headline first, beside those of the first stage and of the best order of its candidates.
+    """The measures, headline first, compared to the first stage and to the best order of its candidates.
 
-    `endings` counts how traces ended: one that a deadline closed differs from the model's own.
-    `without_candidates` counts the queries for which the first stage found nothing; they count as 0.
+    `endings` counts how traces ended, because one cut short by a deadline differs from the model's own.
+    `without_candidates` counts the queries for which the first stage found nothing; their value is 0.
     """
 
     queries: int
@@ -64,12 +64,12 @@ class Figures:
 
     @property
     def headline(self) -> str:
-        """The measure that is shown where there is room for one."""
+        """The measure to show when there is room for one."""
         return next(iter(self.measures))
 
     @property
     def ranking_headline(self) -> str:
-        """The same among measures of a single ranking, which a first stage has too; p-MRR compares two."""
+        """The headline among measures of a single ranking, which a first stage has too; p-MRR compares two rankings."""
         return next(iter(self.first_stage))
 
     @property
@@ -80,7 +80,8 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankingResult:
-    """One scorer on one task. `identity` is all that decides its scores; `protocol` has first stage and depth."""
+    """One scorer on one task. `identity` is everything that determines its scores; `protocol` states first stage and
+    depth."""
 
     benchmark: str
     task: str
@@ -103,13 +104,13 @@ class RankingResult:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> RankingResult:
-        """Raise BadData, with the file's `name`, where a field is missing."""
+        """Raises BadData, with the file's `name`, when a field is missing."""
         return parsed(cls, {**value, "figures": value}, name)
 
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """A task that could not be run, and why."""
+    """A task that could not be run, and the reason."""
 
     benchmark: str
     task: str
@@ -121,14 +122,14 @@ class NotRun:
 
 
 def write_result(folder: Path, result: RankingResult, run: Run, values: PerMeasure) -> None:
-    """Write `run.trec`, `per_query.tsv` and, last, `result.json`. `run`: query -> document -> score, best first."""
+    """Writes `run.trec`, `per_query.tsv` and, last, `result.json`. `run`: query -> document -> score, best first."""
     write_run(folder / "run.trec", run, result.scorer.replace(" ", "-"))
     write_per_query(folder / "per_query.tsv", values)
     write_json(folder / "result.json", result.to_json())
 
 
 def read_result(folder: Path) -> RankingResult:
-    """The result that `write_result` wrote into a folder. Raise BadData where there is none."""
+    """The result that `write_result` wrote into a folder. Raises BadData when there is none."""
     path = folder / "result.json"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

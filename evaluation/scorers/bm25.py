@@ -14,7 +14,7 @@ from retrieval.words import rules
 
 
 class Bm25:
-    """Scores with the statistics of the whole corpus, whichever passages are asked for."""
+    """Scores with the statistics of the whole corpus, whichever passages are scored."""
 
     name = "BM25"
     concurrency = 1
@@ -40,7 +40,7 @@ class Bm25:
         return [Scored(score) for score in self._index.scores(query.searched, places)]
 
     def search(self, queries: Sequence[Query], depth: int) -> Run:
-        """The best `depth` documents of each query, its excluded ones left out; documents without a shared word too."""
+        """The best `depth` documents of each query, without its excluded ones and those that share no word with it."""
         return {query.id: search(self._index, self._ids, query, depth) for query in queries}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Bi-encoders and cross-encoders of the Hugging Face kind, by sentence-transformers: baselines and first stages.
+"""Bi-encoders and cross-encoders from Hugging Face, run by sentence-transformers: baselines and first stages.
 
 Not for models that this project serves: those are measured through the service.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from httpx2 import HTTPError  # the HTTP library of huggingface_hub, whose errors it lets through
+from httpx2 import HTTPError  # HTTP library of huggingface_hub, which does not wrap its errors
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 
@@ -28,14 +28,14 @@ BATCH = 64
 
 
 def short_name(model: str) -> str:
-    """The name of a model in tables and folders: the last part of a folder, or the whole id on the hub, as two owners
-    may use one name."""
+    """The name of a model in tables and folders: the last part of a folder's path, or the full hub id, because two
+    owners may use one name."""
     return Path(model).name if Path(model).is_dir() else model
 
 
 class BiEncoder:
-    """Cosine of the two vectors, each made with the model's own prompt for its kind of text where it has one. An
-    instruction goes behind the query. `model` is a model id or folder that sentence-transformers reads."""
+    """Cosine similarity of two vectors, each computed with the model's own prompt for its kind of text, if any. An
+    instruction follows the query. `model` is a model id or folder that sentence-transformers reads."""
 
     concurrency = 1
 
@@ -62,7 +62,7 @@ class BiEncoder:
         return [Scored(float(asked @ self._vectors[document])) for document, _ in passages]
 
     def search(self, task: Task, queries: Sequence[Query], depth: int) -> Run:
-        """The best `depth` documents of each query over the whole corpus, its excluded ones left out."""
+        """The best `depth` documents of each query over the whole corpus, without its excluded ones."""
         ids = list(task.documents)
         index = bi_encoder.VectorIndex(list(task.documents.values()), self._encoder)
         return {query.id: search(index, ids, query, depth) for query in queries}
@@ -72,7 +72,7 @@ class BiEncoder:
 
 
 class PublicCrossEncoder:
-    """Any cross-encoder with one output; its score is the raw output. An instruction goes behind the query."""
+    """Any cross-encoder with one output, which is the score. An instruction follows the query."""
 
     concurrency = 1
 
@@ -108,7 +108,7 @@ class PublicCrossEncoder:
 
 
 def _within_positions(model: CrossEncoder) -> int | None:
-    """The longest pair: what was asked for or the tokenizer states, and never more than the model has positions for."""
+    """The longest pair: as requested or as the tokenizer states, and at most the model's number of positions."""
     stated: int | None = model.max_seq_length
     try:
         positions = position_count(model[0].model)

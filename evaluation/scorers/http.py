@@ -21,7 +21,7 @@ SHOWN = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
-    """How the service is asked. `mode` is `direct` or `reasoning`; the token limits are fields of its requests."""
+    """Options of the requests. `mode` is `direct` or `reasoning`; the token limits are request fields."""
 
     mode: str = "direct"
     max_reasoning_tokens: int | None = None
@@ -32,7 +32,7 @@ class ServiceOptions:
 
 
 class HttpScorer:
-    """`POST /rerank` of a service at `url`. `weights` identifies its weights, where they are known."""
+    """`POST /rerank` of a service at `url`. `weights` identifies its weights, if known."""
 
     def __init__(
         self, url: str, options: ServiceOptions, *, name: str | None = None, weights: str | None = None
@@ -77,7 +77,7 @@ class HttpScorer:
         return self._info
 
     def prepare(self, task: Task) -> None:
-        """Nothing to do, as the service knows no corpus."""
+        """Does nothing: the service has no corpus."""
 
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
         options = self._options
@@ -99,12 +99,12 @@ class HttpScorer:
         self._client.close()
 
     def _part(self, name: str) -> Mapping[str, Any]:
-        """One object in the answer of `GET /info`."""
+        """One object of the answer of `GET /info`."""
         found = self._info.get(name)
         return found if isinstance(found, dict) else {}
 
     def _post(self, body: dict[str, Any]) -> httpx.Response:
-        """Send a request, and again after the time that a busy service names."""
+        """Sends a request; retries after the time that a busy service states."""
         for attempt in range(1, TRIES + 1):
             try:
                 answer = self._client.post("/rerank", json=body)

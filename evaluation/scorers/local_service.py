@@ -1,4 +1,4 @@
-"""Serves a local checkpoint with the service itself, in a child process that ends with this one."""
+"""Serves a local checkpoint with the service, in a child process that ends with this one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from evaluation.scorers.http import HttpScorer, ServiceOptions
 
 READY_SECONDS = 300.0
 STOP_SECONDS = 20.0
-TAIL = 1500  # characters of the service's log in a sentence
-KEPT = ("LIMRANK_CACHE_DIR",)  # the LIMRANK settings in the environment that belong to the machine
+TAIL = 1500  # characters of the service's log quoted in an error
+KEPT = ("LIMRANK_CACHE_DIR",)  # LIMRANK variables that belong to the machine, not to the measurement
 
 
 @contextlib.contextmanager
@@ -35,9 +35,10 @@ def local_service(
     dtype: str = "auto",
     threads: int | None = None,
 ) -> Iterator[HttpScorer]:
-    """Serve `model` (a folder, an embedded model's name or a hub id) on a free loopback port while the block runs.
+    """Serves `model` (a folder, the name of an embedded model or a hub id) on a free loopback port while the block
+    runs.
 
-    It logs to `log`. Raises `ScorerFailed`, with the end of that log, where it cannot be started.
+    Logs to `log`. Raises `ScorerFailed`, with the end of that log, when the service cannot be started.
     """
     port = _free_port()
     arguments = ["--model", model, "--port", str(port), "--engine", engine, "--dtype", dtype]
@@ -62,9 +63,9 @@ def local_service(
 
 
 def weights_hash(model: str) -> str | None:
-    """SHA-256 over the weights and manifest that `model` names, where they are files here; None elsewhere.
+    """SHA-256 over the weights and the manifest that `model` names, if they are local files; otherwise None.
 
-    A folder's own files, or those that are packaged under that name.
+    Hashes a folder's own files, or those that are packaged under that name.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
@@ -96,7 +97,7 @@ def _program() -> list[str]:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without LIMRANK settings, which would change the measurement."""
+    """The environment without LIMRANK settings, which would change the measurement."""
     return {name: value for name, value in environ.items() if not name.startswith("LIMRANK_") or name in KEPT}
 
 

@@ -18,9 +18,9 @@ from evaluation.settings import Scoring
 
 @contextlib.contextmanager
 def open_scorer(settings: Scoring, folder: Path) -> Iterator[Scorer]:
-    """The scorer that the settings name. A child process writes its log to `folder/service.log`.
+    """The scorer that the settings name. The log of a child process goes to `folder/service.log`.
 
-    Raises `BadSettings`, or `ScorerFailed` where a service cannot be started or reached.
+    Raises `BadSettings`, or `ScorerFailed` when a service cannot be started or reached.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if settings.model is not None:
@@ -51,7 +51,7 @@ def _plain(settings: Scoring) -> Scorer:
         from evaluation.scorers.bm25 import Bm25
 
         return Bm25()
-    from evaluation.scorers.encoders import BiEncoder, PublicCrossEncoder  # here: they import torch
+    from evaluation.scorers.encoders import BiEncoder, PublicCrossEncoder  # imported here: they import torch
 
     if settings.bi_encoder is not None:
         return BiEncoder(settings.bi_encoder, max_tokens=settings.max_tokens_per_doc)
@@ -64,7 +64,7 @@ def _labelled(scorer: Any, settings: Scoring) -> Scorer:
 
 
 class _Labelled:
-    """A scorer under another name."""
+    """A scorer with another name."""
 
     def __init__(self, scorer: Scorer, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""A ranking made elsewhere, as a TREC run file."""
+"""A ranking made elsewhere, given as a TREC run file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOT_RANKED = -1e9
 
 
 class RunFile:
-    """The scores of a run; a candidate that the run lacks comes last, in the order of the first stage."""
+    """The scores of a run. Candidates that the run lacks come last, in the order of the first stage."""
 
     concurrency = 1
 

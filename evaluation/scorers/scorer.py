@@ -11,9 +11,9 @@ from evaluation.benchmarks.task import Query, Task
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The score of one passage; larger is more relevant. The service's is the log-odds of relevance.
+    """The score of one passage; larger is more relevant. The service's score is the log-odds of relevance.
 
-    A scorer that reasons also gives the `trace` and how it ended (`status`).
+    A scorer that reasons also returns the `trace` and how it ended (`status`).
     """
 
     score: float
@@ -33,15 +33,15 @@ class Scorer(Protocol):
     def concurrency(self) -> int: ...
 
     def identity(self) -> Mapping[str, Any]:
-        """Everything that decides the scores: the journal keeps scores of different identities apart."""
+        """Everything that determines the scores: the journal separates scores by identity."""
         ...
 
     def prepare(self, task: Task) -> None:
-        """Prepare for a task, such as by building an index. Called before `score`."""
+        """Prepares for a task, for example by building an index. Called before `score`."""
         ...
 
     def score(self, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
-        """One result for each (document id, text), in order. Raises `ScorerFailed`."""
+        """One result per (document id, text), in order. Raises `ScorerFailed`."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The search of an index for one query of a task."""
+"""Searches an index for one query of a task."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from retrieval.retriever import Retriever
 
 
 def search(index: Retriever, ids: Sequence[str], query: Query, depth: int) -> dict[str, float]:
-    """The best `depth` documents of a query without its excluded ones: id -> score, best first. `ids` are the ids of
-    the indexed passages."""
+    """The best `depth` documents of a query without its excluded ones: id -> score, best first. `ids` are those of the
+    indexed passages, in order."""
     hits = index.search([query.searched], depth + len(query.excluded))[0]
     allowed = [(ids[hit.index], hit.score) for hit in hits if ids[hit.index] not in query.excluded]
     return dict(allowed[:depth])

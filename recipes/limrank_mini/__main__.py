@@ -1,7 +1,8 @@
-"""`python -m recipes.limrank_mini COMMAND`: what limrank-mini and limrank-mini-ce need beyond the programs.
+"""`python -m recipes.limrank_mini COMMAND`: the commands that limrank-mini and limrank-mini-ce need beyond the
+programs.
 
-An error is a sentence on the standard error and an exit code. Settings in the environment are those of the program
-whose part a command is: LIMRANK_SYNTH_... for `import`, LIMRANK_TRAIN_EVAL_... for `traces` and `table`.
+An error is printed as a sentence on standard error, with an exit code. Settings in the environment are those of the
+program that a command belongs to: LIMRANK_SYNTH_... for `import`, LIMRANK_TRAIN_EVAL_... for `traces` and `table`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PROGRAM = "python -m recipes.limrank_mini"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, 1 for failure, 2 for bad settings or data, 4 for data that cannot be had, 130 for a
+    """Returns the exit code: 0, 1 for failure, 2 for bad settings or data, 4 for data that is not available, 130 for a
     signal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else ""
@@ -67,7 +68,7 @@ def _table(arguments: Sequence[str]) -> str:
 
 
 def _minilm(arguments: Sequence[str]) -> str:
-    """The folder of the packaged MiniLM, the base of limrank-mini-ce and the bi-encoder of limrank-mini's last run."""
+    """The folder of the packaged MiniLM: the base of limrank-mini-ce, and the bi-encoder of limrank-mini's last run."""
     if set(arguments) & {"-h", "--help"}:
         return f"usage: {PROGRAM} minilm\n\n{COMMANDS['minilm'][0]}"
     if arguments:
@@ -79,7 +80,7 @@ def _minilm(arguments: Sequence[str]) -> str:
 
 
 def _evaluation_settings(kind: type[AnyCommand], name: str, arguments: Sequence[str]) -> AnyCommand:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down those of the service
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down the service
     signal.signal(signal.SIGTERM, _stop)
     known: list[type[Command]] = [check_traces.TracesSettings, table.MiniSettings]
     known += [command.settings for command in evaluation.cli.COMMANDS]
@@ -87,7 +88,7 @@ def _evaluation_settings(kind: type[AnyCommand], name: str, arguments: Sequence[
 
 
 def _program(part: Program) -> Program:
-    """The program whose part a command is, called as the recipe is called."""
+    """The program that a command belongs to, under the recipe's name."""
     return replace(part, name=PROGRAM)
 
 

@@ -1,4 +1,4 @@
-"""`python -m recipes.limrank_mini traces`: whether the traces say something true, and the same as the verdict."""
+"""`python -m recipes.limrank_mini traces`: whether traces are true, and consistent with the verdict."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PARTS = ("query_focus", "query_type", "passage_focus", "passage_type")
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One pair: whether the document answers the query, what was scored, and what its trace was found to say."""
+    """One pair: whether the document answers the query, what was scored, and what its trace says."""
 
     query: str
     document: str
@@ -59,7 +59,7 @@ class TracesSettings(Scoring):
 
 
 def run(settings: TracesSettings) -> str:
-    """Run the check and return a summary. Raises `EvaluationError`."""
+    """Runs the check and returns a summary. Raises `EvaluationError`."""
     if settings.mode != "reasoning" and (settings.model or settings.url):
         raise BadSettings("Traces are written in reasoning mode only; say --mode reasoning.")
     task = named("medquad").open(settings.split, settings.data, None)
@@ -78,7 +78,8 @@ def run(settings: TracesSettings) -> str:
 def check_traces(
     task: Task, data: Path, scorer: Scorer, *, out: Path, pairs: int, documents_per_call: int
 ) -> dict[str, Any]:
-    """Score pairs with traces, read these, and write `traces.json` and `traces.tsv`; the content of the first."""
+    """Scores pairs with traces, reads the traces, writes `traces.json` and `traces.tsv`, and returns the content of the
+    first."""
     queries, found = labelled_pairs(task, pairs)
     folder = out / f"calibration-{slug(task.name)}" / slug(scorer.name)
     scored, _ = score_all(task, queries, found, scorer, folder, documents_per_call=documents_per_call, out=sys.stderr)
@@ -97,7 +98,7 @@ def check_traces(
 
 
 def label(row: Query | Document, focus: str) -> Label:
-    """The label of a query or document of MedQuAD. Raises `BadData` where it has no type."""
+    """The label of a query or document of MedQuAD. Raises `BadData` when it has no type."""
     if "qtype" not in row.metadata:
         raise BadData(f"'{row.id}' has no qtype in its metadata; traces cannot be checked against it.")
     return Label(focus, str(row.metadata["qtype"]))

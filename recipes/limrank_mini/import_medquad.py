@@ -1,4 +1,4 @@
-"""`python -m recipes.limrank_mini import`: a MedQuAD folder as records and groups."""
+"""`python -m recipes.limrank_mini import`: converts a MedQuAD folder into records and groups."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ImportSettings(Command):
 
 
 def run(settings: ImportSettings) -> str:
-    """Run the import and return a summary. Raises `SynthError`."""
+    """Runs the import and returns a summary. Raises `SynthError`."""
     if settings.groups_out is None:
         raise AssertionError("the settings were checked before")
     report = import_medquad(

@@ -1,7 +1,7 @@
-"""`python -m recipes.limrank_mini table`: the full table of both models, step by step; `make eval-mini` calls it.
+"""`python -m recipes.limrank_mini table`: the full table of both models, step by step; called by `make eval-mini`.
 
-Three passes, each with its own service process: the cross-encoder, limrank-mini in direct mode, limrank-mini in
-reasoning mode. Every step keeps its scores as they come; the same command goes on where it was stopped.
+Three passes, each with its own service process: the cross-encoder, limrank-mini in direct mode, and limrank-mini in
+reasoning mode. Every step journals its scores; the same command resumes a stopped run.
 """
 
 from __future__ import annotations
@@ -82,9 +82,10 @@ class MiniSettings(Command):
 
 
 def run(settings: MiniSettings) -> str:
-    """Run all passes, print a line for each step when it is done, and return where the report is.
+    """Runs all passes, prints a line after each step, and returns the location of the report.
 
-    A pass whose model cannot be served is reported as not run, the others go on, and then `ScorerFailed` is raised.
+    A pass whose model cannot be served is reported as not run; the others continue, and `ScorerFailed` is raised at the
+    end.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
@@ -111,7 +112,7 @@ def run(settings: MiniSettings) -> str:
 
 
 class _Steps:
-    """The steps of one pass, those that cost least before those that cost most."""
+    """The steps of one pass, cheapest first."""
 
     def __init__(self, settings: MiniSettings, one: Pass, scorer: HttpScorer, found: dict[str, dict[str, Any]]) -> None:
         self._settings, self._one, self._scorer, self._found = settings, one, scorer, found
@@ -119,7 +120,7 @@ class _Steps:
         self._medquad = settings.data / "medquad"
 
     def run(self) -> None:
-        """Raises `NotAvailable` without MedQuAD; without DL19 that step is recorded as not run."""
+        """Raises `NotAvailable` without MedQuAD. Without DL19, records that step as not run."""
         test = named("medquad").open("test", self._medquad, self._stage)
         dev = named("medquad").open("dev", self._medquad, None)
         self._inject(test)
@@ -204,7 +205,7 @@ class _Steps:
 
 
 def _compare(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
-    """Reasoning against direct on the queries that both have. Results of an earlier sitting count too."""
+    """Compares reasoning with direct on the queries that both have. Results of an earlier run count too."""
     folder = settings.out / "medquad-test" / "bm25-30"
     names = [slug(f"{Path(settings.model).name} ({mode})") for mode in ("reasoning", "direct")]
     if not all((folder / name / "result.json").is_file() for name in names):
@@ -221,8 +222,8 @@ def _compare(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
 
 
 def _check(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
-    """Hold what was found against the targets. A pass that did not run this time keeps what it found before with the
-    same model and settings."""
+    """Checks the results against the targets. A pass that did not run this time keeps its earlier results if model and
+    settings are the same."""
     path = settings.out / "steps.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     known = {step: one for step, one in known.items() if _belongs(step, one, found)} | found
@@ -235,14 +236,14 @@ def _check(settings: MiniSettings, found: dict[str, dict[str, Any]]) -> None:
 
 
 def _belongs(step: str, one: dict[str, Any], found: dict[str, dict[str, Any]]) -> bool:
-    """Whether an earlier step was of the model that was measured now; True where that one was not measured now."""
+    """Whether an earlier step used the model that was measured now; True when that model was not measured now."""
     of_encoder = step.startswith("cross-encoder")
     now = next((new for name, new in found.items() if name.startswith("cross-encoder") == of_encoder), None)
     return now is None or _apart_from_mode(one.get("identity", {})) == _apart_from_mode(now["identity"])
 
 
 def _apart_from_mode(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What the passes of one model have in common."""
+    """The part of the identity that all passes of one model share."""
     return {name: value for name, value in identity.items() if name not in _OF_A_MODE}
 
 

@@ -16,7 +16,7 @@ TRACES_RIGHT = 0.90
 WORDING_AGREES = 0.99
 
 Found = Mapping[str, dict[str, Any]]
-"""step -> the JSON that it wrote; absent where it did not run"""
+"""step -> the JSON that it wrote; absent when it did not run"""
 
 
 def targets(found: Found) -> list[dict[str, Any]]:
@@ -97,5 +97,5 @@ def _injections(name: str, result: dict[str, Any] | None) -> Target:
 
 
 def _met(holds: bool, enough: bool) -> bool | None:
-    """A sample that is too small can neither meet a target nor miss it."""
+    """None for a sample that is too small: it can neither meet nor miss a target."""
     return holds if enough else None

@@ -1,9 +1,9 @@
-"""What a trace on a MedQuAD pair says, read as a strict examiner would: whom it names, what it calls the question and
-the passage, and what it concludes.
+"""Strict reading of a trace on a MedQuAD pair: the names of query and passage, their question types, and the
+conclusion.
 
-A trace says what is asked, then what the passage tells, then what follows; the first two parts are told apart by the
-words "The passage". A question type counts as named where its words, and those of no other type, stand in the part
-once the focus is taken out.
+A trace states what is asked, then what the passage says, then the conclusion; the words "The passage" separate the
+first two parts. A question type counts as named when its words, and those of no other type, occur in the part once the
+focus is removed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ALSO = re.compile(r"\s*\((?:also known as|also called)[^)]*\)?", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A known label: what a question or passage is about, and which of `TYPES` it asks for or answers."""
+    """A known label: the focus of a question or passage, and which of `TYPES` it asks for or answers."""
 
     focus: str
     question_type: str
@@ -46,7 +46,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which of the four named things are right, and what the trace concludes (None: neither, or both)."""
+    """Which of the four named things are right, and the trace's conclusion (None: neither, or both)."""
 
     query_focus: bool
     query_type: bool
@@ -60,7 +60,7 @@ class Reading:
 
 
 def read_trace(trace: str, query: Label, passage: Label) -> Reading:
-    """Compare a trace with the known labels of its query and passage."""
+    """Compares a trace with the known labels of its query and passage."""
     asked, _, told = trace.partition("The passage")
     end = re.split(r"(?<=[.!?])\s+", told.strip())[-1] if told else trace
     told = told.removesuffix(end)
@@ -74,7 +74,7 @@ def read_trace(trace: str, query: Label, passage: Label) -> Reading:
 
 
 def conclusion(trace: str) -> bool | None:
-    """Whether the last sentences call the passage relevant; None where they say neither, or both."""
+    """Whether the last sentences call the passage relevant; None when they say neither, or both."""
     _, _, told = trace.partition("The passage")
     not_relevant, relevant = bool(_NOT.search(told)), bool(_YES.search(_NOT.sub(" ", told)))
     return relevant if relevant != not_relevant else None
@@ -93,7 +93,8 @@ def _types(part: str, *focuses: str) -> set[str]:
 
 
 def _forms(focus: str) -> set[str]:
-    """A focus as a sentence may hold it: whole, without its series, without its other names, without end marks."""
+    """The forms of a focus in a sentence: whole, without its series, without its other names, without final
+    punctuation."""
     short = _ALSO.sub("", _SERIES.sub("", focus.strip())).strip(" .?:;-")
     return {form for form in (focus.strip(), focus.strip(" .?:;-"), short) if form}
 

@@ -1,4 +1,4 @@
-"""The device that an engine of torch computes on."""
+"""The device that a torch engine computes on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from service.errors import EngineOptionError
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto`: a GPU where CUDA shows one, else the CPU. Of several GPUs the first that is visible.
+    """Resolves a device name. `auto` is the first visible GPU if CUDA has one, otherwise the CPU.
 
-    Raise EngineOptionError for a device that this machine, or this build of torch, does not have.
+    Raises EngineOptionError for a device that this machine or this build of torch does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -11,8 +11,8 @@ CPU = torch.device("cpu")
 
 
 def resolve_dtype(name: str, folder: Path, device: torch.device = CPU) -> torch.dtype:
-    """`auto`: as the weights are stored where the device computes in that format, else float32 (bfloat16 on a CPU
-    without instructions for it was measured three times slower). float16 is no format of CPUs."""
+    """Resolves a number format. `auto` is the format of the stored weights if the device computes in it, otherwise
+    float32: bfloat16 on a CPU without instructions for it measured three times slower. CPUs do not support float16."""
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
     stored = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).dtype
@@ -22,6 +22,6 @@ def resolve_dtype(name: str, folder: Path, device: torch.device = CPU) -> torch.
 
 
 def computes_bfloat16() -> bool:
-    """True when this CPU has instructions for products of bfloat16 numbers."""
+    """True when this CPU has instructions for bfloat16 products."""
     able = torch.cpu.get_capabilities()
     return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))

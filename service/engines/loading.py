@@ -1,4 +1,4 @@
-"""Chooses and builds the engine for a checkpoint. The libraries of an engine are imported only when it is chosen."""
+"""Chooses and builds the engine for a checkpoint. An engine's libraries are imported only when it is chosen."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = logging.getLogger("limrank.engines")
 
 
 def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
-    """Load the checkpoint into the engine that `settings.engine` names. Blocks; takes seconds to minutes.
+    """Loads the checkpoint into the engine that `settings.engine` names. Blocks for seconds to minutes.
 
-    Raise ModelStoreError with a sentence when this checkpoint and this engine do not go together.
+    Raises ModelStoreError when this checkpoint and this engine are incompatible.
     """
     if checkpoint.manifest.kind == "cross-encoder":
         return _cross_encoder(settings, checkpoint)
@@ -33,7 +33,7 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
 
 
 def _automatic(device: str) -> str:
-    """vllm where a GPU is visible, if it is installed and no device is named."""
+    """vllm if a GPU is visible, vLLM is installed and no device is named; otherwise transformers."""
     import torch
 
     if device != "auto" or not torch.cuda.is_available():
@@ -65,7 +65,7 @@ def _cross_encoder(settings: Settings, checkpoint: Checkpoint) -> Engine:
 
 
 def _prompts(settings: Settings, checkpoint: Checkpoint) -> PairPrompts:
-    """What the settings put before queries and passages, and where they say nothing, what the model's files do."""
+    """The prefixes of queries and passages from the settings or, where they say nothing, from the model's files."""
     stated = checkpoint.classifier.prompts if checkpoint.classifier else NO_PROMPTS
     query, passage = settings.query_prompt, settings.passage_prompt
     return PairPrompts(stated.query if query is None else query, stated.passage if passage is None else passage)
@@ -75,7 +75,7 @@ def _transformers(settings: Settings, checkpoint: Checkpoint) -> Engine:
     from service.engines.device import resolve_device
     from service.engines.transformers.engine import TransformersEngine
 
-    # Its own attention was never measured on a GPU, so that one is taken only when it is named.
+    # The engine's own attention was never measured on a GPU, so it uses one only when named.
     device = resolve_device("cpu" if settings.device == "auto" else settings.device)
     return TransformersEngine.load(checkpoint, dtype=settings.dtype, device=device, threads=settings.threads)
 

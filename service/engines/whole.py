@@ -1,4 +1,4 @@
-"""Loads a model with transformers, whole or not at all: a weight that the files lack would be drawn at random."""
+"""Loads a complete model with transformers, or fails: transformers would initialise missing weights at random."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.engines.dtype import CPU, resolve_dtype
 from service.errors import ModelStoreError
 from service.models.weights import read_header, same_bytes, weight_files
 
-# Tensors that files may hold beside the model's own: buffers that are computed, and heads of the training before this.
+# Tensors that files may contain in addition to the model's own: computed buffers, and heads of earlier training.
 _HARMLESS = re.compile(
     r"(^|\.)(position_ids|inv_freq|masked_bias|num_batches_tracked)$"
     r"|^(\w+\.)?pooler\.|^(lm_head|cls|vocab_\w+|mask_predictions|\w*discriminator_predictions|generator_\w+)\."
@@ -25,11 +25,11 @@ _SHOWN = 3
 def load_whole(
     auto: Any, folder: Path, advice: str, *, dtype: str = "auto", device: torch.device = CPU, **settings: Any
 ) -> Any:
-    """What `auto.from_pretrained` makes of a folder, on the CPU. `dtype`, for `device`: see `resolve_dtype`. Runs no
-    code that comes with it.
+    """Runs `auto.from_pretrained` on a folder, on the CPU. `dtype`, for `device`: see `resolve_dtype`. Runs no code
+    that comes with the model.
 
-    Raise ModelStoreError, with `advice`, for a model that transformers cannot load, and naming the tensor where one is
-    missing, has another shape than the configuration says, or has no place in the model.
+    Raises ModelStoreError, with `advice`, for a model that transformers cannot load. Names the tensor when one is
+    missing, has another shape than the configuration says, or does not belong to the model.
     """
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # Its own handler writes plain lines; ours writes JSON.
@@ -48,7 +48,7 @@ def load_whole(
             ignore_mismatched_sizes=True,
             **settings,
         )
-    except Exception as error:  # whatever a wrong configuration makes the library raise
+    except Exception as error:  # a wrong configuration can make the library raise anything
         raise ModelStoreError(f"transformers cannot load {folder}{advice} ({first_line(error)}).") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -57,7 +57,7 @@ def load_whole(
 
 
 def check_loaded(model: Any, info: Mapping[str, Any], folder: Path) -> None:
-    """Raise ModelStoreError where what transformers tells of a load is not the whole model and nothing else."""
+    """Raises ModelStoreError when transformers reports missing or surplus weights."""
     if missing := sorted(info.get("missing_keys") or ()):
         raise _refused(folder, "lacks", missing, "the weights are not whole, or the configuration is another model's")
     if mismatched := sorted(info.get("mismatched_keys") or (), key=str):
@@ -77,7 +77,7 @@ def check_loaded(model: Any, info: Mapping[str, Any], folder: Path) -> None:
 
 
 def _check_tied(model: Any, folder: Path) -> None:
-    """Of weights that the configuration ties, one is stored, or both are the same."""
+    """Checks that of two tied weights only one is stored, or both are equal."""
     tied: Mapping[str, str] = getattr(type(model), "_tied_weights_keys", None) or {}
     if not isinstance(tied, Mapping) or not getattr(model.config, "tie_word_embeddings", False):
         return
@@ -101,6 +101,6 @@ def _refused(folder: Path, what: str, names: Iterable[str], why: str) -> ModelSt
 
 
 def first_line(error: Exception) -> str:
-    """The kind of an error and the first line of what it says."""
+    """The type of an error and the first line of its message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}".rstrip(".")

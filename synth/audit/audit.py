@@ -17,11 +17,11 @@ from synth.snapshot import read_snapshot
 
 
 def write_audit(source: Path, out: Path, *, shown: int = 100, seed: int = 0) -> Tallies:
-    """Write the page of `source`, a run folder or a file of records, and return the counts.
+    """Writes the page of `source`, a run folder or a file of records, and returns the counts.
 
-    Of a run folder the pairs that a majority of the votes accepts are the examples, with the run's calls, costs and
-    quotas beside them. `shown` examples are drawn by `seed`. The same source gives the same bytes. Raises `BadInput`
-    for a broken row, naming its line, and `DiskFull`; `out` is then unchanged.
+    For a run folder the examples are the pairs accepted by a majority of the votes, and the page also shows the run's
+    calls, costs and quotas. `shown` examples are drawn by `seed`. The same source gives the same bytes. Raises
+    `BadInput` for a broken row, naming its line, and `DiskFull`; `out` is then unchanged.
     """
     tallies = Tallies(Sample(shown, seed))
     if source.is_dir():

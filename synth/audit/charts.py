@@ -1,4 +1,4 @@
-"""The page's charts, as SVG texts."""
+"""The page's charts, as SVG text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BESIDE: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
 def shares(counts: Mapping[str, int], quotas: Mapping[str, float]) -> str:
-    """Bars of the actual shares in per cent, with a mark at the quota where there is one."""
+    """Bars of the actual shares in per cent, with a mark at the quota if there is one."""
     total = sum(counts.values()) or 1
     asked = sum(quotas.values()) or 1.0
     names = sorted(set(counts) | set(quotas), key=lambda name: (-counts.get(name, 0), name))
@@ -59,7 +59,7 @@ def bars(counts: Mapping[str, float], label: str, form: str = "{:,.0f}") -> str:
 
 
 def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
-    """One bar for each name, in the order given, split by status; at its end the share accepted."""
+    """One bar per name, in the given order, split by status; the share accepted is at its end."""
     names = list(counts)
     with _bars(names) as (axes, rows, drawn):
         start = [0.0] * len(names)
@@ -76,7 +76,7 @@ def stacked(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
 
 
 def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
-    """Distributions of lengths in words side by side, the longest hundredth left out of the picture."""
+    """Distributions of lengths in words, side by side, without the longest hundredth."""
     with style():
         figure = Figure(figsize=(9.2, 2.1), layout="constrained")
         for place, (name, counts) in enumerate(lengths.items(), start=1):
@@ -92,7 +92,7 @@ def histograms(lengths: Mapping[str, Mapping[int, int]]) -> str:
 
 
 def columns(counts: Mapping[str, int], label: str) -> str:
-    """Vertical bars in the order given, each with its value."""
+    """Vertical bars in the given order, each with its value."""
     with style():
         figure = Figure(figsize=(4.5, 2.3), layout="constrained")
         axes = figure.add_subplot()
@@ -107,7 +107,7 @@ def columns(counts: Mapping[str, int], label: str) -> str:
 
 @contextmanager
 def _bars(names: Sequence[str]) -> Iterator[tuple[Axes, list[int], list[str]]]:
-    """Axes for horizontal bars, the first name on top; the finished SVG is appended to the list that is yielded."""
+    """Yields axes for horizontal bars, the first name on top, and the list to which the finished SVG is appended."""
     drawn: list[str] = []
     with style():
         figure = Figure(figsize=(4.5, 0.75 + 0.29 * max(2, len(names))), layout="constrained")

@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 PASSAGE_WORDS = 70
 TRACE_WORDS = 70
-_CHARACTERS_OF_A_WORD = 3  # about, in scripts without blanks
+_CHARACTERS_OF_A_WORD = 3  # approximate, for scripts without blanks
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The shares set for a run, by name (any positive scale); empty where none were set."""
+    """The shares configured for a run, by name (on any positive scale); empty if none were configured."""
 
     domains: Mapping[str, float] = field(default_factory=dict)
     difficulties: Mapping[str, float] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`told` is the chart in words, for screen readers."""
+    """One chart. `told` is the chart in words, for screen readers."""
 
     title: str
     note: str
@@ -57,7 +57,7 @@ class Chart:
 
 
 def render(facts: Facts) -> str:
-    """The page as one HTML text that needs no other file."""
+    """The page as a self-contained HTML text."""
     source = files("synth.audit").joinpath("page.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(source)
     return template.render(
@@ -164,7 +164,7 @@ def _costs(totals: Sequence[StageTotal]) -> list[dict[str, str]]:
 
 
 def _example(record: Record) -> dict[str, Any]:
-    """An example: the texts that a judge saw apart from the decision, so that a reader can decide first."""
+    """An example. The texts that a judge saw are separate from the decision, so that a reader can decide first."""
     seen = [("instruction", record.instruction, PASSAGE_WORDS), ("passage", record.passage, PASSAGE_WORDS)]
     judged = [_spaced(record.negative_type)] if record.negative_type is not None else []
     if record.votes is not None:

@@ -15,7 +15,8 @@ TEXTS = ("query", "passage", "trace")
 
 @dataclass(slots=True)
 class Sample:
-    """Keeps the records with the smallest seeded hashes: a uniform sample, whatever the order of the records."""
+    """Keeps the records with the smallest seeded hashes: a uniform sample that does not depend on the order of the
+    records."""
 
     size: int
     seed: int
@@ -32,7 +33,7 @@ class Sample:
             heapq.heappushpop(self._kept, entry)
 
     def records(self) -> list[Record]:
-        """The sample in an order independent of the file's."""
+        """The sample, in an order that does not depend on the file's."""
         return [record for _, _, record in sorted(self._kept, key=lambda entry: (-entry[0], -entry[1]))]
 
 
@@ -56,7 +57,7 @@ class Tallies:
     agreements: Counter[int] = field(default_factory=Counter)
 
     def add_judged(self, record: Record) -> None:
-        """Count the votes on a pair, whether or not it is accepted."""
+        """Counts the votes on a pair, whether or not it is accepted."""
         self.judged += 1
         if record.votes is not None:
             self.agreements[round(10 * record.agreement)] += 1

@@ -1,4 +1,4 @@
-"""`limrank-synth import`: turns existing labelled data into records."""
+"""`limrank-synth import`: converts existing labelled data into records."""
 
 from __future__ import annotations
 

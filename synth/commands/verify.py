@@ -1,4 +1,4 @@
-"""`limrank-synth verify`: passes records through the filters."""
+"""`limrank-synth verify`: filters records."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class VerifySettings(Command):
         return self
 
     def bounds(self) -> dict[str, Bounds]:
-        """The lengths as the filter takes them."""
+        """The length bounds in the form that the filter takes."""
         return {name: Bounds(least, most) for name, (least, most) in self.lengths.items()}
 
 

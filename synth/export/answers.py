@@ -1,4 +1,5 @@
-"""The passages that are relevant to each query over all sources, so that none of them is exported as a negative too."""
+"""The passages that are relevant to each query over all sources, so that none of them is also exported as a
+negative."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ SAME_AS_QUERY = "negative with the text of its query"
 
 
 class Answers:
-    """A set on the disk of (query, instruction, passage), compared by what is read (`contract.reading`)."""
+    """A set on disk of (query, instruction, passage), compared as a reader would (`contract.reading`)."""
 
     def __init__(self, sources: Iterable[Source], connection: sqlite3.Connection, *, state_intent: bool) -> None:
-        """`state_intent`: the instruction that is exported states the intent, so records differ by it too."""
+        """`state_intent`: the exported instruction states the intent, so records also differ by it."""
         self._connection = connection
         self._state_intent = state_intent
         connection.execute("CREATE TABLE answer (key BLOB PRIMARY KEY) WITHOUT ROWID")
@@ -28,8 +29,8 @@ class Answers:
             connection.executemany("INSERT OR IGNORE INTO answer VALUES (?)", ((key,) for key in self._keys(source)))
 
     def against(self, record: Record) -> str:
-        """Why an irrelevant record is no negative: its passage answers its query in another record, or is the query.
-        "" for any other record."""
+        """The reason why an irrelevant record is not a negative: its passage answers its query in another record, or is
+        the query itself. "" for any other record."""
         if record.relevant:
             return ""
         if read_same(record.passage, record.query):
@@ -37,7 +38,7 @@ class Answers:
         return SAME_AS_ANSWER if self._has(record, record.passage) else ""
 
     def apart(self, group: Group) -> Group | None:
-        """The group without the negatives that answer its query in another group; None where none is left."""
+        """The group without the negatives that answer its query in another group; None when none is left."""
         kept = tuple(passage for passage in group.negatives if not self._has(group, passage))
         if len(kept) == len(group.negatives):
             return group

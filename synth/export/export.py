@@ -23,13 +23,14 @@ VERSION = 1
 
 
 def export(sources: Sequence[Source], out: Path, settings: ExportOptions) -> About:
-    """Write one training file from all sources, and `OUT.about.json`. Same sources and settings, same bytes.
+    """Writes one training file from all sources, and `OUT.about.json`. The same sources and settings give the same
+    bytes.
 
-    A source's `count` draws so many rows of it (records when pointwise, else rows of the format); the sources are then
-    mixed in these proportions. Memory is constant: rows are sorted on the disk beside `out`.
+    A source's `count` is the number of rows to draw from it (records when pointwise, otherwise rows of the format); the
+    sources are then mixed in these proportions. Memory is constant: rows are sorted on disk beside `out`.
 
-    Raises `BadInput` for a broken row or a repeated id, naming file and row, `BadSettings` where the
-    sources have too few rows, `DiskFull`; `out` is then unchanged.
+    Raises `BadInput` for a broken row or a repeated id, naming file and row, `BadSettings` when the sources have too
+    few rows, `DiskFull`; `out` is then unchanged.
     """
     if not sources:
         raise BadSettings("There is nothing to export; name a run folder or a file.")
@@ -66,7 +67,7 @@ def _write(out: Path, file_format: Format, rows: Iterable[Any]) -> None:
 
 
 def _counted(rows: Iterable[Any], about: About) -> Iterator[Any]:
-    """The rows, counted. Raises `BadInput` where there is none, so that no empty file is left."""
+    """Counts the rows. Raises `BadInput` when there are none, so that no empty file is left."""
     empty = True
     for row in rows:
         empty = False
@@ -82,6 +83,6 @@ def _key(row: Any) -> str:
 
 
 def _said(sources: Sequence[Source], settings: ExportOptions) -> dict[str, object]:
-    """The settings as the sidecar states them; paths by their last part."""
+    """The settings in the form that the sidecar states; paths by their last part."""
     named = [{"source": source.path.name, "count": source.count} for source in sources]
     return {**asdict(settings), "only_licence": list(settings.only_licence), "sources": named}

@@ -1,9 +1,9 @@
 """Rows for four kinds of reranker.
 
-pointwise   one passage, true or false                        (the contract's records; LimRank, Rank1)
-setwise     some passages, which of them is the best          (Zhuang et al. 2023, arXiv 2310.09497)
-listwise    some passages, their order                        (RankGPT, Sun et al. 2023, arXiv 2304.09542)
-lce         one relevant passage against n that are not       (the contract's groups; Gao et al. 2021)
+pointwise   one passage, true or false                          (the contract's records; LimRank, Rank1)
+setwise     several passages, and which of them is the best     (Zhuang et al. 2023, arXiv 2310.09497)
+listwise    several passages, and their order                   (RankGPT, Sun et al. 2023, arXiv 2304.09542)
+lce         one relevant passage against n irrelevant ones      (the contract's groups; Gao et al. 2021)
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Each relevant passage gets up to `negatives` negatives (setwise and LCE), at least `least_negatives`; a list has
-    at most `window` passages. `seed` decides which ones, and their order."""
+    """Each relevant passage gets at least `least_negatives` and at most `negatives` negatives (setwise and LCE); a list
+    has at most `window` passages. `seed` determines which ones, and their order."""
 
     negatives: int = 7
     least_negatives: int = 1
@@ -37,7 +37,7 @@ class Shape:
 
 
 def lce_groups(group: QueryGroup, shape: Shape) -> Iterator[Group]:
-    """One group for each relevant passage; none where there are too few negatives."""
+    """One group per relevant passage; none when there are too few negatives."""
     for positive in group.relevant:
         negatives = _drawn(group.irrelevant, positive.id, shape)[: shape.negatives]
         if len(negatives) >= shape.least_negatives:
@@ -54,7 +54,7 @@ def lce_groups(group: QueryGroup, shape: Shape) -> Iterator[Group]:
 
 
 def setwise_rows(group: Group, shape: Shape) -> Iterator[dict[str, Any]]:
-    """One row: passages in a drawn order, and the index of the best."""
+    """One row: passages in a random order, and the index of the best."""
     passages = [group.positive, *group.negatives[: shape.negatives]]
     order = _order(len(passages), f"{group.id}/{shape.seed}")
     yield {
@@ -68,10 +68,11 @@ def setwise_rows(group: Group, shape: Shape) -> Iterator[dict[str, Any]]:
 
 
 def listwise_rows(group: QueryGroup, shape: Shape) -> Iterator[dict[str, Any]]:
-    """One row: passages in a drawn order, the grade of each in [0, 1], and their indexes from best to worst.
+    """One row: passages in a random order, the grade of each in [0, 1], and their indices from best to worst.
 
-    The grade is the share of the votes that said relevant, or 1 and 0 by the label. Passages of equal grade are
-    ranked as they stand, so that a trainer can leave their order out of the loss. None without both kinds.
+    The grade is the share of the votes that said relevant, or 1 and 0 by the label. Passages of equal grade are ranked
+    in the order of the row, so that a trainer can leave their order out of the loss. None without both kinds of
+    passage.
     """
     relevant = _drawn(group.relevant, group.first.id, shape)[: max(1, shape.window // 2)]
     picked = relevant + _drawn(group.irrelevant, group.first.id, shape)[: shape.window - len(relevant)]
@@ -86,7 +87,7 @@ def listwise_rows(group: QueryGroup, shape: Shape) -> Iterator[dict[str, Any]]:
 
 
 def listwise_of_group(group: Group, shape: Shape) -> Iterator[dict[str, Any]]:
-    """As `listwise_rows`, for a group: its positive has grade 1, its negatives 0."""
+    """Like `listwise_rows`, for a group: its positive has grade 1, its negatives 0."""
     graded = [(group.positive, 1.0), *((passage, 0.0) for passage in group.negatives[: shape.window - 1])]
     rest = (group.query, group.instruction, group.source, group.licence, group.domain)
     yield _list(f"{group.id}/listwise", graded, rest, shape)
@@ -109,7 +110,7 @@ def _list(
 
 
 def _grade(record: Record) -> float:
-    """A grade in the half of [0, 1] that belongs to the label, so that votes never contradict it."""
+    """A grade in the half of [0, 1] that belongs to the label, so that the votes never contradict it."""
     if record.votes is None:
         return float(record.relevant)
     share = record.votes.true / (record.votes.true + record.votes.false)

@@ -1,5 +1,5 @@
-"""Draws a number of rows from each source by a seed and interleaves them evenly: of 14,000 rows of one source and 6,000
-of another every stretch of the file holds about seven of the first for three of the second."""
+"""Draws a number of rows from each source by a seed and interleaves them evenly: with 14,000 rows of one source and
+6,000 of another, every stretch of the file holds about seven of the first for three of the second."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from synth.scratch import digest
 T = TypeVar("T")
 
 Rows = Callable[[], Iterable[T]]
-"""Rows that can be iterated more than once: the draw counts them first, then takes some."""
+"""Rows that can be iterated repeatedly: the draw counts them first, then takes some."""
 
 
 def drawn(rows: Rows[T], key: Callable[[T], str], count: int | None, seed: int, name: str) -> tuple[int, Iterator[T]]:
-    """The number of rows drawn, and those rows in their order: `count` of them, or all where it is None.
+    """The number of rows drawn, and those rows in order: `count` of them, or all when it is None.
 
-    Which ones depends on `seed` and each row's own key alone. In memory are 8 bytes for each row. Raises
-    `BadSettings` where there are fewer than `count`.
+    The choice depends only on `seed` and on each row's key. Memory holds 8 bytes per row. Raises `BadSettings` when
+    there are fewer than `count` rows.
     """
     numbers = array("Q", (_number(key(row), seed) for row in rows()))
     if count is None or count == len(numbers):
@@ -34,7 +34,7 @@ def drawn(rows: Rows[T], key: Callable[[T], str], count: int | None, seed: int, 
 
 
 def in_turn(parts: Sequence[tuple[int, Iterator[T]]]) -> Iterator[T]:
-    """All rows of all parts, each part in order. The next row is always from the part furthest behind its share."""
+    """All rows of all parts, each part in order. The next row always comes from the part furthest behind its share."""
     taken = [0] * len(parts)
     waiting = [number for number, (total, _) in enumerate(parts) if total > 0]
     while waiting:

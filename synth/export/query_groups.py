@@ -13,7 +13,7 @@ from synth.scratch import GroupedTexts, digest
 
 @dataclass(frozen=True, slots=True)
 class QueryGroup:
-    """All records of one query under one instruction; of records whose passages read the same only the first."""
+    """All records of one query under one instruction; of records whose passages read the same, only the first."""
 
     records: tuple[Record, ...]
 
@@ -39,7 +39,7 @@ class QueryGroup:
 
 
 class GroupedRecords:
-    """Records by query and instruction as they are read; may be iterated many times."""
+    """Groups records by query and instruction as they are read; may be iterated repeatedly."""
 
     def __init__(self, records: Iterable[Record], connection: sqlite3.Connection) -> None:
         self._groups = GroupedTexts(connection)

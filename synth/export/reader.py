@@ -22,9 +22,10 @@ from synth.scratch import SeenKeys, digest, scratch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """`only_licence`: rows all of whose licences are named there (empty: any). `with_trace`: records that have one.
+    """`only_licence` keeps rows all of whose licences are named there (empty: any). `with_trace` keeps records that
+    have one.
 
-    `state_intent` ends each instruction in a sentence on whether indirect relevance is accepted.
+    `state_intent` ends each instruction with a sentence on whether indirect relevance is accepted.
     """
 
     format: Format = Format.POINTWISE
@@ -35,7 +36,7 @@ class ExportOptions:
 
 
 class Reader:
-    """`rows` may be called repeatedly: the first pass counts the rows that are left out and checks the ids."""
+    """Reads one source. `rows` may be called repeatedly; the first pass counts the rows left out and checks the ids."""
 
     def __init__(self, source: Source, settings: ExportOptions, about: About, seen: SeenKeys, answers: Answers) -> None:
         self._source = source
@@ -48,7 +49,8 @@ class Reader:
             raise BadSettings(f"{source.path} holds groups, which are no labelled pairs; export them as {Format.LCE}.")
 
     def rows(self, folder: Path, stack: ExitStack) -> Callable[[], Iterable[Any]]:
-        """Records, groups or objects, by the format. Query groups are kept under `folder` until `stack` is closed."""
+        """Records, groups or objects, depending on the format. Query groups are kept under `folder` until `stack` is
+        closed."""
         if self._settings.format is Format.POINTWISE:
             first_pass = _FirstPass()
             return lambda: self._records(first_pass())

@@ -31,7 +31,7 @@ class Source:
 
     @classmethod
     def named(cls, text: str) -> Source:
-        """Read `PATH` or `PATH=COUNT`, as in `--mix rank1.jsonl=14000`. Raises `BadSettings`."""
+        """Parses `PATH` or `PATH=COUNT`, as in `--mix rank1.jsonl=14000`. Raises `BadSettings`."""
         path, equals, count = text.rpartition("=")
         if not equals:
             return cls(Path(text))
@@ -40,7 +40,7 @@ class Source:
         return cls(Path(path), int(count))
 
     def kind(self) -> Kind:
-        """Its kind, by the first line. Raises `BadInput` for any other file."""
+        """The kind, according to the first line. Raises `BadInput` for any other file."""
         if self.path.is_dir():
             return Kind.RECORDS
         try:
@@ -54,8 +54,8 @@ class Source:
         raise BadInput(f"{self.path}: neither a run folder nor a file of records or groups (by its first line).")
 
     def cost(self) -> float:
-        """The money that a run folder has spent, by its journal; of a file, the cost that its sidecar states. Raises
-        `BadInput`."""
+        """The money that a run folder has spent according to its journal, or the cost stated in a file's sidecar.
+        Raises `BadInput`."""
         if self.path.is_dir():
             return read_totals(self.path).cost
         try:
@@ -64,7 +64,7 @@ class Source:
             raise BadInput(f"{error} Mend it or remove it.") from None
 
     def records(self) -> Iterator[Record]:
-        """Its records in order; of a run folder those whose votes agree with the label by majority."""
+        """The records in order; from a run folder, those whose votes agree with the label by majority."""
         with translate_record_errors():
             if self.path.is_dir():
                 yield from (record for record in examples(self.path) if record.accepted)
@@ -72,11 +72,11 @@ class Source:
                 yield from read_records(self.path)
 
     def groups(self) -> Iterator[Group]:
-        """Its groups in order."""
+        """The groups in order."""
         with translate_record_errors():
             yield from read_groups(self.path)
 
 
 def allowed(licence: str, only: Sequence[str]) -> bool:
-    """Whether every licence of an expression is one of `only`; any is where `only` is empty."""
+    """Whether every licence of an expression is one of `only`; any licence when `only` is empty."""
     return not only or all(part in only for part in licence_parts(licence))

@@ -1,4 +1,4 @@
-"""The definition of relevance in words: the record's own instruction and, if asked for, the meaning of its intent."""
+"""The definition of relevance in words: the record's own instruction and, on request, the meaning of its intent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INTENTS = {
 
 
 def instruction(record: Record, state_intent: bool) -> str | None:
-    """The instruction to train with; with `state_intent` it ends in a sentence on indirect relevance."""
+    """The instruction to train with; `state_intent` appends a sentence on indirect relevance."""
     if not state_intent:
         return record.instruction
     return " ".join(filter(None, (record.instruction, INTENTS[record.intent])))

@@ -6,9 +6,9 @@ from contract.records import Record
 
 
 class Agreement:
-    """Drops a record with fewer than `votes` votes, or whose label fewer than `threshold` of them share.
+    """Drops a record with fewer than `votes` votes, or with less than `threshold` of its votes for its label.
 
-    A record without any vote is known by its label alone (imported data); it is kept unless `required`.
+    A record without votes (imported data) has only its label; it is kept unless `required`.
     """
 
     name = "agreement"

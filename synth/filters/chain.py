@@ -1,4 +1,4 @@
-"""Builds the filters of a verification, in their order."""
+"""Builds the filters of a verification, in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from synth.scratch import scratch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterSettings:
-    """The filters to use, and how strict they are. `evaluation`: data that must not be trained on."""
+    """The filters to use, and how strict they are. `evaluation` is data that must not be used for training."""
 
     only: Sequence[str] = FILTERS
     votes: int = 1
@@ -42,7 +42,7 @@ class FilterSettings:
 
 @contextmanager
 def build_filters(settings: FilterSettings, folder: Path | None = None) -> Iterator[list[Filter]]:
-    """The filters that `settings` names. Their files lie under `folder` until the block ends.
+    """The filters that `settings` names. Their files are kept under `folder` until the block ends.
 
     Raises `BadSettings` for an unknown name, `BadInput` for an evaluation folder that cannot be read.
     """
@@ -54,7 +54,7 @@ def build_filters(settings: FilterSettings, folder: Path | None = None) -> Itera
 
 
 def _made(name: str, settings: FilterSettings, folder: Path | None, stack: ExitStack) -> Filter:
-    """Makes one filter, and no other, since some read large files."""
+    """Builds one filter only, because some read large files."""
     makers: dict[str, Callable[[], Filter]] = {
         "length": lambda: Lengths(settings.bounds),
         "language": lambda: Language(settings.languages, confidence=settings.language_confidence),

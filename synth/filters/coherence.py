@@ -1,4 +1,4 @@
-"""The coherence filter: compares a trace's conclusion, read from English phrases, with the label."""
+"""The coherence filter: compares a trace's conclusion, recognised by English phrases, with the label."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _FOR = re.compile(
 
 
 class Coherence:
-    """Drops a record whose trace concludes against its label. `undecided` counts the traces read without a conclusion,
-    which are kept unless `strict`."""
+    """Drops a record whose trace concludes against its label. `undecided` counts the traces without a recognised
+    conclusion, which are kept unless `strict`."""
 
     name = "coherence"
 
@@ -58,7 +58,7 @@ class Coherence:
 
 
 def conclusion(trace: str) -> bool | None:
-    """The verdict of the last sentence with a conclusion: relevant, not relevant, or None where no sentence has one.
+    """The verdict of the last sentence with a conclusion: relevant, not relevant, or None when no sentence has one.
 
     Within a sentence the phrase that ends last decides ("on topic, but it does not answer the query").
     """

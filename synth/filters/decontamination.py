@@ -1,7 +1,8 @@
-"""Drops training data that overlaps with the evaluation data: 13 words in common with named evaluation folders.
+"""Drops training data that overlaps with the evaluation data: 13 consecutive words in common with named evaluation
+folders.
 
-13-gram overlap is the measure of Brown et al. 2020 (arXiv 2005.14165, appendix C). A text of fewer words, as most
-queries are, counts as overlapping where it is, word for word, a whole text of the evaluation set.
+13-gram overlap is the measure of Brown et al. 2020 (arXiv 2005.14165, appendix C). A shorter text, as most queries are,
+overlaps when it equals, word for word, a whole text of the evaluation set.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from synth.errors import BadInput
 from synth.filters.word_runs import RunIndex, build_run_index, word_runs
 
 WORDS = 13
-COMMON = 10  # evaluation texts: a run in more of them is a set phrase of the source and is ignored
+COMMON = 10  # evaluation texts: a run that more of them share is a set phrase of the source and is ignored
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """A BEIR folder, whole or one split of it: its queries and the documents that are judged for them."""
+    """A BEIR folder, or one split of it: its queries and the documents judged for them."""
 
     folder: Path
     split: str | None = None
 
     @classmethod
     def named(cls, text: str) -> EvaluationSet:
-        """Read `FOLDER` or `FOLDER:SPLIT`."""
+        """Parses `FOLDER` or `FOLDER:SPLIT`."""
         folder, colon, split = text.rpartition(":")
         return cls(Path(folder), split) if colon and "/" not in split else cls(Path(text))
 
@@ -42,8 +43,8 @@ class EvaluationSet:
         return f"{self.folder.name}:{self.split}" if self.split else self.folder.name
 
     def texts(self, rejects: Rejects) -> Iterator[str]:
-        """Its queries, then its documents; rows of them that cannot be used go to `rejects`. Raises `BadInput` where it
-        is no BEIR folder, has no such split or a row of judgements that cannot be read, and where it has no text."""
+        """Its queries, then its documents; unusable rows of these go to `rejects`. Raises `BadInput` when it is not a
+        BEIR folder, has no such split, has an unreadable row of judgements, or has no text."""
         beir = BeirFolder(self.folder, rejects)
         judged = BeirFolder(self.folder, Refusing()).judgements(self.split) if self.split else None
         documents = {document for grades in judged.values() for document in grades} if judged is not None else None
@@ -58,10 +59,10 @@ class EvaluationSet:
 
 
 class Decontamination:
-    """Drops a record whose query or passage overlaps with an evaluation set; made by `decontamination`.
+    """Drops a record whose query or passage overlaps with an evaluation set. Created by `decontamination`.
 
-    One run is enough at `least` 0. Sources that fill every page with the same paragraphs need more: then a text
-    overlaps where at least that share of its runs do.
+    With `least` 0 one common run is enough. Sources that repeat the same paragraphs on every page need more: a text
+    then overlaps when at least that share of its runs is common.
     """
 
     name = "decontamination"
@@ -73,7 +74,7 @@ class Decontamination:
         least: float = 0.0,
         notes: Sequence[str] = (),
     ) -> None:
-        """`notes`: sentences on rows and texts of the evaluation sets that could not be compared."""
+        """`notes` are sentences on rows and texts of the evaluation sets that could not be compared."""
         self.notes = tuple(notes)
         self._indexes = tuple(indexes)
         self._size = size
@@ -98,7 +99,7 @@ def decontamination(
     least: float = 0.0,
     folder: Path | None = None,
 ) -> Iterator[Decontamination]:
-    """The filter against `sets`; its index lies in a folder of its own under `folder` until the end."""
+    """The filter against `sets`; its index is kept in its own folder under `folder` until the block ends."""
     with TemporaryDirectory(prefix=".limrank-overlap-", dir=folder) as place:
         indexes, notes = [], list[str]()
         for number, evaluation in enumerate(sets):
@@ -124,7 +125,7 @@ class _Texts:
             yield text
 
     def notes(self) -> Iterator[str]:
-        """Sentences on rejected rows and on texts without a word, once the texts have been read."""
+        """Sentences on rejected rows and on texts without words, after the texts have been read."""
         if self._rejects.count:
             yield (
                 f"{self._evaluation.name}: {self._rejects.count} rows could not be used, so nothing is compared with "

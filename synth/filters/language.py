@@ -1,19 +1,19 @@
-"""The language filter, by py3langid (after Lui and Baldwin 2012); the one importer of it."""
+"""The language filter, using py3langid (after Lui and Baldwin 2012); its only importer."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # it ships no types
+from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # no types
 
 from contract.records import Record
 from retrieval.words import languages_by_script
 
-SHOWN = 2000  # characters: more does not make it surer
-SHORTEST = 20  # characters: below it no identifier can be trusted
+SHOWN = 2000  # characters: more does not make the result more certain
+SHORTEST = 20  # characters: no identifier is reliable on shorter texts
 
 
-_ISO_639_1 = {  # names of the identifier without two letters, and of varieties of one written language
+_ISO_639_1 = {  # the identifier's names without two letters, and varieties of one written language
     **dict.fromkeys(("yue", "wuu"), "zh"),
     **dict.fromkeys(("ary", "arz"), "ar"),
     **{"nn": "no", "nb": "no", "hbo": "he", "uzs": "uz", "sdh": "ku", "gug": "gn", "kik": "ki", "dz": "bo"},
@@ -21,11 +21,11 @@ _ISO_639_1 = {  # names of the identifier without two letters, and of varieties 
 
 
 class Language:
-    """Drops a record whose query, passage or trace is certainly in another language than `languages` (ISO 639-1).
+    """Drops a record whose query, passage or trace is certainly in a language other than `languages` (ISO 639-1).
 
-    The script decides where it belongs to one language (Japanese, Thai, Lao, Khmer, Burmese). Other texts are dropped
-    where the identifier gives another language at least `confidence`; those under 20 characters are too short for it,
-    and only Chinese characters, which are Chinese or Japanese, count there.
+    A script that belongs to one language decides (Japanese, Thai, Lao, Khmer, Burmese). Other texts are dropped when
+    the identifier gives another language a probability of at least `confidence`. Texts under 20 characters are too
+    short for it; of these only Chinese characters count, which are Chinese or Japanese.
     """
 
     name = "language"
@@ -42,7 +42,7 @@ class Language:
         return None
 
     def _other_language(self, text: str) -> str | None:
-        """The language of a text where it is none of those asked for; None where it is, or may be."""
+        """The language of a text that is in none of the requested languages; None when it is, or may be."""
         possible = languages_by_script(text)
         if possible is not None:
             if not possible & self._languages:

@@ -1,6 +1,6 @@
-"""Label leaks: phrases that show that a trace was written with the label known, or that a text was made to order.
+"""Label leaks: phrases showing that a trace was written with the label known, or that a text was made to order.
 
-A learner that sees such words need not read the passage.
+A model that sees such words need not read the passage.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from synth.llm.traces import DELIMITERS
 
 _WE_ARE = r"\b(?:i|we) (?:was|were|am|are|have been)"
 TRACE = (
-    *map(re.escape, DELIMITERS),  # no leak, but nothing that can be trained on either
+    *map(re.escape, DELIMITERS),  # not leaks, but unusable for training too
     r"(?:given|intended|provided|expected|correct|true|gold|reference) labels?\b",
     r"\bthe label (?:is|was|says|said|given|must be|should be|tells)\b",
     r"\blabel(?:l?ed)? (?:as )?(?:true|false|relevant|irrelevant|positive|negative)\b",
@@ -38,7 +38,7 @@ TEXT = (
 
 
 class LabelLeaks:
-    """Drops a record with a leaking phrase in its trace, its passage or its query; the reason is the phrase itself."""
+    """Drops a record with a leaking phrase in its trace, passage or query; the phrase is the reason."""
 
     name = "label-leak"
 

@@ -1,4 +1,4 @@
-"""The length filter: bounds in words, in any script."""
+"""The length filter: bounds in words, for any script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from retrieval.words import count_words
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Fewest and most words, both allowed."""
+    """The fewest and the most words, both inclusive."""
 
     least: int
     most: int

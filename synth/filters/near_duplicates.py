@@ -1,8 +1,8 @@
-"""Near-duplicates by MinHash LSH (datasketch; Broder 1997), with signatures and bands on the disk.
+"""Near-duplicates by MinHash LSH (datasketch; Broder 1997), with signatures and bands on disk.
 
 Two records are near-duplicates if the Jaccard similarities of their queries (words, exact) and of their passages (runs
-of three words, estimated) both reach the threshold and their instructions are the same: one passage under many queries
-is wanted, and so is one pair under several instructions.
+of three words, estimated) both reach the threshold and their instructions are equal: one passage under many queries is
+wanted, and so is one pair under several instructions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
-from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]  # it ships no types
+from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]  # no types
 from numpy.typing import NDArray
 
 from contract.records import Record
@@ -37,10 +37,10 @@ class _Pair:
 
 
 class NearDuplicates:
-    """Drops every record that is nearly the same as an earlier, kept one.
+    """Drops every record that is nearly the same as an earlier one that was kept.
 
-    A band holds values of the query's and of the passage's signature, so that a passage under a thousand
-    queries does not make a thousand candidates. Memory does not grow: `connection` is a scratch database.
+    Bands combine values of the query's and the passage's signatures, so that a passage under a thousand queries does
+    not give a thousand candidates. Memory is constant: `connection` is a scratch database.
     """
 
     name = "near-duplicate"

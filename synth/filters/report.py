@@ -12,7 +12,7 @@ REASONS_SHOWN = 5
 
 @dataclass(slots=True)
 class FilterCount:
-    """One filter: the number of records it saw, and the number it dropped for each reason."""
+    """One filter: how many records it saw, and how many it dropped for each reason."""
 
     name: str
     shown: int = 0
@@ -21,9 +21,9 @@ class FilterCount:
 
 @dataclass(slots=True)
 class Score:
-    """The performance of a filter, or of all of them together, on records whose true label is known.
+    """The performance of one filter, or of all together, on records whose true label is known.
 
-    `kept_right` counts kept records whose label is the true one, `dropped_wrong` dropped records whose label is not.
+    `kept_right` counts kept records with the true label, `dropped_wrong` dropped records with a wrong one.
     """
 
     kept_right: int = 0
@@ -33,22 +33,22 @@ class Score:
 
     @property
     def precision(self) -> float | None:
-        """Of the kept records, the share whose label is right; None where none was kept."""
+        """The share of the kept records whose label is right; None when none was kept."""
         return _ratio(self.kept_right, self.kept_right + self.kept_wrong)
 
     @property
     def recall(self) -> float | None:
-        """Of the records whose label is right, the share that was kept."""
+        """The share of the correctly labelled records that was kept."""
         return _ratio(self.kept_right, self.kept_right + self.dropped_right)
 
     @property
     def drop_precision(self) -> float | None:
-        """Of the dropped records, the share whose label is wrong."""
+        """The share of the dropped records whose label is wrong."""
         return _ratio(self.dropped_wrong, self.dropped_wrong + self.dropped_right)
 
     @property
     def drop_recall(self) -> float | None:
-        """Of the records whose label is wrong, the share that was dropped."""
+        """The share of the wrongly labelled records that was dropped."""
         return _ratio(self.dropped_wrong, self.dropped_wrong + self.kept_wrong)
 
     def add(self, kept: bool, right: bool) -> None:
@@ -58,8 +58,8 @@ class Score:
 
 @dataclass(slots=True)
 class VerifyReport:
-    """`scores` is empty unless records with known labels were given; "all" is all filters together. `notes`: sentences
-    on texts that the filters could not compare."""
+    """`scores` is empty unless records with known labels were given; "all" stands for all filters together. `notes` are
+    sentences on texts that the filters could not compare."""
 
     shown: int = 0
     kept: int = 0
@@ -71,7 +71,7 @@ class VerifyReport:
 
 
 def verify_table(report: VerifyReport) -> str:
-    """Several lines: each filter's count and commonest reasons, then its scores if labels were known."""
+    """Several lines: each filter's count and most common reasons, then its scores if labels were known."""
     lines = [f"{report.kept} of {report.shown} records kept", ""]
     rows = [("filter", "shown", "dropped")]
     rows += [(item.name, str(item.shown), str(item.dropped.total())) for item in report.filters]

@@ -1,4 +1,4 @@
-"""Verification: passes every record through the filters; counts dropped ones by filter and reason, and keeps them."""
+"""Verification: runs every record through the filters, counts dropped ones by filter and reason, and keeps them."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def verify(
     dropped_out: Path | None = None,
     cost: float = 0.0,
 ) -> VerifyReport:
-    """Write the records that pass every filter to `out`, in order, and the others to `dropped_out`. The sidecar
+    """Writes the records that pass every filter to `out`, in order, and the others to `dropped_out`. The sidecar
     `OUT.about.json` states the contents and their `cost`.
 
-    A record is shown to the filters in order until one drops it. `dropped_out` (default `OUT.dropped.jsonl`) has one
-    object a line: the filter, the reason, the record. A second record with the same id is dropped first of all.
+    The filters see a record in order until one drops it. `dropped_out` (default `OUT.dropped.jsonl`) has one object per
+    line: the filter, the reason, the record. A second record with the same id is dropped before the filters.
 
-    `against` is a file of records whose labels are known to be right. A record is found in it by query, instruction
-    and passage, and its own label is right if it is the one found; the report then holds the precision and recall of
-    each filter, as if it were the only one, and of all together.
+    `against` is a file of records whose labels are known to be right. Records are looked up in it by query, instruction
+    and passage; a label is right if it equals the one found. The report then contains precision and recall of each
+    filter alone, and of all together.
 
-    Raises `BadInput` for a row that is no record, naming its line, and `DiskFull`; `out` is then as it was before.
+    Raises `BadInput` for an invalid row, naming its line, and `DiskFull`; `out` is then unchanged.
     """
     dropped_out = dropped_out or out.with_name(f"{out.name}.dropped.jsonl")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class _Verification:
         return None, ""
 
     def _scored(self, record: Record, right: bool) -> tuple[str | None, str]:
-        """As `_first_reason`, but asks every filter, so that each has its own score."""
+        """Like `_first_reason`, but asks every filter, so that each gets its own score."""
         self.report.labelled += 1
         first: tuple[str | None, str] = (None, "")
         for filter_ in self._filters:
@@ -144,7 +144,7 @@ class _Verification:
         return first
 
     def _is_right(self, record: Record) -> bool | None:
-        """Whether the record's label is the known one; None where it is not known."""
+        """Whether the record's label is the known one; None when no label is known."""
         if self._known is None:
             return None
         found = self._known.execute("SELECT relevant FROM known WHERE key = ?", (_pair(record),)).fetchone()
@@ -152,7 +152,7 @@ class _Verification:
 
 
 def _known_labels(path: Path | None, connection: sqlite3.Connection) -> sqlite3.Connection | None:
-    """The labels of the file at `path`, in a table on the disk."""
+    """The labels of the file at `path`, in a table on disk."""
     if path is None:
         return None
     connection.execute("CREATE TABLE known (key BLOB PRIMARY KEY, relevant INTEGER) WITHOUT ROWID")

@@ -1,4 +1,4 @@
-"""Runs of n words as 64-bit hashes, and a sorted file of the hashes of a collection."""
+"""Runs of n words as 64-bit hashes, and a sorted file of all hashes of a collection."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from retrieval.words import words
 
 Runs = NDArray[np.uint64]
 
-_FACTOR = 0x9E3779B97F4A7C15  # odd, so that multiplying by it loses nothing modulo 2^64
+_FACTOR = 0x9E3779B97F4A7C15  # odd, so that multiplication modulo 2^64 is reversible
 _PARTS = 256
-_BUFFERED = 1 << 20  # runs kept in memory before they go to the disk: 8 MiB
+_BUFFERED = 1 << 20  # runs buffered in memory before they are written: 8 MiB
 
 
 def word_runs(text: str, size: int) -> Runs:
-    """The runs of `size` words of a text, each once, sorted; of a text with fewer words the whole, as one run."""
+    """The distinct runs of `size` words of a text, sorted; a shorter text is a single run."""
     found = words(text.casefold())
     if not found:
         return np.empty(0, dtype=np.uint64)
@@ -60,7 +60,7 @@ class RunIndex:
 
 
 def build_run_index(texts: Iterable[str], size: int, common: int, folder: Path) -> RunIndex:
-    """Index the runs of `texts`, without those that more than `common` texts share, in files under `folder`.
+    """Indexes the runs of `texts`, without those that more than `common` texts share, in files under `folder`.
 
     Memory holds at most a buffer and one of 256 parts of the runs.
     """
@@ -75,7 +75,7 @@ def build_run_index(texts: Iterable[str], size: int, common: int, folder: Path) 
 
 
 def _scatter(all_runs: Iterable[Runs], folder: Path) -> None:
-    """Writes each run to the part of its top byte, so that the sorted parts in their order are sorted as a whole."""
+    """Writes each run to the part of its top byte, so that the concatenation of the sorted parts is sorted."""
     buffer: list[Runs] = []
     buffered = 0
     for runs in all_runs:

@@ -19,7 +19,7 @@ _sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 
 
 class Role(StrEnum):
-    """The endpoint of the user's that a stage asks."""
+    """The configured endpoint that a stage calls."""
 
     GENERATOR = "generator"
     JUDGE = "judge"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`calls` questions like `example`, each with a reply of about `reply_tokens`."""
+    """The expected load: `calls` questions like `example`, each with a reply of about `reply_tokens`."""
 
     stage: str
     role: Role
@@ -43,10 +43,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[Row, Value]):
-    """`values` gives the variables of the template for a row, `read` the value of a reply.
+    """A stage. `values` returns the template variables of a row; `read` returns the value of a reply.
 
-    `shape` is the JSON asked for; `read` raises `llm.replies.Unusable` for a reply that is not it.
-    `usual_tokens` is a typical reply's length, for estimates only.
+    `shape` is the requested JSON; `read` raises `llm.replies.Unusable` for any other reply. `usual_tokens` is a typical
+    length of replies, for estimates only.
     """
 
     name: str
@@ -69,10 +69,11 @@ class Stage(Generic[Row, Value]):
 
 
 class Asker(Protocol):
-    """Answers the questions of a stage: from the journal or else the endpoint (`Calls`), or from the journal alone."""
+    """Answers the questions of a stage: from the journal, otherwise from the endpoint (`Calls`), or only from the
+    journal."""
 
     async def ask(self, stage: Stage[Row, Value], row: Row, input_id: str, vote: int = 1) -> Value | None:
-        """The value, or None where there is no usable reply. `vote` distinguishes equal questions."""
+        """The value, or None without a usable reply. `vote` distinguishes equal questions."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Prompt templates: one text file per stage, checked against the stage's variables before any call is made.
 
-A file has two parts, begun by the lines `## system` and `## user`. `${name}` is a variable; `$$` is a dollar
-sign. Values go in once and are never read as templates themselves.
+A file has two parts, which begin with the lines `## system` and `## user`. `${name}` is a variable; `$$` is a dollar
+sign. Values are substituted once and never parsed as templates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from synth.errors import BadSettings
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """A checked template. `sha256` is of the file's text."""
+    """A checked template. `sha256` is that of the file's text."""
 
     name: str
     text: str
@@ -27,7 +27,7 @@ class PromptTemplate:
     user: Template
 
     def messages(self, values: Mapping[str, str]) -> tuple[Message, Message]:
-        """The two messages; `values` has exactly the checked variables."""
+        """The two messages. `values` has exactly the checked variables."""
         return (
             Message("system", self.system.substitute(values)),
             Message("user", self.user.substitute(values)),
@@ -39,9 +39,9 @@ class PromptTemplate:
 
 
 def load_template(name: str, variables: Iterable[str], folder: Path | None = None) -> PromptTemplate:
-    """The template `<name>.txt` of `folder`, or of this package where the folder has none.
+    """The template `<name>.txt` of `folder`, or of this package when the folder has none.
 
-    Raises `BadSettings` where it names a variable that the stage does not give, leaves one out, or lacks a part.
+    Raises `BadSettings` when it uses a variable that the stage does not provide, omits one, or lacks a part.
     """
     own = folder / f"{name}.txt" if folder else None
     if own and own.exists():

@@ -8,10 +8,10 @@ from synth.errors import BudgetSpent
 
 
 class Budget:
-    """At most `limit` (None: no limit), of which `spent` is gone, in the currency of the prices.
+    """At most `limit` (None: no limit), of which `spent` is used, in the currency of the prices.
 
-    A call sets aside its highest cost before it begins and pays its actual cost at its end, so the limit is kept
-    as long as an endpoint keeps to `max_tokens` and prompts have no more tokens than `estimate_tokens` says.
+    A call reserves its highest cost before it begins and pays its actual cost at its end. The limit therefore holds as
+    long as an endpoint respects `max_tokens` and prompts have no more tokens than `estimate_tokens` says.
     """
 
     def __init__(self, limit: float | None, spent: float) -> None:
@@ -22,7 +22,7 @@ class Budget:
         self._paid = asyncio.Event()
 
     async def set_aside(self, most: float) -> None:
-        """Wait until `most` can be spent. Raises `BudgetSpent` where no call in flight could make room for it."""
+        """Waits until `most` can be spent. Raises `BudgetSpent` when no call in flight could free enough."""
         while self._limit is not None and self.spent + self._set_aside + most > self._limit:
             if self._calls == 0:
                 raise BudgetSpent(
@@ -35,10 +35,10 @@ class Budget:
         self._calls += 1
 
     def pay(self, most: float, cost: float) -> None:
-        """End a call that set `most` aside and cost `cost`."""
+        """Ends a call that reserved `most` and cost `cost`."""
         self._set_aside -= most
         self._calls -= 1
         if self._calls == 0:
-            self._set_aside = 0.0  # the rest of rounding
+            self._set_aside = 0.0  # removes rounding errors
         self.spent += cost
         self._paid.set()

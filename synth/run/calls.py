@@ -1,7 +1,7 @@
-"""Answers questions of stages from the journal, or else from the endpoint, and journals the replies.
+"""Answers the questions of stages from the journal, otherwise from the endpoint, and journals the replies.
 
-No call is made twice for one key, except where a kill interrupted it or the endpoint gave no reply. An unusable reply
-is paid for all the same: it is journalled, and the question is asked again until the endpoint's `replies` are used up.
+No call is repeated for a key, except when a kill interrupted it or the endpoint gave no reply. An unusable reply has
+been paid for: it is journalled, and the question is asked again up to the endpoint's `replies`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ FAILURES_IN_A_ROW = 20
 
 @dataclass
 class _Asked:
-    """One endpoint in use: its model, its slots for calls in flight, the number of calls in a row without a reply, and
-    whether it has ever replied: until then a refusal may be the fault of its settings and not of the question."""
+    """One endpoint in use: its model, its slots for calls in flight, the number of consecutive calls without a reply,
+    and whether it has ever replied. Before that, a refusal may be due to its settings rather than the question."""
 
     endpoint: Endpoint
     llm: LLM
@@ -58,19 +58,19 @@ class Calls:
         self.stopped_by: CommandError | None = None
         self.made = 0
         self.settled = 0  # questions answered or given up, from the journal or by a call
-        self.failed = 0  # calls without a reply, which the next run makes again
+        self.failed = 0  # calls without a reply; the next run repeats them
 
     def stop(self, reason: CommandError) -> None:
-        """Start no new call. The first reason is kept."""
+        """Starts no more calls. The first reason is kept."""
         self.stopped_by = self.stopped_by or reason
 
     async def finish(self) -> None:
-        """Wait until the calls in flight are in the journal."""
+        """Waits until the calls in flight are in the journal."""
         while self._in_flight:
             await asyncio.wait(self._in_flight.values())
 
     async def ask(self, stage: Stage[Row, Value], row: Row, input_id: str, vote: int = 1) -> Value | None:
-        """See `Asker.ask`. Raises `Stopped` where a call would be needed and none may be begun."""
+        """See `Asker.ask`. Raises `Stopped` when a call is needed and none may begin."""
         key = self._keys.key(stage, row, vote)
         found = self._folder.find(key)
         while found is None or found.status in (Status.RETRY, Status.FAILED):
@@ -81,7 +81,7 @@ class Calls:
         return value_of(stage, found)
 
     async def _shared(self, stage: Stage[Row, Value], row: Row, key: str, input_id: str, attempts: int) -> JournalRow:
-        """One call in one task, however many ask for it; an error in a sibling does not cancel it."""
+        """Makes one call in one task, however many callers wait for it; an error in a sibling does not cancel it."""
         task = self._in_flight.get(key)
         if task is None:
             task = asyncio.create_task(self._call(stage, row, key, input_id, attempts))
@@ -158,24 +158,24 @@ class Calls:
 
 
 class CachedAsker:
-    """An `Asker` that makes no calls: an answer that the journal lacks is None."""
+    """An `Asker` that makes no calls: it returns None for an answer that the journal lacks."""
 
     def __init__(self, folder: RunFolder, endpoints: Mapping[Role, Endpoint]) -> None:
         self._folder = folder
         self._keys = Keys(endpoints)
 
     async def ask(self, stage: Stage[Row, Value], row: Row, input_id: str, vote: int = 1) -> Value | None:
-        """See `Asker.ask`; the id does not matter here."""
+        """See `Asker.ask`; the id is ignored."""
         return self.known(stage, row, vote)
 
     def known(self, stage: Stage[Row, Value], row: Row, vote: int = 1) -> Value | None:
-        """The same, at once."""
+        """The same, synchronously."""
         found = self._folder.find(self._keys.key(stage, row, vote))
         return None if found is None else value_of(stage, found)
 
 
 def value_of(stage: Stage[Row, Value], row: JournalRow) -> Value | None:
-    """The value of an accepted row; None for any other, and where the stage has become stricter since."""
+    """The value of an accepted row; None for any other, or if the stage has become stricter since."""
     if row.status is not Status.ACCEPTED:
         return None
     reply = Reply(row.reply, row.reasoning, Finish.STOP, row.prompt_tokens, row.completion_tokens, row.seconds)
@@ -186,8 +186,8 @@ def value_of(stage: Stage[Row, Value], row: JournalRow) -> Value | None:
 
 
 def _with_usage(reply: Reply, question: Question, endpoint: Endpoint) -> Reply:
-    """The reply, with its tokens estimated where they have a price and the endpoint does not state their number: the
-    budget must count them."""
+    """The reply with estimated token counts if tokens have a price and the endpoint states none, because the budget
+    must count them."""
     if not endpoint.priced or reply.prompt_tokens or reply.completion_tokens:
         return reply
     written = len((reply.text + reply.reasoning).encode("utf-8", "replace")) // 3 + 1

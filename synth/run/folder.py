@@ -1,8 +1,8 @@
 """One run's folder: its lock, its journal open for appending, and the files that describe the run.
 
 journal.jsonl     every reply, append-only (synth.run.journal)
-journal.sqlite    the position of each key in it; derived, may be deleted (synth.run.journal_index)
-journal.reserve   disk space held back while a run works, given up when the disk is full
+journal.sqlite    the position of each key in the journal; derived, may be deleted (synth.run.journal_index)
+journal.reserve   disk space reserved while a run works, released when the disk is full
 plan.jsonl        the inputs of the run, chosen once (synth.run.plan)
 settings.json     the settings of the latest run, without keys
 done.json         written last, when nothing is left to do
@@ -38,15 +38,15 @@ SYNC_SECONDS = 1.0
 
 
 class RunFolder:
-    """The folder, held by this process alone from `with` to its end.
+    """The folder, locked by this process for the duration of the `with` block.
 
-    `writing` is True for a run: only then is disk space held back. Raises `RunBusy` where another process holds it,
-    `JournalBroken` where the journal has a line that is no row, `DiskFull` where there is no room to begin.
+    `writing` is True for a run: only then is disk space reserved. Raises `RunBusy` when another process holds the
+    folder, `JournalBroken` when a line of the journal is not a row, `DiskFull` when there is no room to begin.
     """
 
     def __init__(self, path: Path, *, writing: bool) -> None:
         self.path = path
-        self.full = False  # the disk is full: replies in flight can still be written, no new call should start
+        self.full = False  # replies in flight can still be written, but no new call may start
         self._writing = writing
         self._reserve = path / "journal.reserve"
         self._synced = time.monotonic()
@@ -87,10 +87,10 @@ class RunFolder:
         return row_from_line(self._journal.read(*place))
 
     def append(self, row: JournalRow) -> None:
-        """Write one row. On return a kill of this process no longer loses it.
+        """Writes one row. Once this returns, a kill of this process does not lose it.
 
-        On a full disk the space held back is given up for it and `full` is set; `DiskFull` says that even that was
-        not enough: the row is not in the journal, and no part of it is.
+        On a full disk the reserved space is released for it and `full` is set. `DiskFull` means that even that was not
+        enough: no part of the row is in the journal.
         """
         line = row_to_line(row)
         try:
@@ -113,7 +113,7 @@ class RunFolder:
     def _commit(self) -> None:
         self._synced = time.monotonic()
         if self.full:
-            return  # the index would need room too; the next opening catches up
+            return  # the index would need room too; the next opening updates it
         try:
             self._journal.sync()
             self._index.commit()
@@ -142,7 +142,7 @@ class RunFolder:
 
 
 def tail(path: Path, start: int) -> Iterator[tuple[int, bytes, JournalRow]]:
-    """(byte, line, row) of every whole row of a journal from byte `start` on; 0 means after the header."""
+    """(byte, line, row) of every complete row of a journal from byte `start` on; 0 means after the header."""
     header = first_line(path)
     check_header(path, header)
     for place, line in whole_lines(path, max(start, len(header))):
@@ -153,7 +153,7 @@ def tail(path: Path, start: int) -> Iterator[tuple[int, bytes, JournalRow]]:
 
 
 def read_totals(path: Path) -> Totals:
-    """The totals of a run folder as they are now, also while another process works in it."""
+    """The current totals of a run folder, also while another process works in it."""
     journal = path / "journal.jsonl"
     if not journal.exists():
         raise BadInput(f"{path} holds no journal.jsonl: it is no run folder; give the folder of a run.")
@@ -165,7 +165,7 @@ def read_totals(path: Path) -> Totals:
 
 
 def is_busy(path: Path) -> bool:
-    """Whether a process works in the run folder now."""
+    """Whether a process is working in the run folder."""
     try:
         os.close(_lock(path / "lock"))
     except RunBusy:
@@ -187,10 +187,10 @@ def _lock(path: Path) -> int:
 
 
 def _open_journal(path: Path) -> tuple[LineLog, str]:
-    """The log, a torn last line cut off, and the journal's id."""
+    """The log without a torn last line, and the journal's id."""
     first = first_line(path) if path.exists() else b""
     if first and not HEADER_START.startswith(first[: len(HEADER_START)]):
-        check_header(path, first)  # before anything is cut off: this may be no journal at all
+        check_header(path, first)  # before truncating: this may not be a journal
     log = LineLog(path)
     try:
         if not log.size:

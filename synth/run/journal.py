@@ -1,8 +1,8 @@
-"""The append-only journal of a run: one line per reply that an endpoint gave, written before the reply is used.
+"""The append-only journal of a run: one line per reply of an endpoint, written before the reply is used.
 
 A journal is UTF-8 JSONL. Its first line is a header, `{"format": "limrank.journal", "version": 1, "id": ...}`; every
-other line is a `JournalRow`. Lines are only ever added. A process killed while writing leaves a last line without its
-newline: readers pass over it, the next writer cuts it off.
+other line is a `JournalRow`. Lines are only ever appended. A process killed while writing leaves a last line without a
+newline: readers skip it, the next writer cuts it off.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Status(StrEnum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
-    RETRY = "retry"  # paid for and unusable; the same question is asked again
-    FAILED = "failed"  # no reply was had (endpoint down or refusing); nothing was paid, the next run asks again
+    RETRY = "retry"  # paid for but unusable; the same question is asked again
+    FAILED = "failed"  # no reply (endpoint down or refusing); nothing was paid, the next run asks again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,10 @@ class JournalRow:
     """One reply.
 
     `key` is the content hash of (stage, its settings, input, model); `attempt` counts the replies to one key from 1.
-    `input_id` names the input for a reader (`seed-17/expert/negative-2/vote-1`). `reply` is the raw text as it came,
-    kept whatever its status; `reasoning` is the model's separate reasoning, where the endpoint returns it.
-    `cost` is in the currency of the prices in the settings; `reason` says why a reply was not accepted ("" if it was).
-    `at` is seconds since 1970 (UTC), `seconds` how long the endpoint took.
+    `input_id` identifies the input for a reader (`seed-17/expert/negative-2/vote-1`). `reply` is the unchanged text,
+    whatever its status; `reasoning` is the model's separate reasoning, if the endpoint returns it. `cost` is in the
+    currency of the configured prices; `reason` says why a reply was not accepted ("" if it was). `at` is in seconds
+    since 1970 (UTC); `seconds` is the endpoint's response time.
     """
 
     stage: str
@@ -67,7 +67,7 @@ def row_to_line(row: JournalRow) -> bytes:
 
 
 def row_from_line(line: bytes) -> JournalRow:
-    """The row on one line; raises `ValueError` where it is none."""
+    """Parses the row on one line. Raises `ValueError` when it is not one."""
     try:
         row = json.loads(line)
         return JournalRow(**(row | {"status": Status(row["status"])}))
@@ -76,9 +76,9 @@ def row_from_line(line: bytes) -> JournalRow:
 
 
 def read_journal(path: Path) -> Iterator[JournalRow]:
-    """The rows of a journal in the order they came, one at a time. A torn last line is passed over.
+    """The rows of a journal in order, one at a time. A torn last line is skipped.
 
-    Raises `JournalBroken` with the file and line where any other line is no row, `OSError` as `open` does.
+    Raises `JournalBroken` with the file and line when any other line is not a row, `OSError` as `open` does.
     """
     header = first_line(path)
     check_header(path, header)
@@ -90,13 +90,13 @@ def read_journal(path: Path) -> Iterator[JournalRow]:
 
 
 def first_line(path: Path) -> bytes:
-    """The header of a journal, or as much of it as a kill left. Raises `OSError` as `open` does."""
+    """The header of a journal, or what a kill left of it. Raises `OSError` as `open` does."""
     with path.open("rb") as file:
         return file.readline()
 
 
 def check_header(path: Path, line: bytes) -> str:
-    """The id of the journal whose first line this is; raises `JournalBroken` where it is no journal of this version."""
+    """The id of the journal with this first line. Raises `JournalBroken` when it is not a journal of this version."""
     try:
         header = json.loads(line)
         if header["format"] == FORMAT and header["version"] == VERSION:

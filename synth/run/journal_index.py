@@ -1,7 +1,7 @@
 """The position of each key's latest row in the journal, and running totals, in an SQLite file beside it.
 
-The index is derived from the journal: it may be behind (opening it reads the journal's tail) and may be deleted (it is
-built again). It keeps memory constant however long the journal is.
+The index is derived from the journal. It may lag behind (opening it reads the journal's tail) and may be deleted (it is
+rebuilt). It keeps memory constant however long the journal is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from synth.run.journal import JournalRow, Status
 
-BATCH = 2000  # rows between two commits
+BATCH = 2000  # rows between commits
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -53,7 +53,7 @@ class Totals:
         line.seconds += row.seconds
 
     def lines(self) -> list[StageTotal]:
-        """Sorted by stage, model and status."""
+        """The totals, sorted by stage, model and status."""
         return [self._lines[name] for name in sorted(self._lines)]
 
     @property
@@ -62,7 +62,7 @@ class Totals:
 
 
 class JournalIndex:
-    """The index of one journal. `end` is the byte of the journal up to which rows are indexed."""
+    """The index of one journal. Rows up to byte `end` of the journal are indexed."""
 
     def __init__(self, path: Path, journal_id: str, journal_size: int) -> None:
         self._database = _open(path, journal_id, journal_size)
@@ -70,14 +70,14 @@ class JournalIndex:
         self.end, self.totals = _state(self._database)
 
     def add(self, row: JournalRow, start: int, size: int) -> bool:
-        """Index the row at byte `start`. Returns whether a commit is due."""
+        """Indexes the row at byte `start`. Returns whether a commit is due."""
         self._pending[bytes.fromhex(row.key)] = (start, size)
         self.totals.add(row)
         self.end = start + size
         return len(self._pending) >= BATCH
 
     def place(self, key: str) -> tuple[int, int] | None:
-        """Start and size in bytes of the latest row of `key`; None where it has none."""
+        """Start and size in bytes of the latest row of `key`; None if there is none."""
         name = bytes.fromhex(key)
         found = self._pending.get(name)
         if found is None:
@@ -116,14 +116,15 @@ def known_totals(path: Path, journal_id: str, journal_size: int) -> tuple[int, T
 
 
 def _open(path: Path, journal_id: str, journal_size: int) -> sqlite3.Connection:
-    """The database; a new one where the old one is broken, of another journal, or ahead of the journal."""
+    """Opens the database; creates a new one when the old one is broken, belongs to another journal, or is ahead of the
+    journal."""
     try:
         database = sqlite3.connect(path)
         if _belongs(database, journal_id, journal_size):
             return database
         database.close()
     except sqlite3.DatabaseError:
-        pass  # built again below, like a missing one
+        pass  # rebuilt below, like a missing one
     path.unlink(missing_ok=True)
     path.with_name(path.name + "-journal").unlink(missing_ok=True)
     database = sqlite3.connect(path)

@@ -14,9 +14,9 @@ from synth.run.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`work` takes one of `units` (there are `total`) through its stages and returns its records.
+    """`work` takes one of `units` (`total` in number) through its stages and returns its records.
 
-    `questions` is how many the units ask in all, if every reply is accepted.
+    `questions` is the total number of questions of all units if every reply is accepted.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Synthesis(Protocol):
     """A method in one run folder."""
 
     def plan(self) -> Plan:
-        """Make the plan, or check the one that is there. Raises `BadInput` and `BadSettings`."""
+        """Makes the plan, or checks the existing one. Raises `BadInput` and `BadSettings`."""
         ...
 
     def forecasts(self) -> list[Forecast]:
@@ -38,7 +38,7 @@ class Synthesis(Protocol):
         ...
 
     def templates(self) -> dict[str, str]:
-        """Each stage that makes calls, in order, and the checksum of its template."""
+        """Each stage that makes calls, in order, with the checksum of its template."""
         ...
 
     def phases(self, journalled: CachedAsker) -> Iterator[Phase]:
@@ -46,5 +46,5 @@ class Synthesis(Protocol):
         ...
 
     def last(self) -> Phase:
-        """The phase that makes the records, from the folder. Raises `BadInput` where the run is not there yet."""
+        """The phase that makes the records, from the folder. Raises `BadInput` when the run has not reached it."""
         ...

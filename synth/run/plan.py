@@ -1,7 +1,7 @@
-"""The inputs of a run, chosen once and kept in its folder: `plan.jsonl`, one row for each unit of work.
+"""The inputs of a run, chosen once and stored in its folder: `plan.jsonl`, one row per unit of work.
 
-Choosing depends on files, quotas and a seed, and nothing else; their hash is in the file's header. A folder whose plan
-was made from others is refused, so that no run is resumed by mistake.
+The choice depends only on files, quotas and a seed, whose hash is in the file's header. A folder with a plan made from
+other inputs is refused, so that no run is resumed by mistake.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Plan:
 
 
 def make_plan(path: Path, fingerprint: str, count: int, rows: Iterable[Mapping[str, Any]]) -> Plan:
-    """The existing plan at `path`, if it was made from the same inputs, else a new one of the given `count` rows.
+    """The existing plan at `path` if it was made from the same inputs, otherwise a new one of `count` rows.
 
-    Raises `BadSettings` where another is there.
+    Raises `BadSettings` when a different plan exists.
     """
     if path.exists():
         plan = Plan(path)
@@ -73,7 +73,7 @@ def fingerprint(settings: Mapping[str, Any], inputs: Iterable[Path]) -> str:
 
 
 def texts(path: Path, ids: tuple[str, ...], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """(id, text) of every row, under the first of the allowed names that a row has.
+    """(id, text) of every row, under the first of the allowed names that the row has.
 
     Raises `BadInput` with the row's number for a malformed row, a repeated id or a blank text.
     """

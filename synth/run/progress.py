@@ -1,4 +1,4 @@
-"""The progress display of a run: one line that is overwritten on a terminal, plain lines elsewhere."""
+"""The progress display of a run: one line that is redrawn on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TextIO
 
 TERMINAL_SECONDS = 0.2
-ENOUGH_SECONDS = 1.0  # of calls, from which the remaining time is estimated
+ENOUGH_SECONDS = 1.0  # of calls, after which the remaining time is estimated
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Totals of the run so far: calls made, questions settled (journalled ones too), money, accepted examples."""
+    """Totals of the run so far: calls made, questions settled (including journalled ones), money, accepted examples."""
 
     calls: int = 0
     settled: int = 0
@@ -22,7 +22,7 @@ class Counts:
 
 
 class Progress:
-    """Counts units of one phase. `seconds` is the time between two plain lines; a terminal is updated more often."""
+    """Counts the units of one phase. `seconds` is the time between plain lines; a terminal is updated more often."""
 
     def __init__(self, out: TextIO, seconds: float) -> None:
         self._out = out
@@ -31,11 +31,11 @@ class Progress:
         self.begin("", 0, 0, Counts())
 
     def begin(self, name: str, total: int, questions: int, counts: Counts) -> None:
-        """Start a phase of `total` units that ask at most `questions` questions."""
+        """Starts a phase of `total` units that ask at most `questions` questions."""
         self._name, self._total, self._questions, self._done = name, total, questions, 0
         self._before = counts
         self._shown = time.monotonic()
-        self._first: tuple[float, float] | None = None  # when a call had been made, and the share done by then
+        self._first: tuple[float, float] | None = None  # time and share done at the first call
 
     def step(self, counts: Counts) -> None:
         """Count one finished unit."""
@@ -45,7 +45,7 @@ class Progress:
     def show(self, counts: Counts) -> None:
         """Show the progress, if it is time."""
         share = self._share(counts)
-        # Answers from the journal say nothing about the remaining time, so time counts from the first call on.
+        # Journalled answers say nothing about the remaining time, so time counts from the first call.
         if self._first is None and counts.calls > self._before.calls:
             self._first = (time.monotonic(), share)
         if time.monotonic() - self._shown >= self.seconds:
@@ -58,8 +58,9 @@ class Progress:
             self._out.write("\n")
 
     def _share(self, counts: Counts) -> float:
-        """The share of the phase that is done, by questions or by units, whichever is more. Many units run at a time,
-        so questions are finer; a unit that ends early asks fewer than expected, so units are better near the end."""
+        """The share of the phase that is done, by questions or by units, whichever is larger. Questions are finer,
+        because many units run at a time; units are better near the end, because a unit that ends early asks fewer
+        questions than expected."""
         if self._done >= self._total:
             return 1.0
         settled = (counts.settled - self._before.settled) / self._questions if self._questions else 0.0

@@ -1,4 +1,4 @@
-"""Turns shares into exact counts, dealt out in a seeded order."""
+"""Turns shares into exact counts, dealt in a seeded order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Name = TypeVar("Name", bound=str)
 
 
 def counts(total: int, shares: Mapping[Name, float]) -> dict[Name, int]:
-    """`total` split by `shares` (any positive scale) by largest remainder: the sum is exact, each count within 1."""
+    """Splits `total` by `shares` (any positive scale) by largest remainder: the sum is exact, each count within 1."""
     whole = sum(shares.values())
     exact = {name: total * share / whole for name, share in shares.items()}
     rounded = {name: int(value) for name, value in exact.items()}
@@ -21,14 +21,14 @@ def counts(total: int, shares: Mapping[Name, float]) -> dict[Name, int]:
 
 
 def deal(total: int, shares: Mapping[Name, float], seed: str) -> Sequence[Name]:
-    """`total` names in the counts of `shares`, shuffled by `seed`; the same arguments give the same sequence."""
+    """`total` names in the proportions of `shares`, shuffled by `seed`; the same arguments give the same sequence."""
     names = [name for name, count in counts(total, shares).items() for _ in range(count)]
-    random.Random(seed).shuffle(names)  # noqa: S311 - a draw, no secret
+    random.Random(seed).shuffle(names)  # noqa: S311 - a draw, not a secret
     return names
 
 
 class Rounds(Generic[Name]):
-    """Draws several different names at a time so that each name's count keeps to its share after every draw."""
+    """Draws several different names at a time so that each name's count follows its share after every draw."""
 
     def __init__(self, shares: Mapping[Name, float]) -> None:
         whole = sum(shares.values())
@@ -36,7 +36,7 @@ class Rounds(Generic[Name]):
         self._shares = {name: share / whole for name, share in shares.items() if share > 0}
 
     def draw(self, count: int) -> list[Name]:
-        """The `count` names furthest behind their share; fewer where there are fewer names."""
+        """The `count` names furthest behind their share; fewer if there are fewer names."""
         for name, share in self._shares.items():
             self._due[name] += share * count
         drawn = sorted(self._shares, key=lambda name: (-self._due[name], name))[:count]

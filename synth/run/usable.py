@@ -1,4 +1,4 @@
-"""Stops a run early where no reply of a stage can be used, with an error that names the setting to change."""
+"""Stops a run early when a stage gets no usable replies, with an error that names the setting to change."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from synth.run.journal import Status, read_journal
 from synth.run.journal_index import StageTotal
 
 UNUSABLE_IN_ALL = 20
-"""Replies of a stage, none of them usable, after which the run stops."""
+"""Unusable replies of a stage after which the run stops, if there was no usable one."""
 
 
 @dataclass(slots=True)
 class _Unusable:
-    """Why the replies of one stage could not be used: counts by the first word of the reason, and the last reason."""
+    """Why the replies of one stage were unusable: counts by the first word of the reason, and the last reason."""
 
     words: Counter[str] = field(default_factory=Counter)
     last: str = ""
@@ -49,14 +49,14 @@ class _Unusable:
 
 
 class UsableReplies:
-    """Counts the replies of each stage until the first that can be used. `totals` are those of the run's journal."""
+    """Counts the replies of each stage until the first usable one. `totals` are those of the run's journal."""
 
     def __init__(self, totals: Iterable[StageTotal]) -> None:
         self._proven = {line.stage for line in totals if line.status is Status.ACCEPTED}
         self._unusable: dict[str, _Unusable] = {}
 
     def count(self, stage: str, role: Role, endpoint: Endpoint, status: Status, reason: str) -> NothingUsable | None:
-        """Count one reply. Returns the error to stop with where none of many could be used."""
+        """Counts one reply. Returns the error to stop with when none of many was usable."""
         if status is Status.ACCEPTED:
             self._proven.add(stage)
         if stage in self._proven or status is Status.FAILED:
@@ -67,8 +67,8 @@ class UsableReplies:
 
 
 def check_usable(journal: Path, roles: Mapping[str, Role], endpoints: Mapping[Role, Endpoint]) -> None:
-    """Raises `NothingUsable` where the journal of a finished run has replies to a stage and none that could be used.
-    `roles` are those of the stages."""
+    """Raises `NothingUsable` when the journal of a finished run has replies to a stage but no usable one. `roles` maps
+    stages to roles."""
     usable: set[str] = set()
     unusable: dict[str, _Unusable] = {}
     for row in read_journal(journal):

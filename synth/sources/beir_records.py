@@ -31,12 +31,13 @@ def import_beir(
     ceiling: float = 0.95,
     least_grade: int = 1,
 ) -> ImportReport:
-    """Write one record for each judged pair with a grade of `least_grade` or more, and `negatives` for each of these.
+    """Writes one record per judged pair with a grade of at least `least_grade`, and `negatives` negatives for each of
+    these.
 
-    Negatives are the documents judged below `least_grade`, then mined ones (`synth.sources.hard_negatives`), `depth`
-    deep. Copies of one text are one document (`synth.sources.judged`). Without `bi_encoder` (any id or folder that
-    sentence-transformers reads) BM25 mines alone. Corpus and index are in memory. The same inputs give the same bytes.
-    Raises `BadInput` (also where no query has an answer), `BadSettings` and `DiskFull`.
+    Negatives are the documents judged below `least_grade`, then mined ones (`synth.sources.hard_negatives`) to depth
+    `depth`. Copies of one text count as one document (`synth.sources.judged`). Without `bi_encoder` (any id or folder
+    that sentence-transformers reads) BM25 mines alone. Corpus and index are in memory. The same inputs give the same
+    bytes. Raises `BadInput` (also when no query has an answer), `BadSettings` and `DiskFull`.
     """
     with rejects_beside(out) as rejects:
         beir = BeirFolder(folder, rejects)
@@ -80,7 +81,7 @@ class _Writer:
                 yield from self._of_query(item, {kind: rows[number] for kind, rows in hits.items()})
 
     def without_negatives(self) -> Iterator[str]:
-        """A sentence on the queries that got none, where there are some."""
+        """A sentence on the queries without negatives, if there are any."""
         if self._alone and self._negatives:
             yield (
                 f"{self._alone} of {self._queries} queries got no negative: no other document shares a word with them; "
@@ -102,7 +103,7 @@ class _Writer:
         self._alone += not kept and not mined
 
     def _mined(self, judged: Judged, hits: Mapping[NegativeType, Sequence[Hit]], count: int) -> list[MinedNegative]:
-        """Up to `count` negatives from the hits, no text twice."""
+        """Up to `count` negatives from the hits, without repeated texts."""
         answers = {copy for index in judged.relevant for copy in self._corpus.copies(index)}
         mined = mine_negatives(hits, answers, len(hits) * self._depth, barred=judged.barred, ceiling=self._ceiling)
         once: dict[bytes, MinedNegative] = {}

@@ -1,4 +1,4 @@
-"""The first stages of an import: BM25 always, a bi-encoder where one is named."""
+"""The first stages of an import: BM25 always, a bi-encoder if one is named."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ MAX_TOKENS = 128  # of a passage and of a query
 def first_stages(
     passages: Sequence[str], bi_encoder: str | Path | None, max_tokens: int = MAX_TOKENS
 ) -> dict[NegativeType, Retriever]:
-    """Indexes over `passages`, by the type of the negatives they find. Raises `BadSettings` for no such model."""
+    """Indexes over `passages`, keyed by the type of the negatives they find. Raises `BadSettings` for an unknown
+    model."""
     retrievers: dict[NegativeType, Retriever] = {NegativeType.BM25: Bm25(passages)}
     if bi_encoder is not None:
         retrievers[NegativeType.BI_ENCODER] = vector_index(passages, bi_encoder, max_tokens)
@@ -27,7 +28,8 @@ def first_stages(
 
 
 def vector_index(passages: Sequence[str], model: str | Path, max_tokens: int = MAX_TOKENS) -> VectorIndex:
-    """An index by a bi-encoder without its prompts, as shares and limits were measured. Raises as `first_stages`."""
+    """A bi-encoder's index without its prompts, for which shares and limits were measured. Raises as `first_stages`
+    does."""
     from retrieval.bi_encoder import BiEncoder, VectorIndex  # takes seconds to import
 
     return VectorIndex(passages, BiEncoder(model, max_tokens=max_tokens, prompted=False))

@@ -1,4 +1,5 @@
-"""Chooses negatives from a first stage's hits: not relevant, not repeated, not so close that they may be relevant."""
+"""Chooses negatives from a first stage's hits: not relevant, not repeated, and not so similar that they may be
+relevant."""
 
 from __future__ import annotations
 
@@ -26,12 +27,11 @@ def mine_negatives(
     barred: Collection[int] = (),
     ceiling: float = 0.95,
 ) -> list[MinedNegative]:
-    """Up to `count` negatives, the first stages taking turns, each from its best hit down.
+    """Up to `count` negatives; the first stages take turns, each from its best hit down.
 
-    A hit that the bi-encoder puts above `ceiling` times its best score for a positive is passed over whoever found
-    it: it is likely an answer that nobody labelled (TopK-PercPos, Moreira et al. 2024, arXiv 2407.15831). Where it
-    found none of them, all its hits are above and are passed over. `barred` are further indexes that may not
-    serve.
+    Skips a hit that the bi-encoder scores above `ceiling` times its best score for a positive, whichever stage found
+    it: it is probably an unlabelled answer (TopK-PercPos, Moreira et al. 2024, arXiv 2407.15831). When the bi-encoder
+    found no positive, all its hits are above and are skipped. `barred` are further indices that must not be used.
     """
     passed_over = set(positives) | set(barred) | _too_close(hits.get(NegativeType.BI_ENCODER, ()), positives, ceiling)
     turns = [

@@ -1,8 +1,8 @@
 """The judged documents of each query of a BEIR folder, compared by their text.
 
-Queries that read the same are one query, under the id of the first. Documents that read the same are one document:
-a judgement that it is not relevant gives way to one that it is, and no copy of an answer, nor a document with the
-query's own id or text, is a negative (`barred`).
+Queries that read the same are merged under the id of the first. Documents that read the same count as one document: a
+judgement as relevant overrides one as irrelevant, and no copy of an answer, nor a document with the query's own id or
+text, is a negative (`barred`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from synth.scratch import digest
 
 @dataclass(slots=True)
 class Judged:
-    """One query. `relevant` and `irrelevant` are indexes of documents in the corpus, each text once; `barred` are those
-    that may not serve as negatives beside them."""
+    """One query. `relevant` and `irrelevant` are indices of documents in the corpus, without repeated texts; `barred`
+    ones must not be used as negatives for it."""
 
     query: Query
     relevant: list[int] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Judged:
 
 
 class Corpus:
-    """The documents of a folder in order, by index, by id and by their text."""
+    """The documents of a folder in order, accessible by index, by id and by text."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.documents = documents
@@ -42,15 +42,15 @@ class Corpus:
                 self._same_text.setdefault(digest(reading_key(document.text)), []).append(index)
 
     def key(self, index: int) -> bytes:
-        """Stands for the text of a document as it is read."""
+        """The key of a document's text as it reads."""
         return self._keys[index]
 
     def copies(self, index: int) -> list[int]:
-        """The documents that read the same as one, itself among them."""
+        """The documents that read the same as this one, itself included."""
         return self._same[self._keys[index]]
 
     def own(self, query: Query) -> set[int]:
-        """The documents with a query's id or text, with a title or without."""
+        """The documents with a query's id, or with its text with or without a title."""
         key = digest(reading_key(query.text))
         found = {*self._same.get(key, ()), *self._same_text.get(key, ())}
         return found | ({self.by_id[query.id]} if query.id in self.by_id else set())
@@ -58,7 +58,7 @@ class Corpus:
 
 @dataclass(slots=True)
 class Judgements:
-    """`queries` have an answer each. `merged` counts the queries that read the same as an earlier one."""
+    """`queries` all have an answer. `merged` counts the queries that read the same as an earlier one."""
 
     queries: list[Judged]
     merged: int
@@ -94,7 +94,7 @@ def _compare(judged: Judged, corpus: Corpus) -> None:
 
 
 def _each_text_once(indexes: Sequence[int], corpus: Corpus, without: set[bytes]) -> list[int]:
-    """The first document of each text, those of the keys `without` left out."""
+    """The first document of each text, without those whose key is in `without`."""
     first: dict[bytes, int] = {}
     for index in indexes:
         first.setdefault(corpus.key(index), index)

@@ -1,4 +1,4 @@
-"""The fields that every record of an import has and its file does not state."""
+"""The fields that every imported record has and its file does not state."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """Rank1-style training data (Weller et al. 2025, arXiv 2502.18418): a prompt, a trace and a verdict in each row.
 
-Three shapes of a row are read, in a JSON array or in JSON Lines:
+Reads three shapes of row, in a JSON array or in JSON Lines:
 
     {"instruction": ..., "input": ..., "output": ...}       the prompt in two parts, as published
     {"messages": [...]} or {"conversations": [...]}         the same as a chat of one turn
     {"query": ..., "passage": ..., "relevant": ..., "trace": ...}
 
-In the first two the prompt holds `Query: ...` and then `Passage: ...`, and the output is `<think>trace</think> true`.
+In the first two the prompt contains `Query: ...` and then `Passage: ...`, and the output is `<think>trace</think>
+true`.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class _Pair:
 
 
 def import_rank1(path: Path, out: Path, labels: Labels) -> ImportReport:
-    """Write one record for each row of `path` that can be read; memory does not grow with the file.
+    """Writes one record per readable row of `path`; memory does not grow with the file.
 
-    A record's id is the row's own (`id` or `_id`) after the source, or else the row's number. Rows that cannot be read
-    and rows with a repeated id are kept in `OUT.rejected.jsonl`. Raises `BadInput` where no row could be read or an
-    array breaks off, and `DiskFull`; `out` is then as it was before.
+    A record's id is the row's own (`id` or `_id`) after the source, or the row's number. Unreadable rows and rows with
+    a repeated id are kept in `OUT.rejected.jsonl`. Raises `BadInput` when no row is readable or an array is truncated,
+    and `DiskFull`; `out` is then unchanged.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with rejects_beside(out) as rejects, scratch(out.parent) as connection:
@@ -108,7 +109,7 @@ class _Reader:
 
 
 def _pair(value: Mapping[str, Any]) -> _Pair:
-    """Read a row of any of the three shapes. Raises `ValueError` with a sentence."""
+    """Parses a row of any of the three shapes. Raises `ValueError` with a sentence."""
     if "query" in value:
         return _plain(value)
     if "output" in value:

@@ -1,4 +1,4 @@
-"""Rows that an import cannot use: kept unchanged, counted, and named in one sentence each."""
+"""Rows that an import cannot use: kept unchanged, counted, and described in one sentence each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from retrieval.rejects import Listed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """The result of an import. `sentences` names the first rejected rows, `rejects_file` holds all of them; `notes` are
-    sentences on what was imported."""
+    """The result of an import. `sentences` describe the first rejected rows, `rejects_file` holds all of them; `notes`
+    are sentences on what was imported."""
 
     written: int
     relevant: int
@@ -27,7 +27,7 @@ class ImportReport:
 
 
 class RejectsFile(Listed):
-    """The rows an import could not use; `add` writes each at once."""
+    """The rows that an import could not use; `add` writes each immediately."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

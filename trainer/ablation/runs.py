@@ -1,4 +1,4 @@
-"""`limrank-train ablate` and `ablate-sft`: a training for each variant, each in its own folder, and one table."""
+"""`limrank-train ablate` and `ablate-sft`: one training run per variant, each in its own folder, and one table."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _MOST_VARIANTS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How a kind of model is trained, and scored before and after. `unit`: the name of its examples; `room` makes the
-    check that refuses a query too long to be scored."""
+    """How a kind of model is trained, and scored before and after training. `unit` names its examples; `room` builds
+    the check that refuses a query too long to be scored."""
 
     settings: type[Training]
     unit: str
@@ -41,13 +41,13 @@ class _Kind:
 
 
 def ablate(settings: Ablation | SftAblation) -> None:
-    """Train the variants that are not trained yet, measure all, and write a table and a plot into the folder. Raises
+    """Trains the variants that are not trained yet, measures all, and writes a table and a plot into the folder. Raises
     TrainError."""
     if settings.dev is None:
         raise BadSettings("An ablation compares dev scores: name a BEIR folder with --dev.")
     if world() > 1:
         raise BadSettings("An ablation is one process; train its variants with torchrun first, then it reads them.")
-    if isinstance(settings, SftAblation):  # the base and the other domain are scored in direct mode alone
+    if isinstance(settings, SftAblation):  # the base and the other domain are scored in direct mode only
         settings = settings.model_copy(update={"dev_modes": ["direct"]})
     kind = _CAUSAL if isinstance(settings, Sft) else _PAIRS
     check_dev(_other_domain(settings), kind.room(settings))
@@ -63,7 +63,8 @@ def ablate(settings: Ablation | SftAblation) -> None:
 
 
 def variants(settings: Ablation | SftAblation) -> dict[str, dict[str, Any]]:
-    """variant -> the settings it changes. Raise BadData where the file has too few or too many names to leave out."""
+    """Maps each variant to the settings it changes. Raises BadData when the file has too few or too many names to leave
+    out."""
     if isinstance(settings, SftAblation):
         if settings.kind == "volume":
             return {f"{count} records": {"sample": count} for count in settings.volumes}
@@ -96,7 +97,7 @@ def _names(path: Path, field: str) -> list[str]:
 
 
 def _untrained(kind: _Kind, settings: Ablation | SftAblation) -> Outcome:
-    """The base without training, to show what training taught and what it made the model forget."""
+    """The untrained base, which shows what training taught and what it made the model forget."""
     print("--- before training", flush=True)  # noqa: T201
     scorer = kind.untrained(settings)
     dev, other = (dev_score(scorer, measured_on) for measured_on in (DevSet.of(settings), _other_domain(settings)))
@@ -126,13 +127,13 @@ def _outcome(kind: _Kind, name: str, settings: Ablation | SftAblation, change: M
 
 
 def _different(trained: int, settings: Training) -> int:
-    """How many different examples were `trained`, each of them once in every pass."""
+    """How many different examples were `trained`; each occurs once per pass."""
     return trained if settings.max_steps is not None else round(trained / max(1.0, settings.epochs))
 
 
 def _folder_name(name: str, known: Mapping[str, Any], change: Mapping[str, Any]) -> str:
-    """The variant's folder. Several kinds compare with the unchanged settings, which have one name for all of them, so
-    that they are trained once."""
+    """The variant's folder. Several kinds compare with the unchanged settings, which share one name, so that they are
+    trained once."""
     changed = any(known[field] != value for field, value in change.items())
     return name.replace(" ", "-").replace("/", "-") if changed else "as-the-settings-say"
 
@@ -144,8 +145,8 @@ def _causal_scorer(settings: Sft, adapter: Path | None) -> CausalScorer:
 
 
 def _other_domain(settings: Ablation | SftAblation) -> DevSet | None:
-    """The test split of the out-of-domain folder, or its only one, with the candidates in that folder; None where the
-    settings name no such folder. Raise BadData where it has no split."""
+    """The test split of the out-of-domain folder, or its only split, with the candidates in that folder; None when the
+    settings name no such folder. Raises BadData when it has no split."""
     folder = settings.out_of_domain
     if folder is None:
         return None
@@ -158,7 +159,7 @@ def _other_domain(settings: Ablation | SftAblation) -> DevSet | None:
 
 @functools.cache
 def _count(path: Path) -> int:
-    """Groups or records in a file that every variant draws from, read once."""
+    """The number of groups or records in a file that every variant draws from; read once."""
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1
 

@@ -13,14 +13,14 @@ from trainer.run.dev_score import PassageScorer
 
 
 def pair_scorer(model: Path, *, max_tokens: int) -> PairScorer:
-    """The cross-encoder in a folder. Raise BadBase where there is none."""
-    encoder = load_encoder(model, seed=0, train_embeddings=True)  # the seed is of a new output, which it has no need of
+    """The cross-encoder in a folder. Raises BadBase when there is none."""
+    encoder = load_encoder(model, seed=0, train_embeddings=True)  # seed of a new output, unused here
     return PairScorer(encoder, load_pair_encoder(model, max_tokens))
 
 
 def base_scorer(base: Path, *, max_tokens: int) -> PassageScorer:
-    """The base of a training. One without an output of its own is scored as the bi-encoder that it is, since a new
-    output is random. Raise BadBase where the folder holds no encoder."""
+    """The base of a training run. A base without an output is scored as the bi-encoder that it is, because a new output
+    is random. Raises BadBase when the folder holds no encoder."""
     pairs = pair_scorer(base, max_tokens=max_tokens)
     architectures = json.loads((base / "config.json").read_text(encoding="utf-8")).get("architectures") or []
     if any(name.endswith("ForSequenceClassification") for name in architectures):

@@ -13,10 +13,9 @@ from trainer.run.folder import writing
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a variant. `examples`: groups or records that it trained; `seconds`: of all devices together, with
-    the dev scores at the ends of sessions. `dev`, `other`: `score`, `before` (first stage) and `oracle`; `data_cost`
-    in money.
-    """
+    """The result of a variant. `examples` are the groups or records that it trained on. `seconds` covers all devices,
+    including the dev scores at the ends of sessions. `dev` and `other` hold `score`, `before` (first stage) and
+    `oracle`. `data_cost` is in money."""
 
     name: str
     examples: int
@@ -26,7 +25,7 @@ class Outcome:
     data_cost: float
 
     def cost_of_a_point(self, hour_cost: float) -> float | None:
-        """Money for each hundredth of nDCG@10 gained on dev over the first stage; None without a gain."""
+        """The cost of each hundredth of nDCG@10 gained on dev over the first stage; None without a gain."""
         if self.dev is None or self.dev["score"] <= self.dev["before"]:
             return None
         spent = self.data_cost + self.seconds / 3600 * hour_cost
@@ -34,7 +33,7 @@ class Outcome:
 
 
 def write_table(folder: Path, kind: str, outcomes: Sequence[Outcome], *, unit: str, hour_cost: float) -> None:
-    """Write ablation-KIND.json, .md and .png. Raise BadRunFolder where they cannot be written."""
+    """Writes ablation-KIND.json, .md and .png. Raises BadRunFolder when they cannot be written."""
     stem = folder / f"ablation-{kind}"
     rows = [asdict(outcome) | {"cost_of_a_point": outcome.cost_of_a_point(hour_cost)} for outcome in outcomes]
     with writing(folder):
@@ -45,7 +44,7 @@ def write_table(folder: Path, kind: str, outcomes: Sequence[Outcome], *, unit: s
 
 
 def markdown(kind: str, outcomes: Sequence[Outcome], unit: str, hour_cost: float) -> str:
-    """One row for each variant; `-` where something was not measured."""
+    """One row per variant; `-` for values that were not measured."""
     head = [
         "variant",
         unit,
@@ -78,8 +77,8 @@ def _figure(scores: Mapping[str, float] | None, name: str) -> str:
 
 
 def _plot(path: Path, kind: str, outcomes: Sequence[Outcome]) -> None:
-    """A bar for each variant and domain, and a dotted line for the domain's first stage."""
-    import matplotlib.pyplot as plt  # here, as it takes a second to import
+    """One bar per variant and domain, and a dotted line for the domain's first stage."""
+    import matplotlib.pyplot as plt  # imported here: takes a second
 
     figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(outcomes)), layout="constrained")
     for label, found, place, colour in (

@@ -1,1 +1,1 @@
-"""An encoder with one output, from groups, by localized contrastive estimation (LCE)."""
+"""Trains an encoder with one output on groups, by localized contrastive estimation (LCE)."""

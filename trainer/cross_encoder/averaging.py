@@ -1,7 +1,7 @@
-"""A running mean of the weights while they are trained (Polyak averaging with exponential decay).
+"""A running mean of the weights during training (Polyak averaging with exponential decay).
 
-The mean moves less from step to step than the weights do, and at a constant learning rate it scores better than they.
-It stands beside each checkpoint, so that a resumed run goes on with the same mean.
+The mean changes less from step to step than the weights, and at a constant learning rate it scores better. It is saved
+beside each checkpoint, so that a resumed run continues with the same mean.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ FILE_NAME = "average.safetensors"
 
 
 class WeightAverage(TrainerCallback):
-    """Keeps the mean of the trained weights of `model`, one step counting `1 - decay`; early steps count more, so that
-    the mean forgets what the weights were before the training."""
+    """Keeps the mean of the trained weights of `model`; one step has weight `1 - decay`. Early steps have more weight,
+    so that the mean forgets the weights from before training."""
 
     def __init__(self, model: nn.Module, decay: float, resumed: Path | None) -> None:
-        """`resumed` is the checkpoint to go on from, None at the beginning."""
+        """`resumed` is the checkpoint to resume from, None at the start of a run."""
         self._model = model
         self._decay = decay
         self._mean = load_file(resumed / FILE_NAME) if resumed is not None else self._trained()

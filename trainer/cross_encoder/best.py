@@ -1,4 +1,4 @@
-"""Keeps the weights that ranked the held-out groups best, looked at a few times in a run."""
+"""Keeps the weights that ranked the held-out groups best, evaluated a few times per run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from trainer.cross_encoder.groups import Row
 from trainer.cross_encoder.held_out import Scorer, by_model
 
 _TIMES = 5
-_MOST_ROWS = 100  # of each look but the last
+_MOST_ROWS = 100  # evaluated at a time, except at the end
 
 
 class BestWeights(TrainerCallback):
-    """Scores `rows` at every fifth of a run, and keeps in `folder` the weights of the best score so far.
+    """Scores `rows` at every fifth of a run, and keeps the weights of the best score so far in `folder`.
 
-    What a resumed run looked at before counts: the files say at which step that was.
+    A resumed run continues with the earlier evaluations: the files state the step they are from.
     """
 
     def __init__(self, model: CrossEncoder, scorer: Scorer, rows: Sequence[Row], folder: Path) -> None:
@@ -37,7 +37,7 @@ class BestWeights(TrainerCallback):
             self._look(state.global_step)
 
     def put_into_model(self) -> int | None:
-        """The best weights become the model's; the step they are from, None where the last ones are the best."""
+        """Loads the best weights into the model. Returns their step, or None when the last ones are the best."""
         best = self._best()
         if best is None or by_model(self._scorer, self._rows) >= best["score"]:
             return None
@@ -45,7 +45,7 @@ class BestWeights(TrainerCallback):
         return int(best["step"])
 
     def forget(self) -> None:
-        """Remove the files, once a run is complete."""
+        """Removes the files, once a run is complete."""
         for file in (self._weights, self._stated):
             file.unlink(missing_ok=True)
 
@@ -65,5 +65,5 @@ class BestWeights(TrainerCallback):
 
 
 def _points(steps: int) -> set[int]:
-    """The steps at which is looked: not the last, whose weights are there at the end."""
+    """The steps at which to evaluate, without the last, whose weights are available at the end."""
     return {round(steps * part / _TIMES) for part in range(1, _TIMES)} - {0, steps}

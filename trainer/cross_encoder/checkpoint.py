@@ -16,7 +16,7 @@ from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.checkpoint.model_config import config_of
 from trainer.cross_encoder.model import network
 
-# The tokenizer's files are copied byte for byte, as the manifest hashes tokenizer.json.
+# The tokenizer's files are copied byte for byte, because the manifest hashes tokenizer.json.
 _TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
     *("vocab.json", "merges.txt", "sentencepiece.bpe.model", "spm.model"),
@@ -25,8 +25,8 @@ EMBEDDINGS = "embeddings."
 
 
 def write_checkpoint(folder: Path, model: CrossEncoder, base: Path, manifest: Manifest) -> None:
-    """Fill `folder` with a checkpoint that transformers, sentence-transformers and limrank-serve load, the latter two
-    with the same scores (`contract.checkpoint.cross_encoder_files`)."""
+    """Writes a checkpoint that transformers, sentence-transformers and limrank-serve load, the latter two with the same
+    scores (`contract.checkpoint.cross_encoder_files`)."""
     inner = network(model)
     inner.save_pretrained(folder)
     for name in _TOKENIZER_FILES:
@@ -46,7 +46,7 @@ def cross_encoder_manifest(
     recipe: str,
     scores: Mapping[str, object],
 ) -> Manifest:
-    """The manifest of a cross-encoder whose tokenizer is that of `base`."""
+    """The manifest of a cross-encoder that uses the tokenizer of `base`."""
     return Manifest(
         kind="cross-encoder",
         format=None,
@@ -62,16 +62,16 @@ def cross_encoder_manifest(
 
 
 def write_small(folder: Path, checkpoint: Path) -> None:
-    """Fill `folder` with what differs from the base: all weights except the embeddings, in float16, and the manifest.
+    """Writes only the differences from the base: all weights except the embeddings, in float16, and the manifest.
 
-    About 21 MB for all-MiniLM-L6-v2, whose own package brings the embeddings and the tokenizer.
+    About 21 MB for all-MiniLM-L6-v2, whose own package contains the embeddings and the tokenizer.
     """
     from safetensors import safe_open
 
     with safe_open(checkpoint / "model.safetensors", framework="pt") as file:
         kept = {
             name: file.get_tensor(name).to(torch.float16).contiguous()
-            for name in file.keys()  # noqa: SIM118 - it is no mapping
+            for name in file.keys()  # noqa: SIM118 - not a mapping
             if f".{EMBEDDINGS}" not in name
         }
     save_file(kept, folder / "encoder.safetensors", metadata={"format": "pt"})

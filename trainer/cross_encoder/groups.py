@@ -1,4 +1,4 @@
-"""Groups for contrastive training: read, chosen, and laid out as rows of one query and 1 + n passages."""
+"""Groups for contrastive training: reading, choosing, and conversion into rows of one query and 1 + n passages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trainer.cross_encoder.plain_groups import is_plain_file, read_plain_groups
 from trainer.errors import BadData
 from trainer.run.data import choose, draw
 
-_TRIES = 20  # draws for each group of a file, after which it holds nothing else
+_TRIES = 20  # draws for each group of a file
 
 
 @dataclass(frozen=True, slots=True)
 class GroupChoice:
-    """Which groups of a file are used. `sample` None: all. `leave_out`: a domain, a source or the beginning of ids."""
+    """Which groups of a file are used. `sample` None: all. `leave_out` is a domain, a source or an id prefix."""
 
     negatives: int
     negatives_from: str = "hard"
@@ -31,9 +31,9 @@ class GroupChoice:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One group as it is trained: the positive is the first of `passages`, unless the group is not `labelled`.
+    """One group in its training form: the positive is the first of `passages`, unless the group is not `labelled`.
 
-    `teacher`: one score for each passage, or empty.
+    `teacher` has one score per passage, or is empty.
     """
 
     query: str
@@ -44,10 +44,10 @@ class Row:
 
 
 def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
-    """The chosen groups of a file, in an order that the seed decides; a larger sample holds every smaller one. Scored
-    groups are taken as they are; `negatives` and `negatives_from` choose among those of other groups.
+    """The chosen groups of a file, in an order determined by the seed; a larger sample contains every smaller one.
+    Scored groups are used unchanged; `negatives` and `negatives_from` choose among the negatives of other groups.
 
-    Raise BadData for a file that cannot be read, or of which nothing is left.
+    Raises BadData for a file that cannot be read, or of which nothing is left.
     """
     return choose(
         path,
@@ -62,7 +62,7 @@ def load_groups(path: Path, choice: GroupChoice) -> list[Group | ScoredGroup]:
 
 def rows(groups: Sequence[Group | ScoredGroup], choice: GroupChoice) -> list[Row]:
     """Each group with `choice.negatives` negatives drawn by the seed and its id: its own hard ones, of which there may
-    be fewer, or positives of other groups that are no answer to the same query. Scored groups as they are."""
+    be fewer, or positives of other groups that do not answer the same query. Scored groups are used unchanged."""
     plain = [group for group in groups if isinstance(group, Group)]
     answers = _answers(plain)
     return [
@@ -74,7 +74,7 @@ def rows(groups: Sequence[Group | ScoredGroup], choice: GroupChoice) -> list[Row
 
 
 def scored_row(group: ScoredGroup) -> Row:
-    """A scored group with its positive in front."""
+    """A scored group with its positive first."""
     places = sorted(range(len(group.passages)), key=lambda place: place != group.positive)
     passages = tuple(group.passages[place] for place in places)
     teacher = tuple(group.teacher[place] for place in places) if group.teacher else ()
@@ -82,12 +82,12 @@ def scored_row(group: ScoredGroup) -> Row:
 
 
 def is_labelled(group: Group | ScoredGroup) -> bool:
-    """Whether it is known which passage answers."""
+    """Whether the answer is known."""
     return isinstance(group, Group) or group.positive is not None
 
 
 def read_all(path: Path) -> None:
-    """Read every group of a file. Raise BadData for the first that is wrong."""
+    """Reads every group of a file. Raises BadData for the first invalid one."""
     try:
         for _ in _read(path):
             pass
@@ -124,7 +124,7 @@ def _negatives(
 
 
 def _answers(groups: Sequence[Group]) -> dict[str, set[str]]:
-    """Query -> positives of its groups, both as reading keys."""
+    """Maps each query to the positives of its groups, both as reading keys."""
     answers: dict[str, set[str]] = {}
     for group in groups:
         answers.setdefault(reading_key(group.query), set()).add(reading_key(group.positive))

@@ -1,4 +1,4 @@
-"""How well a model ranks the groups that were held out: nDCG@10 of the one positive, beside BM25 and the base."""
+"""How well a model ranks the held-out groups: nDCG@10 of the one positive, compared to BM25 and the base."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Scorer(Protocol):
 
 
 def ndcg(scores: Sequence[float]) -> float:
-    """Of one group, whose positive is the first and alone relevant. A tie counts against it."""
+    """nDCG of one group, whose first passage is the only relevant one. Ties count against it."""
     rank = 1 + sum(score >= scores[0] for score in scores[1:])
     return 1 / math.log2(1 + rank) if rank <= _DEPTH else 0.0
 
@@ -39,7 +39,7 @@ def by_bm25(rows: Sequence[Row]) -> float:
 
 
 def say_held_out(found: Mapping[str, float]) -> str:
-    """The scores in a sentence or two; where another ranks better, that is said first."""
+    """The scores in one or two sentences, beginning with any other ranking that is better."""
     others = {"BM25": found["bm25"]} | ({"the base untrained": found["base"]} if "base" in found else {})
     listed = ", ".join(f"{name} {value:.4f}" for name, value in others.items())
     sentence = f"{HELD_OUT} {found['score']:.4f} on {found['groups']:.0f} groups ({listed})."

@@ -1,9 +1,9 @@
 """Localized contrastive estimation (Gao, Dai and Callan 2021, "Rethink Training of BERT Rerankers in Multi-Stage
 Retrieval Pipeline", arXiv 2101.08751), and binary cross-entropy for comparison.
 
-Each query comes with one positive and n hard negatives; the loss is the cross-entropy of the positive among them. It
-does not change when all scores of a group grow by the same amount, so by itself it leaves open where 0 lies. `anchor`
-adds a little binary cross-entropy, which ties log-odds of 0 to an even chance.
+Each query has one positive and n hard negatives; the loss is the cross-entropy of the positive among them. It does not
+change when all scores of a group shift by the same amount, so it leaves the zero point open. `anchor` adds a little
+binary cross-entropy, which ties log-odds of 0 to an even chance.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from trainer.cross_encoder.teacher_loss import kl_to_teacher, margin_mse
 
 _PAIRS_AT_ONCE = 16  # on a CPU
-GROUP_INPUTS = ("sizes", "labelled", "teacher")  # what a batch says of its groups, beside the encoded pairs
+GROUP_INPUTS = ("sizes", "labelled", "teacher")  # a batch's information on its groups, beside the encoded pairs
 
 
 def lce(scores: Tensor) -> Tensor:
@@ -27,14 +27,14 @@ def lce(scores: Tensor) -> Tensor:
 
 
 def group_lce(scores: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The same of each group, shape (groups,). `mask`, of the shape of `scores`, is false where a group has ended."""
+    """The same for each group, shape (groups,). `mask`, of the shape of `scores`, is False after the end of a group."""
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return -torch.log_softmax(scores, dim=1)[:, 0]
 
 
 def binary_cross_entropy(scores: Tensor) -> Tensor:
-    """Mean over groups of the cross-entropy of each pair's label, positives weighing as much as their negatives.
+    """Mean over groups of the cross-entropy of each pair's label; the positive weighs as much as all its negatives.
 
     `scores`: (groups, 1 + n) log-odds, the positive first.
     """
@@ -42,7 +42,7 @@ def binary_cross_entropy(scores: Tensor) -> Tensor:
 
 
 def group_binary_cross_entropy(scores: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The same of each group, shape (groups,). `mask` as in `group_lce`; a group needs one negative."""
+    """The same for each group, shape (groups,). `mask` as in `group_lce`; a group needs one negative."""
     kept = torch.ones_like(scores[:, 1:]) if mask is None else mask[:, 1:].to(scores.dtype)
     positive = nn.functional.softplus(-scores[:, 0])
     negative = (nn.functional.softplus(scores[:, 1:]) * kept).sum(dim=1) / kept.sum(dim=1)
@@ -50,7 +50,7 @@ def group_binary_cross_entropy(scores: Tensor, mask: Tensor | None = None) -> Te
 
 
 def by_length(model: nn.Module, pairs: Mapping[str, Tensor]) -> Tensor:
-    """The scores of padded pairs in float32, shape (pairs,). On a CPU, pairs of like length are computed together, a
+    """The scores of padded pairs in float32, shape (pairs,). On a CPU, pairs of similar length are computed together, a
     few at a time and without the padding that the longest of all needs."""
     mask = pairs.get("attention_mask")
     if mask is None or mask.device.type != "cpu":
@@ -71,7 +71,8 @@ def _scores(model: nn.Module, pairs: Mapping[str, Tensor]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TeacherTerms:
-    """How a teacher's scores count. `weight` is that of a group without a positive, `labelled_weight` of one with."""
+    """The weights of a teacher's scores: `weight` for groups without a positive, `labelled_weight` for those with
+    one."""
 
     weight: float = 0.0
     labelled_weight: float = 0.0
@@ -96,8 +97,8 @@ class GroupLoss(nn.Module):
         anchor: float = 0.0,
         teacher: TeacherTerms | None = None,
     ) -> None:
-        """`loss` is "lce" or "bce"; `anchor` is the share of cross-entropy added to LCE. `group_size` is 1 + n where
-        all groups are of one size and the batch does not say the sizes."""
+        """`loss` is "lce" or "bce"; `anchor` is the share of cross-entropy added to LCE. `group_size` is 1 + n when all
+        groups have one size and the batch does not state the sizes."""
         super().__init__()
         self.model = model
         self.group_size = group_size
@@ -106,9 +107,9 @@ class GroupLoss(nn.Module):
         self.teacher = teacher
 
     def forward(self, inputs: list[Mapping[str, Tensor]], labels: Tensor | None = None, **_: Any) -> Tensor:
-        """`inputs[0]`: encoded pairs, the groups one after the other, and what the collator says of the groups:
-        `sizes` (groups,), `labelled` (groups,), `teacher` (pairs,), NaN where there is none. Every group counts the
-        same. Scores are compared in float32."""
+        """`inputs[0]` holds the encoded pairs, group after group, and the collator's `sizes` (groups,), `labelled`
+        (groups,) and `teacher` (pairs,), which is NaN when there is none. Every group has the same weight. Scores are
+        compared in float32."""
         pairs = dict(inputs[0])
         sizes, labelled, teacher = (pairs.pop(name, None) for name in GROUP_INPUTS)
         scores = by_length(self.model, pairs)
@@ -122,14 +123,14 @@ class GroupLoss(nn.Module):
         return total.mean()
 
     def _labelled(self, table: Tensor, mask: Tensor | None) -> Tensor:
-        """The loss of each group by its positive, which is the first."""
+        """The loss of each group by its positive, which is the first passage."""
         if self.loss == "bce":
             return group_binary_cross_entropy(table, mask)
         found = group_lce(table, mask)
         return found + self.anchor * group_binary_cross_entropy(table, mask) if self.anchor else found
 
     def _taught(self, terms: TeacherTerms, table: Tensor, teacher: Tensor, mask: Tensor, labelled: Tensor) -> Tensor:
-        """The weighted loss of each group by its teacher; 0 where it has none."""
+        """The weighted loss of each group by its teacher; 0 without one."""
         wanted = torch.zeros_like(table).masked_scatter(mask, teacher.to(table.dtype))
         known = ~wanted.isnan().any(dim=1)
         weights = torch.where(labelled, terms.labelled_weight, terms.weight) * known

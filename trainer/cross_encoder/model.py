@@ -20,9 +20,9 @@ from trainer.errors import BadBase, BadData
 
 
 def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: float | None = None) -> CrossEncoder:
-    """The base with one output, which is new unless the base is a cross-encoder already.
+    """Loads the base with one output, which is new unless the base is a cross-encoder already.
 
-    `dropout` None: that of the base. Raise BadBase where the folder is no encoder that can be read.
+    `dropout` None: that of the base. Raises BadBase when the folder is not a readable encoder.
     """
     if not (base / "config.json").is_file():
         raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
@@ -42,7 +42,7 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
 
 
 def check_positions(model: CrossEncoder, base: Path, max_tokens: int) -> None:
-    """Raise BadBase where pairs may be longer than the positions that the base has."""
+    """Raises BadBase when pairs may be longer than the base has positions."""
     try:
         positions = position_count(network(model))
     except ContractError as error:
@@ -52,9 +52,10 @@ def check_positions(model: CrossEncoder, base: Path, max_tokens: int) -> None:
 
 
 def _keep_the_network(model: CrossEncoder, base: Path) -> None:
-    """Drop what divides by the temperature behind the network of a cross-encoder of ours; it is fitted anew.
+    """Removes the layer that divides by the temperature after the network of a cross-encoder of ours; the temperature
+    is fitted again.
 
-    Raise BadBase where something else stands there.
+    Raises BadBase when another layer follows the network.
     """
     if len(model) > 1 and not (base / FILE_NAME).is_file():
         others = ", ".join(type(module).__name__ for module in list(model)[1:])
@@ -64,12 +65,12 @@ def _keep_the_network(model: CrossEncoder, base: Path) -> None:
 
 
 def network(model: CrossEncoder) -> Any:
-    """The model of transformers inside."""
+    """The transformers model inside."""
     return model[0].model
 
 
 def load_pair_encoder(base: Path, max_tokens: int) -> PairEncoder:
-    """The encoder of pairs for `base`, which must hold tokenizer.json. Raise BadBase."""
+    """The pair encoder for `base`, which must contain tokenizer.json. Raises BadBase."""
     try:
         tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
         tokenizer.no_truncation()
@@ -82,7 +83,7 @@ def load_pair_encoder(base: Path, max_tokens: int) -> PairEncoder:
 
 
 def encode_row(encoder: PairEncoder, row: Row) -> list[Pair]:
-    """The pairs of a group. Raise BadData for a query that leaves less than a quarter of a pair to the passage."""
+    """The pairs of a group. Raises BadData for a query that leaves less than a quarter of a pair to the passage."""
     query = encoder.query_ids(row.query, row.instruction)
     if encoder.room(query) < encoder.max_tokens // 4:
         raise BadData(
@@ -93,13 +94,13 @@ def encode_row(encoder: PairEncoder, row: Row) -> list[Pair]:
 
 
 class PairRoom:
-    """Checks that a query leaves enough room to a passage."""
+    """Checks that a query leaves enough room for a passage."""
 
     def __init__(self, encoder: PairEncoder) -> None:
         self._encoder = encoder
 
     def __call__(self, query: str, instruction: str | None = None) -> None:
-        """Raise BadData where it does not."""
+        """Raises BadData when it does not."""
         encode_row(self._encoder, Row(query, instruction, ()))
 
 
@@ -117,10 +118,10 @@ def pad(pairs: Sequence[Pair], pad_id: int) -> dict[str, torch.Tensor]:
 
 
 class GroupCollator:
-    """Rows of a dataset, as `dataset_row` makes them -> the padded pairs of all their groups, in order, with the sizes
-    of the groups, whether they are labelled, and the teacher's scores of the pairs (NaN where there is none)."""
+    """Turns rows of a dataset, as made by `dataset_row`, into the padded pairs of all their groups, in order, with the
+    sizes of the groups, whether they are labelled, and the teacher's scores of the pairs (NaN without a teacher)."""
 
-    valid_label_columns: tuple[str, ...] = ()  # asked for by sentence-transformers' trainer
+    valid_label_columns: tuple[str, ...] = ()  # required by sentence-transformers' trainer
 
     def __init__(self, encoder: PairEncoder, pad_id: int) -> None:
         self._encoder = encoder
@@ -162,7 +163,7 @@ class PairScorer:
         scores = [0.0] * len(pairs)
         was_training = self._model.training
         self._model.eval()
-        with torch.no_grad():  # not inference mode, whose tensors no later training could use
+        with torch.no_grad():  # not inference mode, whose tensors later training could not use
             for start in range(0, len(pairs), self._batch):
                 chosen = by_length[start : start + self._batch]
                 inputs = pad([pairs[index] for index in chosen], pad_id(self._model))

@@ -1,7 +1,7 @@
-"""Groups as other trainers have them: lines of {"query", "pos": [...], "neg": [...]}, without a header.
+"""Groups in the format of other trainers: lines of {"query", "pos": [...], "neg": [...]}, without a header.
 
-With `pos_scores` and `neg_scores`, a teacher's scores of the same lengths, they train by these too. `instruction` may
-stand in a line; further keys do not matter. Each positive makes a group with all negatives of its line.
+`pos_scores` and `neg_scores`, a teacher's scores of the same lengths, are used in training too. A line may have an
+`instruction`; other keys are ignored. Each positive makes a group with all negatives of its line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Bias and temperature of the scores, fitted on pairs that were held out of training (Platt 1999).
+"""Bias and temperature of the scores, fitted on pairs held out of training (Platt 1999).
 
-log-odds = (score + bias) / temperature. A loss over groups leaves the bias open, so it belongs to the model and is
-added to its output; the temperature goes into the manifest.
+log-odds = (score + bias) / temperature. A loss over groups leaves the bias undetermined, so it belongs to the model and
+is added to its output; the temperature goes into the manifest.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize  # type: ignore[import-untyped]  # it ships no types
+from scipy.optimize import minimize  # type: ignore[import-untyped]  # no types
 from scipy.special import expit  # type: ignore[import-untyped]
 
 Array = NDArray[np.float64]
 
-_RIDGE = 1e-6  # keeps the fit finite where the labels can be separated
+_RIDGE = 1e-6  # keeps the fit finite when the labels are separable
 
 
 def fit(scores: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float]:
-    """(bias, temperature) of the least log loss, by logistic regression; temperature within 0.05 to 20.
+    """(bias, temperature) with the least log loss, by logistic regression; the temperature is within 0.05 to 20.
 
-    Raise ValueError unless both labels occur.
+    Raises ValueError unless both labels occur.
     """
     if len(set(relevant)) != 2:
         raise ValueError("Calibration needs pairs of both labels.")

@@ -1,7 +1,7 @@
 """Losses of a group against a teacher's scores of its passages: KL divergence over the list, and margin MSE.
 
-Both look at differences between the scores of one group only, so neither says where 0 lies. The teacher is a bi-encoder
-whose cosines, divided by a temperature, stand beside the student's log-odds.
+Both depend only on differences between the scores of one group, so neither determines the zero point. The teacher is a
+bi-encoder whose cosines, divided by a temperature, are compared to the student's log-odds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 def kl_to_teacher(scores: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """KL(softmax(teacher / temperature) || softmax(scores)) of each group, shape (groups,).
 
-    `scores` and `teacher`: (groups, longest), finite where `mask` is true; what stands elsewhere does not count.
+    `scores` and `teacher`: (groups, longest), finite where `mask` is True; other values are ignored.
     """
     student = torch.log_softmax(_masked(scores, mask), dim=1)
     wanted = torch.log_softmax(_masked(teacher / temperature, mask), dim=1)
@@ -24,7 +24,7 @@ def kl_to_teacher(scores: Tensor, teacher: Tensor, mask: Tensor, temperature: fl
 def margin_mse(scores: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """Mean over the pairs of a group of (student's margin - teacher's margin / temperature) squared, shape (groups,).
 
-    Hofstätter et al. 2020 (arXiv 2010.02666) take the pairs of the positive; here all pairs count, as an unlabelled
+    Hofstätter et al. 2020 (arXiv 2010.02666) use the pairs of the positive; here all pairs count, because an unlabelled
     group has no positive. Arguments as in `kl_to_teacher`; a group of one passage gives 0.
     """
     zero = torch.zeros_like(scores)

@@ -1,4 +1,4 @@
-"""`limrank-train cross-encoder`: contrastive training of a cross-encoder, with sentence-transformers' trainer."""
+"""`limrank-train cross-encoder`: contrastive training of a cross-encoder with sentence-transformers' trainer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _CALIBRATION_NEGATIVES = 4
 
 
 class _Trainer(CrossEncoderTrainer):
-    """Reads the data in the order that `trainer.run.order` laid out; writes no model card into checkpoints."""
+    """Reads the data in the order determined by `trainer.run.order`; writes no model card into checkpoints."""
 
     def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any) -> Any:
         return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
@@ -69,7 +69,7 @@ class _Trainer(CrossEncoderTrainer):
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """All that a run needs, read and encoded once. `sequence` is what is trained, `held` what calibrates."""
+    """The inputs of a run, read and encoded once. `sequence` is trained on, `held` is used for calibration."""
 
     groups: Sequence[Group | ScoredGroup]
     held: Sequence[Group | ScoredGroup]
@@ -80,7 +80,7 @@ class _Prepared:
 
 
 def train_cross_encoder(settings: CrossEncoding) -> None:
-    """Run one session, which is the whole run where time allows; with `dry_run` print the plan. Raises TrainError."""
+    """Runs one session, which is the whole run if time allows; with `dry_run` prints the plan. Raises TrainError."""
     run_session(
         settings, prepare=partial(_prepare, settings), plan=partial(_plan, settings), train=partial(_train, settings)
     )
@@ -98,7 +98,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
     groups = load_groups(settings.data, choice)
     held, trained = _hold_out(groups, settings.held_out(sum(map(is_labelled, groups))))
     encoder = load_pair_encoder(settings.base, settings.max_tokens)
-    for group in held:  # so that one that cannot be scored is known now and not when the training is done
+    for group in held:  # an unscorable group must fail now, not after the training
         encode_row(encoder, _calibrating(group))
     check_dev(DevSet.of(settings), PairRoom(encoder))
     laid = rows(trained, choice)
@@ -119,7 +119,7 @@ def _prepare(settings: CrossEncoding) -> _Prepared:
 def _hold_out(
     groups: Sequence[Group | ScoredGroup], count: int
 ) -> tuple[Sequence[Group | ScoredGroup], Sequence[Group | ScoredGroup]]:
-    """Labelled groups for calibration, none of whose queries is trained; then those to train."""
+    """Labelled groups for calibration, then those to train on, which share no query with the former."""
     held = [group for group in groups if is_labelled(group)][:count]
     queries = {group.query for group in held}
     trained = [group for group in groups if group.query not in queries]
@@ -131,7 +131,7 @@ def _hold_out(
 def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop: dict[str, Any]) -> None:
     model = prepared.model
     average = WeightAverage(model, settings.average, session.folder.last_checkpoint()) if settings.average else None
-    # The session marks a checkpoint as complete, so it comes last.
+    # The session goes last, because it marks a checkpoint as complete.
     scorer = PairScorer(model, prepared.encoder)
     measured = [scored_row(group) if isinstance(group, ScoredGroup) else _whole(group) for group in prepared.held]
     base = _base_score(settings, scorer, measured, session)
@@ -168,13 +168,13 @@ def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop:
 
 
 def _keeps_best(settings: CrossEncoding, measured: Sequence[Row]) -> bool:
-    """A running mean of the weights has its own way to be the best."""
+    """Not with a running mean of the weights, which replaces the search for the best."""
     return settings.keep == "best" and bool(measured) and not settings.average
 
 
 def _base_score(settings: CrossEncoding, scorer: PairScorer, measured: Sequence[Row], session: Session) -> float | None:
-    """How the base ranks the held-out groups before it is trained; None for one whose output is new, or where a
-    session before this one has trained it."""
+    """The base's score on the held-out groups before training; None if its output is new or in a process other than the
+    first."""
     if not measured or not _has_head(settings.base) or int(os.environ.get("RANK", "0")):
         return None
     stated = session.folder.path / "base-score.json"
@@ -184,7 +184,7 @@ def _base_score(settings: CrossEncoding, scorer: PairScorer, measured: Sequence[
 
 
 def _has_head(base: Path) -> bool:
-    """Whether a folder holds a cross-encoder and no bare encoder."""
+    """Whether a folder holds a cross-encoder rather than a bare encoder."""
     architectures = json.loads((base / "config.json").read_text(encoding="utf-8")).get("architectures") or []
     return any(str(name).endswith("ForSequenceClassification") for name in architectures)
 
@@ -202,7 +202,7 @@ def _whole(group: Group) -> Row:
 def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, callbacks: list[TrainerCallback]) -> _Trainer:
     dataset = Dataset.from_list([dataset_row(row) for row in prepared.sequence])
     model = prepared.model
-    collate: Any = GroupCollator(prepared.encoder, pad_id(model))  # its type asks for the library's own collator
+    collate: Any = GroupCollator(prepared.encoder, pad_id(model))  # its type demands the library's own collator
     return _Trainer(
         model=model,
         args=CrossEncoderTrainingArguments(**loop),
@@ -221,7 +221,7 @@ def _loss(settings: CrossEncoding, model: CrossEncoder) -> GroupLoss:
 
 
 def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group | ScoredGroup]) -> float:
-    """Fit bias and temperature on the groups held out; put the bias into the model and return the temperature."""
+    """Fits bias and temperature on the held-out groups, adds the bias to the model and returns the temperature."""
     if not held:
         return 1.0
     scores: list[float] = []
@@ -243,7 +243,7 @@ def _calibrating(group: Group | ScoredGroup) -> Row:
 
 
 def _output(model: CrossEncoder) -> torch.nn.Linear:
-    """The layer that gives the one output: the last linear layer of the network."""
+    """The layer that computes the one output: the last linear layer of the network."""
     return [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
 
 
@@ -292,7 +292,7 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
 
 
 def _kept(settings: CrossEncoding, prepared: _Prepared, lengths: Sequence[int]) -> int:
-    """Bytes that a step on groups of `lengths` keeps, if groups have the mean size and their pairs are equally long."""
+    """Bytes that a step on groups of `lengths` keeps, assuming groups of the mean size with equally long pairs."""
     size = max(1, sum(len(row.passages) for row in prepared.sequence) // len(prepared.sequence))
     pairs = [-(-length // size) for length in lengths for _ in range(size)]
     return kept_bytes(network(prepared.model), pairs, causal=False, bfloat16=settings.precision == "bfloat16")

@@ -1,1 +1,1 @@
-"""From a finished run to a model that is served: merge, calibrate, model card, package."""
+"""From a finished run to a served model: merge, calibrate, model card, package."""

@@ -1,4 +1,4 @@
-"""`limrank-train calibrate`: writes the temperatures that limrank-eval fitted into a model's manifest."""
+"""`limrank-train calibrate`: writes the temperatures fitted by limrank-eval into a model's manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGITS = 4
 
 
 def calibrate(settings: Calibration) -> None:
-    """Rewrite the manifest of `settings.weights` with the fitted temperatures. Raise BadData where a result holds none
+    """Rewrites the manifest of `settings.weights` with the fitted temperatures. Raises BadData when a result has none
     or was measured with another model (which this one becomes once it has them), BadRunFolder without a manifest."""
     before = read_packaged(settings.weights)
     after = before
@@ -26,7 +26,7 @@ def calibrate(settings: Calibration) -> None:
         after = _with(after, *_read(path, before))
     with writing(settings.weights):
         in_this_version(after, settings.weights).write(settings.weights)
-        if (settings.weights / MODULES).is_file():  # a whole cross-encoder, which Sentence Transformers loads too
+        if (settings.weights / MODULES).is_file():  # a complete cross-encoder, which Sentence Transformers loads too
             write_cross_encoder_files(settings.weights, after.temperature)
     now = after.temperatures
     print(  # noqa: T201
@@ -62,6 +62,6 @@ def _with(manifest: Manifest, mode: str, fitted: float) -> Manifest:
     now = manifest.temperatures
     if mode == "reasoning":
         return replace(manifest, reasoning_temperature=round(now.reasoning * fitted, _DIGITS))
-    # Stated, as reasoning without a temperature of its own would follow the one of direct mode.
+    # Stated explicitly, because without its own temperature reasoning would follow that of direct mode.
     kept = now.reasoning if manifest.kind == "causal" else None
     return replace(manifest, temperature=round(now.direct * fitted, _DIGITS), reasoning_temperature=kept)

@@ -1,4 +1,4 @@
-"""`limrank-train merge`: merges an adapter into its base and checks the result before it gets its name."""
+"""`limrank-train merge`: merges an adapter into its base, and checks the result before it gets its final name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.sft.examples import load_segments
 from trainer.sft.lora import load_base, load_lora, where_it_is_fast
 from trainer.sft.scorer import CausalScorer
 
-# Merged and unmerged models add the same numbers in another order; a larger change of log-odds is another model.
+# Merged and unmerged models add the same numbers in another order; a larger change of log-odds means another model.
 TOLERANCE = 1e-4
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = (
@@ -43,7 +43,7 @@ _PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def merge(settings: Merge) -> None:
-    """Write the merged checkpoint to `settings.out`, or nothing. Raises TrainError."""
+    """Writes the merged checkpoint to `settings.out`, or nothing. Raises TrainError."""
     manifest = read_adapter(settings.adapter, settings.base)
     segments = load_segments(settings.base)
     results = read_results(settings.results)
@@ -78,7 +78,7 @@ def _probe(model: Any, segments: Segments) -> list[float]:
 
 
 class _Noting:
-    """A scorer that records its log-odds, so that those of the dev pairs are compared as well."""
+    """A scorer that records its log-odds, so that those of the dev pairs are compared too."""
 
     def __init__(self, scorer: CausalScorer) -> None:
         self._scorer = scorer
@@ -91,15 +91,15 @@ class _Noting:
 
 
 def _round(model: Any, segments: Segments, dtype: str, dev: DevSet | None, before: Sequence[float]) -> Rounding:
-    """Round the weights to the stored number format, and measure the change of the log-odds of the probes and of the
-    dev pairs, and of the dev score."""
+    """Rounds the weights to the stored number format. Measures the change in log-odds of the probes and of the dev
+    pairs, and in the dev score."""
     model = where_it_is_fast(model)
     exact = _Noting(CausalScorer(model, segments))
     score = dev_score(exact, dev)
     pairs = len(before) + len(exact.odds)
     if dtype == "float32":
         return Rounding(dtype, 0.0, pairs, score, score)
-    for weight in model.parameters():  # buffers are not stored, and are float32 once loaded
+    for weight in model.parameters():  # buffers are not stored, and are float32 after loading
         weight.data = weight.data.to(_DTYPES[dtype])
     rounded = _Noting(CausalScorer(model, segments))
     rounded_score = dev_score(rounded, dev)
@@ -110,7 +110,7 @@ def _round(model: Any, segments: Segments, dtype: str, dev: DevSet | None, befor
 
 
 def _largest(before: Sequence[float], after: Sequence[float]) -> float:
-    """The largest change; infinite where a value is NaN or infinite."""
+    """The largest change; infinite when a value is NaN or infinite."""
     changes = [abs(old - new) for old, new in zip(before, after, strict=True)]
     return max(changes) if all(map(math.isfinite, changes)) else math.inf
 

@@ -15,8 +15,8 @@ from trainer.run.dev_score import DEV, say
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """The effect of storing the weights as `dtype`: the largest `change` of log-odds over `pairs` pairs, and the dev
-    score from `exact` to `rounded`."""
+    """The effect of storing the weights as `dtype`: the largest `change` in log-odds over `pairs` pairs, and the dev
+    score before (`exact`) and after (`rounded`)."""
 
     dtype: str
     change: float
@@ -28,7 +28,7 @@ class Rounding:
 def read_results(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """The result.json files of limrank-eval, by task and protocol: `scores` (measure -> mean), `protocol`, `queries`.
 
-    Raise BadData for a file that is not one.
+    Raises BadData for any other file.
     """
     results = {}
     for path in paths:

@@ -1,4 +1,5 @@
-"""`limrank-train package`: copies a trained model into the distribution, if it may and if it is the best so far."""
+"""`limrank-train package`: copies a trained model into the distribution, if its licence allows and it is the best so
+far."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ _MOST_BYTES = {"causal": 20_000_000, "cross-encoder": 22_500_000}
 
 
 def package(settings: Package) -> None:
-    """Copy the result of a run into `settings.weights`/`settings.name`. Raise BadRunFolder where it must not go there:
-    its data is non-commercial, it is too large, or it has no better dev score than the model that is there."""
+    """Copies the result of a run into `settings.weights`/`settings.name`. Raises BadRunFolder when it must not be
+    packaged: its data is non-commercial, it is too large, or its dev score is not better than that of the packaged
+    model."""
     source = next((settings.folder / name for name in ("adapter", "model") if (settings.folder / name).is_dir()), None)
     if source is None:
         raise BadRunFolder(f"{settings.folder} has neither adapter nor model; finish a leg first.")
@@ -50,7 +52,7 @@ def package(settings: Package) -> None:
 
 
 def _same_result(target: Path, manifest: Manifest) -> Manifest | None:
-    """The manifest in `target` where it is of the same result: equal but for the temperatures, which may have been
+    """The manifest in `target` if it describes the same result: equal except for the temperatures, which may have been
     fitted since, there or in the run."""
     if not (target / FILE_NAME).exists():
         return None
@@ -74,7 +76,7 @@ def _fill(folder: Path, source: Path, manifest: Manifest) -> None:
 
 
 def _check_better(manifest: Manifest, target: Path, run: Path) -> None:
-    """Raise BadRunFolder unless the result of `run` has a better dev score than the one in `target`, if any."""
+    """Raises BadRunFolder unless the result of `run` has a better dev score than the one in `target`, if any."""
     if not (target / FILE_NAME).exists():
         return
     now, before = _score(manifest), _score(read_packaged(target))

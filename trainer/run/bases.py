@@ -1,4 +1,4 @@
-"""Where a base model comes from: a folder, a model that comes with limrank (by name), or one of the hub (by id)."""
+"""The sources of a base model: a folder, a model that comes with limrank (by name), or one on the hub (by id)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SMOLLM2 = "smollm2-135m-instruct"
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base model on this disk, its name for the manifest, and its licence where limrank knows it."""
+    """A base model on disk, its name for the manifest, and its licence if limrank knows it."""
 
     folder: Path
     name: str
@@ -37,7 +37,7 @@ def packaged_names() -> list[str]:
 
 
 def problem_of(base: Path) -> str | None:
-    """Why `base` is no base model, as far as can be said without fetching it; None where it may be one."""
+    """Why `base` is not a base model, as far as that can be checked without fetching it; None if it may be one."""
     if base.expanduser().exists():
         if not (base.expanduser() / "config.json").is_file():
             return f"{base} has no config.json, so it is not a model folder; correct --base."
@@ -51,7 +51,7 @@ def problem_of(base: Path) -> str | None:
 
 
 def resolve(base: Path) -> Base:
-    """The base on this disk: prepared or fetched where that is needed. Raises BadBase."""
+    """The base on disk, prepared or fetched if necessary. Raises BadBase."""
     if base.expanduser().exists():
         return Base(base.expanduser(), base.name)
     if problem := problem_of(base):
@@ -69,7 +69,7 @@ def _packaged(name: str) -> Base:
     folder = _cache() / f"{name}-{_content_key(name)}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # The service knows how to prepare its models; as a program, since training knows none of its code.
+        # The service can prepare its models. It runs as a program, because the trainer does not import it.
         command = [sys.executable, "-m", "service.models.export", name, str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
         if done.returncode and not folder.exists():
@@ -79,7 +79,7 @@ def _packaged(name: str) -> Base:
 
 
 def _content_key(name: str) -> str:
-    """A key of what is packaged under `name`, so that another version gets a folder of its own."""
+    """A key of the packaged content of `name`, so that another version gets its own folder."""
     files = sorted((WEIGHTS / name).glob("*")) or [smollm2_gguf() or WEIGHTS]
     stated = [f"{file.name} {file.stat().st_size} {_digest(file)}" for file in files if file.is_file()]
     return hashlib.sha256("\n".join(stated).encode()).hexdigest()[:16]
@@ -95,7 +95,7 @@ def _cache() -> Path:
 
 
 def _fetched(name: str) -> Path:
-    from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with, and lets through
+    from httpx2 import HTTPError  # HTTP library of huggingface_hub, which does not wrap its errors
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

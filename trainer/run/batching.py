@@ -1,4 +1,4 @@
-"""How many examples make a step, and how many processes train together. Imports no model library."""
+"""The number of examples per step and of processes that train together. Imports no model library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.settings import Training
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """Examples in a step: `batch` over all devices, `device_batch` computed by a device at a time."""
+    """Examples per step: `batch` over all devices, `device_batch` computed by one device at a time."""
 
     batch: int
     device_batch: int
@@ -22,7 +22,7 @@ class Batching:
         return cls(settings.batch, settings.device_batch)
 
     def accumulated(self) -> int:
-        """How many times a device computes for one step. Raise BadSettings where the batch does not divide."""
+        """Number of batches that a device computes per step. Raises BadSettings when the batch is not divisible."""
         times, rest = divmod(self.batch, self.device_batch * world())
         if rest or not times:
             raise BadSettings(
@@ -33,5 +33,5 @@ class Batching:
 
 
 def world() -> int:
-    """How many processes train together, as torchrun states it."""
+    """The number of processes that train together, as set by torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,4 +1,4 @@
-"""Reads a training file and chooses examples from it: what training on records and training on groups share."""
+"""Reads a training file and chooses examples from it; shared by training on records and on groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.errors import BadData
 
 
 class Example(Protocol):
-    """A record or a group, as far as the choice depends on it."""
+    """A record or a group: the fields that the choice depends on."""
 
     @property
     def id(self) -> str: ...
@@ -37,11 +37,11 @@ def choose(
     excluded: frozenset[str],
     seed: int,
 ) -> list[AnyExample]:
-    """The chosen examples of a file, in an order that the seed decides; a larger sample holds every smaller one.
+    """The chosen examples of a file, in an order determined by the seed; a larger sample contains every smaller one.
 
-    `sample` None: all. `leave_out`: a domain, a source, or the beginning of ids. `excluded`: ids, as `names_any` reads
-    them. `unit` names an example in errors. Raise BadData for a file that cannot be read, that has too few examples,
-    or of which none is left.
+    `sample` None: all. `leave_out` is a domain, a source, or an id prefix. `excluded` are ids, as `names_any` matches
+    them. `unit` names an example in errors. Raises BadData for a file that cannot be read, that has too few examples,
+    or of which nothing is left.
     """
     try:
         examples = kept(read(path), path, leave_out, excluded)
@@ -63,8 +63,8 @@ def kept(
 ) -> list[AnyExample]:
     """The examples that are neither left out nor excluded.
 
-    `leave_out` is a domain or source or, where the file has none of that name, the beginning of ids. Raise BadData
-    where it matches nothing.
+    `leave_out` is a domain or source or, if the file has none of that name, an id prefix. Raises BadData when it
+    matches nothing.
     """
     found = list(examples)
     if leave_out is not None:
@@ -78,27 +78,27 @@ def kept(
 
 
 def names_any(identity: str, excluded: frozenset[str]) -> bool:
-    """Whether a part of an id is one of the excluded ids. Parts are separated by /; a query's begin with q-."""
+    """Whether a part of an id is one of the excluded ids. Parts are separated by /; those of queries begin with q-."""
     return any(part in excluded or part.removeprefix("q-") in excluded for part in identity.split("/"))
 
 
 def draw(identity: str, seed: int) -> str:
-    """A hash in hexadecimal that decides what is drawn, the same in every process and on every machine."""
+    """A hexadecimal hash that determines what is drawn, the same in every process and on every machine."""
     return hashlib.sha256(f"{seed}/{identity}".encode()).hexdigest()
 
 
 def read_ids(path: Path | None) -> frozenset[str]:
-    """The ids in a file, one on each line; none without a file. Raise BadData where it cannot be read."""
+    """The ids in a file, one per line; none without a file. Raises BadData when it cannot be read."""
     return id_files.read_ids(path)
 
 
 def licences(expressions: Iterable[str]) -> tuple[str, ...]:
-    """Every licence that the expressions name, once, sorted."""
+    """Every licence that the expressions name, sorted, without duplicates."""
     return tuple(sorted({part for expression in set(expressions) for part in licence_parts(expression)}))
 
 
 def data_cost(path: Path) -> float:
-    """The cost that the sidecar of a training file states; 0 without one. Raise BadData where it is not a number."""
+    """The cost stated in the sidecar of a training file; 0 without one. Raises BadData when it is not a number."""
     try:
         return stated_cost(path)
     except AboutError as error:

@@ -21,8 +21,8 @@ DEV = f"dev {MEASURE}"  # the name of these scores in a manifest and in tables
 
 @dataclass(frozen=True, slots=True)
 class DevSet:
-    """The queries of a dev score: this number of `queries` of a split of a BEIR folder, drawn by the hash of their ids,
-    with the first `depth` candidates of each. `candidates` is a TREC run; None: the one in the folder."""
+    """The queries of a dev score: `queries` queries of a split of a BEIR folder, drawn by the hash of their ids, each
+    with its first `depth` candidates. `candidates` is a TREC run; None: the one in the folder."""
 
     folder: Path
     split: str
@@ -32,7 +32,7 @@ class DevSet:
 
     @classmethod
     def of(cls, settings: DevScoring) -> Self | None:
-        """None where the settings name no dev folder."""
+        """None when the settings name no dev folder."""
         if settings.dev is None:
             return None
         return cls(settings.dev, settings.dev_split, settings.dev_candidates, settings.dev_queries, settings.dev_depth)
@@ -45,19 +45,20 @@ class PassageScorer(Protocol):
 
 
 def dev_score(scorer: PassageScorer, dev: DevSet | None) -> dict[str, float] | None:
-    """`score`, `before` (the first stage's order) and `oracle` (the best order of the same candidates), or None
-    without a dev set. Raise BadData where it cannot be read."""
+    """`score`, `before` (the first stage's order) and `oracle` (the best order of the same candidates), or None without
+    a dev set. Raises BadData when it cannot be read."""
     return dev_score_of_modes({"direct": scorer}, dev)
 
 
 def dev_score_of_modes(scorers: Mapping[str, PassageScorer], dev: DevSet | None) -> dict[str, float] | None:
-    """The same for a model with several modes: `score` is the mean over them, and each has an entry of its own."""
+    """The same for a model with several modes: `score` is the mean over the modes, each of which also has its own
+    entry."""
     return None if dev is None else _scores(scorers, _load(dev))
 
 
 def check_dev(dev: DevSet | None, fits: Callable[[str, str | None], object]) -> None:
-    """Read the dev set, so that a mistake in it is found before a session and not after. `fits` raises BadData for a
-    query, with its instruction, that cannot be scored. Raise BadData."""
+    """Reads the dev set, so that errors in it are found before a session, not after. `fits` raises BadData for a query
+    and instruction that cannot be scored. Raises BadData."""
     if dev is None:
         return
     for query in _load(dev).queries:

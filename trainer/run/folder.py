@@ -1,15 +1,15 @@
 """The folder of a training run: settings, checkpoints, log and sessions.
 
-settings.json          the settings the run was started with; it is not resumed with other settings or other data
-checkpoints/           checkpoint-N/ of the training loop, which counts only once it holds complete.json
-log.jsonl              a line for every few steps: step, loss, learning rate, seconds
-legs.jsonl             a line for each session: steps, seconds, why it ended, dev score
-loss.png               the plot of log.jsonl
-best.*, base-score.json  what ranked the held-out groups best so far, and how well the base ranks them (cross-encoder)
-model/, adapter/       the result, written whole or not at all
+settings.json            the initial settings of the run; it cannot be resumed with other settings or data
+checkpoints/             checkpoint-N/ of the training loop; one without complete.json is ignored
+log.jsonl                one line every few steps: step, loss, learning rate, seconds
+legs.jsonl               one line per session: steps, seconds, why it ended, dev score
+loss.png                 the plot of log.jsonl
+best.*, base-score.json  the weights that ranked the held-out groups best so far, and the base's score (cross-encoder)
+model/, adapter/         the result, written atomically
 
-A line of log.jsonl or legs.jsonl that a full disk or a kill cut short counts as not written: that session, even a last
-one, has not ended, and the next resumes from the last checkpoint.
+A line of log.jsonl or legs.jsonl that a full disk or a kill has truncated counts as not written: that session, even the
+last one, has not ended, and the next one resumes from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from contract.files import LineLog, json_line, whole_lines, write_text
 from trainer.errors import BadData, BadRunFolder
 
 COMPLETE = "complete.json"
-# Settings that may differ between the sessions of a run: where it is, when it stops and how it reports. Files and
-# folders that decide what is trained may be elsewhere; their content may not differ.
+# Settings that may differ between the sessions of a run: its location, when it stops and how it reports. Files and
+# folders that determine the training may move, but their content must not change.
 _CONTENT = ("data", "exclude", "base", "adapter")
 _FREE = frozenset(
     {
@@ -47,12 +47,12 @@ _FREE = frozenset(
     | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "dev_modes", "dev_trace_tokens"}
     | {"device_batch", "precision", "keep"}
 )
-# The files of a model's folder whose content counts.
+# The files of a model's folder whose content matters.
 _MODEL_FILES = ("*.safetensors", "config.json", "tokenizer.json", "adapter_config.json")
 
 
 class RunFolder:
-    """The folder of one run. Raises BadRunFolder where it cannot be used."""
+    """The folder of one run. Raises BadRunFolder when it cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,8 +63,8 @@ class RunFolder:
     def check(
         self, settings: Mapping[str, Any], session: int | None, data_sha256: Mapping[str, str] | None = None
     ) -> None:
-        """Raise BadRunFolder where the run in this folder was started with other `settings` or data, is complete, or
-        where `session` is not the next one. `data_sha256` is the result of `content_sha256`."""
+        """Raises BadRunFolder when the run in this folder was started with other `settings` or data, is complete, or
+        when `session` is not the next one. `data_sha256` is the result of `content_sha256`."""
         self.check_settings(settings, data_sha256)
         sessions = self.ended_sessions()
         if sessions and sessions[-1]["ended"] == "finished":
@@ -75,7 +75,7 @@ class RunFolder:
             )
 
     def check_settings(self, settings: Mapping[str, Any], data_sha256: Mapping[str, str] | None = None) -> None:
-        """Raise BadRunFolder where the run in this folder was started with other `settings` or data. A run from before
+        """Raises BadRunFolder when the run in this folder was started with other `settings` or data. A run from before
         the data was recorded accepts any."""
         path = self.path / "settings.json"
         if path.exists():
@@ -86,7 +86,7 @@ class RunFolder:
                 _check_same_data(path, known, data_sha256)
 
     def open(self, settings: Mapping[str, Any], data_sha256: Mapping[str, str] | None = None) -> None:
-        """Create the folder unless it exists, and record what the run starts with."""
+        """Creates the folder unless it exists, and records the initial settings and data."""
         data = {} if data_sha256 is None else {"data_sha256": dict(data_sha256)}
         with writing(self.path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ class RunFolder:
         return found[max(found)] if found else None
 
     def clear_half_written(self) -> None:
-        """Remove checkpoints that a kill left half written. In a distributed run one process calls this."""
+        """Removes checkpoints that a kill left incomplete. In a distributed run one process calls this."""
         for folder in self._checkpoints(complete=False):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -108,33 +108,33 @@ class RunFolder:
         return [folder for folder in found if (folder / COMPLETE).is_file() is complete]
 
     def ended_sessions(self) -> list[dict[str, Any]]:
-        """The lines of legs.jsonl, one for each session so far."""
+        """The lines of legs.jsonl, one per ended session."""
         return self.lines(self.sessions)
 
     def lines(self, path: Path) -> list[dict[str, Any]]:
-        """The whole lines of log.jsonl or legs.jsonl."""
+        """The complete lines of log.jsonl or legs.jsonl."""
         if not path.exists():
             return []
         found = []
         for _, line in whole_lines(path):
-            with suppress(ValueError):  # cut short, and something else written behind it
+            with suppress(ValueError):  # truncated, with another line appended to it
                 found.append(json.loads(line))
         return found
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
-        """Add one line, whole or not at all, in the place of one that was cut short. Raise BadRunFolder."""
+        """Appends one line atomically, in place of a truncated one. Raises BadRunFolder."""
         with writing(path), LineLog(path) as log:
             log.append(json_line(line, compact=False))
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Mark a checkpoint as complete, after everything else is written."""
+    """Marks a checkpoint as complete, after everything else is written."""
     _write_json(checkpoint / COMPLETE, {"complete": True})
 
 
 def save_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new folder, then put it in place of `folder`. Raise BadRunFolder, leaving `folder`
-    as it was."""
+    """Lets `write` fill a new folder, then replaces `folder` with it. Raises BadRunFolder, leaving `folder`
+    unchanged."""
     partial = folder.with_name(folder.name + ".partial")
     old = folder.with_name(folder.name + ".old")
     with writing(folder):
@@ -159,13 +159,13 @@ def data_sha256(path: Path) -> str:
 
 def content_sha256(settings: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of each training file, and of the weights and tokenizer of each model, by the setting that names it.
-    Raise BadData."""
+    Raises BadData."""
     return {name: _content_sha256(Path(settings[name])) for name in _CONTENT if settings.get(name) is not None}
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Translate the errors that libraries raise for a full disk or a read-only folder into BadRunFolder."""
+    """Translates the errors that libraries raise for a full disk or a read-only folder into BadRunFolder."""
     try:
         yield
     except OSError as error:
@@ -174,7 +174,7 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
     except SafetensorError as error:
         raise BadRunFolder(f"{path} cannot be written: {error}; make room or name another.") from error
-    except RuntimeError as error:  # how torch.save reports a full disk
+    except RuntimeError as error:  # torch.save reports a full disk like this
         if "PytorchStreamWriter" not in str(error) and "write" not in str(error):
             raise
         raise BadRunFolder(f"{path} cannot be written: {str(error).splitlines()[0]}; make room.") from error
@@ -215,5 +215,5 @@ def _check_same_data(path: Path, before: Mapping[str, str], now: Mapping[str, st
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    # Each process of a distributed run opens the folder.
+    # Every process of a distributed run opens the folder.
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n", several_writers=True)

@@ -15,8 +15,8 @@ from trainer.settings import Training
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
-    """How AdamW steps. `schedule` follows the warm-up, which takes that share of the steps; `precision` is that of the
-    arithmetic, as the weights are float32 always."""
+    """The parameters of AdamW. `schedule` follows the warm-up, which takes the share `warmup` of the steps; `precision`
+    is that of the arithmetic, because the weights are always float32."""
 
     learning_rate: float
     schedule: str
@@ -39,8 +39,7 @@ class Optimiser:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a session ends, saves a checkpoint and writes a line of the log. `checkpoint_steps` None: by the clock
-    alone."""
+    """When a session ends, saves a checkpoint and writes a log line. `checkpoint_steps` None: by the clock alone."""
 
     session_minutes: float
     checkpoint_minutes: float
@@ -53,9 +52,9 @@ class Timing:
 
 
 def take_threads() -> None:
-    """Let this process use the CPU threads of all the processes on this machine that trained together.
+    """Lets this process use the CPU threads of all processes on this machine that trained together.
 
-    A launcher gives each process its share; the others are idle once training is over. On a GPU threads do not matter.
+    A launcher gives each process its share; the others are idle after training. Threads do not matter on a GPU.
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
@@ -70,8 +69,8 @@ def arguments(
     seed: int,
     max_steps: int | None,
 ) -> dict[str, Any]:
-    """Keyword arguments of transformers' TrainingArguments. `trainer.run.order` lays out all passes over the data as
-    one, so the loop makes one. Raise BadSettings for a batch that does not divide."""
+    """Keyword arguments of transformers' TrainingArguments. The loop makes one pass, because `trainer.run.order`
+    concatenates all passes over the data. Raises BadSettings for an indivisible batch."""
     return {
         "output_dir": str(folder.checkpoints),
         "seed": seed,

@@ -18,7 +18,7 @@ from trainer.errors import BadBase, BadRunFolder
 
 
 def read_packaged(folder: Path) -> Manifest:
-    """The manifest in a folder without a tokenizer. Raise BadRunFolder where it is missing or was changed."""
+    """The manifest in a folder without a tokenizer. Raises BadRunFolder when it is missing or was changed."""
     try:
         return read_adapter_manifest(folder)
     except ManifestError as error:
@@ -26,7 +26,7 @@ def read_packaged(folder: Path) -> Manifest:
 
 
 def read_adapter(adapter: Path, base: Path) -> Manifest:
-    """The manifest of an adapter, which must fit the base's tokenizer and configuration. Raise BadBase or
+    """The manifest of an adapter, which must match the base's tokenizer and configuration. Raises BadBase or
     BadRunFolder."""
     manifest = read_packaged(adapter)
     try:
@@ -46,8 +46,8 @@ def read_adapter(adapter: Path, base: Path) -> Manifest:
 
 
 def restated(manifest: Manifest, folder: Path) -> Manifest:
-    """The manifest for the whole model whose configuration is in `folder`: it covers that configuration, and no
-    adapter any more. Raise BadBase."""
+    """The manifest for the merged model with its configuration in `folder`: it covers that configuration, and no
+    adapter. Raises BadBase."""
     try:
         return replace(manifest, config=config_of(folder), adapter=None)
     except ConfigError as error:
@@ -55,6 +55,7 @@ def restated(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def in_this_version(manifest: Manifest, folder: Path) -> Manifest:
-    """A manifest of version 1 as one of version 2, where its folder holds the whole model; else as it is."""
+    """Converts a version 1 manifest to version 2 if its folder holds the complete model; otherwise returns it
+    unchanged."""
     whole = manifest.config is None and (folder / CONFIG).is_file()
     return restated(manifest, folder) if whole else manifest

@@ -1,7 +1,7 @@
 """The order in which examples are trained, fixed before the first step.
 
-All passes over the data are laid out as one list, which the loop reads from front to back. So a resumed run sees the
-same examples as one that was never stopped, on one device or several, whatever the state of random generators.
+All passes over the data form one list, which the loop reads from front to back. A resumed run therefore sees the same
+examples as an uninterrupted one, on one device or several, whatever the state of random generators.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ _SPREAD = 16  # batches whose examples are sorted by length together
 
 
 def order(lengths: Sequence[int], *, passes: float, batch: int, seed: int, max_steps: int | None = None) -> list[int]:
-    """Indices of the examples in the order they are trained: `passes` over all, or exactly `max_steps` steps of
-    `batch` examples, so that nothing is left after the last step. Every pass has an order of its own.
+    """Indices of the examples in training order: `passes` over all, or exactly `max_steps` steps of `batch` examples.
+    Nothing is left over after the last step, and every pass has its own order.
 
-    Within a pass the examples of a few batches are sorted by `lengths` (in tokens), so that a batch holds examples of
-    similar length and little padding; the batches themselves come in random order.
+    Within a pass the examples of a few batches are sorted by `lengths` (in tokens), so that a batch has examples of
+    similar length and little padding; the batches themselves are in random order.
     """
     wanted = max(1, round(passes * len(lengths))) if max_steps is None else max_steps * batch
     laid: list[int] = []

@@ -13,17 +13,18 @@ import torch
 from trainer.run.batching import Batching, world
 
 _GIB = 1024**3
-_ADAM_BYTES = 16  # for each trained parameter: weight, gradient and two moments, in float32
+_ADAM_BYTES = 16  # per trained parameter: weight, gradient and two moments, in float32
 _MOMENT_BYTES = 8  # the two moments, which a measured step does not have
-# Bytes that a layer keeps for each token and unit of hidden size, apart from its MLP: normed input, queries, keys,
-# values, attention's output, residuals. Counted with autograd's hooks for Llama (28 and 26) and BERT (33 and 25).
+# Bytes that a layer keeps per token and unit of hidden size, without its MLP: normed input, queries, keys, values,
+# attention output, residuals. Counted with autograd hooks for Llama (28 and 26) and BERT (33 and 25).
 _FLOAT32, _BFLOAT16 = 30, 26
-_LOGIT = 10  # for each logit: its value, its log-probability and one gradient
+_LOGIT = 10  # per logit: its value, its log-probability and one gradient
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The speed of steps on this machine. `peak_bytes`: the most memory of the process, or on a GPU of its tensors."""
+    """The measured speed of steps on this machine. `peak_bytes` is the peak memory of the process, or of its tensors on
+    a GPU."""
 
     tokens_per_second: float
     peak_bytes: int
@@ -31,7 +32,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`tokens`: of the whole run, without padding. Bytes and parameters: of one device."""
+    """`tokens` are those of the whole run, without padding. Bytes and parameters are per device."""
 
     examples: int
     tokens: int
@@ -65,9 +66,9 @@ def make_plan(
     shards: int = 1,
     steps_here: Callable[[], Measured] | None = None,
 ) -> Plan:
-    """A plan for the examples of `lengths` (in tokens, in the order they are trained). `step_bytes` gives the bytes
-    that a batch of given lengths keeps on one device; the weights are spread over `shards` devices; `steps_here`
-    measures the speed."""
+    """A plan for examples of `lengths` (in tokens, in training order). `step_bytes` returns the bytes that a batch of
+    given lengths keeps on one device; the weights are sharded over `shards` devices; `steps_here` measures the
+    speed."""
     steps = -(-len(lengths) // batching.batch)
     weights = ((parameters - trained) * 4 + trained * _ADAM_BYTES) // shards
     memory = weights + step_bytes(lengths[heaviest(lengths, batching.device_batch)])
@@ -76,14 +77,14 @@ def make_plan(
 
 
 def kept_bytes(network: Any, lengths: Sequence[int], *, causal: bool, bfloat16: bool, logits: int = 0) -> int:
-    """Bytes that the forward pass keeps for the backward pass: of sequences of `lengths` (in tokens), padded to the
+    """Bytes that the forward pass keeps for the backward pass, for sequences of `lengths` (in tokens), padded to the
     longest, on one device.
 
-    `network`: a transformers model with float32 weights, with or without LoRA; `causal`: a causal model's plain
-    attention computes its softmax in float32 always. `bfloat16`: products are computed in it (autocast), which needs a
-    copy of the weights as well. `logits`: positions whose logits are computed. With gradient checkpointing every layer
-    keeps only its input, and one layer at a time the rest. Weights and gradients are not counted, nor short-lived
-    memory other than the logits.
+    `network` is a transformers model with float32 weights, with or without LoRA. `causal`: a causal model's plain
+    attention always computes its softmax in float32. `bfloat16`: products use autocast, which also needs a copy of the
+    weights. `logits` is the number of positions whose logits are computed. With gradient checkpointing every layer
+    keeps only its input, and one layer at a time everything. Excludes weights, gradients, and short-lived memory other
+    than the logits.
     """
     config = network.config
     tokens, size, layers = max(lengths) * len(lengths), config.hidden_size, config.num_hidden_layers
@@ -99,8 +100,8 @@ def kept_bytes(network: Any, lengths: Sequence[int], *, causal: bool, bfloat16: 
 
 
 def _mlp_widths(network: Any) -> int:
-    """How many numbers an MLP keeps for each token: those before and after its activation and, with a gate, the gate's
-    and the product; so twice its width for each matrix that widens."""
+    """How many numbers an MLP keeps per token: those before and after its activation and, with a gate, the gate's and
+    the product; that is twice its width for each widening matrix."""
     config, width = network.config, int(network.config.intermediate_size)
     sizes = config.hidden_size, width
     widening = [linear for linear in _linears(network) if (linear.in_features, linear.out_features) == sizes]
@@ -118,7 +119,8 @@ def heaviest(lengths: Sequence[int], count: int) -> slice:
 
 
 def measure(step: Callable[[], int], seconds: float = 5.0) -> Measured:
-    """Measure `step`, which does one step and returns its tokens: a first step warms up, then at least one counts."""
+    """Measures `step`, which does one step and returns its tokens. The first step is a warm-up; at least one is
+    measured."""
     step()
     begun, tokens, spent = time.perf_counter(), 0, 0.0
     while not tokens or spent < seconds:
@@ -134,7 +136,7 @@ def _peak_bytes() -> int:
 
 
 def say_plan(plan: Plan) -> None:
-    """Print the plan."""
+    """Prints the plan."""
     lines = [
         f"examples          {plan.examples:,}",
         f"tokens            {plan.tokens:,} (longest example {plan.longest:,})",

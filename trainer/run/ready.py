@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a training's settings and files, told at once, before a model library is loaded."""
+"""Checks a run's settings and files, and reports all problems at once, before a model library is loaded."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from trainer.run.batching import Batching
 from trainer.settings import UNKNOWN, CrossEncoding, Training
 
 AnyTraining = TypeVar("AnyTraining", bound=Training)
-# The fields of /proc/cpuinfo of CPUs with units for bfloat16, on x86 and on ARM.
+# The fields of /proc/cpuinfo of CPUs with bfloat16 units, on x86 and on ARM.
 _BFLOAT16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _EXPORTS = {"limrank.records": "pointwise", "limrank.groups": "lce", scored_groups.FORMAT: "lce"}
 
 
 def ready(settings: AnyTraining, read: Callable[[Path], object] | None = None) -> AnyTraining:
-    """The settings with a base on this disk and a precision chosen. `read` reads the training file, and raises
-    CommandError where it cannot be trained on.
+    """Resolves the base to a folder on disk and chooses the precision. `read` reads the training file, and raises
+    CommandError when it is unusable.
 
-    Raises BadSettings with a sentence for each thing that is wrong.
+    Raises BadSettings with one sentence per problem.
     """
     if problems := list(_problems(settings, read)):
         raise BadSettings("\n".join(problems))
@@ -38,7 +38,7 @@ def ready(settings: AnyTraining, read: Callable[[Path], object] | None = None) -
 
 
 def precision_of(wanted: str) -> str:
-    """`auto` becomes what this machine computes in hardware. bfloat16 that is emulated is slow, which is said."""
+    """Resolves `auto` to what this machine computes in hardware. Warns about emulated bfloat16, which is slow."""
     if wanted == "float32":
         return wanted
     fast = _has_bfloat16()
@@ -51,7 +51,7 @@ def precision_of(wanted: str) -> str:
 
 
 def _has_bfloat16() -> bool:
-    import torch  # which takes a second, and is needed by every training anyway
+    import torch  # takes a second, and every training run needs it anyway
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -85,7 +85,7 @@ def _problems(settings: Training, read: Callable[[Path], object] | None) -> Iter
 
 
 def _of_kind(settings: Training) -> str | None:
-    """What is wrong with the training file by its first line."""
+    """What is wrong with the training file, judging by its first line."""
     path = settings.data
     try:
         with path.open("rb") as file:
@@ -95,7 +95,7 @@ def _of_kind(settings: Training) -> str | None:
     try:
         header = json.loads(first)
     except ValueError:
-        return None  # whoever reads the file says more
+        return None  # reading the file gives a better error
     found = header.get("format") if isinstance(header, dict) else None
     grouped = isinstance(settings, CrossEncoding)
     wanted = "lce" if grouped else "pointwise"

@@ -19,7 +19,8 @@ def report_session(
     dev: Mapping[str, float] | None,
     after: Sequence[str] = (),
 ) -> None:
-    """Print two or three lines and those of `after`, add one to legs.jsonl, and plot the loss. Raise BadRunFolder."""
+    """Prints two or three lines and those of `after`, appends one to legs.jsonl, and plots the loss. Raises
+    BadRunFolder."""
     number = len(folder.ended_sessions()) + 1
     line = {"leg": number, "ended": ended, "step": state.global_step, "steps": state.max_steps, "devices": world()}
     folder.append(folder.sessions, line | {"seconds": round(seconds, 1), "dev": None if dev is None else dict(dev)})
@@ -37,8 +38,8 @@ def report_session(
 
 
 def plot_loss(folder: RunFolder) -> None:
-    """Write loss.png: the loss of each line of the log and its running mean. Does nothing while there is no log."""
-    import matplotlib.pyplot as plt  # here, as it takes a second to import
+    """Writes loss.png: the loss of each line of the log and its running mean. Does nothing without a log."""
+    import matplotlib.pyplot as plt  # imported here: takes a second
 
     by_step = {line["step"]: line["loss"] for line in folder.lines(folder.log)}
     if not by_step:

@@ -31,11 +31,11 @@ def run_session(
     plan: Callable[[Prepared], Plan],
     train: Callable[[Session, Prepared, dict[str, Any]], None],
 ) -> None:
-    """Prepare and train one session, or with `dry_run` prepare and print the plan, writing nothing.
+    """Prepares and trains one session, or with `dry_run` prepares and prints the plan without writing anything.
 
-    `train` gets the session, what `prepare` returned, and the keyword arguments of transformers' TrainingArguments.
-    The folder is made only once `prepare` has succeeded, so that a mistake binds no later try. Raise BadSettings for a
-    batch that does not divide, BadRunFolder for a folder of another run or of one at another session.
+    `train` gets the session, the result of `prepare`, and the keyword arguments of transformers' TrainingArguments. The
+    folder is created only after `prepare` has succeeded, so that a mistake does not bind later attempts. Raises
+    BadSettings for an indivisible batch, BadRunFolder for the folder of another run or of another session.
     """
     folder, timing = RunFolder(settings.folder), Timing.of(settings)
     stated = settings.model_dump(mode="json")
@@ -53,11 +53,11 @@ def run_session(
 
 
 class Session(TrainerCallback):
-    """Ends a session in time or on SIGTERM and SIGINT, with a checkpoint; saves checkpoints by the clock; keeps the
-    log. `ended` is why the loop returned: `finished`, `time` or `signal`.
+    """Ends a session in time or on SIGTERM and SIGINT, with a checkpoint; saves checkpoints by the clock; writes the
+    log. `ended` is the reason why the loop returned: `finished`, `time` or `signal`.
 
-    Processes that train together stop and save at the same step, as soon as one of them has cause to: each has a clock
-    and signals of its own, and one that went on alone would wait for the others for ever.
+    Processes that train together stop and save at the same step, as soon as one of them has a reason to. Each has its
+    own clock and signals, and one that continued alone would wait for the others forever.
     """
 
     def __init__(self, folder: RunFolder, timing: Timing) -> None:
@@ -69,8 +69,8 @@ class Session(TrainerCallback):
         self._handlers: dict[signal.Signals, Any] = {}
 
     def run(self, trainer: Any) -> None:
-        """Train with a trainer of transformers that has this callback, from the last complete checkpoint if there is
-        one. Raise BadRunFolder, Diverged."""
+        """Trains with a transformers trainer that has this callback, from the last complete checkpoint if there is one.
+        Raises BadRunFolder, Diverged."""
         last = self.folder.last_checkpoint()
         self._begun = time.monotonic()
         with writing(self.folder.path):
@@ -81,13 +81,13 @@ class Session(TrainerCallback):
 
     @property
     def seconds(self) -> float:
-        """Since the session began, what follows its last step included."""
+        """Seconds since the session began, including those after its last step."""
         return time.monotonic() - self._begun
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
             self.folder.clear_half_written()
-        # A checkpoint brings its own steps between logs and checkpoints, which may not be those of this session.
+        # A checkpoint restores its own intervals between logs and checkpoints, which may not be those of this session.
         state.compute_steps(args, state.max_steps)  # type: ignore[no-untyped-call]
         self._loop_begun = self._saved = time.monotonic()
         self._handlers = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -135,13 +135,13 @@ class Session(TrainerCallback):
             self.folder.append(self.folder.log, line)
 
     def give_signals_back(self) -> None:
-        """Restore the signal handlers from before the loop; to be called also where it ends in an exception."""
+        """Restores the signal handlers from before the loop; must also be called after an exception."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
 
     def _check_weights(self, model: Any, args: TrainingArguments, state: TrainerState) -> None:
-        """Raise Diverged in all processes where one has a trained weight that is NaN or infinite."""
+        """Raises Diverged in all processes when one has a trained weight that is NaN or infinite."""
         (spoilt,) = in_any_process([not _finite(model)], args.device)
         if spoilt:
             _diverged("weights", state)

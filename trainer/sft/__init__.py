@@ -1,1 +1,1 @@
-"""LoRA on a causal model, from records: reasoning and verdict, loss on the completion only."""
+"""Trains LoRA on a causal model, from records: reasoning and verdict, loss on the completion only."""

@@ -16,8 +16,8 @@ from trainer.sft.lora import save_lora
 
 
 def write_adapter(folder: Path, model: Any, weights: Mapping[str, torch.Tensor], manifest: Manifest) -> None:
-    """Fill `folder` with the files that `limrank-train merge` and the service's embedded model read; `weights` are
-    those of the whole adapter."""
+    """Writes the files that `limrank-train merge` and the service's embedded model read; `weights` are those of the
+    whole adapter."""
     save_lora(model, folder, weights=weights, base_name=manifest.base, dtype=torch.float16)
     replace(manifest, adapter=adapter_config_of(folder)).write(folder)
 

@@ -25,9 +25,9 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 @dataclass(frozen=True, slots=True)
 class RecordChoice:
-    """Which records of a file are used. `direct_share`: the share of those with a trace that is trained without it.
+    """Which records of a file are used. `direct_share` is the share of those with a trace that is trained without it.
 
-    `sample` None: all. `leave_out`: a domain, a source, or the beginning of ids.
+    `sample` None: all. `leave_out` is a domain, a source, or an id prefix.
     """
 
     sample: int | None = None
@@ -38,13 +38,13 @@ class RecordChoice:
 
     @classmethod
     def of(cls, settings: Choosing, direct_share: float) -> Self:
-        """Raise BadData where the file of excluded ids cannot be read."""
+        """Raises BadData when the file of excluded ids cannot be read."""
         return cls(settings.sample, direct_share, settings.leave_out, read_ids(settings.exclude), settings.seed)
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """`tokens`: longest sequence, through the verdict. `passage`: longest passage, None: as long as fits."""
+    """`tokens` is the longest sequence, including the verdict; `passage` the longest passage, None: as much as fits."""
 
     tokens: int
     passage: int | None = None
@@ -62,7 +62,8 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """`weights` belong to the last ids, one each; ids before them have no loss. They sum to the example's weight."""
+    """A training sequence. `weights` belong to its last ids, one each; the ids before have no loss. They sum to the
+    example's weight."""
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
@@ -74,21 +75,21 @@ class TrainingSequence:
 
 
 def load_segments(base: Path) -> Segments:
-    """The segments for the tokenizer in `base`, in its manifest's format or else LimRank's. Raise BadBase."""
+    """The segments for the tokenizer in `base`, in its manifest's format or LimRank's. Raises BadBase."""
     try:
         manifest = read_manifest(base)
         form = LIMRANK if manifest is None or manifest.format is None else manifest.format
         return Segments(form, Tokenizer.from_file(str(base / "tokenizer.json")))
     except (ManifestError, ContractError) as error:
         raise BadBase(str(error)) from error
-    except Exception as error:  # the tokenizers library raises nothing more precise
+    except Exception as error:  # the tokenizers library raises nothing more specific
         raise BadBase(f"{base / 'tokenizer.json'} cannot be read: {error}.") from error
 
 
 def load_records(path: Path, choice: RecordChoice) -> list[Record]:
-    """The chosen records of a file, in an order that the seed decides; a larger sample holds every smaller one.
+    """The chosen records of a file, in an order determined by the seed; a larger sample contains every smaller one.
 
-    Raise BadData for a file that cannot be read or of which nothing is left.
+    Raises BadData for a file that cannot be read or of which nothing is left.
     """
     chosen = choose(
         path,
@@ -103,8 +104,8 @@ def load_records(path: Path, choice: RecordChoice) -> list[Record]:
 
 
 def without_contradictions(records: Sequence[Record]) -> list[Record]:
-    """The records without those that call a passage irrelevant which another record calls relevant to the same query
-    under the same instruction, compared by what is read (`contract.reading`)."""
+    """Drops records that call a passage irrelevant that another record calls relevant to the same query under the same
+    instruction, compared by text as read (`contract.reading`)."""
     answers = {_pair(record) for record in records if record.relevant}
     return [record for record in records if record.relevant or _pair(record) not in answers]
 
@@ -116,11 +117,11 @@ def _pair(record: Record) -> tuple[str, str, str]:
 def sequences(
     records: Sequence[Record], segments: Segments, lengths: Lengths, weights: LossWeights
 ) -> Iterator[TrainingSequence]:
-    """The training sequence of each record. Only the passage is cut to fit `lengths`.
+    """The training sequence of each record. Only the passage is truncated to fit `lengths`.
 
-    With a trace, the loss is on trace, close and verdict. Without one it is on the verdict alone: direct mode puts the
-    close, so the model never writes it. Raise BadData for a record whose other parts do not fit, or whose trace holds a
-    delimiter.
+    With a trace, the loss covers trace, close and verdict. Without one it covers only the verdict, because in direct
+    mode the service appends the close, so the model never writes it. Raises BadData for a record whose other parts do
+    not fit, or whose trace contains a delimiter.
     """
     fitter = PassageFitter(segments.prompt)
     for record in records:

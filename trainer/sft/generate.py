@@ -1,6 +1,6 @@
-"""Reasoning of a causal model in this process, the likeliest token at a time, by transformers' `generate`.
+"""Reasoning of a causal model in this process: greedy decoding with transformers' `generate`.
 
-It ends where `contract.reasoning` says, as it does in the service.
+It ends where `contract.reasoning` says, as in the service.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contract.segments import Segments
 
 
 class _Ended(StoppingCriteria):
-    """Stops each row where its reasoning ends before its budget does."""
+    """Stops each row whose reasoning ends before its budget does."""
 
     def __init__(self, reader: Reader, prompt_tokens: int, most_tokens: int) -> None:
         self._reader = reader
@@ -33,7 +33,7 @@ class _Ended(StoppingCriteria):
 def write_traces(
     model: Any, segments: Segments, prompts: Sequence[Sequence[int]], most_tokens: int
 ) -> list[ReasoningResult]:
-    """What the model writes after each prompt, read as the service reads it; `most_tokens` is its budget."""
+    """The model's reasoning after each prompt, read as the service reads it; `most_tokens` is its budget."""
     longest = max(map(len, prompts))
     device = next(model.parameters()).device
     reader = Reader(segments, _end_ids(model, segments))
@@ -56,7 +56,7 @@ def _end_ids(model: Any, segments: Segments) -> frozenset[int]:
 
 
 def _read(reader: Reader, row: Sequence[int], most_tokens: int) -> ReasoningResult:
-    """The reasoning in a row, behind whose end there is padding where another row was longer."""
+    """The reasoning in a row, which is padded after its end if another row was longer."""
     for length in range(1, len(row) + 1):
         status = reader.ended(row[:length], most_tokens)
         if status is not None:

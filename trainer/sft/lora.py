@@ -21,7 +21,7 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def load_base(base: Path, *, dtype: torch.dtype = torch.float32) -> Any:
-    """The causal model in a folder. Raise BadBase where it cannot be loaded."""
+    """Loads the causal model in a folder. Raises BadBase when it cannot be loaded."""
     if not (base / "config.json").is_file():
         raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
     try:
@@ -31,7 +31,7 @@ def load_base(base: Path, *, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def add_lora(model: Any, *, rank: int, alpha: int, dropout: float, seed: int) -> PeftModel:
-    """The model with new LoRA matrices on every linear layer except the output; only they are trained."""
+    """Adds new LoRA matrices to every linear layer except the output; only they are trained."""
     torch.manual_seed(seed)
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
@@ -40,12 +40,12 @@ def add_lora(model: Any, *, rank: int, alpha: int, dropout: float, seed: int) ->
 
 
 def load_lora(model: Any, adapter: Path, *, trainable: bool = False) -> PeftModel:
-    """The model with the adapter in a folder. Raise BadBase where the two do not fit."""
+    """Loads the adapter in a folder onto the model. Raises BadBase when they do not match."""
     if missing := [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (adapter / name).is_file()]:
         raise BadBase(f"{adapter} has no {missing[0]}, so it is not an adapter's folder; correct the path.")
     try:
         tuned = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable, local_files_only=True)
-        # Otherwise peft asks a hub for the name in the adapter's folder whenever a checkpoint is saved.
+        # Otherwise peft looks up the base's name on the hub whenever a checkpoint is saved.
         tuned.peft_config["default"].base_model_name_or_path = model.name_or_path
         _check_all_used(tuned, adapter)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -55,7 +55,7 @@ def load_lora(model: Any, adapter: Path, *, trainable: bool = False) -> PeftMode
 
 
 def where_it_is_fast(model: Any) -> Any:
-    """The model, moved to a GPU with room for it twice, as its computations need room as well."""
+    """Moves the model to a GPU with room for it twice, because computing needs memory too."""
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     roomy = torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > 2 * size
     return model.to("cuda") if roomy else model
@@ -67,10 +67,10 @@ def lora_config(model: PeftModel) -> Any:
 
 
 def go_back(model: PeftModel, adapter: Path, kept: float) -> None:
-    """Interpolate the adapter's weights: `kept` of the way from those in the folder to the current ones.
+    """Interpolates the adapter's weights: `kept` of the way from those in the folder to the current ones.
 
-    The gains and the losses of training seldom grow equally along this line (WiSE-FT, Wortsman et al. 2022, arXiv
-    2109.01903). Both factors of each matrix are interpolated, not their product.
+    The gains and the losses of training rarely grow equally along this line (WiSE-FT, Wortsman et al. 2022, arXiv
+    2109.01903). Interpolates both factors of each matrix, not their product.
     """
     before = load_file(adapter / ADAPTER_WEIGHTS)
     for name, now in get_peft_model_state_dict(model, save_embedding_layers=False).items():
@@ -78,7 +78,7 @@ def go_back(model: PeftModel, adapter: Path, kept: float) -> None:
 
 
 def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
-    """The whole adapter's weights, without the base's. Where they are sharded, every process must call this."""
+    """The weights of the whole adapter, without the base's. When they are sharded, every process must call this."""
     found = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: _whole(weight.detach()) for name, weight in found.items()}
 
@@ -86,13 +86,13 @@ def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
 def save_lora(
     model: PeftModel, folder: Path, *, weights: Mapping[str, torch.Tensor], base_name: str, dtype: torch.dtype
 ) -> None:
-    """Write adapter_config.json and the result of `adapter_weights`. Raise BadBase where it is empty."""
+    """Writes adapter_config.json and the result of `adapter_weights`. Raises BadBase when that is empty."""
     if not weights:
         raise BadBase(f"No LoRA weights are found in the trained {base_name}, so {folder} is not written.")
     config = lora_config(model)
     config.base_model_name_or_path = base_name
     config.inference_mode = True
-    config.target_modules = sorted(config.target_modules)  # a set, whose order no two processes share
+    config.target_modules = sorted(config.target_modules)  # a set, whose order differs between processes
     config.save_pretrained(str(folder))
     stored = {name: weight.to("cpu", dtype).contiguous() for name, weight in weights.items()}
     save_file(stored, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
@@ -103,7 +103,8 @@ def _whole(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _check_all_used(model: PeftModel, adapter: Path) -> None:
-    """Raise ValueError where peft ignored tensors of the file, as the model would then not be the trained one."""
+    """Raises ValueError when peft ignored tensors of the file, because the model would then differ from the trained
+    one."""
     with safe_open(adapter / ADAPTER_WEIGHTS, framework="pt") as file:
         stated = set(file.keys())
     used = set(get_peft_model_state_dict(model, save_embedding_layers=False))
@@ -113,7 +114,8 @@ def _check_all_used(model: PeftModel, adapter: Path) -> None:
 
 @contextmanager
 def merged(model: Any) -> Iterator[None]:
-    """While the block runs, the adapter is merged into the base, so that a forward pass costs no more than the base's.
+    """Merges the adapter into the base for the duration of the block, so that a forward pass costs no more than the
+    base's.
 
     Afterwards the base's weights are as before, up to float32 rounding; the adapter's are never changed.
     """

@@ -17,7 +17,7 @@ _NOTHING = -100
 
 
 class SequenceCollator:
-    """Rows (ids, and weights of the last of them) -> tensors padded in front."""
+    """Turns rows (ids, and weights of the last of them) into tensors padded in front."""
 
     def __init__(self, pad_id: int) -> None:
         self._pad_id = pad_id

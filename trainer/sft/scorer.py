@@ -13,7 +13,7 @@ from trainer.errors import BadData
 from trainer.sft.generate import write_traces
 
 # Passages at a time: a CPU gains nothing from more, while a GPU waits for each step of a trace. Tokens at a time: the
-# plain attention that a model may have been trained with needs memory by the square of a sequence.
+# plain attention that a model may have been trained with needs memory quadratic in the length of a sequence.
 _ON_A_CPU, _ON_A_GPU = 16, 64
 _TOKENS = 16_384
 
@@ -30,8 +30,8 @@ class QueryRoom:
         self._least = PassageFitter(segments.prompt).tail_tokens
 
     def __call__(self, query: str, instruction: str | None = None) -> tuple[list[int], int]:
-        """The ids before the passage, and how many tokens are left for it and the prompt's end. Raise BadData where not
-        even an empty passage fits."""
+        """The ids before the passage, and the number of tokens left for it and the prompt's end. Raises BadData when
+        not even an empty passage fits."""
         prefix = self._segments.prompt.prefix(query, instruction)
         room = self._most - len(prefix)
         if room < self._least:
@@ -55,8 +55,8 @@ class CausalScorer:
         trace_tokens: int = 0,
         batch: int | None = None,
     ) -> None:
-        """`model` is a causal model of transformers, with or without LoRA. `trace_tokens`: 0 for direct mode, else the
-        longest trace that the model writes first. `batch`: passages at a time; default: by device."""
+        """`model` is a causal transformers model, with or without LoRA. `trace_tokens` is 0 for direct mode, otherwise
+        the longest trace that the model writes first. `batch`: passages at a time; default: by device."""
         self._model = model
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
@@ -67,7 +67,7 @@ class CausalScorer:
         self._batch = batch or (_ON_A_GPU if on_a_gpu else _ON_A_CPU)
 
     def score(self, query: str, passages: Sequence[str], instruction: str | None = None) -> list[float]:
-        """Log-odds of each passage, in the order given. Raise BadData for a query that leaves them no room."""
+        """Log-odds of each passage, in the given order. Raises BadData for a query that leaves them no room."""
         prefix, room = self._room(query, instruction)
         prompts = [[*prefix, *rest.ids] for rest in self._fitter.fit(passages, room, self._passage_tokens)]
         by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))

@@ -1,8 +1,8 @@
-"""`limrank-train own-traces`: records whose traces are those that a model writes itself, as the service serves it.
+"""`limrank-train own-traces`: records with traces that a model writes itself, as the service serves it.
 
-A trace made from labels is always right, so a model trained on such traces learns that the verdict follows from what
-the trace says. Its own traces are sometimes wrong. Trained on those, with the true labels, the verdict learns how far a
-trace of its own can be trusted.
+A trace made from labels is always right, so a model trained on such traces learns that the verdict follows from the
+trace. Its own traces are sometimes wrong. Training on those with the true labels teaches the verdict how far the
+model's own traces can be trusted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
+from tqdm import tqdm  # type: ignore[import-untyped]  # no types
 
 from contract.about import state_cost
 from contract.checkpoint.manifest import FILE_NAME
@@ -36,15 +36,15 @@ from trainer.settings import UNKNOWN, OwnTraces
 from trainer.sft.examples import RecordChoice, load_records
 
 COMPLETE = "complete"
-_SLOW_LINES = 30.0  # seconds between two lines of progress where the output is not a terminal
+_SLOW_LINES = 30.0  # seconds between progress lines when the output is not a terminal
 
 
 def own_traces(settings: OwnTraces) -> None:
-    """Write the chosen records with the model's traces. Raises TrainError.
+    """Writes the chosen records with the model's traces. Raises TrainError.
 
-    Records drawn for direct mode, and those that had no trace, stay without one. A record whose trace does not end
-    within its budget is left out. The traces are kept in a folder beside the file until it is written, so that after a
-    kill the same command asks only for the others.
+    Records drawn for direct mode, and those without a trace, get none. A record whose trace does not end within its
+    budget is left out. The traces are kept in a folder beside the file until it is written, so that after a kill the
+    same command requests only the missing ones.
     """
     records = load_records(settings.data, RecordChoice.of(settings, settings.direct_share))
     cost = data_cost(settings.data)
@@ -68,7 +68,7 @@ def own_traces(settings: OwnTraces) -> None:
 
 
 def _stated_licence(model: str) -> str:
-    """The licences that the manifest in a model's folder names; `unknown` for a model without one."""
+    """The licences in the manifest of a model's folder; `unknown` for a model without one."""
     if not (Path(model) / FILE_NAME).is_file():
         return UNKNOWN
     return join_licences(read_packaged(Path(model)).licences) or UNKNOWN
@@ -95,10 +95,10 @@ def _served_traces(records: Sequence[Record], settings: OwnTraces, kept: Path) -
 
 
 def ask_traces(records: Sequence[Record], service: Scorer, journal: Path) -> list[Scored]:
-    """The answer of a reasoning service to each record, one record in a call, `service.concurrency` calls at a time.
+    """The answer of a reasoning service to each record, one record per call, `service.concurrency` calls at a time.
 
-    Answers are kept in `journal` as they come, by the number of their record, as a file may hold an id twice; those
-    that it holds are not asked again. Raises EvaluationError.
+    Answers are kept in `journal` as they arrive, by the number of their record, because a file may contain an id twice;
+    those in the journal are not requested again. Raises EvaluationError.
     """
     belongs_to = {"task": "own traces", "texts": _fingerprint(records), **service.identity()}
     with ScoreJournal(journal, belongs_to) as answers:
@@ -123,7 +123,7 @@ def _ask(service: Scorer, name: str, record: Record) -> list[Scored]:
 
 
 def _fingerprint(records: Sequence[Record]) -> str:
-    """Changes with any text that the service is given: answers to other texts must not be taken for these."""
+    """Changes with any text that the service reads, so that answers to other texts are not reused."""
     texts = [(record.query, record.instruction, record.passage) for record in records]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
@@ -142,7 +142,7 @@ def _progress(name: str, total: int, missing: int) -> tqdm:
 
 @contextmanager
 def _evaluation_errors() -> Iterator[None]:
-    """Turn the errors of evaluation into the trainer's."""
+    """Turns the errors of evaluation into the trainer's."""
     try:
         yield
     except evaluation_errors.ScorerFailed as error:

@@ -44,7 +44,7 @@ from trainer.sft.scorer import CausalScorer, QueryRoom
 
 
 class _Trainer(Trainer):
-    """Reads the data in the order that `trainer.run.order` laid out, with the loss of `completion_loss`."""
+    """Reads the data in the order determined by `trainer.run.order`, with the loss of `completion_loss`."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
@@ -58,8 +58,8 @@ class _Trainer(Trainer):
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The inputs of a run, read and encoded once. `sequence`: the training sequences in their order; `earlier`: the
-    manifest of the adapter that the run trains further."""
+    """The inputs of a run, read and encoded once. `sequence` holds the training sequences in order; `earlier` is the
+    manifest of the adapter that the run continues from."""
 
     records: list[Record]
     sequence: list[TrainingSequence]
@@ -69,7 +69,7 @@ class _Prepared:
 
 
 def train_sft(settings: Sft) -> None:
-    """Run one session, which is the whole run where time allows; with `dry_run` print the plan. Raises TrainError."""
+    """Runs one session, which is the whole run if time allows; with `dry_run` prints the plan. Raises TrainError."""
     run_session(
         settings, prepare=partial(_prepare, settings), plan=partial(_plan, settings), train=partial(_train, settings)
     )
@@ -99,7 +99,7 @@ def _prepare(settings: Sft) -> _Prepared:
 
 
 def _model(settings: Sft) -> Any:
-    """The base with the adapter to train: a new one or that of `--adapter`."""
+    """The base with the adapter to train: a new one, or that of `--adapter`."""
     base = load_base(settings.base)
     set_attention(base, settings.precision, padded_in_front=True)
     if settings.adapter is not None:
@@ -111,7 +111,7 @@ def _model(settings: Sft) -> Any:
 def _train(settings: Sft, session: Session, prepared: _Prepared, loop: dict[str, Any]) -> None:
     trainer = _Trainer(
         model=prepared.model,
-        # Not FSDP's own activation_checkpointing, which renames the layers, so that no adapter is found in the model.
+        # Not FSDP's own activation_checkpointing: it renames the layers, so that the adapter is not found in the model.
         args=TrainingArguments(**(loop | {"fsdp": settings.fsdp})),
         train_dataset=Dataset.from_list([_row(sequence) for sequence in prepared.sequence]),
         data_collator=SequenceCollator(_pad_id(prepared.model)),
@@ -121,7 +121,7 @@ def _train(settings: Sft, session: Session, prepared: _Prepared, loop: dict[str,
     session.run(trainer)
     if settings.adapter is not None and settings.kept < 1:
         go_back(prepared.model, settings.adapter, settings.kept)
-    # Sharded weights need every process for a forward pass and for being put together.
+    # With sharded weights every process takes part in a forward pass and in gathering them.
     dev = _dev_score(settings, prepared) if settings.fsdp or trainer.is_world_process_zero() else None
     weights = adapter_weights(prepared.model)
     if not trainer.is_world_process_zero():
@@ -160,7 +160,7 @@ def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
 
 
 def _trace_tokens(settings: Sft) -> dict[str, int]:
-    """The longest trace of each mode of the dev score."""
+    """The longest trace in each mode of the dev score."""
     return {mode: settings.dev_trace_tokens if mode == "reasoning" else 0 for mode in settings.dev_modes}
 
 
@@ -169,13 +169,13 @@ def _row(sequence: TrainingSequence) -> dict[str, list[int] | list[float]]:
 
 
 def _pad_id(model: Any) -> int:
-    """Any id does, as padding is masked and has no weight."""
+    """Any id: padding is masked and has no weight."""
     found = model.config.pad_token_id
     return 0 if found is None else int(found)
 
 
 def _licences(base: str, prepared: _Prepared) -> tuple[str, ...]:
-    """The base's licence, then those of all data, including the data behind an adapter that the run trains further."""
+    """The base's licence, then those of all data, including the data of an adapter that the run continues from."""
     known = {record.licence for record in prepared.records}
     if prepared.earlier is not None:
         known.update(prepared.earlier.licences)

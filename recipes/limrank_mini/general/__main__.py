@@ -14,7 +14,7 @@ from recipes.limrank_mini.general.vectors import Encoder
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0, or 2 for input that cannot be used."""
+    """Returns the exit code: 0, or 2 for unusable input."""
     parser = argparse.ArgumentParser(
         prog="python -m recipes.limrank_mini.general", description=__doc__, allow_abbrev=False
     )

@@ -1,4 +1,5 @@
-"""The whole file: labelled, derived and MedQuAD's groups and unlabelled lists, scored, with a manifest beside it."""
+"""Builds the whole file: labelled, derived and MedQuAD's groups and unlabelled lists, scored, with a manifest beside
+it."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ NEAR_DEPTH = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
-    """How many groups of each kind at most."""
+    """The maximum number of groups of each kind."""
 
     labelled: int = 16_000
     long_queries: int = 2_500
@@ -45,10 +46,10 @@ def build(
     amounts: Amounts,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, object]:
-    """Writes `out` and, beside it, `<out>.manifest.json`, whose content is returned.
+    """Writes `out` and, beside it, `<out>.manifest.json`. Returns the manifest.
 
-    `data` holds `general/` and `medquad/`; `medquad` is the file of groups that `recipes.limrank_mini import` wrote,
-    None for a build without MedQuAD. The same inputs give the same groups; cosines differ in the fourth decimal between
+    `data` holds `general/` and `medquad/`. `medquad` is the file of groups written by `recipes.limrank_mini import`;
+    None builds without MedQuAD. The same inputs give the same groups; cosines differ in the fourth decimal between
     machines.
     """
     general = read_general(data / "general")
@@ -105,7 +106,7 @@ def _derived(data: GeneralData, pieces: list[Passage], amounts: Amounts) -> list
 
 
 class _Manifest:
-    """Counts groups as they are written. `by_source`: the licence of every source that a text may be from."""
+    """Counts groups as they are written. `by_source` maps every possible source of a text to its licence."""
 
     def __init__(self, by_source: dict[str, str]) -> None:
         self._by_source = by_source
@@ -128,8 +129,8 @@ class _Manifest:
             "passages": sum(size * count for size, count in self._sizes.items()),
             "kinds": dict(self._kinds.most_common()),
             "sizes": {str(size): count for size, count in sorted(self._sizes.items())},
-            "licences": dict(self._licences.most_common()),  # of groups, of which one may name several
-            "sources": dict(self._sources.most_common()),  # of queries; lists take theirs from all sources
+            "licences": dict(self._licences.most_common()),  # counted by group; a group may name several
+            "sources": dict(self._sources.most_common()),  # counted by query; lists draw theirs from all sources
             "licences by source": dict(sorted(self._by_source.items())),
             "refused candidates": dict(refused.most_common()),
             "amounts": asdict(amounts),

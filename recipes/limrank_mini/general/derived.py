@@ -1,4 +1,5 @@
-"""Queries made of passages: long ones (several sentences, split off) and claims (the sentence with the evidence)."""
+"""Queries derived from passages: long ones (several sentences split off) and claims (the sentence with the
+evidence)."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ from recipes.limrank_mini.general.sources import GeneralData, Passage, Question
 from synth.run.draws import draw
 
 SHORTEST_QUERY, LONGEST_QUERY = 40, 200  # words of a long query
-LEAST_LEFT = 25  # words of what remains as its passage
+LEAST_LEFT = 25  # words that must remain as the passage
 TRANSLATED = "multilingual"  # the domain of xquad-other
 _CLAIM_KEPT_IN = 0.4  # share of the claims whose sentence stays in the passage
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A query and the text that answers it; `doc` is the document both are from."""
+    """A query and the text that answers it; `doc` is the document of both."""
 
     id: str
     query: str
@@ -26,15 +27,15 @@ class Derived:
 
 
 def usable_pieces(data: GeneralData) -> Iterator[Passage]:
-    """Every passage that may be trained on."""
+    """Every passage that may be used for training."""
     for place, passage in enumerate(data.passages):
         if place not in data.barred:
             yield passage
 
 
 def documents(pieces: Sequence[Passage]) -> Iterator[Passage]:
-    """The bodies of each document's pieces joined in their order, so that long queries can be cut from them. Documents
-    that are translations of one another (xquad-other) share their name and are left out."""
+    """Each document's pieces joined in order, so that long queries can be cut from them. Leaves out documents that are
+    translations of one another (xquad-other), because they share a name."""
     by_document: dict[tuple[str, str], list[Passage]] = {}
     for piece in pieces:
         if piece.domain != TRANSLATED:
@@ -45,7 +46,8 @@ def documents(pieces: Sequence[Passage]) -> Iterator[Passage]:
 
 
 def long_query(document: Passage) -> Derived | None:
-    """Some sentences in a row as the query, those behind or before them as its passage; None for too short a text."""
+    """Takes some consecutive sentences as the query and those after or before them as its passage; None for too short a
+    text."""
     parts = sentences(document.body)
     wanted = SHORTEST_QUERY + int(draw(document.id, "long") ** 1.5 * (LONGEST_QUERY - SHORTEST_QUERY))
     start = int(draw(document.id, "start") * max(1, len(parts) // 3))
@@ -62,7 +64,7 @@ def long_query(document: Passage) -> Derived | None:
 
 
 def claim(question: Question, data: GeneralData) -> Derived | None:
-    """The evidence of a question as a statement, the passage it is from as the answer, mostly without the sentence."""
+    """Takes the evidence of a question as a statement and its passage as the answer, mostly without that sentence."""
     passage = data.passages[question.positives[0]]
     if question.evidence is None or not 6 <= count_words(question.evidence) <= 60:
         return None
@@ -74,7 +76,7 @@ def claim(question: Question, data: GeneralData) -> Derived | None:
 
 
 def _some(parts: Sequence[str]) -> str | None:
-    """The first sentences, up to the longest passage's words; None where they are too few."""
+    """The first sentences, up to the longest passage; None when they are too few."""
     taken: list[str] = []
     words = 0
     for part in parts:

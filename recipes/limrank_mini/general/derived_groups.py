@@ -1,4 +1,5 @@
-"""Groups of derived queries: the passage that a query was split off against the bi-encoder's nearest others."""
+"""Groups of derived queries: the passage that a query was split from, against its nearest neighbours by the
+bi-encoder."""
 
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ DEPTH = 40
 def derived_groups(
     derived: Sequence[Derived], pool: Sequence[Passage], encoder: Encoder, refused: Counter[str]
 ) -> Iterator[Draft]:
-    """One draft for each query that has two negatives or more.
+    """One draft per query that has at least two negatives.
 
-    A candidate is refused where it is from the same document, near the positive, nearer to the query than the positive
-    or holds a sentence of the query. `refused` counts them.
+    Rejects a candidate that is from the same document, near the positive, nearer to the query than the positive, or
+    that contains a sentence of the query. `refused` counts the rejected ones.
     """
     passages = encoder([piece.text for piece in pool])
     queries = encoder([item.query for item in derived])
@@ -52,7 +53,7 @@ def derived_groups(
 
 
 def _draft(item: Derived, kept: Sequence[int], pool: Sequence[Passage]) -> Draft:
-    """The two nearest that were kept and others drawn from those behind."""
+    """Takes the two nearest of those kept, and draws others from the rest."""
     behind = sorted(kept[2:], key=lambda place: draw(item.id, "negative", str(place)))
     chosen = [*kept[:2], *behind[: NEGATIVES - 2]]
     licences = {spdx(item.piece.licence), *(spdx(pool[place].licence) for place in chosen)}

@@ -1,4 +1,4 @@
-"""Draft: a group before the bi-encoder has scored it; and the scoring."""
+"""Draft: a group before scoring by the bi-encoder; and the scoring."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _LICENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """`passages` are texts, the positive first where `labelled`. Labels that the teacher knows less of than they say go
-    without it (`taught` false)."""
+    """`passages` are texts, the positive first if `labelled`. `taught` is False for labels that know more than the
+    teacher."""
 
     id: str
     query: str
@@ -45,7 +45,8 @@ class Draft:
 def scored(
     drafts: Sequence[Draft], encoder: Encoder, report: Callable[[int, int], None] | None = None
 ) -> Iterator[ScoredGroup]:
-    """The drafts with the cosine of the query (without its instruction) and each passage, to four decimals."""
+    """Scores the drafts: the cosine of the query (without its instruction) and each passage, rounded to four
+    decimals."""
     taught = (draft for draft in drafts if draft.taught)
     texts = list(dict.fromkeys(text for draft in taught for text in (draft.query, *draft.passages)))
     places = {text: place for place, text in enumerate(texts)}
@@ -68,5 +69,5 @@ def scored(
 
 
 def spdx(licence: str) -> str:
-    """The SPDX id of a licence as the data folder names it; one that has an id already stays as it is."""
+    """The SPDX id for a licence name of the data folder; an SPDX id is returned unchanged."""
     return _LICENCES.get(licence, licence)

@@ -1,8 +1,8 @@
 """Groups of labelled queries: the relevant passage against hard negatives of BM25 and of the bi-encoder.
 
-A share of the groups is short: of every passage only the sentence that matters stays, as people also rank single
-sentences. Where both first stages already put the relevant passage first, a query teaches little, so that only a share
-of such queries is taken.
+A share of the groups is short: each passage is reduced to the sentence that matters, because users also rank single
+sentences. When both first stages already rank the relevant passage first, a query teaches little, so only a share of
+such queries is used.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from synth.run.draws import draw
 EASY_KEPT = 0.4
 SHORT_SHARE = 0.2
 HARD = 4  # negatives from the top of both first stages
-FARTHER = 1  # and from the bi-encoder's ranks below
+FARTHER = 1  # negatives from lower ranks of the bi-encoder
 _FARTHER_FROM = 15
 _SHORT_WORDS = (10, 40)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the two first stages found for a question, best first, and the query's vector."""
+    """The results of both first stages for a question, best first, and the query's vector."""
 
     bm25: Sequence[int]
     near: Sequence[int]
@@ -35,7 +35,7 @@ class Found:
 
 
 def labelled_group(question: Question, found: Found, data: GeneralData, judge: Judge) -> Draft | None:
-    """One group, or None for a query that is left out (an easy one, by the draw) or without two negatives."""
+    """One group, or None for an easy query that is dropped by the draw, or a query with fewer than two negatives."""
     first = question.positives
     easy = found.bm25[:1] and found.near[:1] and found.bm25[0] in first and found.near[0] in first
     if easy and draw(question.id, "easy") >= EASY_KEPT:
@@ -74,7 +74,8 @@ def _negatives(question: Question, found: Found, judge: Judge) -> list[int]:
 
 
 def _short(question: Question, positive: str, negatives: Sequence[str]) -> Iterator[str]:
-    """The sentence with the evidence, then of each negative the one closest to the query, unless it answers."""
+    """The sentence with the evidence, then for each negative its sentence closest to the query, unless that answers
+    it."""
     least = SHORTEST + int(draw(question.id, "words") * (_SHORT_WORDS[1] - _SHORT_WORDS[0] + 1))
     place = None if question.evidence is None else place_of(question.evidence, positive)
     if place is None:

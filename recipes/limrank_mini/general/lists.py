@@ -1,4 +1,4 @@
-"""Lists without labels: any text as the query and passages from near to far, for the teacher's scores alone."""
+"""Lists without labels: any text as the query with near to far passages, for training on the teacher's scores alone."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from synth.run.draws import choose, draw
 Stretches = tuple[tuple[int, int], ...]
 
 DEPTH = 60
-RANKS = ((0, 1), (1, 4), (4, 10), (10, 25), (25, DEPTH))  # one passage is drawn of each stretch of MiniLM's ranks
-BM25_RANKS = ((0, 5), (5, 20))  # and of BM25's, whose hits share words and may say something else
-FAR = 1  # and so many from anywhere
+RANKS = ((0, 1), (1, 4), (4, 10), (10, 25), (25, DEPTH))  # one passage is drawn from each range of MiniLM's ranks
+BM25_RANKS = ((0, 5), (5, 20))  # and of BM25's, whose hits share words but may mean something else
+FAR = 1  # and this many from the whole pool
 _SENTENCE_WORDS = (6, 60)
 
 
 def list_queries(pieces: Sequence[Passage], questions: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-    """(id, text) of `count` queries: questions, sentences, whole pieces as long queries, and words typed for search."""
+    """(id, text) of `count` queries: questions, sentences, whole pieces as long queries, and search keywords."""
     kinds = ("question", "question", "sentence", "sentence", "long", "words")
     made: dict[str, str] = {}
     for number in range(4 * count):
@@ -45,7 +45,7 @@ def list_queries(pieces: Sequence[Passage], questions: Sequence[tuple[str, str]]
 
 
 def teacher_lists(queries: Sequence[tuple[str, str]], pool: Sequence[Passage], encoder: Encoder) -> Iterator[Draft]:
-    """One draft for each query, over passages of `pool`; the passage that a long query is the text of is left out."""
+    """One draft per query, over passages of `pool`; the passage that a long query was taken from is left out."""
     texts = [piece.text for piece in pool]
     vectors, words = encoder(texts), Bm25(texts)
     asked = encoder([text for _, text in queries])
@@ -73,7 +73,7 @@ def _text(kind: str, piece: Passage, number: int) -> str | None:
 
 
 def _whole(query: str, piece: Passage) -> bool:
-    """Whether a long query was made of all that the piece says."""
+    """Whether a long query is the whole text of the piece."""
     return count_words(query) >= SHORTEST_QUERY and piece.body.startswith(query)
 
 
@@ -82,7 +82,7 @@ def _between(text: str, least: int, most: int) -> bool:
 
 
 def _chosen(name: str, found: Sequence[tuple[Stretches, Sequence[int]]], size: int) -> list[int]:
-    """One place of each stretch of each first stage's ranks, and some from anywhere; each once."""
+    """One index from each range of each first stage's ranks, and some from the whole pool, without duplicates."""
     chosen: dict[int, None] = {}
     for number, (ranks, places) in enumerate(found):
         for start, stop in ranks:

@@ -1,4 +1,4 @@
-"""MedQuAD's groups, as `recipes.limrank_mini import` writes them, with shorter passages; and its texts as pieces."""
+"""MedQuAD's groups, as written by `recipes.limrank_mini import`, with shorter passages; and its texts as pieces."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from synth.methods.distil.chunks import chunks
 from synth.run.draws import draw
 
 NEGATIVES = 4
-_LENGTHS = (90, 90, 90, 130, 200)  # words that passages of a group are cut at: most are served cut at 128 tokens
+_LENGTHS = (90, 90, 90, 130, 200)  # words at which passages are cut: most are served cut at 128 tokens
 
 
 def medquad_groups(groups: Path, count: int) -> Iterator[Draft]:
-    """Up to `count` groups, drawn by their id; negatives are drawn anew of those in the file."""
+    """Up to `count` groups, drawn by id; the negatives are drawn again from those in the file."""
     drawn = sorted(read_groups(groups), key=lambda group: draw(group.id, "medquad"))
     for group in drawn[:count]:
         yield _draft(group)
@@ -52,5 +52,5 @@ def _draft(group: Group) -> Draft:
         licence_parts(group.licence),
         group.domain,
         group.instruction,
-        taught=False,  # MiniLM finds the disease and not what is asked about it, which is all these labels teach
+        taught=False,  # MiniLM recognises the disease but not the aspect, which is all that these labels teach
     )

@@ -1,4 +1,4 @@
-"""Hard negatives of a query among two first stages' candidates, without those that may be answers."""
+"""Hard negatives of a query from two first stages' candidates, without those that may be answers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from recipes.limrank_mini.general.sentences import holds
 from recipes.limrank_mini.general.sources import GeneralData, Question
 from recipes.limrank_mini.general.vectors import Vectors
 
-NEAR_POSITIVE = 0.85  # cosine to a relevant passage from which a candidate is taken to say the same
+NEAR_POSITIVE = 0.85  # a candidate with this cosine to a relevant passage says the same
 ABOVE_POSITIVE = 0.10  # how far a candidate's cosine to the query may exceed that of the relevant passage
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Decides which candidates of a question may serve as negatives; `refused` counts the others by reason."""
+    """Decides which candidates of a question can serve as negatives; `refused` counts the others by reason."""
 
     data: GeneralData
     vectors: Vectors
     refused: Counter[str]
 
     def negatives(self, question: Question, vector: Vectors, candidates: Sequence[int]) -> list[int]:
-        """The candidates that may serve, in their order. `vector` is that of the query, shape (dimensions,)."""
+        """The candidates that can serve, in order. `vector` is the query's, of shape (dimensions,)."""
         positives = list(question.positives)
         to_query = self.vectors[list(candidates)] @ vector
         to_positive = (self.vectors[list(candidates)] @ self.vectors[positives].T).max(axis=1)
@@ -61,7 +61,7 @@ class Judge:
 
 
 def answers(question: Question, text: str) -> bool:
-    """Whether the answer string or the evidence stands in a text. Yes and no stand everywhere and say nothing."""
+    """Whether a text contains the answer string or the evidence. Yes and no occur everywhere and are ignored."""
     for part in (question.answer, question.evidence):
         if part is not None and part.casefold().strip() not in {"yes", "no", "maybe"} and holds(text, part):
             return True
@@ -69,7 +69,7 @@ def answers(question: Question, text: str) -> bool:
 
 
 def in_turn(first: Sequence[int], second: Sequence[int], count: int) -> list[int]:
-    """Up to `count` places, the two lists taking turns from their best down, none twice."""
+    """Up to `count` indices, alternating between the two lists from their best down, without duplicates."""
     taken: dict[int, None] = {}
     for pair in zip_longest(first, second):
         for place in pair:
@@ -79,7 +79,7 @@ def in_turn(first: Sequence[int], second: Sequence[int], count: int) -> list[int
 
 
 def nearest(queries: Vectors, passages: Vectors, depth: int) -> list[list[int]]:
-    """For each query the places of its `depth` nearest passages, nearest first. Ties go to the lower place."""
+    """For each query the indices of its `depth` nearest passages, nearest first. Ties go to the lower index."""
     depth = min(depth, len(passages))
     found: list[list[int]] = []
     for start in range(0, len(queries), 1024):

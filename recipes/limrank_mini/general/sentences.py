@@ -1,4 +1,4 @@
-"""Sentences of a passage, and shorter passages made of them."""
+"""Sentences of a passage, and shorter passages built from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 _END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])")
 _WORD = re.compile(r"\w+")
-_SHORT_WORD = 3  # letters: words up to so many say little
+_SHORT_WORD = 3  # letters: words up to this length carry little meaning
 
 
 def sentences(text: str) -> list[str]:
@@ -21,7 +21,7 @@ def count_words(text: str) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """The first whole sentences of at most `most` words together; a first sentence that is longer is cut in itself."""
+    """The first whole sentences with at most `most` words in total; a longer first sentence is itself cut."""
     if count_words(text) <= most:
         return text
     kept: list[str] = []
@@ -36,18 +36,18 @@ def cut(text: str, most: int) -> str:
 
 @lru_cache(maxsize=100_000)  # the same passages are compared with many queries
 def normal(text: str) -> str:
-    """Words in lower case with one space between: what texts are compared by."""
+    """Words in lower case separated by one space: the form in which texts are compared."""
     return " ".join(_WORD.findall(text.casefold()))
 
 
 def holds(text: str, part: str) -> bool:
-    """Whether `part` stands in `text` as whole words, whatever its case and punctuation."""
+    """Whether `text` contains `part` as whole words, ignoring case and punctuation."""
     wanted = normal(part)
     return bool(wanted) and f" {wanted} " in f" {normal(text)} "
 
 
 def closest(query: str, text: str, least: int) -> str:
-    """The sentence that shares most words with the query, with those behind it until there are `least` words."""
+    """The sentence that shares most words with the query, extended by those after it to at least `least` words."""
     parts = sentences(text)
     asked = _telling(query)
     best = max(range(len(parts)), key=lambda place: (len(asked & _telling(parts[place])), -place), default=0)
@@ -55,7 +55,7 @@ def closest(query: str, text: str, least: int) -> str:
 
 
 def extended(parts: Sequence[str], place: int, least: int) -> str:
-    """The sentence at `place` with its neighbours, behind it first, until there are `least` words."""
+    """The sentence at `place` extended by its neighbours, those after it first, to at least `least` words."""
     start, stop = place, place + 1
     while count_words(" ".join(parts[start:stop])) < least and stop - start < len(parts):
         if stop < len(parts):
@@ -66,7 +66,7 @@ def extended(parts: Sequence[str], place: int, least: int) -> str:
 
 
 def place_of(evidence: str, text: str) -> int | None:
-    """The place of the sentence that holds `evidence` or begins it; None where it is not found."""
+    """The index of the sentence that contains `evidence` or begins it; None when it is not found."""
     parts = sentences(text)
     wanted = normal(evidence)
     for place, part in enumerate(parts):

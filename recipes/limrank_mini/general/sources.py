@@ -1,4 +1,5 @@
-"""The general data folder (BEIR layout): what may be trained on, what may not, and the first stage's candidates."""
+"""The general data folder (BEIR layout): what may be used for training, what may not, and the first stage's
+candidates."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query of the train split; `positives` are places in `GeneralData.passages`, the first holds the evidence."""
+    """A query of the train split. `positives` are indices in `GeneralData.passages`; the first contains the
+    evidence."""
 
     id: str
     text: str
@@ -44,7 +46,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class GeneralData:
-    """`barred` are the places of passages that must not be trained on in any way, not even as negatives."""
+    """`barred` are the indices of passages that must not be used for training at all, not even as negatives."""
 
     passages: tuple[Passage, ...]
     questions: tuple[Question, ...]
@@ -53,7 +55,7 @@ class GeneralData:
 
 
 def read_general(folder: Path) -> GeneralData:
-    """Reads corpus, train queries and their BM25 candidates. Raises `BadInput` for a folder of another layout."""
+    """Reads corpus, train queries and their BM25 candidates. Raises `BadInput` for a folder with another layout."""
     beir = BeirFolder(folder, Refusing())
     passages = tuple(
         _passage(document.id, document.passage, document.text, document.metadata) for document in beir.documents()
@@ -93,7 +95,8 @@ def read_general(folder: Path) -> GeneralData:
 
 
 def _barred(passages: tuple[Passage, ...], held: set[int]) -> frozenset[int]:
-    """Passages of the held-out splits, all that share a document or their text with one, and the unseen sources."""
+    """Passages of the held-out splits, all that share a document or their text with one, and those of the unseen
+    sources."""
     documents = {passages[place].doc for place in held}
     texts = {passages[place].body for place in held}
     return frozenset(

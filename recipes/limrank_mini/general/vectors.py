@@ -1,4 +1,4 @@
-"""Unit vectors of texts by a BERT-like bi-encoder with mean pooling (all-MiniLM-L6-v2), kept on disk by content."""
+"""Unit vectors of texts by a BERT-like bi-encoder with mean pooling (all-MiniLM-L6-v2), cached on disk by content."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Vectors = NDArray[np.float32]
 
 MAX_TOKENS = 256
 _TOKENS_AT_ONCE = 8192
-_PART = 2048  # texts between two files, so that an interrupted run loses a minute
+_PART = 2048  # texts per file, so that an interrupted run loses a minute
 
 
 class Encoder:
     """Encodes texts as float32 vectors of length 1, shape (texts, dimensions). Computes in bfloat16 on a CPU."""
 
     def __init__(self, folder: Path, cache: Path, *, max_tokens: int = MAX_TOKENS) -> None:
-        """`folder` holds the model and its tokenizer.json; `cache` keeps what was computed, so that a run resumes."""
+        """`folder` holds the model and its tokenizer.json. `cache` keeps computed vectors, so that a run resumes."""
         self._model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False).eval()
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(max_tokens)
@@ -35,11 +35,11 @@ class Encoder:
         self._known = _read_cache(self._cache)
 
     def reads_whole(self, text: str) -> bool:
-        """Whether a text is short enough that nothing of it is cut."""
+        """Whether the model reads the whole text without truncation."""
         return len(self._tokenizer.encode(text).ids) < self._max_tokens
 
     def __call__(self, texts: Sequence[str], report: Callable[[int, int], None] | None = None) -> Vectors:
-        """Returns the vectors in the order of `texts`. `report` is told how many of how many new ones are done."""
+        """Returns the vectors in the order of `texts`. Calls `report(done, total)` for those that are computed now."""
         keys = [_key(text) for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         by_length = sorted(new, key=lambda key: (len(new[key]), key))
@@ -86,7 +86,7 @@ def _key(text: str) -> str:
 
 
 def _write_part(folder: Path, keys: Sequence[str], vectors: Vectors) -> None:
-    """One file of keys and vectors, named by its content's keys; it appears when it is whole."""
+    """Writes one file of keys and vectors, named by its keys, atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_key(','.join(keys))}.npz"
     partial = path.with_name(f"{path.name}.part")

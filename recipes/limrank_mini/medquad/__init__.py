@@ -1,8 +1,8 @@
 """MedQuAD (Ben Abacha and Demner-Fushman 2019) as training data: records with traces, and groups.
 
 Every question and every answer of MedQuAD is labelled with its focus (a disease, a drug, a topic) and its question
-type. What BM25 gets wrong there is the type: it finds the right disease and the wrong aspect of it. So the negatives
-are mined among BM25's own hits, and each trace says the two things that decide: what the query asks, what the passage
-answers. Traces are written from the labels, only where the words of the passage bear the labels out; that a passage is
-silent on what is asked is said only where its words show it.
+type. BM25 errs on the type: it finds the right disease but the wrong aspect of it. Negatives are therefore mined from
+BM25's own hits, and each trace states the two deciding facts: what the query asks and what the passage answers. Traces
+are generated from the labels, only when the words of the passage confirm them; a trace says that a passage does not
+treat the aspect only when its words show that.
 """

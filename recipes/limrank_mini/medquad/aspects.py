@@ -1,7 +1,7 @@
-"""The question types of MedQuAD: how a trace names them, and the words by which a passage shows that it treats one.
+"""The question types of MedQuAD: how a trace names them, and the words that show that a passage treats one.
 
-`hint` is broad: a passage without it says nothing of the aspect. `sign` is narrow: a sentence with it does. Both
-look at a text from which the focus's own name is left out.
+`hint` is broad: a passage without a match says nothing about the aspect. `sign` is narrow: a sentence that matches it
+does. Both are matched against a text without the name of the focus.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Aspect:
-    """One question type. `topic` completes "The query asks about ..." and "The passage is about ...", with `{x}` where
-    the focus stands."""
+    """One question type. `topic` completes "The query asks about ..." and "The passage is about ..."; `{x}` stands for
+    the focus."""
 
     name: str
     topic: str
@@ -127,7 +127,7 @@ ASPECTS = {
             "considerations",
             topic="what to do about {x}",
             hint=r"\w",
-            sign=r"(?!)",  # advice has no words of its own
+            sign=r"(?!)",  # no words are typical of advice
         ),
         _aspect(
             "stages",

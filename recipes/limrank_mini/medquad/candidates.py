@@ -1,4 +1,4 @@
-"""For each question, the passages the first stages rank high, sorted by how they stand to it."""
+"""For each question, the passages that the first stages rank high, grouped by their relation to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ QUESTIONS_AT_ONCE = 512
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage that does not answer; `place` is its place among the answers, `found_by` the first stage it is from."""
+    """A passage that does not answer. `place` is its index among the answers, `found_by` the first stage that found
+    it."""
 
     place: int
     answer: Answer
@@ -26,7 +27,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Candidates:
-    """The candidates of one question by relation, best-ranked first, and its sound answers."""
+    """The candidates of one question by relation, best rank first, and its sound answers."""
 
     question: Question
     positives: list[tuple[int, Answer]]
@@ -43,10 +44,10 @@ def candidates(
     depth: int,
     left_out: Counter[str],
 ) -> Iterator[Candidates]:
-    """One `Candidates` per question that has a sound answer; `left_out` counts those that have none.
+    """One `Candidates` per question with a sound answer; `left_out` counts the others.
 
-    `retrievers` index the texts of `answers` in their order. Each question is searched with its own words, `depth`
-    deep. A passage found twice is counted to the first stage that found it.
+    `retrievers` index the texts of `answers` in order. Each question is searched with its own words to depth `depth`. A
+    passage found twice is attributed to the first stage that found it first.
     """
     for start in range(0, len(questions), QUESTIONS_AT_ONCE):
         batch = questions[start : start + QUESTIONS_AT_ONCE]

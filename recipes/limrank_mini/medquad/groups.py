@@ -1,4 +1,5 @@
-"""LCE groups of one question: its answer against hard negatives, the right focus with the wrong type first."""
+"""Groups for LCE training of one question: its answer against hard negatives, those with the right focus and wrong type
+first."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class GroupShares(BaseModel):
 
 
 def question_groups(found: Candidates, shares: GroupShares) -> Iterator[Group]:
-    """The groups of one question: a plain one, and for a share one whose instruction moves the answer elsewhere."""
+    """The groups of one question: a plain one and, for a share, one with an instruction under which another passage
+    answers."""
     negatives = _plain_negatives(found, shares.negatives)
     if len(negatives) == shares.negatives:
         yield _group(found, "plain", None, found.positives[0][1].text, [c.answer.text for c in negatives])

@@ -1,4 +1,4 @@
-"""A MedQuAD folder in, a file of records and a file of groups out."""
+"""Converts a MedQuAD folder into a file of records and a file of groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from synth.sources.rejects import rejects_beside
 
 @dataclass(slots=True)
 class MedquadReport:
-    """What came out, by kind, and what was left out, by reason."""
+    """Counts of the output by kind, and of what was left out by reason."""
 
     records: int = 0
     relevant: int = 0
@@ -33,7 +33,7 @@ class MedquadReport:
     rejected: int = 0
 
     def count(self, record: Record) -> Record:
-        """Count one record and hand it on."""
+        """Counts one record and returns it."""
         self.relevant += record.relevant
         self.with_trace += record.trace is not None
         self.characters += sum(map(len, (record.query, record.passage, record.instruction or "", record.trace or "")))
@@ -56,11 +56,12 @@ def import_medquad(
     record_shares: RecordShares | None = None,
     group_shares: GroupShares | None = None,
 ) -> MedquadReport:
-    """Write the records and groups of one split. The same inputs and models give the same bytes.
+    """Writes the records and groups of one split. The same inputs and models give the same bytes.
 
-    `excluded_file` lists ids of documents, one a line, that may not be used, nor the questions they answer. Negatives
-    come only from documents judged in `split`. Without `bi_encoder` (any id or folder that sentence-transformers
-    reads) BM25 mines alone. Raises `BadInput`, `BadSettings`, `DiskFull`; no output is then changed.
+    `excluded_file` lists ids of documents, one per line, that must not be used, nor the questions they answer.
+    Negatives come only from documents judged in `split`. Without `bi_encoder` (any id or folder that
+    sentence-transformers reads) BM25 mines alone. Raises `BadInput`, `BadSettings`, `DiskFull`; no output is changed
+    then.
     """
     report = MedquadReport()
     with rejects_beside(records_out) as rejects:

@@ -1,7 +1,7 @@
-"""Instructions that change what counts as relevant: who reads only the query gets them wrong.
+"""Instructions that change what counts as relevant, so that a model that reads only the query gets them wrong.
 
-Each kind of instruction says for a passage, seen from a question, whether it counts (`counts` gives None where that
-cannot be vouched for), and writes the part of the trace that applies it.
+Each kind of instruction decides whether a passage counts for a question (`counts`; None when that is uncertain), and
+writes the part of the trace that applies it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from synth.run.draws import choose
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """`wordings`, `met` and `missed` leave `{x}` (the focus) and `{topic}` (the aspect) open. `met` says why a passage
-    counts, `missed` why it does not."""
+    """`wordings`, `met` and `missed` are templates over `{x}` (the focus) and `{topic}` (the aspect). `met` says why a
+    passage counts, `missed` why it does not."""
 
     name: str
     intent: Intent
@@ -28,14 +28,14 @@ class Instruction:
     met: str
     missed: str
     counts: Callable[[Question, Answer, Aspect], bool | None]
-    alone: bool = False  # whether one record, relevant or not, makes sense without its counterpart
+    alone: bool = False  # whether one record makes sense without its counterpart
 
     def text(self, question: Question, aspect: Aspect, key: str) -> str:
-        """The instruction as it is given with the query."""
+        """The instruction as given with the query."""
         return self._filled(choose(self.wordings, key, "wording"), display(question.focus), aspect)
 
     def trace(self, question: Question, answer: Answer, aspect: Aspect, relevant: bool) -> str:
-        """What is asked, what the passage is about, and what the instruction makes of it."""
+        """The trace: what is asked, what the passage is about, and what follows under the instruction."""
         return " ".join((asked(question), told(answer, question), self.ending(question, aspect, relevant)))
 
     def ending(self, question: Question, aspect: Aspect, relevant: bool) -> str:
@@ -50,7 +50,7 @@ class Instruction:
 
 
 def _about(question: Question, answer: Answer) -> bool | None:
-    """Whether the passage is about the question's focus; None where neither can be vouched for."""
+    """Whether the passage is about the question's focus; None when that is uncertain."""
     if not answer.borne_out:
         return None
     if same_focus(question, answer):
@@ -89,12 +89,12 @@ def _other_subjects(question: Question, answer: Answer, aspect: Aspect) -> bool 
 
 
 def _says_it(answer: Answer) -> bool | None:
-    """A list of links is on its aspect and yet says nothing: neither reading can be vouched for."""
+    """A list of links is on its aspect but says nothing, so both answers are uncertain."""
     return None if answer.only_links else True
 
 
 def _no_link_lists(question: Question, answer: Answer, aspect: Aspect) -> bool | None:
-    """Only treatment pages come as mere lists of resources, so elsewhere the instruction would mean nothing."""
+    """Only treatment pages occur as mere lists of resources; elsewhere the instruction would be pointless."""
     if aspect.name != "treatment" or answer.aspect != aspect or not _about(question, answer):
         return None
     return not answer.only_links

@@ -1,4 +1,4 @@
-"""The questions and answers of a MedQuAD folder that may be trained on, with their labels."""
+"""The questions and answers of a MedQuAD folder that may be used for training, with their labels."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _WORD = re.compile(r"[a-z0-9]+")
 _QUESTION = re.compile(r"[^.!?]*\?")
 _ONTOLOGY = re.compile(r"The Human Phenotype Ontology \(HPO\) has collected information.{0,1200}?be rare or common\.")
 OPENING = 400  # characters
-SHORTEST_ANSWER = 6  # words: below it an answer is a heading or a fragment
+SHORTEST_ANSWER = 6  # words; a shorter answer is a heading or a fragment
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A document: `text` is what the reranker reads, `focus` and `aspect` what it is labelled to be about.
+    """A document: `text` is what the reranker reads; `focus` and `aspect` are its labels.
 
-    `said` is the text without what says nothing though it may hold an aspect's words: the focus's name ("rheumatic
-    fever"), questions ("Is genetic testing available?", which some pages of GARD leave unanswered), and the paragraph
-    on the Human Phenotype Ontology that ends every list of symptoms there.
+    `said` is the text without parts that may contain an aspect's words but say nothing about it: the focus's name
+    ("rheumatic fever"), questions ("Is genetic testing available?", which some pages of GARD leave unanswered), and the
+    paragraph on the Human Phenotype Ontology that ends every list of symptoms there.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Answer:
     focus: str
     aspect: Aspect
     concepts: frozenset[str]
-    words: str = field(init=False)  # of the text, kept because every question is compared with it
+    words: str = field(init=False)  # of the text, cached because every question is compared with it
     said: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,19 +44,19 @@ class Answer:
 
     @property
     def only_links(self) -> bool:
-        """Whether it names places to look and says nothing itself (as every treatment page of GHR does)."""
+        """Whether it only names places to look, as every treatment page of GHR does."""
         return "resources address the diagnosis or management of" in self.text[:300]
 
     @property
     def borne_out(self) -> bool:
-        """Whether its words show the aspect it is labelled with; a description in general must begin with one."""
+        """Whether its words confirm its labelled aspect; a general description must begin with one."""
         shown = self.said[:OPENING] if self.aspect.name == "information" else self.said
         return len(self.said.split()) >= SHORTEST_ANSWER and bool(self.aspect.hint.search(shown))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query with its labels and the places, in `Questions.answers`, of the documents judged to answer it."""
+    """A query with its labels and the indices, in `Questions.answers`, of the documents judged to answer it."""
 
     id: str
     text: str
@@ -78,7 +78,7 @@ class Questions:
 def read_questions(folder: Path, split: str, excluded: frozenset[str], rejects: Rejects) -> Questions:
     """The questions of a split that no excluded document answers, and the documents judged in that split.
 
-    Raises `BadInput` where the folder has no such split or its rows carry no labels.
+    Raises `BadInput` when the folder has no such split or its rows have no labels.
     """
     beir = BeirFolder(folder, rejects)
     judgements = beir.judgements(split)
@@ -109,14 +109,14 @@ def read_questions(folder: Path, split: str, excluded: frozenset[str], rejects: 
 
 
 def display(focus: str) -> str:
-    """A focus as a sentence can hold it: without the series a page belongs to and without its other names."""
+    """A focus as used in a sentence: without the series that a page belongs to and without its other names."""
     shown = re.sub(r"^(?:What I need to know about|Parasites -|Your Guide to)\s+", "", focus.strip(), flags=re.I)
     shown = re.sub(r"\s*\((?:also known as|also called)[^)]*\)?", "", shown, flags=re.I)
     return shown.strip(" .?:;-") or focus
 
 
 def words(text: str) -> str:
-    """The words of a text in lower case, one space between: what two names are compared by."""
+    """The words of a text in lower case, separated by one space: the form in which names are compared."""
     return " ".join(_WORD.findall(text.casefold().replace("'s", "s")))
 
 

@@ -1,4 +1,5 @@
-"""Pointwise records of one question: its answer, what BM25 falls for, and, for a share, an instruction's reading."""
+"""Pointwise records of one question: its answer, what BM25 confuses with it, and, for a share, records with an
+instruction."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ class RecordShares(BaseModel):
 def question_records(found: Candidates, shares: RecordShares) -> Iterator[Record]:
     """The records of one question: plain ones first, then those with an instruction.
 
-    A passage on another aspect that says something of the one asked for is no answer to MedQuAD, and its trace says no
+    A passage on another aspect that mentions the one asked for is not an answer in MedQuAD, and its trace claims no
     more than that. Draws are seeded by ids, so that a record stays the same whatever else there is.
     """
     for record in _plain(found, shares):
@@ -79,13 +80,13 @@ def _plain(found: Candidates, shares: RecordShares) -> Iterator[Record]:
 
 
 def _on_another_focus(found: Candidates) -> list[Candidate]:
-    """Mostly the same question about another subject; for one question in five something further off."""
+    """Mostly the same question about another subject; for one question in five something more distant."""
     near, far = found.of(Relation.WRONG_FOCUS_RIGHT_TYPE), found.of(Relation.WRONG_BOTH)
     return far + near if draw(found.question.id, "far") < 0.2 else near + far
 
 
 def _instructed(found: Candidates) -> Iterator[Record]:
-    """One relevant and one irrelevant passage under one instruction: the first, in a seeded order, that has both."""
+    """One relevant and one irrelevant passage under one instruction: the first, in seeded order, that has both."""
     for instruction in sorted(INSTRUCTIONS, key=lambda one: draw(found.question.id, one.name)):
         pair = _pair(found, instruction)
         if pair:
@@ -109,7 +110,7 @@ def _pair(found: Candidates, instruction: Instruction) -> list[Record]:
 
 
 def _pool(found: Candidates, instruction: Instruction) -> list[Answer]:
-    """Passages in the order in which they are tried: those that the instruction turns round come first."""
+    """Passages in the order in which to try them: those whose relevance the instruction reverses come first."""
     answers = [answer for _, answer in found.positives]
     same = [c.answer for c in found.of(Relation.RIGHT_FOCUS_PASSING) + found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)]
     other = [c.answer for c in found.of(Relation.WRONG_FOCUS_RIGHT_TYPE) + found.of(Relation.WRONG_BOTH)]
@@ -119,7 +120,7 @@ def _pool(found: Candidates, instruction: Instruction) -> list[Answer]:
 
 
 def _aspect_for(found: Candidates, instruction: Instruction) -> Aspect | None:
-    """The aspect an instruction is about: the question's own, or for `other-aspect` one that a candidate treats."""
+    """The aspect of an instruction: the question's own, or for `other-aspect` one that a candidate treats."""
     if instruction is not OTHER_ASPECT:
         return found.question.aspect
     others = [c.answer.aspect for c in found.of(Relation.RIGHT_FOCUS_WRONG_TYPE)]

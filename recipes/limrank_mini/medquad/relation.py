@@ -1,4 +1,4 @@
-"""How a passage stands to a question, from the labels of both and the words of the passage."""
+"""The relation of a passage to a question, from the labels of both and the words of the passage."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from enum import Enum
 from recipes.limrank_mini.medquad.aspects import Aspect
 from recipes.limrank_mini.medquad.questions import Answer, Question, words
 
-AKIN = (  # aspects of which a passage on the one may be an answer on the other, whatever it is labelled with
+AKIN = (  # related aspects: a passage on one may answer a question on the other, whatever its label
     {"causes", "genetic changes"},
     {"considerations", "treatment"},
     {"considerations", "prevention"},
     {"frequency", "susceptibility"},
 )
-PASSING_SHARE = 0.2  # of the sentences, at most, in a passage that only touches on an aspect
+PASSING_SHARE = 0.2  # largest share of sentences in a passage that merely mentions an aspect
 PASSING_SENTENCES = 3
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\s+-\s+")
 
 
 class Standing(Enum):
-    """What a passage says of an aspect it is not about."""
+    """What a passage says about an aspect that is not its own."""
 
     SILENT = "says nothing of it"
     PASSING = "touches on it"
@@ -28,7 +28,7 @@ class Standing(Enum):
 
 
 class Relation(Enum):
-    """A passage seen from a question; `UNCLEAR` ones are not used, for their label could not be vouched for."""
+    """The relation of a passage to a question; `UNCLEAR` ones are not used, because their label is uncertain."""
 
     RIGHT_FOCUS_WRONG_TYPE = "same focus, another aspect, and silent on the one asked for"
     RIGHT_FOCUS_PASSING = "same focus, another aspect, touching on the one asked for"
@@ -39,7 +39,7 @@ class Relation(Enum):
 
 
 def standing(answer: Answer, aspect: Aspect) -> Standing:
-    """What a passage says of `aspect`, by its words."""
+    """What the words of a passage say about `aspect`."""
     if not aspect.hint.search(answer.said):
         return Standing.SILENT
     sentences = [part for part in _SENTENCE.split(answer.said) if part]
@@ -50,7 +50,7 @@ def standing(answer: Answer, aspect: Aspect) -> Standing:
 
 
 def relation(question: Question, answer: Answer) -> Relation:
-    """How a passage that is not judged to answer stands to the question."""
+    """The relation of a passage that is not judged to answer the question."""
     if not answer.borne_out:
         return Relation.UNCLEAR
     if same_focus(question, answer):
@@ -62,7 +62,7 @@ def relation(question: Question, answer: Answer) -> Relation:
 
 def _same_focus_relation(question: Question, answer: Answer) -> Relation:
     if answer.aspect == question.aspect:
-        return Relation.UNCLEAR  # an answer from another source that nobody judged
+        return Relation.UNCLEAR  # an unjudged answer from another source
     return {
         Standing.SILENT: Relation.RIGHT_FOCUS_WRONG_TYPE,
         Standing.PASSING: Relation.RIGHT_FOCUS_PASSING,
@@ -71,18 +71,19 @@ def _same_focus_relation(question: Question, answer: Answer) -> Relation:
 
 
 def _other_type(question: Question, answer: Answer) -> Relation:
-    """MedQuAD does not count such a passage, and its label tells of what it is: enough for what a trace says of it."""
+    """MedQuAD does not count such a passage, and its label says what it is about, which suffices for the trace."""
     pair = {question.aspect.name, answer.aspect.name}
     return Relation.UNCLEAR if len(pair) == 1 or pair in AKIN else Relation.OTHER_TYPE
 
 
 def same_focus(question: Question, answer: Answer) -> bool:
-    """Whether both name the same thing in the same words. A shared concept is not enough: it holds subtypes as well."""
+    """Whether both name the same thing in the same words. A shared concept is not enough: it includes subtypes."""
     return words(question.focus) == words(answer.focus)
 
 
 def other_focus(question: Question, answer: Answer) -> bool:
-    """Whether they are surely about different things: no concept shared, neither name within the other or the text."""
+    """Whether they are certainly about different things: no shared concept, neither name within the other or in the
+    text."""
     asked, told = words(question.focus), words(answer.focus)
     if not question.concepts or not answer.concepts or question.concepts & answer.concepts:
         return False

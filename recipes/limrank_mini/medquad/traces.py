@@ -1,7 +1,8 @@
-"""Traces: what the query asks, what the passage is about, and what follows. Short sentences, all of them true.
+"""Traces: what the query asks, what the passage is about, and the conclusion, in short true sentences.
 
-One wording for each thing that can be said. A model that writes the likeliest token errs where the right conclusion has
-four beginnings and the wrong one a single one, however sure it is; here each sentence decides at one word between few.
+There is one wording for each statement. With four wordings for the right conclusion and one for the wrong one, greedy
+decoding picks the wrong one even when the model is sure of the right one; with one wording each sentence is decided at
+one word (decision 9).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from recipes.limrank_mini.medquad.aspects import Aspect
 from recipes.limrank_mini.medquad.questions import Answer, Question, display
 from recipes.limrank_mini.medquad.relation import same_focus
 
-LONG = 32  # characters: a longer name is not said a third time
+LONG = 32  # characters; a longer name is not repeated a third time
 
 ANSWERS = "The subject is the same and so is the question, so the passage is relevant."
 POINTS_TO_IT = "The subject is the same and the passage points to where the question is covered, so it is relevant."
@@ -29,7 +30,7 @@ def asked(question: Question) -> str:
 
 
 def told(answer: Answer, question: Question) -> str:
-    """What the passage is about, with the question's spelling of the focus where both name the same."""
+    """What the passage is about, in the question's spelling of the focus when both name the same."""
     focus = display(question.focus if same_focus(question, answer) else answer.focus)
     if answer.only_links:
         return f"The passage lists resources on the diagnosis or management of {focus}."
@@ -37,7 +38,7 @@ def told(answer: Answer, question: Question) -> str:
 
 
 def short(focus: str) -> str:
-    """A focus as the end of a trace names it."""
+    """A focus as named at the end of a trace."""
     shown = display(focus)
     return shown if len(shown) <= LONG else "this subject"
 
@@ -53,12 +54,12 @@ def answering(question: Question, answer: Answer) -> str:
 
 
 def passing(question: Question, answer: Answer) -> str:
-    """The trace of a passage on the right focus that only touches on what is asked."""
+    """The trace of a passage on the right focus that only mentions what is asked."""
     return _trace(question, answer, TOUCHED)
 
 
 def other_type(question: Question, answer: Answer) -> str:
-    """The trace of a passage whose own topic is another one, whether it is silent on the one asked for or not."""
+    """The trace of a passage on another aspect, whether or not it mentions the one asked for."""
     return _trace(question, answer, OTHER_QUESTION if same_focus(question, answer) else QUESTION_IS_ANOTHER)
 
 

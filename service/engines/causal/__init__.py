@@ -1,1 +1,1 @@
-"""The parts that both causal engines share: prompts, sequences, the queue, and the end of a trace."""
+"""The parts that both causal engines share: prompts, requests, graded reads, and measured speed."""

@@ -1,4 +1,4 @@
-"""The encoder of causal models: a call's text as the prompts of the contract, cut to what fits the model."""
+"""The encoder of causal models: turns a call's text into the contract's prompts, truncated to what fits the model."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contract.verdict import Reading
 from service.engine import Limits, Prefix, Rest, Scoring, ids_of
 from service.errors import FixedPartsTooLong
 
-# Normalising can make four characters into one; a text longer than this many times the longest token has more tokens.
+# Normalisation can turn four characters into one; a text longer than this many times the longest token has more tokens.
 _CHARACTERS_PER_NORMAL_CHARACTER = 4
 
 
 def scoring_of(segments: Segments) -> frozenset[Scoring]:
-    """How models of a format can score: without an end-of-think tag there is no reasoning."""
+    """How models of a format can score; without an end-of-think tag there is no reasoning."""
     return frozenset(Scoring) if segments.format.reasons else frozenset({Scoring.DIRECT})
 
 
 class CausalEncoder:
-    """A `service.engine.Encoder` for a model of `max_tokens`. Safe to use from several threads."""
+    """A `service.engine.Encoder` for a model of `max_tokens` tokens. Thread-safe."""
 
     def __init__(self, segments: Segments, max_tokens: int) -> None:
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
         self._max_tokens = max_tokens
-        # Behind the prompt: the end of reasoning, and what a further read of a grade needs.
+        # After the prompt: the end of reasoning, and the ids of a further read of a grade.
         self._closing_tokens = len(segments.closing) + max(len(read.behind) for read in segments.reading.reads)
         longest = max(map(len, segments.tokenizer.get_vocab(with_added_tokens=True)))
         self._characters_per_token = longest * _CHARACTERS_PER_NORMAL_CHARACTER

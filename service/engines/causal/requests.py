@@ -1,4 +1,4 @@
-"""A prompt on its way through an engine, and the mailbox that takes what comes of it back to the caller."""
+"""A prompt on its way through a causal engine, and the mailbox that returns its outputs to the caller."""
 
 from __future__ import annotations
 
@@ -68,13 +68,15 @@ class Submission:
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """A prompt as an engine works on it: `prefix`, then `rest`, which holds the reasoning that it continues.
+    """A prompt as an engine processes it: `prefix`, then `rest`, which includes any reasoning that the prompt
+    continues.
 
-    `prefix` is hashable and one object for all requests of a submission. `closing` are the ids to be put behind `rest`
-    before the answers are read, where no reasoning is written: the end-of-think tag, or () behind one of the model's
-    own. `budget` is what may be written, 0 for nothing (any more). `continued`: the reasoning that the prompt holds
-    already. `ended_by`: why nothing is written although it was asked for. `done` tokens of `rest` are computed;
-    `prefix_computed` tokens of the prefix were computed on behalf of this request, the others were found in a cache.
+    `prefix` is hashable, and the same object for all requests of a submission that share it. `closing` are the ids to
+    append to `rest` before the answers are read when no reasoning is generated: the end-of-think tag, or () after one
+    that the model wrote. `budget` is the number of tokens that may still be generated, or 0. `continued` is the
+    reasoning already in the prompt. `ended_by` is the reason why requested reasoning is not generated. `done` tokens of
+    `rest` are computed; `prefix_computed` tokens of the prefix were computed for this request, the others came from the
+    cache.
     """
 
     submission: Submission
@@ -91,12 +93,12 @@ class Request:
 
     @property
     def left(self) -> int:
-        """Tokens behind the prefix that are still to be computed."""
+        """Tokens after the prefix that are not computed yet."""
         return len(self.rest) - self.done
 
     @property
     def priority(self) -> int:
-        """0 for what a deadline hurries, else the prompt's."""
+        """0 when a deadline is near, otherwise the prompt's priority."""
         return 0 if self.ended_by is Status.DEADLINE else self.prompt.priority
 
     @property
@@ -104,7 +106,7 @@ class Request:
         return self.prompt.deadline
 
     def end_before_reasoning(self, status: Status) -> None:
-        """Read the answers at once, because no reasoning can be written."""
+        """Reads the answers immediately, because no reasoning can be generated."""
         self.budget, self.ended_by = 0, status
 
     def begun(self) -> Begun:
@@ -113,8 +115,9 @@ class Request:
     def completion(
         self, answers: Sequence[float], mass: float | None = None, reasoning: ReasoningResult | None = None
     ) -> Completion:
-        """`reasoning`: all of it, with what the prompt continued; None where nothing was written for this request."""
-        cached = max(0, len(self.prefix) - self.prefix_computed)  # it may have been computed again
+        """`reasoning` is all of it, including what the prompt continued; None when nothing was generated for this
+        request."""
+        cached = max(0, len(self.prefix) - self.prefix_computed)  # the prefix may have been computed twice
         reasoning = reasoning or self.continued
         if reasoning is None:
             text = "" if self.prompt.budget else None
@@ -135,11 +138,11 @@ class Request:
 def requests_of(
     submission: Submission, prompts: Sequence[Prompt], close: Sequence[int], reader: Reader
 ) -> list[Request]:
-    """The requests of prompts that were submitted together. `close`: the ids put behind reasoning.
+    """The requests of prompts that were submitted together. `close` are the ids appended to reasoning.
 
-    A prompt that continues reasoning which the model has already ended has nothing to write.
+    When a prompt continues reasoning that the model has already ended, nothing is left to generate.
     """
-    prefixes: dict[int, tuple[int, ...]] = {}  # by the identity of the prompt's: it is one object for all of a call
+    prefixes: dict[int, tuple[int, ...]] = {}  # by id(): all prompts of a call share one prefix object
     made = []
     for index, prompt in enumerate(prompts):
         prefix = prefixes.setdefault(id(prompt.prefix), tuple(prompt.prefix))

@@ -1,7 +1,7 @@
-"""Grades that begin alike are read at several places: an engine around an engine that asks for what is missing.
+"""An engine around an engine for grades that need several reads: it submits the missing reads as further prompts.
 
-A prompt's first answers come from the engine as it is. Behind them the same prompt, its reasoning as it was written and
-the ids of each further place go through it again; of these it finds all but the last few in its cache.
+The first answers of a prompt come from the inner engine. For each further read the same prompt is submitted again, with
+its reasoning as generated and the ids of that read; all but the last few of its tokens are in the engine's cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service.errors import EngineFailed
 
 
 class SeveralReads:
-    """A `service.engine.Engine` whose completions hold the answers of all reads of the encoder's `reading`."""
+    """A `service.engine.Engine` whose completions contain the answers of all reads of the encoder's `reading`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -45,7 +45,7 @@ class SeveralReads:
                         first[output.index] = output
                     else:
                         yield output
-            except EngineFailed as error:  # of some; the others go on
+            except EngineFailed as error:  # only some prompts failed
                 failure = error
         further, failed = await self._read_further(prompts, first)
         for index, completion in first.items():
@@ -75,7 +75,7 @@ class SeveralReads:
                         if isinstance(output, Completion):
                             found[asked[output.index]] = output.answers
                 except EngineFailed:
-                    pass  # what is missing is seen below
+                    pass  # missing answers are handled below
         failed = {index for index, number in asked if (index, number) not in found}
         whole = [index for index in first if index not in failed]
         return {i: [v for n in range(len(self._further)) for v in found[i, n]] for i in whole}, failed

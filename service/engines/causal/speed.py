@@ -1,18 +1,18 @@
-"""How fast the model is here, measured as it works: what a deadline leaves time for."""
+"""The measured speed of the model, from which the time left before a deadline is planned."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-_FADING = 0.7  # what remains of earlier measurements with each new one
-_SMALL = 512, 0.1  # tokens and seconds: a pack below both took what a step takes, whatever is in it
-_SAMPLE_SECONDS = 0.25  # that requests of one step are measured for together
-_STEPS_TO_ENTER = 2  # the step that runs when a request arrives, and one that the front end is behind
+_FADING = 0.7  # weight of earlier measurements at each new one
+_SMALL = 512, 0.1  # tokens and seconds: a batch below both took one step's overhead, whatever its size
+_SAMPLE_SECONDS = 0.25  # over which requests of one step are measured together
+_STEPS_TO_ENTER = 2  # the step that runs when a request arrives, and one by which the front end lags
 
 
 class Pace:
-    """Seconds per token of a pack and per decoding step. Before the first measurement they are 0."""
+    """Seconds per token of a batch and per decoding step; 0 before the first measurement."""
 
     def __init__(self) -> None:
         self._pack_tokens = self._pack_seconds = 0.0
@@ -27,8 +27,8 @@ class Pace:
         return self._steps_seconds / self._steps if self._steps else 0.0
 
     def packed(self, tokens: int, seconds: float) -> None:
-        """A pack of `tokens` took `seconds`. Large packs count for more: small ones are mostly overhead, and once
-        something is known those that look slower say nothing."""
+        """Records that a batch of `tokens` took `seconds`. Large batches weigh more: small ones are mostly overhead,
+        and slow-looking small ones are ignored once there is a measurement."""
         small = tokens < _SMALL[0] and seconds < _SMALL[1]
         if small and self._pack_tokens and seconds > tokens * self.token_seconds:
             return
@@ -36,14 +36,14 @@ class Pace:
         self._pack_seconds = _FADING * self._pack_seconds + seconds
 
     def stepped(self, seconds: float) -> None:
-        """A decoding step took `seconds`."""
+        """Records that a decoding step took `seconds`."""
         self._steps = _FADING * self._steps + 1
         self._steps_seconds = _FADING * self._steps_seconds + seconds
 
 
 class RequestPace:
-    """The same for an engine that is seen from outside, request by request and not batch by batch: it measures those of
-    one step (direct scoring, and answers behind reasoning) while any is under way, and reasoning by its tokens."""
+    """The same for an engine that is observed per request, not per batch. Measures the requests of one step (direct
+    scoring, and answers after reasoning) while any is in flight, and reasoning by its tokens."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -58,17 +58,17 @@ class RequestPace:
 
     @property
     def entry_seconds(self) -> float:
-        """From submitting a request that goes first until its own step begins."""
+        """Seconds from submitting a request that goes first until its own step begins."""
         return _STEPS_TO_ENTER * self._pace.step_seconds
 
     def began(self) -> None:
-        """A request of one step was submitted."""
+        """Records that a request of one step was submitted."""
         if not self._running:
             self._since, self._computed = self._clock(), 0
         self._running += 1
 
     def ended(self, computed: int) -> None:
-        """It is answered; `computed` tokens of it were not in the cache."""
+        """Records that such a request is answered; `computed` of its tokens were not cached."""
         self._running -= 1
         self._computed += computed
         seconds = self._clock() - self._since
@@ -77,6 +77,6 @@ class RequestPace:
             self._since, self._computed = self._clock(), 0
 
     def wrote(self, tokens: int, seconds: float) -> None:
-        """Reasoning grew by `tokens` in `seconds`."""
+        """Records that reasoning grew by `tokens` in `seconds`."""
         if tokens:
             self._pace.stepped(seconds / tokens)

@@ -1,4 +1,5 @@
-"""The encoder of cross-encoders: a call's text as pairs of query and passage, cut to what fits the model."""
+"""The encoder of cross-encoders: turns a call's text into pairs of query and passage, truncated to what fits the
+model."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from service.errors import FixedPartsTooLong, ModelStoreError
 from service.models.checkpoint import Checkpoint
 from service.models.classifier import Classifier
 
-_LONGEST_TOKEN = 100  # characters; BERT's tokenizers make one [UNK] of a longer word
+_LONGEST_TOKEN = 100  # characters; BERT's tokenizers turn a longer word into one [UNK]
 
 
 class CrossEncoderPrompts:
-    """A `service.engine.Encoder` on the pairs of the contract. Safe to use from several threads."""
+    """A `service.engine.Encoder` for the contract's pairs. Thread-safe."""
 
     def __init__(self, pairs: PairEncoder) -> None:
         self._pairs = pairs
@@ -34,11 +35,11 @@ class CrossEncoderPrompts:
         return OUTPUT
 
     def least_tokens(self, text: str) -> int:
-        """Nothing is certain: a word of any length may be one token."""
+        """Always 0, because a word of any length may be one token."""
         return min(1, len(text))
 
     def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
-        """See `service.engine.Encoder.prefix`; there is no reasoning to leave room for."""
+        """See `service.engine.Encoder.prefix`; leaves no room for reasoning."""
         limit = self._pairs.max_tokens
         characters = len(query) + len(instruction or "")
         if characters > limit * _LONGEST_TOKEN:
@@ -66,7 +67,7 @@ class CrossEncoderPrompts:
 
 
 def pair_encoder(checkpoint: Checkpoint, max_tokens: int, prompts: PairPrompts | None = None) -> PairEncoder:
-    """The encoder of pairs for a checkpoint. `prompts` replace those that its files state. Raise ModelStoreError."""
+    """The pair encoder of a checkpoint. `prompts` override those in its files. Raises ModelStoreError."""
     classifier = checkpoint.classifier or Classifier()
     tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
     tokenizer.no_truncation()

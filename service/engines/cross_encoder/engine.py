@@ -1,6 +1,7 @@
-"""The cross-encoder engine: a classifier that reads query and passage together. It knows direct scoring only.
+"""The cross-encoder engine: a classifier that reads query and passage together. Supports direct scoring only.
 
-One thread runs the model, one batch of like lengths at a time. The batch that holds what has waited longest is next.
+One thread runs the model, one batch of similar lengths at a time. The next batch is always the one that contains the
+pair that has waited longest.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from service.engines.dtype import CPU
 from service.errors import EngineDead, ModelStoreError
 from service.models.checkpoint import Checkpoint
 
-# By device, padding included. A CPU works as fast on batches of this size as on larger ones, and what comes waits for
-# less: a call of ten passages has some 1300 tokens.
+# By device, padding included. A CPU is as fast with batches of this size as with larger ones, and new arrivals wait
+# less: a call of ten passages has about 1300 tokens.
 _BATCH_TOKENS = {"cpu": 512}
 _BATCH_TOKENS_OF_GPUS = 16384
-_BATCHES_AHEAD = 2  # one that runs, and one that is ready when it ends
+_BATCHES_AHEAD = 2  # one that runs, and one ready to follow it
 _WINDOW = {"cpu": 128}  # documents
 _WINDOW_OF_GPUS = 1024
 _CLOSED = "The engine has been stopped."
@@ -36,7 +37,7 @@ _log = logging.getLogger("limrank.cross_encoder_engine")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A pair that waits for its batch. `index` is its place in the submission."""
+    """A pair that waits for its batch. `index` is its index in the submission."""
 
     submission: Submission
     index: int
@@ -44,19 +45,19 @@ class _Waiting:
 
 
 class CrossEncoderEngine:
-    """A `service.engine.Engine`. Build it with `load`."""
+    """A `service.engine.Engine`. Create it with `load`."""
 
     def __init__(
         self, model: CrossEncoderModel, pairs: PairEncoder, *, threads: int | None = None, window: int | None = None
     ) -> None:
-        """`threads` None: as many as torch takes, one per core. `window` is in documents."""
+        """`threads` None: torch's default, one per core. `window` is in documents."""
         self._model = model
         self._pairs = pairs
         self._encoder = CrossEncoderPrompts(pairs)
         self._window = window or _WINDOW.get(model.device.type, _WINDOW_OF_GPUS)
         self._batch_tokens = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_OF_GPUS)
         self._closed = False
-        self._waiting: dict[_Waiting, None] = {}  # in the order in which they were handed over
+        self._waiting: dict[_Waiting, None] = {}  # in order of arrival
         self._running: asyncio.Task[None] | None = None
         self._worker = ThreadPoolExecutor(1, "limrank-engine", initializer=lambda: _use_threads(threads))
 
@@ -70,7 +71,7 @@ class CrossEncoderEngine:
         threads: int | None = None,
         prompts: PairPrompts | None = None,
     ) -> CrossEncoderEngine:
-        """Load a checkpoint, in a second. `prompts` replace those that its files state. Raise ModelStoreError."""
+        """Loads a checkpoint; takes about a second. `prompts` override those in its files. Raises ModelStoreError."""
         manifest = checkpoint.manifest
         if manifest.kind != "cross-encoder":
             raise ModelStoreError(
@@ -104,7 +105,7 @@ class CrossEncoderEngine:
         return ()
 
     async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
-        """See `service.engine.Engine.submit`. The service asks for direct scoring only, as `capabilities` say."""
+        """See `service.engine.Engine.submit`. The service requests direct scoring only, as `capabilities` state."""
         if self._closed:
             raise EngineDead(_CLOSED)
         submission = Submission(len(prompts))
@@ -126,14 +127,14 @@ class CrossEncoderEngine:
         return Health(ready=not self._closed, alive=not self._closed, reason=_CLOSED if self._closed else "")
 
     async def close(self) -> None:
-        """Stop after the batch that runs now; what is not done ends with EngineDead."""
+        """Stops after the running batch; unfinished prompts end with EngineDead."""
         self._closed = True
         if self._running is not None:
             await self._running
         await asyncio.to_thread(self._worker.shutdown)
 
     async def _run(self) -> None:
-        """Run batch after batch until nothing waits."""
+        """Runs batches until nothing waits."""
         loop = asyncio.get_running_loop()
         while self._waiting and not self._closed:
             batch = next_batch(self._waiting, self._batch_tokens)
@@ -141,7 +142,7 @@ class CrossEncoderEngine:
                 del self._waiting[each]
             try:
                 logits = await loop.run_in_executor(self._worker, self._model.logits, [each.pair for each in batch])
-            except Exception as error:  # noqa: BLE001 - whatever the model raises, these fail and others go on
+            except Exception as error:  # noqa: BLE001 - whatever the model raises fails this batch only
                 _log.error("forward_pass_failed", exc_info=error, extra={"documents": len(batch)})
                 for each in batch:
                     each.submission.fail([each.index], f"{type(error).__name__}: {error}")
@@ -157,8 +158,8 @@ class CrossEncoderEngine:
 
 
 def next_batch(waiting: Iterable[_Waiting], batch_tokens: int) -> list[_Waiting]:
-    """Of what waits, in its order, the first and others of like length, so many that they have `batch_tokens` when
-    padded to the longest."""
+    """The first of the waiting pairs and others of similar length, as many as have `batch_tokens` when padded to the
+    longest."""
     in_order = list(waiting)
     for batch in _batches(in_order, batch_tokens):
         if in_order[0] in batch:

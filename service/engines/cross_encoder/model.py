@@ -1,4 +1,4 @@
-"""A cross-encoder as its engine uses it: pairs in ids in, one score each out."""
+"""A cross-encoder for its engine: pairs of ids in, one score each out."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Pair:
 
 
 class CrossEncoderModel:
-    """A sequence classifier of one output, or of two. Not to be used from two threads at a time.
+    """A sequence classifier with one or two outputs. Not thread-safe.
 
     Encoders pool their first token, or as their config says. Decoders are read at the last token of each pair that is
-    not the padding id, as transformers does for a pair alone, so that what is padded with never decides where. Where
-    the architecture allows it, a batch has no padding at all (`packing`).
+    not the padding id, as transformers does for a single pair, so that the padding never changes where they are read.
+    If the architecture allows it, batches have no padding at all (`packing`).
     """
 
     def __init__(self, model: Any, classifier: Classifier) -> None:
@@ -49,7 +49,7 @@ class CrossEncoderModel:
         self._reads_last = isinstance(getattr(model, "score", None), torch.nn.Linear)
         self.packed: bool = model.config._attn_implementation == packing.IMPLEMENTATION
         before = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
-        self._first_position = 0 if before is None else before + 1  # RoBERTa's kind counts on from its padding id
+        self._first_position = 0 if before is None else before + 1  # RoBERTa counts positions from the padding id
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
         self.positions: int = position_count(model)
@@ -61,7 +61,7 @@ class CrossEncoderModel:
     def load(
         cls, folder: Path, *, dtype: str, device: torch.device = CPU, classifier: Classifier | None = None
     ) -> CrossEncoderModel:
-        """Load the model in `folder`; `dtype`: see `resolve_dtype`. Runs no code of it. Raise ModelStoreError."""
+        """Loads the model in `folder`; `dtype`: see `resolve_dtype`. Runs none of its code. Raises ModelStoreError."""
         packing.register()
         advice = (
             " as a cross-encoder; serve one made by limrank-train cross-encoder, or any *ForSequenceClassification "
@@ -76,14 +76,14 @@ class CrossEncoderModel:
             raise ModelStoreError(f"{folder} cannot be served: {error}") from error
 
     def logits(self, pairs: Sequence[Pair]) -> list[float]:
-        """The score of each pair; all are computed together."""
+        """The score of each pair; all are computed in one batch."""
         with torch.inference_mode():
             outputs = self._packed(pairs) if self.packed else self._padded(pairs)  # (pairs, labels)
             rows: list[list[float]] = outputs.float().tolist()
         return [self._classifier.score(each) for each in rows]
 
     def _packed(self, pairs: Sequence[Pair]) -> Tensor:
-        """All pairs end to end in one row (1, tokens)."""
+        """Outputs (pairs, labels) of all pairs concatenated in one row (1, tokens)."""
         spans = packing.Spans.of([len(pair.ids) for pair in pairs], self.device)
         first = self._first_position
         inputs = {
@@ -102,7 +102,7 @@ class CrossEncoderModel:
         return self._classified(firsts if pooler is None else pooler(firsts))
 
     def _padded(self, pairs: Sequence[Pair]) -> Tensor:
-        """Padded to the longest (pairs, longest)."""
+        """Outputs (pairs, labels) of pairs padded to the longest (pairs, longest)."""
         longest = max(len(pair.ids) for pair in pairs)
         padding = [longest - len(pair.ids) for pair in pairs]
         fill = self._pad or 0
@@ -117,7 +117,7 @@ class CrossEncoderModel:
         return self._read(hidden[list(range(len(pairs))), [self._last(pair.ids) for pair in pairs]])
 
     def _read(self, hidden: Tensor) -> Tensor:
-        """A decoder's outputs by the states that it is read at (pairs, hidden)."""
+        """A decoder's outputs from the hidden states at which it is read (pairs, hidden)."""
         outputs: Tensor = self._model.score(hidden)
         return outputs
 
@@ -130,27 +130,27 @@ class CrossEncoderModel:
 
     @property
     def _uncached(self) -> dict[str, bool]:
-        """Decoders keep keys and values unless they are told not to; encoders do not know the word."""
+        """Decoders cache keys and values unless told not to; encoders do not know the argument."""
         return {"use_cache": False} if self._reads_last else {}
 
     def _last(self, ids: Sequence[int]) -> int:
-        """The place of the last id that is not the padding id, which may also end a text; 0 if all are."""
+        """The index of the last id that is not the padding id, which may also be an end of text; 0 if all are."""
         return next((at for at in range(len(ids) - 1, -1, -1) if ids[at] != self._pad), 0)
 
 
 def _config(folder: Path) -> Any:
-    """Raise ModelStoreError where transformers cannot read it."""
+    """Raises ModelStoreError when transformers cannot read it."""
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever a wrong configuration makes the library raise
+    except Exception as error:  # a wrong configuration can make the library raise anything
         raise ModelStoreError(
             f"transformers cannot read {folder / 'config.json'} ({first_line(error)}); fetch or save it again."
         ) from error
 
 
 def compute_head_in_float32(model: Any) -> None:
-    """Have everything behind the encoder's layers, pooling included, computed in float32: in a shorter format many
-    pairs would get the same output."""
+    """Makes everything after the encoder's layers, pooling included, compute in float32: in a shorter format many pairs
+    would get the same output."""
     body = model.base_model
     behind = [module for module in model.children() if module is not body]
     for module in (*behind, getattr(body, "pooler", None)):

@@ -1,10 +1,11 @@
-"""Batches without padding: the pairs of a batch end to end in one row, where each attends to itself alone.
+"""Batches without padding: the pairs of a batch are concatenated in one row, and each attends only to itself.
 
-Linear layers then work on every token once and on no padding. On a GPU in bfloat16 or float16 torch's attention of
-variable length takes all pairs in one call; elsewhere neighbours of equal length are attended to together.
+Linear layers then process every token once and no padding. On a GPU in bfloat16 or float16 one call of torch's
+variable-length attention handles all pairs; elsewhere neighbours of equal length are attended to together.
 
-Worked out, for pairs of 5, 3 and 9 tokens: `bounds` (0, 5, 8, 17), ids (1, 17), positions 0-4, 0-2, 0-8. Encoders of
-BERT's kind are read at 0, 5 and 8, decoders at 4, 7 and 16.
+Worked example for pairs of 5, 3 and 3 tokens: ids (1, 11), positions 0-4, 0-2, 0-2; `bounds` (0, 5, 8, 11) and `runs`
+((5, 1), (3, 2)). Without variable-length attention two calls compute them: query (1, heads, 5, dim) for the first run
+and (2, heads, 3, dim) for the second. BERT-like encoders are read at 0, 5 and 8, decoders at 4, 7 and 10.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 IMPLEMENTATION = "limrank_pairs"
-# Their attention goes through transformers' interface. Encoders that are read at their first token, and decoders.
+# Models whose attention transformers lets us replace: encoders read at their first token, and decoders.
 _FIRST_TOKEN = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
 _LAST_TOKEN = ("llama", "mistral", "qwen2", "qwen3", "gemma")
 
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Where the sequences of a row begin; the last of `bounds` is its length. `starts`: the same on the device, as
-    int32. `runs`: (length, count) of neighbours of equal length."""
+    """The bounds of the sequences in a row; the last of `bounds` is its length. `starts` are the bounds on the device,
+    as int32. `runs` are the (length, count) of neighbours of equal length."""
 
     bounds: tuple[int, ...]
     starts: Tensor
@@ -48,7 +49,7 @@ class Spans:
 
 
 def packs(config: Any) -> bool:
-    """True for architectures whose every token attends to all of its sequence, or to all before it."""
+    """True for architectures in which every token attends to its whole sequence, or to everything before it."""
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     whole = layers == {"full_attention"} and not getattr(config, "use_bidirectional_attention", False)
     if config.model_type in _FIRST_TOKEN:
@@ -58,14 +59,14 @@ def packs(config: Any) -> bool:
         )
     sliding = config.model_type == "mistral" and config.sliding_window is not None
     rotary = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    # "dynamic" and "longrope" depend on how long the whole row is.
+    # "dynamic" and "longrope" depend on the length of the whole row.
     return (
         config.model_type in _LAST_TOKEN and whole and not sliding and rotary in ("default", "linear", "llama3", "yarn")
     )
 
 
 def register() -> None:
-    """Make the implementation known to transformers under `IMPLEMENTATION`. Safe to repeat."""
+    """Registers the implementation with transformers as `IMPLEMENTATION`. Idempotent."""
     AttentionInterface.register(IMPLEMENTATION, _attend)
     AttentionMaskInterface.register(IMPLEMENTATION, _no_mask)
 
@@ -81,7 +82,7 @@ def _attend(
     spans: Spans,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """`query` (1, heads, tokens, dim), `key` and `value` perhaps with fewer heads. Returns (1, tokens, heads, dim)."""
+    """`query` (1, heads, tokens, dim); `key` and `value` may have fewer heads. Returns (1, tokens, heads, dim)."""
     causal = bool(getattr(module, "is_causal", False))
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         found: Any = varlen_attn(
@@ -110,4 +111,4 @@ def _attend(
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
-    """The spans say what each token sees."""
+    """No mask: the spans determine what each token sees."""

@@ -1,1 +1,1 @@
-"""The transformers engine: packed batches, a key/value cache with shared prefixes, greedy traces."""
+"""The transformers engine: packed batches, a key/value cache with shared prefixes, greedy reasoning."""

@@ -1,7 +1,17 @@
-"""Attention over a batch: passages of any lengths end to end in one row, each seeing its own prefix and itself.
+"""Attention over a batch: chunks of any lengths are concatenated in one row, and each sees its own prefix and itself.
 
-Linear layers then work on every token once and on no padding, and a prefix is neither computed nor copied per passage:
-its keys and values stay where they are, and each passage's are laid behind them for as long as its turn lasts.
+Linear layers then process every token once and no padding. A prefix is neither computed nor copied per passage: its
+keys and values stay in its cache, and those of each passage are written after them for the duration of one forward
+pass.
+
+Worked example: prefix P of 300 tokens is computed already (`length` 300). Passages A and B have 200 and 400 tokens; the
+batch has 600, positions 300-499 and 300-699, query (1, heads, 600, dim). In each layer, one passage after the other:
+
+    A    P's cache[300:500] = A's keys     query [0:200] over keys [0:500]      -> output [0:200]
+    B    P's cache[300:700] = B's keys     query [200:600] over keys [0:700]    -> output [200:600]
+
+B overwrites A. `length` stays 300, so nothing remains of either; a chunk of P itself (`keep`) would raise it. One
+causal mask serves both: (400, 700) for B, of which A takes the upper left (200, 500).
 """
 
 from __future__ import annotations
@@ -22,21 +32,23 @@ IMPLEMENTATION = "limrank_packed"
 
 
 class AttentionPlan(Protocol):
-    """What one forward pass attends to. `positions` (tokens,) are those of the batch's tokens in their sequences."""
+    """What one forward pass attends to. `positions` (tokens,) are those of the batch's tokens within their
+    sequences."""
 
     positions: Tensor
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """`query` (1, heads, tokens, dim), `key` and `value` with fewer heads. Returns (tokens, heads, dim)."""
+        """`query` is (1, heads, tokens, dim); `key` and `value` have fewer heads. Returns (tokens, heads, dim)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens that follow those in `cache`. `keep`: they become part of it; else they are gone after the pass.
+    """Tokens that follow those in `cache`. With `keep` they become part of it; otherwise they are dropped after the
+    pass.
 
-    `row`: their keys and values are also kept in that row of the decode cache. A chunk whose cache is lengthened by
-    another chunk of the same batch comes after it.
+    With `row` their keys and values are also stored in that row of the decode cache. A chunk must come after any chunk
+    of the same batch that extends its cache.
     """
 
     cache: KVCache
@@ -50,12 +62,12 @@ class _Span:
     cache: KVCache
     begin: int  # in the batch
     end: int
-    start: int  # in the sequence: so many tokens come before
+    start: int  # number of tokens before it in the sequence
     row: int | None
 
 
 class BatchPlan:
-    """The plan of a batch. Building it lengthens the caches that are kept, which are whole once the pass is made."""
+    """The plan of a batch. Building it lengthens the caches to be kept, whose content is complete after the pass."""
 
     def __init__(self, chunks: Sequence[Chunk], decode_cache: DecodeCache, dtype: torch.dtype) -> None:
         self._decode_cache = decode_cache
@@ -68,7 +80,7 @@ class BatchPlan:
 
     @property
     def last(self) -> list[int]:
-        """Where in the batch the last token of each chunk stands."""
+        """The index of each chunk's last token in the batch."""
         return [span.end - 1 for span in self._spans]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -114,7 +126,7 @@ def _laid_out(chunks: Sequence[Chunk]) -> list[_Span]:
 
 
 def _masks(spans: Sequence[_Span], dtype: torch.dtype) -> dict[int, Tensor]:
-    """For each number of tokens before, the mask of the longest chunk; shorter ones take its upper left corner."""
+    """The mask of the longest chunk for each number of preceding tokens; shorter ones use its upper left corner."""
     longest: dict[int, int] = {}
     for span in spans:
         longest[span.start] = max(longest.get(span.start, 0), span.end - span.begin)
@@ -126,7 +138,7 @@ def _masks(spans: Sequence[_Span], dtype: torch.dtype) -> dict[int, Tensor]:
 
 
 def register() -> None:
-    """Make the implementation known to transformers under `IMPLEMENTATION`. Safe to repeat."""
+    """Registers the implementation with transformers as `IMPLEMENTATION`. Idempotent."""
     AttentionInterface.register(IMPLEMENTATION, _planned_attention)
     AttentionMaskInterface.register(IMPLEMENTATION, _no_mask)
 
@@ -146,4 +158,4 @@ def _planned_attention(
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
-    """The plan knows what each token sees."""
+    """No mask: the plan determines what each token sees."""

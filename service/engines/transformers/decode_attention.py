@@ -1,24 +1,25 @@
-"""Attention of a decoding step: one new token for each row, over its call's shared prefix and the row's own tokens.
+"""Attention of a decoding step: one new token per row, over the shared prefix of its call and the row's own tokens.
 
-Both parts are attended to separately and joined by their log-sum-exps, so that a prefix is read once per step for all
-rows that share it. Prefixes of about as many rows each are laid side by side for the step, as one operation for all of
-them costs less than a few for each; a long one, and one that is alone in this, is not copied.
+Both parts are computed separately and merged by their log-sum-exps, so that each step reads a prefix once for all rows
+that share it. Prefixes with similar row counts are stacked for the step, because one operation for all of them is
+cheaper than several for each. A long prefix, or one that is alone in its band, is not copied.
 
 Shapes: `rows` are the sequences being decoded, `heads` the key/value heads, `group` the query heads that share one of
-these, `dim` a head's width. Query heads = heads * group.
+these, `dim` the width of a head. Query heads = heads * group.
 
-Worked out, for 4 rows, 2 heads with a group of 3, and dim 8. Rows 0 and 2 share prefix P of 40 tokens, row 1 has Q of
-17, row 3 has R of 300; their own tokens, the new one included, are 5, 3, 9 and 1.
+Worked example with 4 rows, 2 heads, a group of 3, and dim 8. Rows 0 and 2 share prefix P of 40 tokens, row 1 has Q of
+17, row 3 has R of 300. Their own tokens, including the new one, are 5, 3, 9 and 1.
 
-    own tokens   query (4, 2, 3, 8) over keys (4, 2, 9, 8): rows with fewer than 9 are masked
-                 -> output (4, 2, 3, 8), weight (4, 2, 3, 1), the log of the sum of exponentiated scores
-    bands        P has 2 rows, Q and R one each. Q is short and alone among those of one row: a band of its own.
-                 R is longer than 256 and always alone. P is alone too. So 3 bands; none is copied.
+    own tokens   query (4, 2, 3, 8) over keys (4, 2, 9, 8), masked in rows with fewer than 9
+                 -> output (4, 2, 3, 8) and weight (4, 2, 3, 1), the log of the sum of exponentiated scores
+    bands        P has 2 rows, Q and R have one each. R is longer than 256 tokens and always alone; Q is the only
+                 short prefix with one row, P the only one with two. So there are 3 bands, and nothing is copied.
     P's band     query of rows 0 and 2 as (1, 2, 2*3, 8) over keys (1, 2, 40, 8) -> (1, 2, 6, 8) -> by row (2, 2, 3, 8)
-    joining      share = sigmoid(weight of P - weight of own) = exp(P) / (exp(P) + exp(own));
+    merging      share = sigmoid(weight of P - weight of own) = exp(P) / (exp(P) + exp(own));
                  output of rows 0 and 2 = own + share * (P's - own)
 
-Had Q 2 rows as well, P and Q would make one band: keys (2, 2, 40, 8), Q's padded with zeros and masked from 17 on.
+If Q had 2 rows as well, P and Q would form one band: keys (2, 2, 40, 8), with Q's padded by zeros and masked from 17
+on.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from torch import Tensor
 
 from service.engines.transformers.kv_cache import DecodeCache, KVCache
 
-_SHORT = 256  # tokens; a longer prefix is not worth a copy
+_SHORT = 256  # tokens; copying a longer prefix does not pay
 
 _Group = tuple[KVCache, Tensor]  # a prefix and the rows that share it
 
 
 class DecodePlan:
-    """The plan of one step; building it lengthens every row. `prefixes` has the shared prefix of each row.
+    """The plan of one step. Building it lengthens every row. `prefixes` holds the shared prefix of each row.
 
-    `positions` (rows,) are those of the new tokens in their sequences.
+    `positions` (rows,) are those of the new tokens within their sequences.
     """
 
     def __init__(self, prefixes: Sequence[KVCache], cache: DecodeCache) -> None:
@@ -52,8 +53,8 @@ class DecodePlan:
         cache.lengths = [length + 1 for length in cache.lengths]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """`query` (1, heads * group, rows, dim), `key` and `value` (1, heads, rows, dim) of the new tokens. Returns
-        (rows, heads * group, dim)."""
+        """`query` (1, heads * group, rows, dim), `key` and `value` (1, heads, rows, dim) belong to the new tokens.
+        Returns (rows, heads * group, dim)."""
         keys, values = self._cache.keys[layer], self._cache.values[layer]
         keys[self._rows, :, self._at] = key[0].transpose(0, 1)
         values[self._rows, :, self._at] = value[0].transpose(0, 1)
@@ -67,11 +68,11 @@ class DecodePlan:
 
 
 class _Band:
-    """Prefixes of about as many rows each as one padded batch; one alone is not copied.
+    """Prefixes with similar row counts as one padded batch; a single one is not copied.
 
-    `rows` (all rows,): prefix by prefix. `_place` (prefixes, most): the rows of each prefix, the first one again where
-    it has fewer than `most`; `_used` (prefixes * most,): False there. `_keys`, `_values` (layers, prefixes, heads,
-    longest, dim).
+    `rows` (rows of the band,) are ordered by prefix. `_place` (prefixes, most) holds the rows of each prefix, filled up
+    with its first row if it has fewer than `most`; `_used` (prefixes * most,) is False at these. `_keys` and `_values`
+    are (layers, prefixes, heads, longest, dim).
     """
 
     def __init__(self, groups: Sequence[_Group]) -> None:
@@ -86,8 +87,8 @@ class _Band:
         self._values = _side_by_side([prefix.values for prefix, _ in groups], lengths)
 
     def attend(self, layer: int, query: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Output (rows, heads, group, dim) and weight (rows, heads, group, 1) of the rows in `rows`. `query` is that of
-        all rows of the step (rows, heads, group, dim)."""
+        """Output (rows, heads, group, dim) and weight (rows, heads, group, 1) for the band's `rows`. `query` (all rows,
+        heads, group, dim) is that of the whole step."""
         count, most = self._place.shape
         _, heads, group, dim = query.shape
         asked = query[self._place.flatten()].view(count, most, heads, group, dim).transpose(1, 2)
@@ -104,7 +105,7 @@ class _Band:
 
 
 def _join(output: Tensor, weight: Tensor, rows: Tensor, part: Tensor, part_weight: Tensor) -> None:
-    """Add a prefix's part to what `rows` have attended to among their own tokens."""
+    """Merges a prefix's part into the output and weight of `rows`, which so far cover their own tokens."""
     share = torch.sigmoid(part_weight - weight[rows]).to(output.dtype)
     output[rows] = torch.lerp(output[rows], part, share)
 
@@ -117,7 +118,7 @@ def _grouped(prefixes: Sequence[KVCache]) -> list[_Group]:
 
 
 def _banded(groups: Sequence[_Group]) -> list[_Band]:
-    """Bands whose row counts differ by less than twice; a long prefix is alone in its band."""
+    """Bands of prefixes whose row counts differ by a factor below two; a long prefix has its own band."""
     bands: dict[int, list[_Group]] = {}
     alone: list[list[_Group]] = []
     for prefix, rows in groups:
@@ -129,23 +130,25 @@ def _banded(groups: Sequence[_Group]) -> list[_Band]:
 
 
 def _side_by_side(held: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
-    """(layers, 1, heads, capacity, dim) each -> (layers, all, heads, longest, dim), zeros behind what each holds."""
+    """Stacks (layers, 1, heads, capacity, dim) each into (layers, all, heads, longest, dim), with zeros after each
+    prefix's tokens."""
     if len(held) == 1:
         return held[0][:, :, :, : lengths[0]]
     layers, _, heads, _, dim = held[0].shape
     laid = held[0].new_empty(layers, len(held), heads, max(lengths), dim)
     for at, (tensor, length) in enumerate(zip(held, lengths, strict=True)):
         laid[:, at, :, :length] = tensor[:, 0, :, :length]
-        laid[:, at, :, length:] = 0  # a masked NaN would still spoil what it is added to
+        laid[:, at, :, length:] = 0  # not NaN: a masked NaN would still propagate
     return laid
 
 
 def _attend(
     query: Tensor, keys: Tensor, values: Tensor, scale: float, unseen: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Attended values (batch, heads, queries, dim), and the log of the sum of exponentiated scores, by which two parts
-    are joined (batch, heads, queries, 1). `query` (batch, heads, queries, dim), `keys` and `values` (batch, heads,
-    tokens, dim); `unseen` is True where a token must not be attended to, and fits (batch, heads, queries, tokens)."""
+    """Attended values (batch, heads, queries, dim), and the log of the sum of exponentiated scores (batch, heads,
+    queries, 1), with which two parts are merged. `query` is (batch, heads, queries, dim), `keys` and `values` (batch,
+    heads, tokens, dim). `unseen`, broadcastable to (batch, heads, queries, tokens), is True where a token must not be
+    attended to."""
     scores = (query @ keys.transpose(-2, -1)).float() * scale
     if unseen is not None:
         scores = scores.masked_fill(unseen, float("-inf"))

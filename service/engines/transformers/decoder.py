@@ -1,4 +1,4 @@
-"""Writes reasoning for many requests together, one token each per step.
+"""Generates reasoning for many requests together, one token each per step.
 
 A request joins when its prompt is computed and leaves when its answers are read.
 """
@@ -22,8 +22,8 @@ from service.engines.transformers.scheduler import Ending
 
 
 class Generation:
-    """The reasoning of one request. `prefix` holds the tokens before its own; `written` is what the model wrote, behind
-    what its prompt continued and without an end of text."""
+    """The reasoning of one request. `prefix` holds the tokens before the request's own. `written` are the ids that the
+    model generated, after any that its prompt continued and without an end of text."""
 
     def __init__(self, request: Request, prefix: KVCache, segments: Segments, reader: Reader) -> None:
         self.request = request
@@ -39,20 +39,20 @@ class Generation:
 
     @property
     def ending(self) -> bool:
-        """True when nothing more is written and only the end-of-think tag and the answers are left."""
+        """True when nothing more is generated and only the end-of-think tag and the answers remain."""
         return self.status is not None
 
     @property
     def answers_due(self) -> bool:
-        """True when all is fed, so that the last hidden state is the one that the answers are read from."""
+        """True when all ids are fed, so that the last hidden state is the one from which the answers are read."""
         return self.ending and not self._to_feed
 
     def feed(self) -> int:
-        """The next token for the model."""
+        """The next input token for the model."""
         return self._to_feed.popleft()
 
     def write(self, token: int) -> None:
-        """Take the token the model chose, and find out whether it ends the reasoning."""
+        """Takes the token that the model chose, and checks whether it ends the reasoning."""
         self.written.append(token)
         status = self._reader.ended(self.written, self._most)
         if status is Status.END_OF_TEXT:
@@ -66,17 +66,17 @@ class Generation:
             self.end(status)
 
     def end(self, status: Status) -> None:
-        """End the reasoning where it is, with the format's tag."""
+        """Ends the reasoning here, with the format's tag."""
         if not self.ending:
             self.status = status
             self._to_feed.extend(self._closing)
 
     def result(self) -> ReasoningResult:
-        """What was written, once it has ended."""
+        """The reasoning, once it has ended."""
         return self._reader.read(self.written, self.status)
 
     def piece(self) -> PartialOutput | None:
-        """What is new of the text, where the request asks for pieces and there is something."""
+        """The new text, if the request wants pieces and there is any."""
         if self._pieces is None:
             return None
         text = self._pieces.last(self.result().text) if self.ending else self._pieces.next(self.written)
@@ -84,29 +84,29 @@ class Generation:
 
 
 class NextToken(Protocol):
-    """How the next token of each generation is chosen."""
+    """Chooses the next token of each generation."""
 
     def __call__(self, logits: Tensor, generations: Sequence[Generation]) -> list[int]:
-        """`logits` (generations, vocabulary) after what each has so far; returns one id for each."""
+        """`logits` (generations, vocabulary) are those after the last token of each; returns one id per generation."""
         ...
 
 
 def greedy(logits: Tensor, generations: Sequence[Generation]) -> list[int]:
-    """The most likely token: the same reasoning every time."""
+    """The most likely token, so that the same input gives the same reasoning."""
     chosen: list[int] = logits.argmax(dim=-1).tolist()
     return chosen
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Something that came of a request."""
+    """An output of a request."""
 
     request: Request
     output: Output
 
 
 class Decoder:
-    """The generations under way; generation `i` is in row `i` of the cache."""
+    """The running generations; generation `i` is in row `i` of the cache."""
 
     def __init__(
         self, model: ModelRunner, cache: DecodeCache, segments: Segments, reader: Reader, choose: NextToken
@@ -124,7 +124,7 @@ class Decoder:
         return any(generation.status is Status.DEADLINE for generation in self.generations)
 
     def begin(self, endings: Sequence[Ending], hidden: Tensor) -> list[Made]:
-        """Start on prompts that were computed into the last rows; `hidden` is the state after each (endings, dim)."""
+        """Starts on prompts that were computed into the last rows; `hidden` (endings, dim) is the state after each."""
         if not endings:
             return []
         begun = [Generation(e.request, e.cache, self._segments, self._reader) for e in endings]
@@ -134,7 +134,7 @@ class Decoder:
         return made
 
     def step(self) -> list[Made]:
-        """Feed every generation one token. Those whose answers were read by it are gone from the cache."""
+        """Feeds one token to every generation. Those whose answers are read leave the cache."""
         fed = [generation.feed() for generation in self.generations]
         hidden = self._model.decode(fed, [generation.prefix for generation in self.generations], self._cache)
         writing = [row for row, generation in enumerate(self.generations) if not generation.ending]
@@ -147,20 +147,20 @@ class Decoder:
         return made
 
     def discard(self, submission: Submission) -> None:
-        """Forget the generations of a submission."""
+        """Drops the generations of a submission."""
         for row in reversed(range(len(self.generations))):
             if self.generations[row].request.submission is submission:
                 self._drop(row)
 
     def abandon(self) -> list[Request]:
-        """Forget all generations after a step that failed; returns their requests."""
+        """Drops all generations after a failed step; returns their requests."""
         requests = [generation.request for generation in self.generations]
         for row in reversed(range(len(self.generations))):
             self._drop(row)
         return requests
 
     def _completed(self, due: Sequence[Generation], hidden: Tensor) -> list[Made]:
-        """Completions of generations by the state (due, dim) after each, the last piece of text before its own."""
+        """Completions from the state (due, dim) after each generation, each preceded by its last piece of text."""
         answers = self._model.answers(hidden, [generation.request.prompt.answers for generation in due])
         made = _pieces(due)
         for generation, read in zip(due, answers, strict=True):
@@ -169,7 +169,7 @@ class Decoder:
         return made
 
     def _write(self, generations: Sequence[Generation], hidden: Tensor) -> list[Made]:
-        """Let the model choose the next token of each; returns pieces of text for those that want them."""
+        """Chooses the next token of each generation; returns pieces of text for those that want them."""
         tokens = self._choose(self._model.next_logits(hidden), generations)
         for generation, token in zip(generations, tokens, strict=True):
             generation.write(token)

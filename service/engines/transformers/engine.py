@@ -1,9 +1,9 @@
-"""The embedded default engine: a causal model on the CPU, through transformers, for a laptop or a test machine (or on
-a GPU that has no vLLM).
+"""The embedded default engine: a causal model on the CPU through transformers, for a laptop or a test machine (or on a
+GPU without vLLM).
 
-The shared prefix of a call is computed once and its keys and values are reused for every passage; passages of several
-calls go through the model together, end to end and without padding; logits are computed at one position of each.
-What is read for a passage does not depend on what else is in the batch.
+The shared prefix of a call is computed once, and its keys and values are reused for every passage. Passages of several
+calls go through the model together, concatenated and without padding; logits are computed at one position of each. The
+result for a passage does not depend on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from service.errors import EngineDead, ModelStoreError
 from service.models.checkpoint import Checkpoint
 
 _MIB = 1024 * 1024
-_BATCHES_AHEAD = 2  # one that runs, and one that is ready when it ends
+_BATCHES_AHEAD = 2  # one that runs, and one ready to follow it
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """`threads` None: as many as torch takes, one per core. `max_model_tokens` None: the model's own limit.
+    """`threads` None: torch's default, one per core. `max_model_tokens` None: the model's own limit.
 
-    `window` is in documents. `BatchLimits` explains `batch_tokens`, `generations` and `decode_bytes`, and `PrefixCache`
-    `prefix_bytes`.
+    `window` is in documents. For `batch_tokens`, `generations` and `decode_bytes` see `BatchLimits`, for `prefix_bytes`
+    see `PrefixCache`.
     """
 
     threads: int | None = None
@@ -59,10 +59,10 @@ class EngineOptions:
 
 
 class TransformersEngine:
-    """A `service.engine.Engine`. Build it with `load`; its thread runs until `close`."""
+    """A `service.engine.Engine`. Create it with `load`; its thread runs until `close`."""
 
     def __init__(self, model: Any, segments: Segments, options: EngineOptions | None = None) -> None:
-        """`model` comes from `service.engines.transformers.model.load_model`, `segments` are those of its tokenizer."""
+        """`model` comes from `service.engines.transformers.model.load_model`; `segments` are those of its tokenizer."""
         options = options or EngineOptions()
         runner = ModelRunner(model, logits=segments.reading.logits)
         self._positions = runner.max_tokens
@@ -81,7 +81,7 @@ class TransformersEngine:
     def load(
         cls, checkpoint: Checkpoint, *, dtype: str = "auto", device: torch.device = CPU, threads: int | None = None
     ) -> TransformersEngine:
-        """Load a checkpoint, in seconds. `dtype`: see `service.engines.dtype`. Raise ModelStoreError."""
+        """Loads a checkpoint; takes seconds. `dtype`: see `service.engines.dtype`. Raises ModelStoreError."""
         manifest = checkpoint.manifest
         if manifest.format is None:
             raise ModelStoreError(f"{checkpoint.name} is a {manifest.kind}; this engine runs causal models only.")
@@ -134,7 +134,7 @@ class TransformersEngine:
         return Health(ready=fault is None, alive=fault is None, reason=fault or "")
 
     async def close(self) -> None:
-        """Stop the thread after the batch that runs now; what is not done ends with EngineDead."""
+        """Stops the thread after the running batch; unfinished prompts end with EngineDead."""
         await asyncio.to_thread(self._thread.stop)
 
 
@@ -145,7 +145,7 @@ def runner_of(
     options: EngineOptions,
     clock: Callable[[], float] = time.monotonic,
 ) -> BatchRunner:
-    """All parts of the engine but its thread, put together."""
+    """Assembles all parts of the engine except its thread."""
     waiting = WaitingRequests()
     decode_cache = DecodeCache(model.shape, options.decode_bytes)
     prefixes = PrefixCache(options.prefix_bytes, lambda: KVCache(model.shape))

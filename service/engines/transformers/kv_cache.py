@@ -1,4 +1,4 @@
-"""Keys and values of tokens computed before, so that no token of a shared prefix is computed twice."""
+"""Keys and values of computed tokens, so that no token of a shared prefix is computed twice."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_ROUND_TO = 128  # capacities are multiples of this, so that a cache is not grown for every few tokens
+_ROUND_TO = 128  # capacities are multiples of this, so that caches grow rarely
 
 
 @dataclass(frozen=True, slots=True)
 class CacheShape:
-    """What one token's keys and values take: `heads` are key/value heads, which may be fewer than query heads."""
+    """The shape of one token's keys and values. `heads` are key/value heads, of which there may be fewer than query
+    heads."""
 
     layers: int
     heads: int
     head_dim: int
     dtype: torch.dtype
-    device: torch.device = torch.device("cpu")  # noqa: RUF009 - it cannot be changed
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
 
     @property
     def bytes_per_token(self) -> int:
@@ -30,7 +31,7 @@ class CacheShape:
 
 
 class KVCache:
-    """The first `length` tokens of one sequence, with room behind them in which a passage may be laid for one pass.
+    """The first `length` tokens of one sequence, with room after them for a passage during one forward pass.
 
     `keys` and `values` are (layers, 1, heads, capacity, head_dim).
     """
@@ -51,7 +52,7 @@ class KVCache:
         return self.capacity * self.shape.bytes_per_token
 
     def reserve(self, tokens: int) -> None:
-        """Make room for `tokens` behind the first `length`."""
+        """Makes room for `tokens` after the first `length`."""
         needed = self.length + tokens
         if needed > self.capacity:
             capacity = _rounded(needed)
@@ -59,7 +60,7 @@ class KVCache:
             self.values = _widened(self.values, self.shape.empty(1, capacity), self.length)
 
     def copy(self, room: int) -> KVCache:
-        """The same tokens in a cache of their own that has room for `room` more."""
+        """A copy with room for `room` more tokens."""
         copied = KVCache(self.shape, self.length + room)
         _widened(self.keys, copied.keys, self.length)
         _widened(self.values, copied.values, self.length)
@@ -68,11 +69,11 @@ class KVCache:
 
 
 class DecodeCache:
-    """Keys and values of the sequences that are being decoded, one row each; row `i` holds `lengths[i]` tokens.
+    """Keys and values of the sequences being decoded, one row each; row `i` holds `lengths[i]` tokens.
 
-    The rows in use are always the first `count`, so that a decoding step sees them without copying.
-    `keys` and `values` are (layers, rows, heads, capacity, head_dim). Rows are allocated ahead as long as all of them
-    take no more than `most_bytes`.
+    The rows in use are always the first `count`, so that a decoding step needs no copy. `keys` and `values` are
+    (layers, rows, heads, capacity, head_dim). Rows are allocated in advance as long as all of them take at most
+    `most_bytes`.
     """
 
     def __init__(self, shape: CacheShape, most_bytes: int | None = None) -> None:
@@ -87,14 +88,14 @@ class DecodeCache:
         return len(self.lengths)
 
     def size_with(self, rows: int, tokens: int) -> int:
-        """Bytes that are needed with `rows` more rows, each of `tokens` tokens at most."""
+        """Bytes needed with `rows` more rows of at most `tokens` tokens each."""
         capacity = max(_rounded(tokens), self.keys.shape[3])
         return (self.count + rows) * capacity * self.shape.bytes_per_token
 
     def add(self, tokens: int) -> int:
-        """A new, empty row with room for `tokens` tokens; returns its number."""
+        """Adds an empty row with room for `tokens` tokens and returns its index."""
         rows, capacity = self.keys.shape[1], self.keys.shape[3]
-        if tokens > capacity:  # what is not in use is not widened: a row more for each that is needed comes soon enough
+        if tokens > capacity:  # unused rows are not widened; later ones are added as needed
             self._resize(self.count + 1, _rounded(tokens))
         elif self.count == rows:
             self._resize(self._ahead(min(2 * rows, rows + 16), capacity), capacity)
@@ -102,7 +103,7 @@ class DecodeCache:
         return self.count - 1
 
     def drop(self, row: int) -> None:
-        """Free `row`; the last row in use takes its number."""
+        """Frees `row`; the last row in use takes its index."""
         last = self.count - 1
         if row != last:
             length = self.lengths[last]
@@ -114,13 +115,13 @@ class DecodeCache:
             self.keys = self.values = self.shape.empty(0, 0)
 
     def _ahead(self, wanted: int, capacity: int) -> int:
-        """How many rows to have of those `wanted`: one more than are in use at least."""
+        """How many of the `wanted` rows to allocate: at least one more than are in use."""
         if self._most_bytes is not None:
             wanted = min(wanted, self._most_bytes // (capacity * self.shape.bytes_per_token))
         return max(self.count + 1, wanted)
 
     def _resize(self, rows: int, capacity: int) -> None:
-        """Zeros, and not what memory happens to hold: a masked NaN would still spoil what it is added to."""
+        """Allocates zeros rather than uninitialised memory: a masked NaN would still propagate."""
         for name in ("keys", "values"):
             old, new = getattr(self, name), self.shape.empty(rows, capacity).zero_()
             new[:, : self.count, :, : old.shape[3]] = old[:, : self.count]

@@ -1,4 +1,5 @@
-"""A causal language model as the engine uses it: batches of tokens in, last hidden states out, the answers read."""
+"""A causal language model for the engine: batches of tokens in, last hidden states out, and the answers read from
+them."""
 
 from __future__ import annotations
 
@@ -18,18 +19,18 @@ from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCac
 from service.engines.whole import load_whole
 from service.errors import ModelStoreError
 
-# Architectures whose every layer attends to all earlier tokens and whose last layer is a plain linear head.
+# Architectures in which every layer attends to all earlier tokens and the last layer is a plain linear head.
 ARCHITECTURES = ("gemma", "llama", "mistral", "qwen2", "qwen3")
-# Rotary scalings that do not depend on how long the other sequences of a batch are.
+# Rotary scalings that do not depend on the lengths of other sequences in a batch.
 _ROTARY = ("default", "linear", "llama3", "yarn")
-_HEAD_ROWS = 32  # places at which the whole head is computed at a time
-_MOST_ANSWERS = 64  # sets of answer tokens whose rows of the head are kept
+_HEAD_ROWS = 32  # hidden states for which the whole head is computed at a time
+_MOST_ANSWERS = 64  # sets of answer tokens whose head rows are cached
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLogprobs:
-    """Log-probabilities of the answer tokens at one place, and the probability of all of them together; or their
-    logits, and no probability."""
+    """Log-probabilities of the answer tokens at one position and their total probability; or their logits, and no
+    probability."""
 
     values: tuple[float, ...]
     mass: float | None
@@ -37,19 +38,19 @@ class AnswerLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class _AnswerRows:
-    """The rows of the head that belong to some answer tokens: `weight` (answers, hidden), `bias` (answers,)."""
+    """The head's rows for some answer tokens: `weight` (answers, hidden), `bias` (answers,)."""
 
     weight: Tensor
     bias: Tensor | None
 
 
 class ModelRunner:
-    """Wraps a transformers model loaded with `IMPLEMENTATION`. Not to be used from two threads at a time."""
+    """Wraps a transformers model loaded with `IMPLEMENTATION`. Not thread-safe."""
 
     def __init__(self, model: Any, *, logits: bool = False) -> None:
-        """`logits`: read the logits of answers as they are.
+        """With `logits`, answers are read as raw logits.
 
-        Raise ModelStoreError for an architecture that the attention over batches does not fit.
+        Raises ModelStoreError for an architecture that the batched attention does not support.
         """
         config = model.config
         _check_architecture(config)
@@ -64,22 +65,22 @@ class ModelRunner:
         self.max_tokens: int = config.max_position_embeddings
 
     def prefill(self, chunks: Sequence[Chunk], cache: DecodeCache) -> Tensor:
-        """Run the chunks as one batch. Returns the hidden state after each one's last token (chunks, hidden)."""
-        with self.device:  # the plan makes its masks and places there
+        """Runs the chunks as one batch. Returns the hidden state after each one's last token (chunks, hidden)."""
+        with self.device:  # the plan creates its masks and positions there
             plan = BatchPlan(chunks, cache, self.dtype)
         return self._run([token for chunk in chunks for token in chunk.ids], plan)[plan.last]
 
     def decode(self, ids: Sequence[int], prefixes: Sequence[KVCache], cache: DecodeCache) -> Tensor:
-        """Add one token to every row in use. Returns the hidden state after each (rows, hidden)."""
+        """Appends one token to every row in use. Returns the hidden state after each (rows, hidden)."""
         with self.device:
             plan = DecodePlan(prefixes, cache)
         return self._run(ids, plan)
 
     def answers(self, hidden: Tensor, asked: Sequence[tuple[int, ...]]) -> list[AnswerLogprobs]:
-        """Log-probabilities after each hidden state (rows, hidden) of the tokens that are `asked` for there.
+        """Log-probabilities of the `asked` tokens after each hidden state (rows, hidden).
 
-        Their logits are computed in float32, so that what they differ by is exact; what they are normalised by, the
-        logits of all tokens, in the model's own format.
+        Their logits are computed in float32, so that their differences are exact. The normaliser, over the logits of
+        all tokens, is computed in the model's own format.
         """
         read: list[AnswerLogprobs] = []
         for begin in range(0, len(asked), _HEAD_ROWS):
@@ -93,8 +94,8 @@ class ModelRunner:
         return read
 
     def _totals(self, hidden: Tensor) -> Tensor:
-        """What logits after each hidden state (rows, hidden) are normalised by (rows,); 0 where they are read as they
-        are."""
+        """The log normaliser of the logits after each hidden state (rows, hidden), shape (rows,); 0 when raw logits are
+        read."""
         if self._logits:
             return torch.zeros(len(hidden))
         return torch.logsumexp(self.next_logits(hidden).float(), dim=-1)
@@ -128,9 +129,9 @@ class ModelRunner:
 
 
 def load_model(folder: Path, dtype: str, device: torch.device = CPU) -> Any:
-    """The transformers model in `folder`, ready for `ModelRunner`; `dtype`: see `resolve_dtype`. Runs no code of it.
+    """Loads the transformers model in `folder` for `ModelRunner`; `dtype`: see `resolve_dtype`. Runs none of its code.
 
-    Raise ModelStoreError for a model that transformers does not know, or that is not whole.
+    Raises ModelStoreError for a model that transformers does not know or that is incomplete.
     """
     register()
     advice = (

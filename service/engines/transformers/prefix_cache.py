@@ -1,14 +1,14 @@
-"""Keys and values of shared prefixes, kept while they are used and as long as there is room for them.
+"""A cache of the keys and values of shared prefixes, kept while they are used and while there is room.
 
-Worked out, for a limit of 5825 tokens (a model of 135 million parameters in 256 MiB) and batches of 1536. Requests of
-three calls wait, whose prefixes A, B and C have 3000, 3500 and 400 tokens.
+Worked example with a limit of 5825 tokens (a model of 135 million parameters in 256 MiB) and batches of 1536. Requests
+of three calls wait; their prefixes A, B and C have 3000, 3500 and 400 tokens.
 
-    batch 1   A is begun: `planned` 1536 of 3000. From now on it is held, since a request waits for it and it is begun.
-    batch 2   B may not begin: a long prefix of the same urgency is begun. C may: it is short, which a single batch
-              completes, and short ones compete with their like only. C's keys and values are computed, then A goes on.
-    later     A is complete, and held until the requests behind it took 4 times its 3000 tokens (`served`), or none of
-              them waits. B may begin then, as A and B do not fit into 5825 together and A is not held any more;
-              `trim` gives A up. Were the limit 7000, B would begin as soon as A is complete, beside it.
+    batch 1   A begins: `planned` is 1536 of 3000. It is held from now on: it is begun and a request waits for it.
+    batch 2   B must not begin, because a long prefix of the same priority is begun. C may: a prefix that fits into one
+              batch is short, and short ones compete only with each other. C is computed, then A continues.
+    later     A is complete. It stays held until the requests after it took 4 times its 3000 tokens (`served`), or none
+              of them waits. Then B may begin: A and B together exceed 5825 tokens, but A is not held any more, so
+              `trim` evicts it. With a limit of 7000, B would begin as soon as A is complete.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 
 from service.engines.transformers.kv_cache import KVCache
 
-_MOST_PREFIXES = 1024  # also those of which nothing is computed yet
-_WORTH = 4  # a prefix is held until its documents took so many times its own tokens
+_MOST_PREFIXES = 1024  # including those of which nothing is computed yet
+_WORTH = 4  # a prefix is held until its documents took this many times its own tokens
 
 
 @dataclass(slots=True)
 class Need:
-    """Documents that wait for a prefix. `priority` is that of the most urgent; `ready`: one of them may run now."""
+    """Documents that wait for a prefix. `priority` is that of the most urgent; with `ready` one of them can run now."""
 
     priority: int
     ready: bool
@@ -33,8 +33,8 @@ class Need:
 
 @dataclass(eq=False, slots=True)
 class Prefix:
-    """A prefix by its ids. `cache` holds the first of them that are computed; `planned` counts these and those that
-    the batch in the making computes; `served` counts the tokens of documents that were planned behind it."""
+    """A prefix, identified by its ids. `cache` holds the computed ones; `planned` also counts those that the batch
+    being planned computes; `served` counts the tokens of documents planned after it."""
 
     ids: Sequence[int]
     cache: KVCache
@@ -43,7 +43,7 @@ class Prefix:
 
     @property
     def missing(self) -> int:
-        """How many tokens are neither computed nor planned."""
+        """Tokens that are neither computed nor planned."""
         return len(self.ids) - self.planned
 
     @property
@@ -52,7 +52,7 @@ class Prefix:
 
     @property
     def begun(self) -> bool:
-        """True when some of its tokens, and not all, are computed or planned."""
+        """True when some of its tokens, but not all, are computed or planned."""
         return 0 < self.planned < len(self.ids)
 
     @property
@@ -61,7 +61,7 @@ class Prefix:
         return max(self.cache.size, len(self.ids) * self.cache.shape.bytes_per_token)
 
     def plan(self, count: int) -> Sequence[int]:
-        """The next `count` ids, from now on planned."""
+        """Marks the next `count` ids as planned and returns them."""
         ids = self.ids[self.planned : self.planned + count]
         self.planned += len(ids)
         return ids
@@ -76,11 +76,11 @@ class Held:
 
 
 class PrefixCache:
-    """Prefixes by their ids, the least recently used given up first once they hold more than `limit` bytes.
+    """Prefixes by their ids. Above `limit` bytes the least recently used is evicted first.
 
-    A prefix that is begun and still needed is never given up, and a complete one only when nothing needs it now or it
-    has paid for itself: these are held. `may_begin` keeps the held ones within the limit, except for one prefix that
-    alone exceeds it and for short prefixes, which may take up to the limit once more.
+    A prefix that is begun and still needed is never evicted; a complete one only when nothing needs it now or it has
+    paid for itself. These are the held ones. `may_begin` keeps them within the limit, except for one prefix that alone
+    exceeds it, and for short prefixes, which may take up to the limit once more.
     """
 
     def __init__(self, limit: int, new_cache: Callable[[], KVCache]) -> None:
@@ -97,16 +97,16 @@ class PrefixCache:
         return sum(prefix.cache.size for prefix in self._prefixes.values())
 
     def peek(self, ids: tuple[int, ...]) -> Prefix | None:
-        """The prefix with these ids, if there is one; this is no use of it."""
+        """The prefix with these ids, or None. Does not count as a use."""
         return self._prefixes.get(ids)
 
     def missing(self, ids: tuple[int, ...]) -> int:
-        """How many tokens of the prefix with these ids are neither computed nor planned."""
+        """Tokens of the prefix with these ids that are neither computed nor planned."""
         prefix = self._prefixes.get(ids)
         return len(ids) if prefix is None else prefix.missing
 
     def get(self, ids: tuple[int, ...]) -> Prefix:
-        """The prefix with these ids; a new and empty one where there is none."""
+        """The prefix with these ids; creates an empty one if there is none."""
         prefix = self._prefixes.get(ids)
         if prefix is None:
             prefix = self._prefixes[ids] = Prefix(ids, self._new_cache())
@@ -124,10 +124,10 @@ class PrefixCache:
         return held
 
     def may_begin(self, ids: Sequence[int], priority: int, held: Held, *, short: bool) -> bool:
-        """True when a prefix of which nothing is planned may be begun beside those that are held.
+        """True when a prefix of which nothing is planned may begin beside the held ones.
 
-        A short one, which a single batch completes, competes with its like only, so that it need not wait for long
-        ones. Of the long ones, one is completed before another of the same urgency is begun.
+        A short one, which a single batch completes, competes only with other short ones, so that it does not wait for
+        long ones. A long one is completed before another of the same priority begins.
         """
         if short:
             return self._fits(ids, held.short)
@@ -136,8 +136,8 @@ class PrefixCache:
         return not held.long or self._fits(ids, held.short + held.long)
 
     def trim(self, needs: Mapping[tuple[int, ...], Need] | None = None) -> None:
-        """Give up prefixes until the limit is kept, those that no document waits for first; the one used last and
-        those that are held always stay."""
+        """Evicts prefixes until the limit is kept, beginning with those that no document waits for. The last used one
+        and the held ones always stay."""
         if not self._exceeded():
             return
         needs = needs or {}

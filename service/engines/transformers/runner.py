@@ -1,4 +1,5 @@
-"""Runs the model over waiting requests and generations, one batch or one decoding step at a time. Knows no thread."""
+"""Runs the model over waiting requests and generations, one batch or one decoding step at a time. Independent of
+threads."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _log = logging.getLogger("limrank.transformers_engine")
 
 
 class BatchRunner:
-    """Takes requests and sends back what comes of them. All methods are called by one thread."""
+    """Takes requests and returns their outputs. All methods must be called from one thread."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class BatchRunner:
         self._close_tokens = close_tokens
         self._clock = clock
         self._pace = Pace()
-        self._owed = 0.0  # seconds that batches without generations have had since generations had as many
+        self._owed = 0.0  # seconds that batches had since generations last had as many
 
     @property
     def has_work(self) -> bool:
@@ -52,12 +53,12 @@ class BatchRunner:
         self._waiting.add(requests)
 
     def cancel(self, submission: Submission) -> None:
-        """Forget what is left of a submission."""
+        """Drops the rest of a submission."""
         self._scheduler.discard(submission)
         self._decoder.discard(submission)
 
     def run_once(self) -> None:
-        """One batch or one step; outputs and failures go to their submissions."""
+        """Runs one batch or one step; outputs and failures go to their submissions."""
         self._meet_deadlines()
         batch = self._scheduler.plan() if self._batch_is_due() else None
         if batch is not None:
@@ -66,7 +67,7 @@ class BatchRunner:
             self._run_step()
 
     def _batch_is_due(self) -> bool:
-        """Batches and steps get equal time; what a deadline has cut short goes before both, generations first."""
+        """Batches and steps get equal time; requests cut short by a deadline go before both, generations first."""
         if not self._waiting or self._decoder.urgent:
             return False
         idle = not self._decoder.generations or self._owed <= 0
@@ -76,7 +77,7 @@ class BatchRunner:
         begun = self._clock()
         try:
             self._finish_batch(batch)
-        except Exception as error:  # noqa: BLE001 - whatever the model raises, its requests fail and others go on
+        except Exception as error:  # noqa: BLE001 - whatever the model raises fails only this batch's requests
             _fail(self._scheduler.abandon(batch), error)
             return
         seconds = self._clock() - begun
@@ -108,7 +109,7 @@ class BatchRunner:
         _deliver(made)
 
     def _meet_deadlines(self) -> None:
-        """End the reasoning whose deadline is near, and give up that which could not be begun in time."""
+        """Ends reasoning whose deadline is near, and skips reasoning that could not begin in time."""
         now = self._clock()
         waiting = self._pace.token_seconds * min(self._scheduler.batch_tokens, sum(r.left for r in self._waiting))
         reserve = self._pace.step_seconds * (self._close_tokens + 1)

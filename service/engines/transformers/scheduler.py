@@ -1,15 +1,15 @@
-"""Makes the next batch: requests in the order in which they wait, up to a number of tokens, as chunks for the model.
+"""Plans the next batch: requests in waiting order, up to a number of tokens, as chunks for the model.
 
-A batch of 1536 tokens, worked out. Three requests of one call wait: a prefix P of 300 tokens that nothing is computed
-of, and rests A, B and C of 200, 400 and 900; each is followed by the end-of-think tag of 3 tokens.
+Worked example with batches of 1536 tokens. Three requests of one call wait: a prefix P of 300 tokens, not computed yet,
+and rests A, B and C of 200, 400 and 900 tokens; each is followed by the end-of-think tag of 3 tokens.
 
-    chunk 0   P             300 tokens   kept: it lengthens P's cache from 0 to 300
-    chunk 1   A + tag       203          behind P's cache, which it does not lengthen: its hidden state is answer A
-    chunk 2   B + tag       403          the same; room is left for 630 tokens, C and its tag need 903 ...
+    chunk 0   P             300 tokens   `keep`: extends P's cache from 0 to 300
+    chunk 1   A + tag       203          after P's cache, which it does not extend; its hidden state gives A's answer
+    chunk 2   B + tag       403          the same; 630 tokens are left, but C and its tag need 903 ...
 
-... so the batch ends here with 906 tokens, and C makes the next one, with what came meanwhile. Had P 2000 tokens, the
-first batch would be its first 1536 alone, its requests would go behind the others, and the second batch would have the
-464 that are missing before A and B, unless something else came meanwhile.
+... so the batch ends here with 906 tokens, and C starts the next one, together with new arrivals. If P had 2000 tokens,
+the first batch would be the first 1536 of them alone. Its requests would then go behind the others, and the second
+batch would compute the missing 464 before A and B, unless other requests arrived meanwhile.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from service.engines.transformers.kv_cache import DecodeCache, KVCache
 from service.engines.transformers.prefix_cache import Held, Need, Prefix, PrefixCache
 from service.engines.transformers.waiting import WaitingRequests
 
-_MOST_LONG_REQUESTS = 4  # longer than a batch that may be under way, each with a cache of its own
+_MOST_LONG_REQUESTS = 4  # requests longer than a batch that may run at once, each with its own cache
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """`batch_tokens`: about so many tokens go through the model at once; `generations` are written together at most, in
-    `decode_bytes` of keys and values."""
+    """`batch_tokens`: about this many tokens go through the model at once. At most `generations` sequences are decoded
+    together, in `decode_bytes` of keys and values."""
 
     batch_tokens: int
     generations: int
@@ -47,8 +47,8 @@ class Ending:
 
 @dataclass(slots=True)
 class Batch:
-    """`chunks` in the order in which they are computed. `parts`: requests of which only a part is in the batch;
-    `prefixes`: those that are computed in it."""
+    """`chunks` are in the order of computation. `parts` are requests of which only a part is in the batch; `prefixes`
+    are those computed in it."""
 
     chunks: list[Chunk] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Batch:
 
 
 class Scheduler:
-    """Turns the head of `waiting` into batches. Requests leave it when their last token is planned."""
+    """Turns the head of `waiting` into batches. A request leaves it when its last token is planned."""
 
     def __init__(
         self, waiting: WaitingRequests, prefixes: PrefixCache, decode_cache: DecodeCache, limits: BatchLimits
@@ -82,7 +82,7 @@ class Scheduler:
         self.batch_tokens = limits.batch_tokens
         self._long: dict[Request, KVCache] = {}
         self._held = Held([], [])
-        self._took_a_batch: tuple[int, ...] | None = None  # the prefix that had the last one to itself, incomplete
+        self._took_a_batch: tuple[int, ...] | None = None  # the incomplete prefix that had the last batch to itself
 
     def plan(self) -> Batch | None:
         """The next batch; None when no request can be taken now."""
@@ -103,7 +103,7 @@ class Scheduler:
         return self._prefixes.missing(prefix)
 
     def abandon(self, batch: Batch) -> list[Request]:
-        """Undo a batch whose pass failed; returns the requests that it was for."""
+        """Undoes a batch whose pass failed; returns its requests."""
         for row in reversed(batch.rows):
             self._decode_cache.drop(row)
         for prefix in batch.prefixes:
@@ -115,12 +115,12 @@ class Scheduler:
         return batch.requests
 
     def discard(self, submission: Submission) -> None:
-        """Forget the requests of a submission."""
+        """Drops the requests of a submission."""
         for request in self._waiting.discard(submission):
             self._long.pop(request, None)
 
     def _let_others_by(self) -> None:
-        """Put the requests of a prefix that takes several batches behind the others, unless all these are of a lower
+        """Puts the requests of a prefix that takes several batches behind the others, unless all others are of a lower
         class."""
         if self._took_a_batch is not None:
             its = [each for each in self._waiting if each.prefix == self._took_a_batch]
@@ -143,7 +143,7 @@ class Scheduler:
         return needs
 
     def _may_start(self, request: Request) -> bool:
-        """True when something can be planned for the request. A prefix once begun is always brought to its end."""
+        """True when something can be planned for the request. A prefix once begun is always completed."""
         prefix = self._prefixes.peek(request.prefix)
         if prefix is not None and prefix.begun:
             return True
@@ -155,7 +155,7 @@ class Scheduler:
         return self._prefixes.may_begin(request.prefix, request.priority, self._held, short=short)
 
     def _has_room(self, request: Request) -> bool:
-        """True when there is room for what the request itself, apart from its prefix, takes."""
+        """True when there is room for the request itself, apart from its prefix."""
         is_long = self._tokens(request) > self._limits.batch_tokens
         if is_long and request not in self._long and len(self._long) >= _MOST_LONG_REQUESTS:
             return False
@@ -165,20 +165,20 @@ class Scheduler:
         return self._decode_cache.count < self._limits.generations and size <= self._limits.decode_bytes
 
     def _tokens(self, request: Request) -> int:
-        """Tokens of the request's own that must go through the model before its answers can be read, or its reasoning
+        """Tokens of the request itself that must go through the model before its answers can be read or its reasoning
         begins."""
         return request.left + (0 if request.budget else len(request.closing))
 
     def _row_tokens(self, request: Request) -> int:
-        """Tokens that it needs of a row of the decode cache: for the end of its rest, and what is written."""
+        """Tokens that it needs in a row of the decode cache: the end of its rest, and what is generated."""
         return min(request.left, self._limits.batch_tokens) + request.budget + len(request.closing)
 
     def _place(self, request: Request, prefix: Prefix, batch: Batch, room: int) -> int:
-        """Plan what is missing of the prefix and, where it then fits, the request; one longer than a batch is planned
-        in parts. Returns the number of tokens planned."""
+        """Plans what is missing of the prefix and, if it then fits, the request; a request longer than a batch is
+        planned in parts. Returns the number of tokens planned."""
         placed = self._place_prefix(request, prefix, batch, room)
         tokens = self._tokens(request)
-        has_room = self._has_room(request)  # else only its prefix is brought to its end
+        has_room = self._has_room(request)  # otherwise only its prefix is completed
         if has_room and not prefix.missing and tokens <= room - placed:
             prefix.served += tokens
             self._place_end(request, prefix, batch)
@@ -188,7 +188,7 @@ class Scheduler:
             self._place_part(request, prefix, batch)
         if prefix.missing:
             self._took_a_batch = request.prefix
-        return room  # nothing else fits behind it
+        return room  # nothing else fits after it
 
     def _place_prefix(self, request: Request, prefix: Prefix, batch: Batch, room: int) -> int:
         ids = prefix.plan(room)
@@ -207,7 +207,7 @@ class Scheduler:
         self._waiting.remove(request)
 
     def _place_part(self, request: Request, prefix: Prefix, batch: Batch) -> None:
-        """The first batch's worth of the request, into a cache of its own."""
+        """Plans the first batch of the request, into its own cache."""
         cache = self._long.get(request)
         if cache is None:
             cache = self._long[request] = prefix.cache.copy(self._tokens(request))

@@ -1,4 +1,4 @@
-"""Requests that wait for their batch, in the order in which the engine was handed them."""
+"""Requests that wait for their batch, in the order in which the engine received them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from service.engines.causal.requests import Request, Submission
 
 
 class WaitingRequests:
-    """First come, first served: whose turn it is was decided before. Two exceptions are made here.
+    """First come, first served, because the service's queue decided the order before. There are two exceptions.
 
-    What a deadline hurries goes first, and what takes several batches goes behind the others after each, so that it
-    holds up what fits into one by a batch at a time.
+    Requests with a near deadline go first. Requests that take several batches go behind the others after each batch, so
+    that they delay requests that fit into one batch by at most one batch.
     """
 
     def __init__(self) -> None:
@@ -32,24 +32,24 @@ class WaitingRequests:
         (self._hurried if request in self._hurried else self._usual).pop(request)
 
     def hurry(self, request: Request) -> None:
-        """Let a request go before all that are not hurried."""
+        """Lets a request go before all that are not hurried."""
         del self._usual[request]
         self._hurried[request] = None
 
     def put_behind(self, requests: Iterable[Request]) -> None:
-        """Let those of `requests` that wait go behind the others, in their order."""
+        """Puts the waiting ones of `requests` behind the others, in order."""
         for request in requests:
             line = self._hurried if request in self._hurried else self._usual
             if request in line:
                 line[request] = line.pop(request)
 
     def discard(self, submission: Submission) -> list[Request]:
-        """Take out all requests of a submission; returns them."""
+        """Removes all requests of a submission and returns them."""
         gone = [request for request in self if request.submission is submission]
         for request in gone:
             self.remove(request)
         return gone
 
     def next(self, allowed: Callable[[Request], bool]) -> Request | None:
-        """The next request that is `allowed`; it stays here."""
+        """The next request that is `allowed`, without removing it."""
         return next(filter(allowed, self), None)

@@ -1,4 +1,4 @@
-"""The one thread in which the model runs, and the box through which the event loop gives it work."""
+"""The one thread in which the model runs, and the mailbox through which the event loop gives it work."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class _Stop:
 
 
 class EngineThread:
-    """Runs `runner` until it is stopped. `fault` is a sentence once nothing can be scored any more."""
+    """Runs `runner` until stopped. `fault` is a sentence once nothing can be scored any more."""
 
     def __init__(self, runner: BatchRunner, threads: int | None) -> None:
         self.fault: str | None = None
         self._runner = runner
         self._threads = threads
-        self._open: set[Submission] = set()  # that are not over: each ends with a cancel, also when it is answered
+        self._open: set[Submission] = set()  # unfinished: each ends with a cancel, answered ones too
         self._inbox: SimpleQueue[_Submit | _Cancel | _Stop] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="limrank-engine", daemon=True)
 
@@ -47,18 +47,19 @@ class EngineThread:
         self._thread.start()
 
     def submit(self, submission: Submission, requests: Sequence[Request]) -> None:
-        """Hand over the requests of a submission. Raise EngineDead when nobody would take them."""
+        """Hands over the requests of a submission. Raises EngineDead when the thread no longer takes work."""
         self._inbox.put(_Submit(submission, requests))
-        if self.fault is not None:  # looked at after the put: the thread empties the box after it sets the fault
+        if self.fault is not None:  # checked after the put: the thread sets the fault, then empties the mailbox
             raise EngineDead(self.fault)
 
     def cancel(self, submission: Submission) -> None:
-        """Forget a submission; what is in the batch or step that runs now is computed and thrown away."""
+        """Drops a submission; what the running batch or step computes for it is discarded."""
         submission.cancelled = True
         self._inbox.put(_Cancel(submission))
 
     def stop(self) -> None:
-        """End the thread after what runs now; submissions that are left get EngineDead. Blocks until it has ended."""
+        """Ends the thread after the running batch or step; remaining submissions get EngineDead. Blocks until the
+        thread has ended."""
         self._inbox.put(_Stop())
         if self._thread.is_alive():
             self._thread.join()
@@ -71,12 +72,12 @@ class EngineThread:
                 while self._take_mail():
                     self._runner.run_once()
             self._end("The engine has been stopped.")
-        except BaseException as error:  # noqa: BLE001 - else the thread would end and callers wait forever
+        except BaseException as error:  # noqa: BLE001 - otherwise the thread would end and callers wait forever
             _log.critical("engine_thread_died", exc_info=error)
             self._end(f"The engine's thread has died ({type(error).__name__}: {error}); restart the server.")
 
     def _take_mail(self) -> bool:
-        """Read what has come, and wait for it when there is nothing else to do. False: stop."""
+        """Reads the mailbox, and waits for mail when there is nothing else to do. Returns False to stop."""
         while not (self._inbox.empty() and self._runner.has_work):
             mail = self._inbox.get()
             if isinstance(mail, _Stop):

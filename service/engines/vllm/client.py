@@ -1,7 +1,7 @@
-"""Starts vLLM in this process's event loop and puts its requests. The only importer of vllm.
+"""Starts vLLM in this process's event loop and submits its requests. The only importer of vllm.
 
-Two silent traps of vLLM are avoided here: no request asks for `logprobs`, since its top-N may miss an answer token and
-one such request in a batch turns the values of `logprob_token_ids` beside it into -inf.
+Avoids two silent traps of vLLM: no request uses `logprobs`, because its top-N may lack an answer token, and because one
+such request in a batch turns the `logprob_token_ids` values of the others into -inf.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from service.errors import EngineDead, ModelStoreError
 from service.models.checkpoint import Checkpoint, is_quantised
 from service.models.classifier import Classifier
 
-_NEWS_EVERY_TOKENS = 16  # of reasoning: what a loop may grow before it is seen
+_NEWS_EVERY_TOKENS = 16  # of reasoning: how far a loop may grow before it is noticed
 _SHUTDOWN_SECONDS = 5.0
 _log = logging.getLogger("limrank.vllm_engine")
 
 
 def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
-    """Start vLLM with a checkpoint; takes half a minute to some minutes. Raise ModelStoreError."""
+    """Starts vLLM with a checkpoint; takes half a minute to several minutes. Raises ModelStoreError."""
     manifest = checkpoint.manifest
     if manifest.format is None:
         raise ModelStoreError(f"{checkpoint.name} is a {manifest.kind}; this engine runs causal models only.")
@@ -75,11 +75,11 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
 
 
 def _check_whole(checkpoint: Checkpoint, extra: Mapping[str, Any], auto: Any) -> None:
-    """Raise ModelStoreError unless the files hold the weights that the configuration has a place for: vLLM itself
-    leaves what is missing as it finds it in memory.
+    """Raises ModelStoreError unless the files contain every weight that the configuration requires: vLLM itself leaves
+    missing weights uninitialised.
 
-    transformers says so without reading a weight. It cannot of quantised weights, of code that comes with a model, and
-    of weights that the user has loaded in another way.
+    transformers can check this without reading weights, except for quantised weights, for code that comes with a model,
+    and for weights that the user loads in another way.
     """
     reason = _uncheckable(checkpoint, extra, auto)
     if reason is not None:
@@ -108,14 +108,14 @@ def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any], auto: Any) ->
 
 
 def _is_quantised(checkpoint: Checkpoint, options: VllmOptions) -> bool:
-    """Whether the last layer may be: vLLM's own fp8 leaves it as it is."""
+    """Whether the last layer may be quantised; vLLM's own fp8 leaves it unquantised."""
     return options.quantization not in (None, "fp8") or is_quantised(read_json_object(checkpoint.folder / CONFIG))
 
 
 def load_classifier(
     checkpoint: Checkpoint, options: VllmOptions, prompts: PairPrompts | None = None
 ) -> VllmPoolingEngine:
-    """Start vLLM with a sequence classifier. `prompts` replace those that its files state. Raise ModelStoreError."""
+    """Starts vLLM with a sequence classifier. `prompts` override those in its files. Raises ModelStoreError."""
     extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
     _check_whole(checkpoint, extra, AutoModelForSequenceClassification)
     llm = _start(checkpoint, options, runner="pooling", extra=extra)
@@ -134,7 +134,7 @@ def _start(
     extra: Mapping[str, Any],
     logits: bool = False,
 ) -> AsyncLLM:
-    """`logits`: answers are read as logits and not as log-probabilities."""
+    """Starts vLLM. With `logits`, answers are read as logits instead of log-probabilities."""
     with engine_log() as errors, no_keyboard_interrupts():
         try:
             return AsyncLLM.from_engine_args(
@@ -150,15 +150,15 @@ def _start(
                     max_model_len=options.max_model_len,
                     max_num_batched_tokens=options.max_num_batched_tokens,
                     max_num_seqs=options.max_num_seqs,
-                    # A classifier that attends both ways has no prefix to keep; vLLM knows which do.
+                    # A bidirectional classifier has no reusable prefix; vLLM knows which models do.
                     enable_prefix_caching=True if runner == "generate" else None,
                     scheduling_policy="priority",
-                    stream_interval=_NEWS_EVERY_TOKENS if runner == "generate" else 1,  # vLLM 0.32 fails on any other
+                    stream_interval=_NEWS_EVERY_TOKENS if runner == "generate" else 1,  # vLLM 0.32 fails on others
                     logprobs_mode="raw_logits" if logits else "raw_logprobs",
                     **extra,
                 )
             )
-        except Exception as error:  # vLLM raises whatever its parts raise, most of it in another process
+        except Exception as error:  # vLLM passes on whatever its parts raise, mostly in another process
             raise ModelStoreError(f"vLLM cannot serve {checkpoint.name}: {why(error, errors)}") from error
 
 
@@ -226,7 +226,7 @@ class VllmClient:
         self._segments = segments
         self._reader = reader
         self._end_ids = sorted(reader.end_ids)
-        self._texts: dict[tuple[int, ...], list[str]] = {}  # that stop reasoning, by answers
+        self._texts: dict[tuple[int, ...], list[str]] = {}  # stop strings of reasoning, by answers
 
     async def read_answers(self, params: RequestParams, ids: Sequence[int]) -> AnswerLogprobs | None:
         outputs = [each async for each in self._generate(params, ids, _one_step(params.answers))]
@@ -242,13 +242,13 @@ class VllmClient:
         seen = len(continued)
         async with aclosing(self._generate(params, prompt, self._writing(params.answers, budget))) as news:
             async for each in news:
-                ids = list(each.outputs[0].token_ids)  # a copy: vLLM goes on writing to its own
+                ids = list(each.outputs[0].token_ids)  # a copy: vLLM keeps appending to its own
                 written = [*continued, *ids]
                 finished = each.finished or self._reader.answered(written, seen)
                 answers = _logprobs(each, params.answers) if finished else ()
                 yield Generation(ids, each.num_cached_tokens or 0, finished, answers)
                 if finished and not each.finished:
-                    return  # with another token than those that stop it; vLLM aborts what nobody reads any more
+                    return  # the answer is no stop token; vLLM aborts what nobody reads
                 seen = len(written)
 
     async def abort(self, names: Sequence[str]) -> None:
@@ -272,14 +272,14 @@ class VllmClient:
             raise EngineDead("vLLM's engine process has ended.") from error
 
     def _stops(self, answers: tuple[int, ...]) -> list[str]:
-        """Each answer as text behind the end-of-think tag."""
+        """Each answer as text after the end-of-think tag."""
         if answers not in self._texts:
             decode, close = self._segments.tokenizer.decode, self._segments.closing
             self._texts[answers] = [decode([*close, answer], skip_special_tokens=False) for answer in answers]
         return self._texts[answers]
 
     def _writing(self, answers: tuple[int, ...], budget: int) -> SamplingParams:
-        """Up to an answer behind the end-of-think tag, an end of text or the budget."""
+        """Stops at an answer after the end-of-think tag, at an end of text, or at the budget."""
         return SamplingParams(
             temperature=0.0,
             max_tokens=budget,
@@ -304,6 +304,6 @@ def _one_step(answers: tuple[int, ...]) -> SamplingParams:
 
 
 def _logprobs(output: RequestOutput, answers: tuple[int, ...]) -> list[tuple[float, ...]]:
-    """Log-probabilities of the answer tokens in the place of each token that was written."""
+    """Log-probabilities of the answer tokens at the position of each generated token."""
     places = output.outputs[0].logprobs or []
     return [tuple(place[answer].logprob for answer in answers) for place in places]

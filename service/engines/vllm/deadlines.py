@@ -1,4 +1,4 @@
-"""What must be given up now so that requests in vLLM meet their deadlines. Instants are monotonic seconds."""
+"""Decides which reasoning to end so that requests in vLLM meet their deadlines. Instants are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from service.engines.vllm.requests import RunningRequest
 def due(
     running: Iterable[RunningRequest], ready: float, token_seconds: float, answer_tokens: int
 ) -> list[RunningRequest]:
-    """Those whose reasoning has to end now, or must not begin: vLLM, at `token_seconds` per token from `ready` on,
+    """Requests whose reasoning must end now, or must not begin: vLLM, at `token_seconds` per token from `ready` on,
     would just answer all of them in time.
 
-    In the order of their deadlines: one that has begun costs `answer_tokens`, another its prompt as well; requests for
-    answers that are under way are computed before them.
+    They are in the order of their deadlines. One that has begun costs `answer_tokens`, another its prompt as well;
+    answer requests in flight are computed before them.
     """
     running = list(running)
     timed = [(each.request.deadline, each) for each in running if each.writing and each.request.deadline is not None]

@@ -1,6 +1,6 @@
-"""The production engine: prompts become requests, and these completions, by a vLLM that is started already.
+"""The production engine: prompts become requests to a running vLLM, and these become completions.
 
-Knows no vLLM library: what it needs of it is in `Client` and `EngineInfo`.
+Does not depend on the vLLM library: `Client` and `EngineInfo` are its interface.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from service.engines.vllm.requests import Client
 from service.engines.vllm.scheduler import VllmScheduler
 from service.errors import EngineDead
 
-_STEPS_AHEAD = 3  # one that runs, one that is scheduled behind it, one whose answers are on their way
-_STEP_SHARE = 0.25  # of a step, for prompts of a call that goes behind a new one
+_STEPS_AHEAD = 3  # one that runs, one scheduled after it, one whose answers are on their way
+_STEP_SHARE = 0.25  # of a step, for the prompts of a call that follows a new one
 _DEAD = "vLLM's engine process has ended."
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """A running vLLM. `positions`: tokens whose places the model can tell, of which `max_model_len` are served (0: as
-    many). `step_tokens` and `max_requests` are those of one of its `ranks` replicas, `block` the tokens of
-    one block of its cache; `shutdown` blocks."""
+    """A running vLLM. `positions` is the number of token positions of the model, of which `max_model_len` are served
+    (0: the same number). `step_tokens` and `max_requests` apply to one of its `ranks` replicas; `block` is the number
+    of tokens in one block of its cache; `shutdown` blocks."""
 
     version: str
     dtype: str
@@ -47,17 +47,17 @@ class EngineInfo:
 
 
 class VllmEngine:
-    """A `service.engine.Engine`. `service.engines.vllm.client.load` builds it; vLLM's processes run until `close`."""
+    """A `service.engine.Engine`, created by `service.engines.vllm.client.load`. vLLM's processes run until `close`."""
 
     def __init__(
         self, client: Client, info: EngineInfo, segments: Segments, reader: Reader, *, stuck_after: float
     ) -> None:
-        """`stuck_after`: seconds with work and without progress after which vLLM counts as stuck."""
+        """`stuck_after`: seconds with work but without progress after which vLLM counts as stuck."""
         self._info = info
         self._close = segments.closing
         self._scoring = scoring_of(segments)
         self._reader = reader
-        self._max_tokens = info.max_model_len - 1  # vLLM wants room for one token after every prompt
+        self._max_tokens = info.max_model_len - 1  # vLLM needs room for one token after every prompt
         self._encoder = CausalEncoder(segments, self._max_tokens)
         self._scheduler = VllmScheduler(client, segments, reader, block=info.block, ranks=info.ranks)
         self._watch = ProgressWatch(stuck_after, lambda: (self._scheduler.events, vllm_progress(REGISTRY)))
@@ -107,7 +107,7 @@ class VllmEngine:
         return Health(ready=fault is None, alive=fault is None, reason=fault or "")
 
     async def close(self) -> None:
-        """Answer what is left with EngineDead and end vLLM's processes."""
+        """Ends open requests with EngineDead and stops vLLM's processes."""
         self._closed = True
         self._scheduler.die(EngineDead("The engine was closed."))
         await asyncio.to_thread(self._info.shutdown)

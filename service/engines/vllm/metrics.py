@@ -1,4 +1,4 @@
-"""Series beside vLLM's own, and what the series of both tell: whether an engine that holds work moves at all."""
+"""Metrics in addition to vLLM's own, and a check based on both: whether an engine that holds work makes progress."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from prometheus_client.registry import Collector
 
 from service.engines.vllm.scheduler import VllmScheduler
 
-# What moves while vLLM computes: tokens in and out, and the share of its memory that is filled.
+# Series that change while vLLM computes: tokens in and out, and the share of its memory that is filled.
 _MOVING = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
 
 
 class SchedulerSeries(Collector):
-    """Requests for the answers behind reasoning, the tokens that these computed a second time, and what vLLM holds."""
+    """Requests for answers after reasoning, the tokens that they computed a second time, and the requests in vLLM."""
 
     def __init__(self, scheduler: VllmScheduler, requests: Callable[[], int]) -> None:
-        """`requests`: how many vLLM's front end has not finished."""
+        """`requests` returns the number that vLLM's front end has not finished."""
         self._scheduler = scheduler
         self._requests = requests
 
@@ -43,15 +43,15 @@ class SchedulerSeries(Collector):
 
 
 def vllm_progress(registry: CollectorRegistry) -> tuple[float, ...]:
-    """A value that changes whenever vLLM's engine has done a step that computed something."""
+    """A value that changes whenever a step of vLLM's engine has computed something."""
     families = registry.restricted_registry(_MOVING).collect()
     return tuple(sample.value for family in families for sample in family.samples)
 
 
 class ProgressWatch:
-    """Notices an engine whose process lives and that computes nothing.
+    """Detects an engine whose process is alive but computes nothing.
 
-    `progress` returns anything that changes with progress; it is asked at every look.
+    `progress` returns anything that changes with progress; it is called at every check.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ProgressWatch:
         self._moved = clock()
 
     def fault(self, unfinished: int) -> str | None:
-        """A sentence when `unfinished` requests have not moved for as long as it takes to call the engine stuck."""
+        """A sentence when `unfinished` requests have not moved for `stuck_after` seconds; otherwise None."""
         now, progress = self._clock(), self._progress()
         if not unfinished or progress != self._last:
             self._last, self._moved = progress, now

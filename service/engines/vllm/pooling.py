@@ -1,7 +1,7 @@
-"""Serves sequence classifiers by vLLM's pooling runner: for classifiers of billions of parameters, on GPUs.
+"""Serves sequence classifiers with vLLM's pooling runner: for classifiers with billions of parameters, on GPUs.
 
-Knows no vLLM library: what it needs of it is in `Pooler` and `PoolingInfo`. vLLM batches by tokens, without padding,
-and orders what it holds by priority and arrival; whose turn it is was decided before, by the service's queue.
+Does not depend on the vLLM library: `Pooler` and `PoolingInfo` are its interface. vLLM batches by tokens, without
+padding, and orders its requests by priority and arrival; the service's queue has decided the order before.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Pooler(Protocol):
     """Raises EngineDead when nothing can be computed any more, and whatever the library raises for a request."""
 
     async def pool(self, name: str, ids: Sequence[int], second: int | None, priority: int) -> Pooled:
-        """`second`: from this place on the ids have token type 1. Cancelling it frees the request."""
+        """From index `second` on the ids have token type 1. Cancelling the call frees the request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PoolingInfo:
-    """A running vLLM. `reads_last`: a decoder, read at its last token that is not `pad` (None: it has no padding id).
-    `types`: the model tells two texts apart. The rest as in `service.engines.vllm.engine.EngineInfo`."""
+    """A running vLLM. `reads_last` marks a decoder, read at its last token that is not `pad` (None: no padding id).
+    `types`: the model has token types. The rest is as in `service.engines.vllm.engine.EngineInfo`."""
 
     version: str
     dtype: str
@@ -65,12 +65,12 @@ class PoolingInfo:
 
 
 class VllmPoolingEngine:
-    """A `service.engine.Engine`. `service.engines.vllm.client.load_classifier` builds it."""
+    """A `service.engine.Engine`, created by `service.engines.vllm.client.load_classifier`."""
 
     def __init__(
         self, pooler: Pooler, info: PoolingInfo, pairs: PairEncoder, classifier: Classifier, *, stuck_after: float
     ) -> None:
-        """`stuck_after`: seconds with work and without progress after which vLLM counts as stuck."""
+        """`stuck_after`: seconds with work but without progress after which vLLM counts as stuck."""
         self._pooler = pooler
         self._info = info
         self._pairs = pairs
@@ -108,7 +108,7 @@ class VllmPoolingEngine:
         return (Series(REGISTRY, "vllm:"),)
 
     async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:
-        """See `service.engine.Engine.submit`. The service asks for direct scoring only, as `capabilities` say."""
+        """See `service.engine.Engine.submit`. The service requests direct scoring only, as `capabilities` state."""
         if self._closed or self._info.dead():
             raise EngineDead(_DEAD)
         submission = Submission(len(prompts))
@@ -129,7 +129,7 @@ class VllmPoolingEngine:
         return Health(ready=fault is None, alive=fault is None, reason=fault or "")
 
     async def close(self) -> None:
-        """Answer what is left with EngineDead and end vLLM's processes."""
+        """Ends open requests with EngineDead and stops vLLM's processes."""
         self._closed = True
         for submission in set(self._running.values()):
             submission.die(EngineDead("The engine was closed."))
@@ -142,7 +142,7 @@ class VllmPoolingEngine:
             pooled = await self._pooler.pool(f"{next(self._names)}", ids, second, prompt.priority)
         except EngineDead as error:
             submission.die(error)
-        except Exception as error:  # noqa: BLE001 - whatever vLLM raises for a request, that one fails, others go on
+        except Exception as error:  # noqa: BLE001 - whatever vLLM raises for a request fails that one only
             _log.error("request_failed", exc_info=error)
             submission.fail([index], f"{type(error).__name__}: {error}")
         else:
@@ -151,7 +151,7 @@ class VllmPoolingEngine:
             submission.deliver([Completion(index, (self._classifier.score(pooled.outputs),), cached_tokens=cached)])
 
     def _read_part(self, ids: list[int]) -> list[int]:
-        """The ids up to the one that is read: a decoder's outputs there do not depend on what follows."""
+        """The ids up to the one that is read: a decoder's outputs there do not depend on later ids."""
         if self._info.reads_last and self._info.pad is not None:
             while len(ids) > 1 and ids[-1] == self._info.pad:
                 ids.pop()

@@ -1,6 +1,6 @@
-"""What the scheduler asks of the engine's library, and a request while it is there.
+"""The interface between the scheduler and the engine's library, and the state of a request in it.
 
-Reasoning and the answers behind it may take two requests of the library: the names of both begin with one number.
+Reasoning and the answers after it may take two requests of the library, whose names begin with the same number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contract.reasoning import PieceReader, Status
 from service.engine import PartialOutput
 from service.engines.causal.requests import Request
 
-# The library's priorities: a request for answers goes before new ones of the same class, and those before the next.
+# The library's priorities: an answer request goes before new ones of its class, and those before the next class.
 _PRIORITIES_PER_CLASS = 10
 
 
@@ -29,16 +29,16 @@ class AnswerLogprobs:
 
     @property
     def mass(self) -> float | None:
-        """The probability of all of them together; None where they are logits."""
+        """The total probability of the answers; None for logits."""
         return None if self.logits else min(1.0, math.fsum(map(math.exp, self.values)))
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What was written for a request so far; the model may have written on behind its end-of-think tag.
+    """The output generated for a request so far; the model may have continued after its end-of-think tag.
 
-    `ids` leave out what the prompt held. `cached` tokens of the prompt were not computed again. `finished`: no more
-    comes. `answers`, once finished: the log-probabilities of the answer tokens in the place of each of `ids`.
+    `ids` exclude the prompt. `cached` tokens of the prompt were not computed again. `finished`: no more follows.
+    `answers`, once finished, are the log-probabilities of the answer tokens at the position of each of `ids`.
     """
 
     ids: Sequence[int]
@@ -47,8 +47,8 @@ class Generation:
     answers: Sequence[tuple[float, ...]] = ()
 
     def answers_after(self, ids: Sequence[int]) -> AnswerLogprobs | None:
-        """The answers in the place behind `ids`, if the model wrote these and went on: those that a request for the
-        answers after them would read."""
+        """The answers at the position after `ids`, if the model generated these and continued; a separate request for
+        the answers would read the same values."""
         count = len(ids)
         if count >= len(self.answers) or list(self.ids[:count]) != list(ids):
             return None
@@ -57,9 +57,9 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class RequestParams:
-    """Names a request of the library and says where it runs and which tokens' log-probabilities it reads.
+    """Names a request of the library, its replica, and the tokens whose log-probabilities it reads.
 
-    Lower `priority` is scheduled first; `rank`: the replica of the model.
+    Lower `priority` is scheduled first; `rank` is the replica of the model.
     """
 
     name: str
@@ -73,32 +73,32 @@ class Client(Protocol):
     raises for one request."""
 
     async def read_answers(self, params: RequestParams, ids: Sequence[int]) -> AnswerLogprobs | None:
-        """Read the answers after `ids`; None when the request was aborted."""
+        """Reads the answers after `ids`; None when the request was aborted."""
         ...
 
     def write(
         self, params: RequestParams, prompt: Sequence[int], budget: int, continued: Sequence[int]
     ) -> AsyncGenerator[Generation]:
-        """Let the model write up to `budget` tokens, through the answer behind its end-of-think tag or to its end.
+        """Generates up to `budget` tokens, ending with the answer after the end-of-think tag or with an end of text.
 
-        Yields at the first token, now and then, and at the end, also when it was aborted. `continued`: the reasoning
-        at the end of `prompt`.
+        Yields at the first token, periodically, and at the end, also after an abort. `continued` is the reasoning at
+        the end of `prompt`.
         """
         ...
 
     async def abort(self, names: Sequence[str]) -> None:
-        """Stop requests; one that is just being submitted may be missed."""
+        """Aborts requests; one that is just being submitted may be missed."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class RunningRequest:
-    """A request in vLLM: what it may still cost, and why its reasoning must end.
+    """A request in vLLM: its remaining cost, and whether and why its reasoning must end.
 
-    `uncomputed`: tokens of its prompt, until they are computed. `rank`: the replica that both its requests go to.
-    `pieces`: where its reasoning is told as it is written. `submitted`: the library has its first request. `begun`: the
-    first token of its reasoning is there. `ended_by`: why its reasoning is ended from outside. `answering`: the tokens
-    of its request for answers, once that is put. `given_up`: nobody waits for it any more.
+    `uncomputed` are the tokens of its prompt, until they are computed. `rank` is the replica of both its requests.
+    `pieces` receives its reasoning as it is generated. `submitted`: the library has its first request. `begun`: the
+    first token of its reasoning has arrived. `ended_by` is the reason why its reasoning is ended from outside.
+    `answering` is the number of tokens of its answer request, once submitted. `given_up`: nobody waits for it any more.
     """
 
     request: Request
@@ -127,13 +127,13 @@ class RunningRequest:
 
     @property
     def names_to_abort(self) -> list[str]:
-        """Given up: whatever runs for it. Else only its reasoning, until its answers are asked for."""
+        """All its requests if given up; otherwise only its reasoning, until its answers are requested."""
         if self.given_up:
             return [self.reasoning_name, self.answers_name]
         return [] if self.answering else [self.reasoning_name]
 
     def tell(self, text: str, tokens: int) -> None:
-        """Pass on a piece of its reasoning, of which so many tokens are written."""
+        """Passes on a piece of its reasoning, of which `tokens` tokens exist so far."""
         if text:
             self.request.submission.deliver([PartialOutput(self.request.index, text, tokens)])
 
@@ -141,7 +141,7 @@ class RunningRequest:
         return self._params(self.reasoning_name, self._priority)
 
     def answers_params(self) -> RequestParams:
-        """Answers behind reasoning go before new requests of their class."""
+        """Answers after reasoning go before new requests of their class."""
         behind_reasoning = bool(self.request.budget)
         return self._params(self.answers_name, self._priority - behind_reasoning)
 

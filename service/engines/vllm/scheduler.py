@@ -1,8 +1,8 @@
-"""Takes requests through vLLM: reasoning and the answers behind it, in time for their deadlines.
+"""Takes requests through vLLM: reasoning, then the answers after it, in time for their deadlines.
 
-vLLM orders what it holds by priority and arrival alone. Whose turn it is was decided before, by the service's queue,
-which hands over a few steps' worth of prompts at a time. What is handed over together is given to vLLM together, so
-that a step computes the prefix once for all of it.
+vLLM orders its requests by priority and arrival alone. The service's queue has decided the order before, and hands over
+prompts for a few steps at a time. Prompts handed over together are submitted to vLLM together, so that one step
+computes their prefix once for all of them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from service.engines.vllm.requests import AnswerLogprobs, Client, Generation, Ru
 from service.errors import EngineDead
 
 _log = logging.getLogger("limrank.vllm_scheduler")
-_DEADLINE_TICK_SECONDS = (0.02, 0.1)  # at least, at most; in between a twentieth of the time that is left
+_DEADLINE_TICK_SECONDS = (0.02, 0.1)  # least and most; in between a twentieth of the remaining time
 _ABORT_AGAIN_SECONDS = 0.05
 
 
 class VllmScheduler:
-    """Runs on one event loop.
+    """Takes requests through vLLM on one event loop.
 
-    `events` grows with whatever vLLM computes. `second_requests`: answers that took a request of their own behind the
-    reasoning; `recomputed`: tokens of prompts and reasoning that these computed again.
+    `events` increases with everything that vLLM computes. `second_requests` counts answers that needed a request of
+    their own after the reasoning; `recomputed` counts the prompt and reasoning tokens that these computed again.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class VllmScheduler:
         ranks: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`block`: tokens of one block of vLLM's cache; `ranks`: its replicas."""
+        """`block` is the number of tokens in one block of vLLM's cache, `ranks` the number of its replicas."""
         self._client = client
         self._segments = segments
         self._reader = reader
-        self._answer_tokens = block + len(segments.closing)  # that reading answers behind reasoning computes, at most
+        self._answer_tokens = block + len(segments.closing)  # most that reading answers after reasoning computes
         self._ranks = ranks
         self._clock = clock
-        self._running: dict[RunningRequest, None] = {}  # in the order in which they came
+        self._running: dict[RunningRequest, None] = {}  # in order of arrival
         self._names = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Task[None] | None = None
@@ -69,7 +69,8 @@ class VllmScheduler:
         return len(self._running)
 
     def add(self, requests: Sequence[Request]) -> None:
-        """Give the requests of one submission to vLLM; those that a deadline leaves no time to reason are direct."""
+        """Submits the requests of one submission; those whose deadline leaves no time for reasoning are scored
+        directly."""
         added = self._entered(requests)
         if self._timer is None and self._earliest_deadline() is not None:
             self._timer = asyncio.get_running_loop().create_task(self._meet_deadlines())
@@ -78,7 +79,7 @@ class VllmScheduler:
             self._start(self._run(running), running.request.submission.context)
 
     def cancel(self, submission: Submission) -> None:
-        """Forget what is left of a submission, also within vLLM."""
+        """Drops the rest of a submission, also within vLLM."""
         submission.cancelled = True
         left = [running for running in self._running if running.request.submission is submission]
         for running in left:
@@ -86,7 +87,7 @@ class VllmScheduler:
         self._abort_until_gone(left)
 
     def die(self, error: EngineDead) -> None:
-        """Answer everything with `error`."""
+        """Ends everything with `error`."""
         for running in self._running:
             running.given_up = True
             running.request.submission.die(error)
@@ -94,7 +95,7 @@ class VllmScheduler:
             task.cancel()
 
     def _entered(self, requests: Sequence[Request]) -> list[RunningRequest]:
-        """The requests as running ones, each on the replica that has the fewest."""
+        """Registers the requests as running, each on the replica with the fewest."""
         calls = {running.request.prompt.call for running in self._running}
         loads = [0] * self._ranks
         for running in self._running:
@@ -121,10 +122,10 @@ class VllmScheduler:
             completion = await self._reasoned(running) if request.budget else await self._direct(running)
             if completion is not None:
                 submission.deliver([completion])
-                self.events += 1  # and not for what is given up: that ends here, whether or not the engine moves
+                self.events += 1  # not for given-up requests: they end here even if the engine is stuck
         except EngineDead as error:
             submission.die(error)
-        except Exception as error:  # noqa: BLE001 - whatever vLLM raises for a request, that one fails, others go on
+        except Exception as error:  # noqa: BLE001 - whatever vLLM raises for a request fails that one only
             _log.error("request_failed", exc_info=error)
             submission.fail([request.index], f"{type(error).__name__}: {error}")
         finally:
@@ -159,7 +160,7 @@ class VllmScheduler:
         return request.completion(answers.values, answers.mass, result)
 
     async def _ask_again(self, running: RunningRequest, ids: Sequence[int]) -> AnswerLogprobs | None:
-        """Its prompt finds nearly everything in the cache: nothing of it is encoded again."""
+        """Reads the answers in a second request; nearly all of its prompt is in vLLM's cache."""
         answers = await self._read_answers(running, ids)
         if answers is not None:
             self.second_requests += 1
@@ -167,7 +168,8 @@ class VllmScheduler:
         return answers
 
     async def _write(self, running: RunningRequest, prompt: Sequence[int], before: Sequence[int]) -> Generation:
-        """Have the reasoning written to its end, or to where a loop was complete. `before`: what it continues."""
+        """Generates the reasoning to its end, or until a loop is complete. `before` is the reasoning that it
+        continues."""
         generation, since = Generation((), 0), 0.0
         news = self._client.write(running.reasoning_params(), prompt, running.request.budget, before)
         async with aclosing(news):
@@ -181,14 +183,14 @@ class VllmScheduler:
                     running.ended_by = Status.REPETITION
                     self._abort_until_gone([running])
                     async for _ in news:
-                        pass  # until it has ended, so that the request for the answers finds its blocks in the cache
+                        pass  # wait for its end, so that the answer request finds its blocks in the cache
                     return Generation(each.ids[: looped - len(before)], each.cached)
                 if running.pieces is not None and not each.finished:
                     running.tell(running.pieces.next(written), len(written))
         return generation
 
     def _note_growth(self, running: RunningRequest, tokens: int, seconds: float) -> None:
-        """Its reasoning grew by `tokens`; the first of them says that its prompt is computed."""
+        """Records that the reasoning grew by `tokens`; the first of them show that the prompt is computed."""
         self.events += tokens > 0
         if running.begun:
             self._pace.wrote(tokens, seconds)
@@ -209,7 +211,7 @@ class VllmScheduler:
         return answers
 
     async def _meet_deadlines(self) -> None:
-        """End reasoning that is due, and let none begin that could not end in time."""
+        """Ends reasoning that is due, and prevents reasoning that could not end in time."""
         least, most = _DEADLINE_TICK_SECONDS
         while (earliest := self._earliest_deadline()) is not None:
             self._end_what_is_due()
@@ -217,7 +219,7 @@ class VllmScheduler:
         self._timer = None
 
     def _earliest_deadline(self) -> float | None:
-        """Of requests whose reasoning may have to be ended for it."""
+        """The earliest deadline of requests whose reasoning may still be ended."""
         writing = (running.request.deadline for running in self._running if running.writing)
         return min((deadline for deadline in writing if deadline is not None), default=None)
 
@@ -232,7 +234,7 @@ class VllmScheduler:
         self._abort_until_gone([running for running in due if running.submitted])
 
     def _abort_until_gone(self, requests: Sequence[RunningRequest]) -> None:
-        """vLLM forgets an abort that comes while the request is being submitted; so it is told until it has ended."""
+        """Repeats the abort until the requests have ended: vLLM ignores one that arrives during submission."""
         if requests:
             self._start(self._keep_aborting(requests))
 

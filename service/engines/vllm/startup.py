@@ -1,6 +1,7 @@
-"""What surrounds the start of vLLM: its options, its log in our form, no telemetry, and why it could not start.
+"""Everything around the start of vLLM: its options, its log in our format, no telemetry, and the reason of a failed
+start.
 
-The model runs in a process of vLLM's own, whose reason to fail reaches this one only through its log.
+The model runs in a process of vLLM's own, whose reason for failing reaches this process only through its log.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from service.errors import EngineOptionError
 
-# Arguments of vLLM that this program sets, and what sets them.
+# Arguments of vLLM that this program sets, and the flags that set them.
 _OURS = {
     "model": "--model",
     "tokenizer": "--model",
@@ -43,7 +44,7 @@ _OURS = {
     ),
 }
 _CONFIG_PATH = "VLLM_LOGGING_CONFIG_PATH"
-# What a reason holds, in small letters, and what helps then.
+# Parts of reasons, in lower case, and the remedy for each.
 _REMEDIES = {
     ("memory", "kv cache", "cache blocks"): "lower --max-model-len or --max-num-seqs, change --gpu-memory-utilization "
     "(on a CPU: VLLM_CPU_KVCACHE_SPACE, in GiB), or use a smaller model",
@@ -54,7 +55,8 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
-    """`max_model_len` None: the model's own. `stuck_after` in seconds. `extra`: further arguments of vLLM by name."""
+    """`max_model_len` None: the model's own. `stuck_after` is in seconds. `extra` are further vLLM arguments by
+    name."""
 
     dtype: str = "auto"
     tensor_parallel_size: int = 1
@@ -69,7 +71,7 @@ class VllmOptions:
 
 
 def checked_extra(extra: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """The further arguments. Raise EngineOptionError for one that vLLM does not know or that is not to be set so."""
+    """The further arguments. Raises EngineOptionError for one that vLLM does not know or that must be set by a flag."""
     names = [name for name in known if not name.startswith("_")]
     for name in extra:
         if name in _OURS:
@@ -83,9 +85,9 @@ def checked_extra(extra: Mapping[str, Any], known: Iterable[str]) -> dict[str, A
 
 
 def with_exact_answers(extra: Mapping[str, Any], *, quantised: bool) -> dict[str, Any]:
-    """The further arguments, with the last layer computed in float32: in bfloat16 a logit has three digits, and many
-    documents would get the same score. vLLM cannot of a last layer that is quantised; a `head_dtype` among the user's
-    `hf_overrides` stays."""
+    """The further arguments, with the last layer in float32: a logit in bfloat16 has three digits, so that many
+    documents would get the same score. vLLM cannot do this for a quantised last layer. A `head_dtype` in the user's
+    `hf_overrides` is kept."""
     overrides = extra.get("hf_overrides") or {}
     if quantised or not isinstance(overrides, Mapping):
         return dict(extra)
@@ -93,15 +95,15 @@ def with_exact_answers(extra: Mapping[str, Any], *, quantised: bool) -> dict[str
 
 
 def quiet_environment() -> None:
-    """vLLM reports its use to its makers unless told not to; and asks the hub for what is on this disk."""
+    """Switches off vLLM's usage reports, and its requests to the hub for models that are on disk."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_DO_NOT_TRACK", "1")
 
 
 @contextmanager
 def engine_log() -> Iterator[Path]:
-    """While it lasts, vLLM that is imported or started logs JSON lines from warnings on; its errors are kept in the
-    file this yields as well. A logging configuration of the user's own stays as it is."""
+    """Inside this context, vLLM logs JSON lines from level warning on, and its errors also go to the file whose path
+    this yields. A logging configuration set by the user is kept."""
     if os.environ.get(_CONFIG_PATH) or os.environ.get("VLLM_CONFIGURE_LOGGING") == "0":
         yield Path(os.devnull)
         return
@@ -119,8 +121,8 @@ def engine_log() -> Iterator[Path]:
 
 @contextmanager
 def no_keyboard_interrupts() -> Iterator[None]:
-    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all of them: the server alone decides
-    when they end, so that running calls are finished first."""
+    """Processes started in this context ignore Ctrl-C, which a terminal sends to all of them: the server alone decides
+    when they end, so that running calls finish first."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -129,7 +131,7 @@ def no_keyboard_interrupts() -> Iterator[None]:
 
 
 def why(error: BaseException, errors: Path) -> str:
-    """Why vLLM did not start, in one sentence with a remedy where one is known."""
+    """The reason why vLLM did not start, as one sentence, with a remedy if one is known."""
     reason = _last_logged(errors) or _first_line(error)
     remedies = (each for signs, each in _REMEDIES.items() if any(sign in reason.lower() for sign in signs))
     remedy = next(remedies, "see its log above")
@@ -162,7 +164,7 @@ def _close_file_handlers() -> None:
 
 
 def _last_logged(errors: Path) -> str | None:
-    """The first cause that was logged: what follows it in a failing start are its consequences."""
+    """The first logged cause; the errors after it are consequences."""
     lines = errors.read_text().splitlines() if errors.is_file() else []
     exceptions = [entry["exception"] for entry in map(json.loads, lines) if "exception" in entry]
     return _one_line(str(exceptions[0])) if exceptions else None
@@ -173,7 +175,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Of pydantic's many lines the one that says what is wrong."""
+    """The relevant one of pydantic's many lines."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = next((line for line in lines if line.startswith(("Value error, ", "Assertion failed, "))), lines[0])
     return said.removeprefix("Value error, ").removeprefix("Assertion failed, ").partition(" [type=")[0]

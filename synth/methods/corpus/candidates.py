@@ -58,7 +58,7 @@ class Candidates:
 def mine_candidates(
     path: Path, queries: Iterable[SyntheticQuery], store: DocumentStore, settings: CorpusSettings
 ) -> None:
-    """Write the candidates of all queries, unless the existing file was made from the same queries and settings."""
+    """Writes the candidates of all queries, unless the existing file was made from the same queries and settings."""
     listed = list(queries)
     made_from = {"fingerprint": _fingerprint(listed, settings), "words": rules(), "copies": "left out"}
     if path.exists() and made_from.items() <= _header(path).items():
@@ -70,12 +70,12 @@ def mine_candidates(
 
 
 def read_candidates(path: Path) -> tuple[int, Iterator[Candidates]]:
-    """The number of queries and their candidates, in the order of the queries."""
+    """The number of queries, and their candidates in the order of the queries."""
     return int(_header(path)["rows"]), _rows(path)
 
 
 def interleave(own: int, ranked: Iterable[tuple[NegativeType, list[int]]]) -> tuple[Candidate, ...]:
-    """The query's own document, then rank by rank one of each retriever; each document once."""
+    """The query's own document, then rank by rank one document of each retriever, without duplicates."""
     by_retriever = list(ranked)
     found = {own: by_retriever[0][0]}
     for rank in range(max(len(numbers) for _, numbers in by_retriever)):
@@ -86,8 +86,8 @@ def interleave(own: int, ranked: Iterable[tuple[NegativeType, list[int]]]) -> tu
 
 
 def _without_copies(row: Candidates, keys: Sequence[bytes]) -> Candidates:
-    """The candidates without those that read the same as an earlier one or as the query. `keys` are those of the
-    documents by number."""
+    """The candidates without those that read the same as an earlier one or as the query. `keys` are the documents' keys
+    by number."""
     seen = {digest(reading_key(row.query.text))}
     kept = []
     for candidate in row.candidates:

@@ -1,4 +1,4 @@
-"""The corpus of a run as an SQLite file in its folder: any document by its number, without the corpus in memory."""
+"""The corpus of a run as an SQLite file in its folder: any document by number, without the corpus in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = "CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL U
 
 
 class DocumentStore:
-    """Documents numbered from 0 in the order of the corpus. A passage is title and text with a space between (BEIR)."""
+    """Documents numbered from 0 in corpus order. A passage is title and text joined by a space (BEIR)."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
@@ -30,7 +30,7 @@ class DocumentStore:
         return self._column("id", number)
 
     def passage(self, number: int, characters: int | None = None) -> str:
-        """The passage, cut at the end of a word before `characters` where it is longer."""
+        """The passage; a longer one is cut at the end of a word before `characters`."""
         passage = self._column("passage", number)
         return passage if characters is None else cut_text(passage, characters)
 
@@ -43,13 +43,13 @@ class DocumentStore:
         self._database.close()
 
     def _column(self, column: str, number: int) -> str:
-        query = f"SELECT {column} FROM documents WHERE number = ?"  # noqa: S608 - the column's name is ours
+        query = f"SELECT {column} FROM documents WHERE number = ?"  # noqa: S608 - our own column names
         (value,) = self._database.execute(query, (number,)).fetchone()
         return str(value)
 
 
 def build_documents(path: Path, documents: Iterable[IdAndPassage]) -> None:
-    """Write the store of `documents`, whose ids differ, whole or not at all."""
+    """Writes the store of `documents`, whose ids must differ, atomically."""
     full = translate_full_database(f"{path}: the disk takes no more documents", "the run")
     with (
         translate_disk_errors(path),
@@ -58,7 +58,7 @@ def build_documents(path: Path, documents: Iterable[IdAndPassage]) -> None:
         closing(sqlite3.connect(part)) as database,
         database,
     ):
-        for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # until it is whole it has another name
+        for pragma in ("synchronous = OFF", "journal_mode = OFF"):  # safe: until it is complete it has a temporary name
             database.execute(f"PRAGMA {pragma}")
         database.execute(SCHEMA)
         rows = ((number, *document) for number, document in enumerate(documents))

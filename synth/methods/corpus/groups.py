@@ -56,10 +56,10 @@ class CorpusLabels:
 
 
 def groups(records: Iterable[Record], negatives: int) -> Iterator[Group]:
-    """LCE groups: for each positive of a query, it and the query's first `negatives` negatives (fewer if it has fewer).
+    """LCE groups: for each positive of a query, the positive and the query's first `negatives` negatives (or fewer).
 
-    Records of one query (and instruction) are adjacent, as `examples` and the imports give them. A query without a
-    positive or without a negative makes no group. A record that reads the same as a positive is no negative.
+    Records of one query (and instruction) must be adjacent, as `examples` and the imports give them. A query without a
+    positive or without a negative makes no group. A record that reads the same as a positive is not a negative.
     """
     for _, together in groupby(records, key=lambda record: (reading_key(record.query), record.instruction)):
         listed = list(together)

@@ -20,7 +20,7 @@ IdAndPassage = tuple[str, str]
 
 
 class CorpusInputs(Protocol):
-    """`files` are all that is read. Rows that cannot be used raise `BadInput` with their number."""
+    """The inputs of a run. `files` are all files that are read. Unusable rows raise `BadInput` with their number."""
 
     @property
     def files(self) -> list[Path]: ...
@@ -31,7 +31,7 @@ class CorpusInputs(Protocol):
 
 
 def corpus_inputs(settings: CorpusSettings) -> CorpusInputs:
-    """The inputs that the settings name. Raises `BadSettings` where they do not name enough."""
+    """The inputs that the settings name. Raises `BadSettings` when they are incomplete."""
     if settings.documents is not None and settings.documents.is_dir():
         return _Folder(settings.documents, settings)
     if settings.documents is None or settings.examples is None:
@@ -40,8 +40,8 @@ def corpus_inputs(settings: CorpusSettings) -> CorpusInputs:
 
 
 def corpus_documents(path: Path, *, split: str, excluded: Path | None) -> Iterator[tuple[str, str]]:
-    """Id and passage of the documents of a JSONL corpus, or of a BEIR folder but those that only other splits judge.
-    Rows that cannot be used raise `BadInput` with their number."""
+    """Id and passage of the documents of a JSONL corpus, or of a BEIR folder without those that only other splits
+    judge. Unusable rows raise `BadInput` with their number."""
     settings = CorpusSettings(documents=path, split=split, excluded=excluded)
     inputs = _Folder(path, settings) if path.is_dir() else _Files(path, None, excluded)
     yield from inputs.documents()
@@ -64,8 +64,8 @@ class _Files:
 
 
 class _Folder:
-    """Leaves out excluded documents and those that only other splits judge. Examples are the split's own questions,
-    each with the first document that answers it."""
+    """A BEIR folder without excluded documents and those that only other splits judge. The examples are the split's own
+    questions, each with its first answering document."""
 
     def __init__(self, folder: Path, settings: CorpusSettings) -> None:
         self._beir = BeirFolder(folder, Refusing())
@@ -104,7 +104,8 @@ class _Folder:
                 yield Example(text, passages[answer])
 
     def _answer(self, grades: dict[str, int]) -> str | None:
-        """The first document that answers; None where an excluded one does, as the question is then excluded too."""
+        """The first answering document; None when an excluded one answers, because the question is then excluded
+        too."""
         relevant = [document for document, grade in grades.items() if grade > 0]
         return relevant[0] if relevant and not self._excluded & set(relevant) else None
 

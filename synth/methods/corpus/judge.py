@@ -22,14 +22,14 @@ class PairRow:
 
 
 class Score(Answer):
-    """`score`: 0 has nothing to do with the query, 10 answers it fully."""
+    """`score`: 0 means unrelated to the query, 10 answers it fully."""
 
     reasoning: Text
     score: int = Field(ge=0, le=10)
 
 
 def judge_stage(templates: Path | None = None) -> Stage[PairRow, Score]:
-    """Raises `BadSettings` for a template that does not fit."""
+    """Raises `BadSettings` for an unsuitable template."""
     template = load_template("corpus_judge", ("query", "passage"), templates)
     return Stage("corpus.judge", Role.JUDGE, template, Score, _values, _read, usual_tokens=120)
 

@@ -74,7 +74,7 @@ class CorpusRun:
         return []
 
     def _written(self, plan: Plan, journalled: CachedAsker) -> Iterator[SyntheticQuery]:
-        """The queries that were written, in the order of the plan, each text once."""
+        """The queries that were written, in plan order, without duplicates."""
         with scratch() as database:
             seen = SeenKeys(database)
             for unit in map(DocumentPlan.from_row, plan):

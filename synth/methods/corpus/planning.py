@@ -58,7 +58,7 @@ def plan_documents(folder: Path, settings: CorpusSettings, random_seed: int) -> 
 def _rows(
     settings: CorpusSettings, examples: list[Example], total: int, chosen: int, random_seed: int
 ) -> Iterator[DocumentPlan]:
-    draw = random.Random(f"{random_seed}/documents")  # noqa: S311 - a draw, no secret
+    draw = random.Random(f"{random_seed}/documents")  # noqa: S311 - a draw, not a secret
     numbers = sorted(draw.sample(range(total), chosen))
     difficulties = deal(chosen, settings.difficulties, f"{random_seed}/difficulties")
     for number, difficulty in zip(numbers, difficulties, strict=True):

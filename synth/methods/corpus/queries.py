@@ -1,4 +1,4 @@
-"""Few-shot queries for one document, in the domain's own voice."""
+"""Few-shot queries for one document, in the style of the domain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query as people put it in this domain, with the document that answers it where one is known."""
+    """A query as users of this domain write it, with the document that answers it if one is known."""
 
     query: str
     document: str | None = None
@@ -48,7 +48,7 @@ class Queries(Answer):
 
 
 def queries_stage(templates: Path | None = None) -> Stage[DocumentRow, Queries]:
-    """Raises `BadSettings` for a template that does not fit."""
+    """Raises `BadSettings` for an unsuitable template."""
     template = load_template("corpus_queries", ("document", "examples", "need", "count"), templates)
     return Stage("corpus.queries", Role.GENERATOR, template, Queries, _values, _read, usual_tokens=60)
 

@@ -1,5 +1,5 @@
-"""Distillation of a bi-encoder: queries made of a corpus' own words, with verdicts drawn from its similarities.
+"""Distillation of a bi-encoder: queries from a corpus' own words, with verdicts drawn from its similarities.
 
-A reranker trained on one kind of question judges others by the same narrow rule. A bi-encoder's general notion of how
-near a query and a passage are is added to its data as records without a trace.
+A reranker trained on one kind of question applies the same narrow rule to others. This method adds a bi-encoder's
+general notion of similarity to its data, as records without a trace.
 """

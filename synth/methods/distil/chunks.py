@@ -1,4 +1,4 @@
-"""Documents cut into passages of a few whole sentences, as long as those that web search reranks."""
+"""Splits documents into passages of a few whole sentences, as long as those that web search reranks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from retrieval.words import count_words, join_sentences, split_sentences
 from synth.run.draws import draw
 
-SHORTEST, LONGEST = 35, 90  # words: between them lies the length at which a passage ends
-_LEAST = 20  # words of a last, shorter passage of a document
+SHORTEST, LONGEST = 35, 90  # words: a passage ends at a length drawn between these
+_LEAST = 20  # words of a shorter last passage of a document
 _OF_ONE_DOCUMENT = 6
 
 
 def chunks(document_id: str, text: str) -> Iterator[str]:
-    """The first passages of a document: whole sentences until a length drawn anew for each is reached. Sentences longer
-    than LONGEST, which are mostly lists, are left out."""
+    """The first passages of a document: whole sentences up to a length that is drawn for each passage. Leaves out
+    sentences longer than LONGEST, which are mostly lists."""
     made, taken, words, wanted = 0, list[str](), 0, _length(document_id, 0)
     for sentence in split_sentences(text.strip()):
         count = count_words(sentence)

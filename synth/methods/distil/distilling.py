@@ -1,4 +1,4 @@
-"""Makes a file of records from documents; a bi-encoder's similarities decide the verdicts."""
+"""Makes a file of records from documents; a bi-encoder's similarities determine the verdicts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from synth.scratch import digest
 from synth.sources.first_stages import vector_index
 from synth.sources.labels import Labels
 
-EVEN = 0.55  # cosine at which a passage is as often relevant as not
-STEEPNESS = 12.0  # change of the log-odds with the cosine
+EVEN = 0.55  # cosine at which a passage is as likely relevant as not
+STEEPNESS = 12.0  # change of the log-odds per unit of cosine
 _QUERIES_AT_ONCE = 512
-_NEAREST = 10  # of the bi-encoder's hits: enough that one is left when those that share words are taken out
+_NEAREST = 10  # of the bi-encoder's hits: enough that one remains without those that share words
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class DistilReport:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A query and the index of the passage that it was made of."""
+    """A query and the index of its source passage."""
 
     id: str
     text: str
@@ -56,11 +56,12 @@ def distil(
     passages: int = 12_000,
     queries: int = 6_000,
 ) -> DistilReport:
-    """Write about six records for each query. `documents` are pairs of id and text.
+    """Writes about six records per query. `documents` are (id, text) pairs.
 
-    Verdicts are drawn, not cut: a passage is relevant with the probability that its cosine stands for, so that the file
-    as a whole says how near passages are and a model trained on it learns more than a threshold. Passages and index are
-    in memory. The same inputs and model give the same bytes. Raises `BadInput`, `BadSettings` and `DiskFull`.
+    Verdicts are drawn, not thresholded: a passage is relevant with the probability that corresponds to its cosine. So
+    the file as a whole expresses degrees of similarity, and a model trained on it learns more than a threshold.
+    Passages and index are in memory. The same inputs and model give the same bytes. Raises `BadInput`, `BadSettings`
+    and `DiskFull`.
     """
     report = DistilReport()
     texts = _sample(documents, passages, report)
@@ -80,12 +81,12 @@ def distil(
 
 
 def relevance(cosine: float) -> float:
-    """The probability that a passage of this similarity to the query is called relevant."""
+    """The probability of calling a passage with this similarity to the query relevant."""
     return 1 / (1 + math.exp(-STEEPNESS * (cosine - EVEN)))
 
 
 def _sample(documents: Iterable[tuple[str, str]], count: int, report: DistilReport) -> list[tuple[str, str]]:
-    """(id, text) of up to `count` passages in an order that their ids decide, no text twice."""
+    """(id, text) of up to `count` passages in an order determined by their ids, without repeated texts."""
     cut: dict[bytes, tuple[str, str]] = {}
     for document_id, document in documents:
         found = list(chunks(document_id, document))

@@ -1,5 +1,5 @@
-"""Queries from a passage's own words, like those typed into a search box (an inverse cloze task, Lee et al. 2019,
-arXiv 1906.00300). They need not make sense: the bi-encoder scores how near a passage is to them."""
+"""Queries from a passage's own words, like those typed into a search box (an inverse cloze task, Lee et al. 2019, arXiv
+1906.00300). They need not make sense: the bi-encoder scores the similarity of a passage to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPENINGS = (
     *("difference between", "define", "meaning of", "types of", "cost of"),
 )
 OPENED = 0.6  # share of the queries that begin with one of these
-FEWEST, MOST = 2, 7  # words taken of a clause
+FEWEST, MOST = 2, 7  # words taken from a clause
 _CLAUSE_END = re.compile(r"[.!?;:,()\[\]\"]+(?:\s|$)|\s-\s|\s[(\[\"]" + f"|[{UNSPACED_PUNCTUATION}]+")
 _EDGES = " ,;:()?.\"'"
 _TELLING = 5  # letters of a specific word
@@ -29,8 +29,8 @@ _FUNCTION_WORDS = frozenset(_LITTLE_WORDS.split())
 
 
 def query_from(passage: str, key: str) -> str | None:
-    """Some words of one clause, mostly behind the opening of a question; None where no drawn word is
-    specific. The same `key` always draws the same. Openings are English, so scripts without blanks get none."""
+    """Some words of one clause, mostly after the opening of a question; None when no drawn word is specific. The same
+    `key` always draws the same. Openings are English, so scripts without blanks get none."""
     clauses = [words for clause in _CLAUSE_END.split(passage) if len(words := split_words(clause)) > FEWEST]
     if not clauses:
         return None

@@ -1,4 +1,4 @@
-"""Stage 5: the reasoning model judges one pair. It sees query and passage, and never which label was intended."""
+"""Stage 5: the reasoning model judges one pair. It sees query and passage, but not the intended label."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ class Judgement(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One blind vote. `trace` is the model's own thinking where the endpoint shows it, else its written reasoning."""
+    """One blind vote. `trace` is the model's own reasoning if the endpoint returns it, otherwise its written
+    explanation."""
 
     relevant: bool
     trace: str
 
 
 def judge_stage(templates: Path | None = None) -> Stage[PairRow, Verdict]:
-    """Raises `BadSettings` for a template that does not fit."""
+    """Raises `BadSettings` for an unsuitable template."""
     template = load_template("limrank_judge", ("query", "instruction", "passage", "intent"), templates)
     return Stage("limrank.judge", Role.JUDGE, template, Judgement, _values, _read, usual_tokens=500)
 

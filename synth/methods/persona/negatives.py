@@ -1,4 +1,4 @@
-"""Stage 4: for each query hard negatives, each of one type, with the reasoning that makes it one."""
+"""Stage 4: hard negatives for each query, each of one type, with the reasoning that makes it one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NegativeRow:
 
 
 def negative_stage(templates: Path | None = None) -> Stage[NegativeRow, Passage]:
-    """Raises `BadSettings` for a template that does not fit."""
+    """Raises `BadSettings` for an unsuitable template."""
     template = load_template("limrank_negative", ("query", "relevance", "domain", "positive", "failing"), templates)
     return Stage("limrank.negative", Role.GENERATOR, template, Passage, _values, read_passage, usual_tokens=350)
 

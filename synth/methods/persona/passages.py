@@ -1,4 +1,4 @@
-"""Stage 3: for each query a positive passage, with the reasoning that makes it one."""
+"""Stage 3: a positive passage for each query, with the reasoning that makes it one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Passage(Answer):
 
 
 def positive_stage(templates: Path | None = None) -> Stage[QueryRow, Passage]:
-    """Raises `BadSettings` for a template that does not fit."""
+    """Raises `BadSettings` for an unsuitable template."""
     template = load_template("limrank_positive", ("query", "relevance", "domain", "closeness", "need"), templates)
     return Stage("limrank.positive", Role.GENERATOR, template, Passage, _values, read_passage, usual_tokens=350)
 

@@ -1,4 +1,4 @@
-"""Stage 1: personas, sampled with a seed and balanced over the domains. Makes no calls."""
+"""Stage 1: personas, sampled by a seed and balanced over the domains. Makes no calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from synth.methods.persona.settings import Domain
 
 
 class PersonaPool:
-    """Personas by domain, in memory (100 bytes or so each).
+    """Personas by domain, in memory (about 100 bytes each).
 
-    A row is `{"persona": text}`; a row that also has `"domain"` belongs there, any other belongs to each domain one of
-    whose words it holds. Raises `BadInput` for a bad row, `BadSettings` where a domain with a quota gets no persona.
+    A row is `{"persona": text}`. A row with `"domain"` belongs to that domain, any other to each domain one of whose
+    words it contains. Raises `BadInput` for a bad row, `BadSettings` when a domain with a quota gets no persona.
     """
 
     def __init__(self, path: Path, domains: Mapping[str, Domain]) -> None:
@@ -40,13 +40,13 @@ class PersonaPool:
 
     def draw(self, domain: str, seed: str) -> str:
         """One persona of `domain`; the same seed draws the same one."""
-        return random.Random(seed).choice(  # noqa: S311 - a draw, no secret
+        return random.Random(seed).choice(  # noqa: S311 - a draw, not a secret
             self._by_domain[domain]
         )
 
 
 def _words(words: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Finds one of the words at the beginning of a word; in scripts without blanks anywhere."""
+    """Matches one of the words at the beginning of a word; in scripts without blanks anywhere."""
     if not words:
         return None
     beginnings = (("" if is_unspaced(word[:1]) else r"\b") + re.escape(word) for word in words)

@@ -24,7 +24,7 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class SeedRow:
-    """A seed query with its persona, and the difficulty that each of the two queries is to have."""
+    """A seed query with its persona, and the intended difficulty of each of the two queries."""
 
     seed: str
     persona: str
@@ -34,7 +34,7 @@ class SeedRow:
 
 
 class Query(Answer):
-    """`relevance` defines what is relevant; a record carries it where the difficulty is instruction."""
+    """`relevance` defines what is relevant; a record carries it when the difficulty is `instruction`."""
 
     query: Text
     relevance: Text
@@ -46,7 +46,7 @@ class QueryPair(Answer):
 
 
 def queries_stage(templates: Path | None = None) -> Stage[SeedRow, QueryPair]:
-    """Raises `BadSettings` for a template that does not fit."""
+    """Raises `BadSettings` for an unsuitable template."""
     variables = ("seed", "persona", "domain", "daily_life_need", "expert_need")
     template = load_template("limrank_queries", variables, templates)
     return Stage("limrank.queries", Role.GENERATOR, template, QueryPair, _values, _read, usual_tokens=250)

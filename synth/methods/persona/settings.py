@@ -19,7 +19,7 @@ WRITTEN = (
 
 
 def check_shares(shares: dict[Any, float]) -> dict[Any, float]:
-    """Refuse shares that are not positive numbers."""
+    """Rejects shares that are not positive numbers."""
     if any(share < 0 for share in shares.values()) or not sum(shares.values()) > 0:
         raise ValueError("shares must be 0 or more, and one at least more than 0")
     return shares
@@ -33,7 +33,7 @@ def _written(shares: dict[NegativeType, float]) -> dict[NegativeType, float]:
 
 
 class Domain(BaseModel):
-    """One named domain: its share of the queries, and beginnings of words by which a persona belongs to it."""
+    """One domain: its share of the queries, and the word beginnings by which a persona belongs to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

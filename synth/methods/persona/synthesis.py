@@ -16,7 +16,7 @@ from synth.run.origin import Origin
 
 
 class LimrankSynthesis:
-    """The four stages that make calls, with their templates; raises `BadSettings` where one does not fit."""
+    """The four stages that make calls, with their templates. Raises `BadSettings` for an unsuitable one."""
 
     def __init__(self, origin: Origin, votes: int, templates: Path | None = None) -> None:
         self._origin = origin
@@ -27,7 +27,7 @@ class LimrankSynthesis:
         self.judge = judge_stage(templates)
 
     async def records(self, plan: SeedPlan, asker: Asker) -> list[Record]:
-        """The judged pairs of one seed query: query by query, the positive first; pairs without a vote are left out."""
+        """The judged pairs of one seed query, query by query, the positive first; pairs without votes are left out."""
         row = SeedRow(plan.seed, plan.persona, plan.domain, plan.daily_life.difficulty, plan.expert.difficulty)
         pair = await asker.ask(self.queries, row, f"{plan.id}")
         if pair is None:
@@ -89,7 +89,8 @@ class LimrankSynthesis:
 
 
 def _trace(verdicts: list[Verdict], relevant: bool) -> str:
-    """The first vote's that agrees with the label; where none does, the first's (such a pair is dropped later)."""
+    """The trace of the first vote that agrees with the label; if none does, that of the first vote (the pair is dropped
+    later)."""
     return next((verdict.trace for verdict in verdicts if verdict.relevant is relevant), verdicts[0].trace)
 
 
