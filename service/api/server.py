@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from service.api.app import Composition
 from service.api.paths import PROBE_PATHS
 from service.api.refusals import refuser
-from service.errors import CallCut
+from service.errors import CallCut, Unavailable
 from service.http.connections import Connections
 from service.http.limits import HttpLimits, Refuse
 from service.http.protocol import Guard, GuardedConfig
@@ -31,6 +31,7 @@ from service.lifecycle import Phase
 EXIT_OK = 0
 EXIT_ENGINE_DIED = 1
 _SECONDS_TO_ANSWER_AFTER_DEATH = 1.0
+_RETRY_AFTER_DRAIN_SECONDS = 5.0
 
 _log = logging.getLogger("limrank.server")
 
@@ -119,6 +120,8 @@ async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> N
     await _first_of(signals.hurry.wait(), composition.watch.died.wait(), seconds=delay)
     if lifecycle.phase is Phase.LEAVING:
         lifecycle.phase = Phase.DRAINING
+    reason = lifecycle.reason
+    composition.bodies.close(lambda: Unavailable(reason, reason="draining", retry_after=_RETRY_AFTER_DRAIN_SECONDS))
     _log.info("draining", extra={"drain_budget": drain.budget})
     if not await _first_of(_all_answered(composition), signals.hurry.wait(), seconds=drain.budget):
         composition.bodies.refuse_all(CallCut())
@@ -127,8 +130,8 @@ async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> N
 
 
 async def _all_answered(composition: Composition) -> None:
-    """Returns when no body is arriving and no call is left."""
-    while composition.bodies.arriving or composition.admission.active:
+    """Returns when no body is arriving, no call is left and all answers have been sent."""
+    while composition.bodies.unanswered or composition.admission.active:
         await composition.bodies.idle()
         await composition.admission.idle()
 
