@@ -23,18 +23,24 @@ def position_count(model: Any) -> int:
     Where a table has a row for padding (the RoBERTa family, MPNet), text begins behind it; OPT and BART leave out the
     first `offset` rows. Raise ContractError where neither says a number.
     """
-    tables = [
-        int(module.num_embeddings) - _rows_before_text(module)
-        for name, module in model.named_modules()
-        if _POSITION_TABLE.search(name) and hasattr(module, "num_embeddings")
-    ]
+    rows = table_rows(model)
     stated = getattr(model.config, "max_position_embeddings", None)
-    found = min(tables) if tables else stated
+    found = stated if rows is None else rows
     if not isinstance(found, int) or found < 1:
         raise ContractError(
             f"its configuration says max_position_embeddings {stated!r}, so nobody knows how much it reads."
         )
     return found
+
+
+def table_rows(model: Any) -> int | None:
+    """The rows for text of a model's table of positions, behind which it can compute nothing; None without a table."""
+    tables = (
+        int(module.num_embeddings) - _rows_before_text(module)
+        for name, module in model.named_modules()
+        if _POSITION_TABLE.search(name) and hasattr(module, "num_embeddings")
+    )
+    return min(tables, default=None)
 
 
 def _rows_before_text(table: Any) -> int:

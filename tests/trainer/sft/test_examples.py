@@ -117,6 +117,18 @@ def test_a_record_whose_fixed_parts_do_not_fit_is_refused(segments: Segments) ->
         list(sequences([record], segments, Lengths(200), LossWeights()))
 
 
+@pytest.mark.parametrize("part", ["trace", "query", "instruction"])
+def test_a_record_whose_other_parts_leave_its_passage_next_to_nothing_is_refused(segments: Segments, part: str) -> None:
+    """A passage that fits is trained however little room is left, and so is one that the caller wants short."""
+    long = replace(next(records(1)), id="the-one", passage="word " * 300, **{part: "long " * 60})
+    most = len(next(sequences([long], segments, Lengths(2000), LossWeights())).ids)
+    tokens = most - 300 + 20
+    with pytest.raises(BadData, match=rf"'the-one': query, .* leave \d+ of {tokens} tokens to its passage"):
+        list(sequences([long], segments, Lengths(tokens), LossWeights()))
+    for fits, lengths in ((replace(long, passage="word"), Lengths(tokens)), (long, Lengths(tokens, 10))):
+        assert len(next(sequences([fits], segments, lengths, LossWeights())).ids) <= tokens
+
+
 def test_a_base_with_another_vocabulary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadBase, match=r"tokenizer.json cannot be read"):
         load_segments(tmp_path)
