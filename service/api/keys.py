@@ -24,6 +24,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
@@ -136,6 +137,8 @@ class KeyFile:
         self._looking: asyncio.Future[None] | None = None
         self._late = False
         self._usable = False
+        self._reader: threading.Thread | None = None
+        self._wanted: SimpleQueue[tuple[asyncio.AbstractEventLoop, bytes | str]] = SimpleQueue()
         look = self._look_at(self._seen)
         if look.error is not None:
             raise KeyFileError(f"The key file {path} cannot be used: {_reason(look.error)}.") from None
@@ -172,13 +175,19 @@ class KeyFile:
         self._checked = now
         loop = asyncio.get_running_loop()
         self._looking = loop.create_future()
-        # A daemon, so that a read that never returns does not keep the process from ending.
-        threading.Thread(target=self._look_in_thread, args=(loop, self._seen), name="limrank-keys", daemon=True).start()
+        if self._reader is None:
+            # A daemon, so that a read that never returns does not keep the process from ending. One for all looks:
+            # the start of a thread waits until that thread has had its turn.
+            self._reader = threading.Thread(target=self._read_on_demand, name="limrank-keys", daemon=True)
+            self._reader.start()
+        self._wanted.put((loop, self._seen))
 
-    def _look_in_thread(self, loop: asyncio.AbstractEventLoop, seen: bytes | str) -> None:
-        look = self._look_at(seen)
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(self._came, look)
+    def _read_on_demand(self) -> None:
+        while True:
+            loop, seen = self._wanted.get()
+            look = self._look_at(seen)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self._came, look)
 
     def _came(self, look: _Look) -> None:
         """The file has been read, or cannot be."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -84,6 +85,7 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
     await composition.watch.warm_up()
     await composition.start.run()
     composition.metrics.note_start(composition.start.failed)
+    _freeze_memory()
     refuse = refuser(composition.metrics)
     servers = [_Server(_config(listener, refuse)) for listener in listeners]
     running = [
@@ -110,6 +112,13 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
             server.should_exit = True
         await asyncio.gather(*running)
     return code
+
+
+def _freeze_memory() -> None:
+    """Keeps the garbage collector from walking what a start has made, libraries and model: that took 0.3 s each time,
+    in which no request moves and no probe is answered."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> None:
