@@ -22,6 +22,7 @@ from types import FrameType
 import service.main
 
 LATE = 0.1  # seconds
+REPORT = "event loop: "  # begins the report in the log
 _EVERY = 0.01
 _BEAT = 0.02
 _FRAMES = 6  # the innermost ones are shown
@@ -62,7 +63,7 @@ class LoopWatch:
         """Lines for a person."""
         longest = sorted(self.stalls, reverse=True)[:10]
         lines = [
-            f"the loop stood still {len(self.stalls)} times for more than {LATE:g} s, {sum(self.stalls):.1f} s in all"
+            f"{REPORT}it stood still {len(self.stalls)} times for more than {LATE:g} s, {sum(self.stalls):.1f} s in all"
         ]
         lines.append("longest: " + ", ".join(f"{seconds:.2f}" for seconds in longest))
         lines.append(f"{len(self.collections)} full garbage collections, {sum(self.collections):.1f} s in all")
