@@ -19,7 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import service.main
+import uvloop
+
+from service import main as program
+from service.api.app import open_keys
+from service.settings import Settings, from_command_line
+from service.telemetry.logs import configure_logging
 
 LATE = 0.1  # seconds
 REPORT = "event loop: "  # begins the report in the log
@@ -88,20 +93,22 @@ def _place(frame: FrameType) -> str:
     return " < ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in reversed(stack))
 
 
-def main() -> int:
-    watch = LoopWatch()
-    serve = service.main.serve
-
-    async def watched(*arguments: object) -> int:
-        beating = asyncio.create_task(watch.beat())
-        try:
-            return await serve(*arguments)  # type: ignore[arg-type]
-        finally:
-            beating.cancel()
-
-    service.main.serve = watched  # type: ignore[assignment]
+async def _watched(settings: Settings, watch: LoopWatch) -> int:
+    sockets = program._bind_all(settings)
+    composition = program.compose(settings, open_keys(settings))
+    beating = asyncio.create_task(watch.beat())
     try:
-        return service.main.run(sys.argv[1:], os.environ)
+        return await program._serve(settings, composition, sockets)
+    finally:
+        beating.cancel()
+
+
+def main() -> int:
+    settings = from_command_line(sys.argv[1:], os.environ)
+    configure_logging(settings.log_level)
+    watch = LoopWatch()
+    try:
+        return uvloop.run(_watched(settings, watch))
     finally:
         sys.stderr.write(watch.report() + "\n")
 

@@ -8,7 +8,7 @@ of CSV and JSON files are taken as they are written: no text becomes a date, a n
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -113,7 +113,7 @@ def _csv_rows(file: Path, delimiter: str = ",") -> Iterator[DataRow]:
         raise BadData(f"{file} cannot be read ({error.strerror}).") from None
 
 
-_READERS = {
+_READERS: Mapping[str, Callable[[Path], Iterator[DataRow]]] = {
     "parquet": _parquet_rows,
     "jsonl": _json_rows,
     "json": _json_rows,

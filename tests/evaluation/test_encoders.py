@@ -104,7 +104,7 @@ def small_encoder(folder: Path, minilm: Path, kind: str, **settings: int) -> Non
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     if kind != "t5":
         settings = {"max_position_embeddings": 64, **sizes, **settings}
-    config = AutoConfig.for_model(kind, vocab_size=30522, pad_token_id=1, **settings)
+    config: Any = AutoConfig.for_model(kind, vocab_size=30522, pad_token_id=1, **settings)
     model: Any = T5EncoderModel(config) if kind == "t5" else AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "vocab.txt", "special_tokens_map.json"):

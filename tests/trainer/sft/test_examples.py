@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,8 @@ def test_a_record_whose_fixed_parts_do_not_fit_is_refused(segments: Segments) ->
 @pytest.mark.parametrize("part", ["trace", "query", "instruction"])
 def test_a_record_whose_other_parts_leave_its_passage_next_to_nothing_is_refused(segments: Segments, part: str) -> None:
     """A passage that fits is trained however little room is left, and so is one that the caller wants short."""
-    long = replace(next(records(1)), id="the-one", passage="word " * 300, **{part: "long " * 60})
+    changed: dict[str, Any] = {part: "long " * 60}
+    long = replace(next(records(1)), id="the-one", passage="word " * 300, **changed)
     most = len(next(sequences([long], segments, Lengths(2000), LossWeights())).ids)
     tokens = most - 300 + 20
     with pytest.raises(BadData, match=rf"'the-one': query, .* leave \d+ of {tokens} tokens to its passage"):
