@@ -62,6 +62,7 @@ def main() -> int:
     parser.add_argument("--engines", default=",".join(MODELS))
     parser.add_argument("--lag", action="store_true", help="print what stood in the way of the event loop")
     options = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as limrank-serve sets it, before torch is imported anywhere
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     missed = False
     for engine in options.engines.split(","):
