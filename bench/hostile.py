@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bench.hostile_attacks import EXPECTED
 from bench.hostile_rounds import FLAGS, Seen, Watched, attacked, mebibytes, merged, unexpected, warm_up, write_keys
+from bench.loop_lag import REPORT
 from tests.ports import free_port
 from tests.processes import server
 
@@ -60,37 +61,45 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of attack, and of control, for each engine")
     parser.add_argument("--engines", default=",".join(MODELS))
+    parser.add_argument("--lag", action="store_true", help="print what stood in the way of the event loop")
     options = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as limrank-serve sets it, before torch is imported anywhere
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     missed = False
     for engine in options.engines.split(","):
-        outcome = _run(engine, options.seconds)
+        outcome = _run(engine, options.seconds, lag=options.lag)
         _report(outcome)
         missed = missed or bool(outcome.missed())
     return 1 if missed else 0
 
 
-def _run(engine: str, seconds: float) -> Outcome:
-    with _serving(engine) as watched, _serving(engine) as other:
+def _run(engine: str, seconds: float, *, lag: bool) -> Outcome:
+    with _serving(engine, lag=lag) as watched, _serving(engine) as other:
         before = warm_up(watched)
         warm_up(other)
-        first, _ = attacked(watched, other.url, seconds / 2)
-        attack, found = attacked(watched, watched.url, seconds)
+        first, _ = attacked(watched, other, seconds / 2)
+        attack, found = attacked(watched, watched, seconds)
         after = watched.settle(int((1 + MEMORY_MARGIN) * before), SETTLE_SECONDS)
-        second, _ = attacked(watched, other.url, seconds / 2)
+        second, _ = attacked(watched, other, seconds / 2)
     return Outcome(engine, merged([first, second]), attack, before, after, found)
 
 
 @contextmanager
-def _serving(engine: str) -> Iterator[Watched]:
+def _serving(engine: str, *, lag: bool = False) -> Iterator[Watched]:
+    """A server of its own. With `lag` its event loop is watched, and what stood in its way printed at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         keys = str(write_keys(folder))
-        flags = ("--model", MODELS[engine], "--engine", engine, "--keys-file", keys, *FLAGS)
-        running = stack.enter_context(server("service.main", free_port(), folder, *flags))
-        watched = Watched(running.url, running.process.pid)
+        metrics = free_port()
+        own = ("--model", MODELS[engine], "--engine", engine, "--keys-file", keys, "--metrics-port", str(metrics))
+        module = "bench.loop_lag" if lag else "service.main"
+        running = stack.enter_context(server(module, free_port(), folder, *own, *FLAGS))
+        watched = Watched(running.url, running.process.pid, metrics)
         stack.callback(watched.close)
         yield watched
+        if lag:
+            running.stop()
+            print(running.log.read_text().rpartition(REPORT)[2])
 
 
 def _report(outcome: Outcome) -> None:

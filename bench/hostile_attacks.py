@@ -1,7 +1,8 @@
-"""Runs all attacks on a server at once: `python -m bench.hostile_attacks URL SECONDS CONNECTIONS`.
+"""What attackers do to a server, all of it at once.
 
-Uses one process and one event loop, so that the attackers take little of the machine. Each attack repeats until the
-time is over; the outcomes are counted and printed as JSON. The keys are read from standard input.
+`python -m bench.hostile_attacks URL METRICS_PORT SECONDS CONNECTIONS`: one process and one event loop, so that the
+attackers take little of the machine. Each attack is repeated until the time is over; what came of each try is counted
+and printed as JSON. The keys are read from standard input.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bench.hostile_wire import MEBIBYTE, Target, call, head, passages, post, wire
+from bench.hostile_wire import MEBIBYTE, Target, call, chunks, head, passages, post, wire
 
 Attack = Callable[[Target, int], Awaitable[str]]
 """One attempt, the n-th; returns its outcome."""
@@ -45,11 +46,17 @@ _RANKED = frozenset({"200", "429"}) | _BUSY
 
 
 async def offers_an_upgrade(target: Target, number: int) -> str:
-    offer = ("h2c", "websocket", "TLS/1.2")[number % 3]
+    """With a length or in chunks, the body at once or later."""
+    fields = ["Connection: Upgrade", f"Upgrade: {('h2c', 'websocket', 'TLS/1.2')[number % 3]}"]
+    in_chunks, at_once = number % 2 == 1, number % 4 > 1
+    length, body = (None, chunks(_SMALL)) if in_chunks else (len(_SMALL), _SMALL)
+    start = head(*fields, *(["Transfer-Encoding: chunked"] if in_chunks else []), key=target.small, length=length)
     async with wire(target) as it:
-        await it.send(head("Connection: Upgrade", f"Upgrade: {offer}", key=target.small, length=len(_SMALL)))
+        if at_once:
+            return await it.answer_to(start + body)
+        await it.send(start)
         await asyncio.sleep(0.05)
-        return await it.answer_to(_SMALL)
+        return await it.answer_to(body)
 
 
 async def hides_a_request(target: Target, number: int) -> str:
@@ -81,6 +88,22 @@ async def never_ends_its_trailers(target: Target, _: int) -> str:
     async with wire(target) as it:
         start = head("Transfer-Encoding: chunked", key=target.small) + b"1\r\n{\r\n0\r\n"
         return await it.answer_to(start + _FIELDS * 600)
+
+
+async def hides_its_key_in_a_trailer(target: Target, _: int) -> str:
+    async with wire(target) as it:
+        start = head("Transfer-Encoding: chunked")
+        return await it.answer_to(start + chunks(_SMALL, f"Authorization: Bearer {target.small}"))
+
+
+async def floods_the_metrics(target: Target, number: int) -> str:
+    """The port without keys: more connections than it takes, and a head without an end on one of them."""
+    async with contextlib.AsyncExitStack() as stack:
+        last = await stack.enter_async_context(wire(target, port=target.metrics))
+        for _ in range(20):
+            await stack.enter_async_context(wire(target, port=target.metrics))
+        piece = _FIELDS if number % 2 else b"a" * len(_FIELDS)
+        return await last.answer_to(b"GET /metrics HTTP/1.1\r\nHost: x\r\nb: " + piece * 100)
 
 
 async def stays_idle(target: Target, _: int) -> str:
@@ -156,6 +179,13 @@ async def sends_no_http(target: Target, number: int) -> str:
         return await it.answer_to(_GARBAGE[number % len(_GARBAGE)])
 
 
+async def asks_at_length(target: Target, number: int) -> str:
+    """A query or an instruction that leaves a passage nothing."""
+    long = {("query" if number % 2 else "instruction"): "and why " * (20_000 if number % 3 else 600)}
+    async with wire(target) as it:
+        return await it.answer_to(post(call(passages(2, 20, 1), **long), key=target.small))
+
+
 async def calls_often(target: Target, _: int) -> str:
     async with wire(target) as it:
         for _ in range(4):
@@ -197,9 +227,11 @@ class Plan:
 PLANS = (
     Plan(offers_an_upgrade, 2, 0.2, _RANKED),
     Plan(hides_a_request, 2, 0.2, frozenset({"400"}) | _BUSY),
+    Plan(hides_its_key_in_a_trailer, 1, 0.3, frozenset({"401"}) | _BUSY),
     Plan(sends_its_head_slowly, 12, 0.5, _BUSY),
     Plan(never_ends_its_head, 3, 0.3, frozenset({"431"}) | _BUSY),
     Plan(never_ends_its_trailers, 2, 0.5, frozenset({"400", "429", "431"}) | _BUSY),
+    Plan(floods_the_metrics, 1, 1.0, frozenset({"431"}) | _BUSY),
     Plan(stays_idle, 24, 0.5, _BUSY),
     Plan(floods_with_connections, 1, 5.0, _BUSY),
     Plan(reads_no_answer, 6, 0.5, frozenset({"unread"}) | _BUSY),
@@ -210,6 +242,7 @@ PLANS = (
     Plan(sends_on_after_a_refusal, 2, 0.5, frozenset({"413", "415"}) | _BUSY),
     Plan(expects_to_be_told, 2, 0.2, frozenset({"100"}) | _RANKED),
     Plan(sends_no_http, 2, 0.1, frozenset({"400", "401", "404", "505"}) | _BUSY),
+    Plan(asks_at_length, 1, 0.3, frozenset({"400", "429"}) | _BUSY),
     Plan(calls_often, 3, 0.1, _RANKED),
     Plan(asks_many_at_once, 1, 0.5, frozenset({"200"}) | _BUSY),
     Plan(sends_ten_thousand, 2, 1.0, frozenset({"504", "silent"}) | _RANKED),
@@ -250,11 +283,11 @@ async def _repeat(plan: Plan, target: Target, count: Counter[str], begin: int) -
 
 
 def main() -> None:
-    url, seconds = urlsplit(sys.argv[1]), float(sys.argv[2])
+    url, metrics, seconds, connections = urlsplit(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
     assert url.hostname is not None
     assert url.port is not None
     keys = json.load(sys.stdin)
-    target = Target(url.hostname, url.port, keys["small"], keys["bulk"], connections=int(sys.argv[3]))
+    target = Target(url.hostname, url.port, keys["small"], keys["bulk"], connections, metrics)
     json.dump(asyncio.run(attack(target, seconds)), sys.stdout)
 
 

@@ -62,10 +62,11 @@ class Seen:
 
 
 class Watched:
-    """A server process, its caller and its probe."""
+    """A server process, its caller and its probe. `metrics_port`: where it shows metrics."""
 
-    def __init__(self, url: str, pid: int) -> None:
+    def __init__(self, url: str, pid: int, metrics_port: int) -> None:
         self.url = url
+        self.metrics_port = metrics_port
         self._pid = pid
         self._client = httpx.Client(base_url=url, timeout=120, headers={"Authorization": f"Bearer {SECRETS['caller']}"})
         self._calls = 0
@@ -132,10 +133,10 @@ class Watched:
 
 
 @contextmanager
-def attackers(url: str, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
-    """Runs the attackers in their own process for so many seconds. The yielded dict holds the outcomes when the block
-    ends."""
-    command = (sys.executable, "-m", "bench.hostile_attacks", url, str(seconds), str(CONNECTIONS))
+def attackers(at: Watched, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
+    """Attackers in a process of their own, for so long; what came of each attack is there when the block ends."""
+    target = (at.url, str(at.metrics_port), str(seconds), str(CONNECTIONS))
+    command = (sys.executable, "-m", "bench.hostile_attacks", *target)
     root = Path(__file__).parent.parent
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         found: dict[str, dict[str, int]] = {}
@@ -146,8 +147,8 @@ def attackers(url: str, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
     found.update(json.loads(out))
 
 
-def attacked(watched: Watched, at: str, seconds: float) -> tuple[Seen, dict[str, dict[str, int]]]:
-    """Measures `watched` while attackers attack the server `at`."""
+def attacked(watched: Watched, at: Watched, seconds: float) -> tuple[Seen, dict[str, dict[str, int]]]:
+    """What is seen at `watched` while attackers are at work on the server `at`."""
     with watched.seen() as seen, attackers(at, seconds) as found:
         pass
     return seen, found

@@ -19,14 +19,15 @@ _PATIENCE_SECONDS = 120.0  # longest wait for an answer; large calls may be refu
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The attacked server. `small` and `bulk` are the secrets of keys with a limit, which the attackers hold;
-    `connections` is the number the server accepts."""
+    """The server that is attacked. `small` and `bulk`: secrets of keys with a limit, which the attackers hold;
+    `connections`: as many as it takes; `metrics`: the port of its metrics."""
 
     host: str
     port: int
     small: str
     bulk: str
     connections: int
+    metrics: int
 
 
 class Wire:
@@ -77,14 +78,15 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(target: Target, receive_buffer: int | None = None) -> AsyncIterator[Wire]:
-    """A connection to the target. `receive_buffer` is the kernel's buffer in bytes, for a client that does not read."""
+async def wire(target: Target, receive_buffer: int | None = None, *, port: int | None = None) -> AsyncIterator[Wire]:
+    """A connection to the target. `receive_buffer`: bytes that the kernel takes for one who does not read; `port`: one
+    of its others."""
     raw = socket.socket()
     raw.setblocking(False)
     if receive_buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     try:
-        await asyncio.get_running_loop().sock_connect(raw, (target.host, target.port))
+        await asyncio.get_running_loop().sock_connect(raw, (target.host, port or target.port))
         limit = 1024 if receive_buffer is not None else 2**17
         made = Wire(*await asyncio.open_connection(sock=raw, limit=limit))
     except BaseException:
@@ -109,6 +111,12 @@ def head(*fields: str, path: str = "/rerank", key: str | None = None, length: in
 def post(body: bytes, *fields: str, key: str | None = None) -> bytes:
     """A complete request."""
     return head(*fields, key=key, length=len(body)) + body
+
+
+def chunks(body: bytes, *trailers: str, end: bool = True) -> bytes:
+    """A body in one chunk, with the fields given behind it; without `end` it is not over."""
+    content = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+    return content + "\r\n".join(["0", *trailers, "", ""]).encode() if end else content
 
 
 def passages(count: int, words: int, seed: int) -> list[str]:

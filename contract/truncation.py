@@ -35,18 +35,24 @@ def position_count(model: Any) -> int:
     In tables with a padding row (the RoBERTa family, MPNet) text begins after it; OPT and BART skip the first `offset`
     rows. Raises ContractError when neither gives a number.
     """
-    tables = [
-        int(module.num_embeddings) - _rows_before_text(module)
-        for name, module in model.named_modules()
-        if _POSITION_TABLE.search(name) and hasattr(module, "num_embeddings")
-    ]
+    rows = table_rows(model)
     stated = getattr(model.config, "max_position_embeddings", None)
-    found = min(tables) if tables else stated
+    found = stated if rows is None else rows
     if not isinstance(found, int) or found < 1:
         raise ContractError(
             f"its configuration says max_position_embeddings {stated!r}, so nobody knows how much it reads."
         )
     return found
+
+
+def table_rows(model: Any) -> int | None:
+    """The rows for text of a model's table of positions, behind which it can compute nothing; None without a table."""
+    tables = (
+        int(module.num_embeddings) - _rows_before_text(module)
+        for name, module in model.named_modules()
+        if _POSITION_TABLE.search(name) and hasattr(module, "num_embeddings")
+    )
+    return min(tables, default=None)
 
 
 def _rows_before_text(table: Any) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import numpy as np
 from httpx2 import HTTPError  # HTTP library of huggingface_hub, which does not wrap its errors
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from cli.errors import BadSettings
+from contract.prompt import ContractError
+from contract.truncation import position_count
 from retrieval.retriever import Hit
 
 BATCH = 64
@@ -21,9 +26,9 @@ Vectors = NDArray[np.float32]
 
 
 class BiEncoder:
-    """`model` is any model id or folder that sentence-transformers reads. Inputs are truncated to `max_tokens`, or with
-    None to the model's own limit. With `prompted`, each kind of text gets the model's own prompt for it, if there is
-    one.
+    """`model` is any model id or folder that sentence-transformers reads. Inputs are cut at `max_tokens`, None: at the
+    length that its files state; and at the model's last position in any case. `prompted` True: each kind of text gets
+    the model's own prompt for it, where there is one.
 
     Raises `BadSettings` for a model that cannot be loaded.
     """
@@ -38,14 +43,17 @@ class BiEncoder:
             raise BadSettings(
                 f"The bi-encoder '{model}' cannot be loaded ({error}); give a model id or folder."
             ) from None
-        if max_tokens is not None:
-            self._model.max_seq_length = max_tokens
+        length = _within_positions(self._model, max_tokens)
+        if length is not None and length != self._model.max_seq_length:
+            with suppress(AttributeError):  # static models have no length to set: they read texts whole
+                self._model.max_seq_length = length
         self._prompted = prompted
 
     @property
     def max_tokens(self) -> int | None:
-        """The length in tokens to which inputs are truncated."""
-        return self._model.max_seq_length
+        """Where inputs are cut; None: nowhere."""
+        length = self._model.max_seq_length
+        return None if length is None or math.isinf(length) else length
 
     @property
     def prompts(self) -> dict[str, str | None]:
@@ -65,6 +73,20 @@ class BiEncoder:
             list(texts), batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
         )
         return np.asarray(vectors, dtype=np.float32)
+
+
+def _within_positions(model: SentenceTransformer, asked: int | None) -> int | None:
+    """Where inputs are cut: at what was asked for or the files state, and never behind the model's last position. None
+    where nothing says a length, as for models without positions."""
+    length: int | None = model.max_seq_length if asked is None else asked
+    network = getattr(model[0], "model", None)
+    if not isinstance(network, PreTrainedModel):
+        return length
+    try:
+        positions = position_count(network)
+    except ContractError:  # relative positions: any length can be read
+        return length
+    return positions if length is None else min(length, positions)
 
 
 class VectorIndex:

@@ -131,7 +131,8 @@ class Capabilities:
     `window`: documents that it may hold. `window_tokens`: prompt tokens that it may hold and has not computed yet; as
     many as keep it busy and no more, since what it holds is served in order. `behind_tokens`: the same for calls that
     have had their first share while another that is new waits or runs. `max_*` in tokens. `positions`: tokens
-    whose places the model can tell (0: as many as are served).
+    whose places the model can tell (0: as many as are served). `random_weights`: the weights are no trained ones, so
+    verdicts mean nothing and may all be the same.
     """
 
     engine: str  # "transformers", "vllm", "cross-encoder"
@@ -145,6 +146,7 @@ class Capabilities:
     max_model_tokens: int
     max_reasoning_tokens: int
     positions: int = 0
+    random_weights: bool = False
 
     @property
     def room(self) -> int:

@@ -187,7 +187,9 @@ class Limits(_Section):
     max_queued_documents: Count = Field(
         default=20_000, description="most documents that wait for the engine, over all calls"
     )
-    max_queued_tokens: Count = Field(default=20_000_000, description="most estimated tokens that wait, over all calls")
+    max_queued_tokens: Count = Field(
+        default=20_000_000, description="most tokens that wait for the engine, over all calls"
+    )
     window: Count | None = Field(
         default=None, description="most documents in the engine at a time; default: the engine's"
     )

@@ -115,6 +115,7 @@ class ScriptedEngine:
     window_tokens: int = 10**9
     behind_tokens: int = 10**9
     scoring: frozenset[Scoring] = frozenset(Scoring)
+    random_weights: bool = False
     fail_once: set[str] = field(default_factory=set)
     fail_always: set[str] = field(default_factory=set)
     dead: bool = False
@@ -139,6 +140,7 @@ class ScriptedEngine:
             behind_tokens=self.behind_tokens,
             max_model_tokens=2048,
             max_reasoning_tokens=512,
+            random_weights=self.random_weights,
         )
 
     async def submit(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Output]:

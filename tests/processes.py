@@ -21,11 +21,13 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(slots=True)
 class ServerProcess:
-    """A running server: where it listens, its process and the file its log goes to."""
+    """A running server: where it listens, its process and the file its log goes to. `metrics_url`: where it shows
+    metrics, if that is a port of its own."""
 
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+    metrics_url: str | None = None
 
     def get(self, path: str, **kwargs: object) -> httpx.Response:
         return httpx.get(self.url + path, timeout=PATIENCE, **kwargs)  # type: ignore[arg-type]
@@ -37,7 +39,7 @@ class ServerProcess:
 
     def metric(self, name: str) -> float:
         """The value of a series as it is written on the page, or the sum of those with this name."""
-        lines = self.get("/metrics").text.splitlines()
+        lines = httpx.get(f"{self.metrics_url or self.url}/metrics", timeout=PATIENCE).text.splitlines()
         values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         assert values, f"no series {name}"
         return sum(values)

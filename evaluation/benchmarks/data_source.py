@@ -1,18 +1,19 @@
 """Rows of a dataset, from the Hugging Face hub or from a local folder with the hub's layout.
 
-A folder is one that `hf download --repo-type dataset` makes, or one of the same layout: for a configuration and a split
-`CONFIG/SPLIT-*.parquet`, `CONFIG/SPLIT.parquet` (or .jsonl, .json, .csv), `CONFIG.csv` and so on. Values of CSV and
-JSON files are taken literally: no text becomes a date, a number or a missing value. The only module of the evaluation
-that imports `datasets`.
+A folder is one that `hf download --repo-type dataset` makes, or one of the same layout by hand: for a configuration
+and a split `CONFIG/SPLIT-*.parquet`, `CONFIG/SPLIT.parquet` (or .jsonl, .json, .csv), `CONFIG.csv` and so on. Values
+of CSV and JSON files are taken as they are written: no text becomes a date, a number or a missing value.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from evaluation.benchmarks.hub import cached_folder, text_files
 from evaluation.benchmarks.rows import DataRow
 from evaluation.errors import BadData, NotAvailable
 from retrieval.encoding import check_encoding
@@ -89,12 +90,12 @@ def _json_rows(file: Path) -> Iterator[DataRow]:
         yield DataRow(place, row.value)
 
 
-def _csv_rows(file: Path) -> Iterator[DataRow]:
+def _csv_rows(file: Path, delimiter: str = ",") -> Iterator[DataRow]:
     csv.field_size_limit(LONGEST_FIELD)
     try:
         check_encoding(file)
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.reader(opened, delimiter="\t" if file.suffix == ".tsv" else ",", strict=True)
+            reader = csv.reader(opened, delimiter=delimiter, strict=True)
             names = next(reader, [])
             for values in reader:
                 if not values:
@@ -112,12 +113,12 @@ def _csv_rows(file: Path) -> Iterator[DataRow]:
         raise BadData(f"{file} cannot be read ({error.strerror}).") from None
 
 
-_READERS = {
+_READERS: Mapping[str, Callable[[Path], Iterator[DataRow]]] = {
     "parquet": _parquet_rows,
     "jsonl": _json_rows,
     "json": _json_rows,
     "csv": _csv_rows,
-    "tsv": _csv_rows,
+    "tsv": partial(_csv_rows, delimiter="\t"),
 }
 
 
@@ -126,12 +127,21 @@ def _hub_rows(hub: str, config: str, split: str) -> Iterator[DataRow]:
     import httpx2  # HTTP library of the hub's client, which does not wrap its errors
 
     try:
-        found = datasets.load_dataset(hub, config, split=split)
+        written = text_files(hub, config, split)
+        loaded = None if written else datasets.load_dataset(hub, config, split=split)
     except (OSError, ValueError, httpx2.HTTPError) as error:
+        folder = cached_folder(hub)
+        if folder is not None and local_files(folder, config, split):
+            yield from DataSource(hub, folder)._folder_rows(config, split)
+            return
         raise NotAvailable(
             f"{hub} ({config}/{split}) could not be loaded from the hub: {_first_line(error)}"
         ) from error
-    for number, row in enumerate(found, start=1):
+    if written is not None:
+        read = partial(_csv_rows, delimiter=written.delimiter) if written.kind == "csv" else _json_rows
+        for path in written.paths:
+            yield from read(path)
+    for number, row in enumerate(loaded or (), start=1):
         yield DataRow(f"{hub}, {config}/{split}, row {number}", row)
 
 

@@ -75,11 +75,7 @@ def create_app(
     several_keys = settings.keys_file is not None
     queue_limits = QueueLimits(settings.max_queued_documents, settings.max_queued_tokens, several_keys)
     admission = Admission(window, lifecycle, queue_limits, throughput)
-    # With vLLM's dummy weights, which only a trial of speed asks for, any verdict is as good as another.
-    random_weights = (settings.vllm_args or {}).get("load_format") == "dummy"
-    watch = Watchdog(
-        engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals(), random_weights=random_weights
-    )
+    watch = Watchdog(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
     bodies = BodyBudget(settings.max_held_bytes, largest=settings.max_body_bytes, several_keys=several_keys)
     metrics.follow(lifecycle, window, bodies)
     for series in engine.metrics:
@@ -146,7 +142,7 @@ def _add_middlewares(
     anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
     app.add_middleware(TidyRerankPaths)
     app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous)
-    app.add_middleware(ErrorBoundary)
+    app.add_middleware(ErrorBoundary, lifecycle=lifecycle)
     app.add_middleware(
         AccessLogMiddleware, metrics=metrics, tracer=tracer, lifecycle=lifecycle, log_texts=settings.log_texts
     )

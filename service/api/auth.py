@@ -22,8 +22,11 @@ MAX_AUTHORIZATION_BYTES = 4096
 class Keyring(Protocol):
     """The source of keys."""
 
-    def refresh(self) -> None:
-        """Picks up changed keys. Called for every request, so it must be cheap."""
+    async def refresh(self) -> None:
+        """Picks up changed keys. Awaited for every request that needs a key, so it must be cheap."""
+
+    def look(self) -> None:
+        """Has changed keys picked up soon. Called for every probe, which waits for nothing."""
 
     def find(self, token: bytes) -> Key | None:
         """Returns the key that this secret opens, in time that does not depend on which one it is."""
@@ -62,7 +65,7 @@ class AuthMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        key = self._key(scope)
+        key = await self._key(scope)
         if key is not None:
             request_context(scope).key = key
             await self._app(scope, receive, send)
@@ -70,12 +73,13 @@ class AuthMiddleware:
         self._metrics.rejected.labels("auth").inc()
         await _refuse(scope, send)
 
-    def _key(self, scope: Scope) -> Key | None:
+    async def _key(self, scope: Scope) -> Key | None:
         if self._keyring is None:
             return self._anonymous
-        self._keyring.refresh()
         if scope["type"] == "http" and route_path(scope) in PROBE_PATHS:
+            self._keyring.look()
             return ANONYMOUS
+        await self._keyring.refresh()
         token = token_of(scope["headers"])
         return None if token is None else self._keyring.find(token)
 

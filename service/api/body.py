@@ -22,6 +22,7 @@ from service.wire.structure import is_heavy
 Reserve = Callable[[int], None]
 """Reserves bytes before they are kept; raises Unavailable when there is no room for them."""
 
+_SMALL_BYTES = 1 << 18  # are weighed at once, in less than a millisecond; larger ones in a thread
 _IDLE_SECONDS = 10.0  # a body that stands still for so long is given up
 # Names of JavaScript that some JSON writers put where JSON has no value.
 _NOT_JSON = ("NaN", "Infinity")
@@ -71,7 +72,8 @@ class BodyParser:
 
     async def parse(self, content: bytes) -> dict[str, Any]:
         """As `parse_object`, but what is not read of a body of very many values may be left out."""
-        if not is_heavy(content):
+        small = len(content) < _SMALL_BYTES
+        if not (is_heavy(content) if small else await asyncio.to_thread(is_heavy, content)):
             return parse_object(content)
         async with self._pruning:
             return await asyncio.to_thread(_parse, content, partial(pruned, most_items=self._most_items))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from http import HTTPStatus
@@ -15,7 +16,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import request_context
-from service.errors import ServiceError, Unavailable
+from service.errors import CallCut, ServiceError, Unavailable
+from service.lifecycle import Lifecycle, Phase
 from service.wire.shape import error_body
 
 _log = logging.getLogger("limrank.errors")
@@ -25,11 +27,13 @@ class ErrorBoundary:
     """ASGI middleware that answers every error raised by the app it wraps, other middlewares included.
 
     Place it inside the middleware that makes the request context, and outside the one that checks keys.
-    An error raised after the response has started passes through: only the server can close the connection then.
+    An error raised after the response has started passes through: only the server can close the connection then. A
+    request that the server gives up on when it stops is told to come again.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle | None = None) -> None:
         self._app = app
+        self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,6 +52,10 @@ class ErrorBoundary:
             if started:
                 raise
             await error_response(error, scope)(scope, receive, send)
+        except asyncio.CancelledError:
+            if started or self._lifecycle is None or self._lifecycle.phase is not Phase.DRAINING:
+                raise
+            await error_response(CallCut(), scope)(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

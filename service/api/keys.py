@@ -11,15 +11,20 @@ To rotate, list the old and the new secret, let the callers change over, then re
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import logging
 import re
 import stat
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
@@ -30,6 +35,7 @@ from service.ranking import Key
 
 MAX_FILE_BYTES = 1 << 20
 _SECONDS_BETWEEN_CHECKS = 1.0
+_PATIENCE_SECONDS = 1.0  # requests wait so long for a file that does not come
 _SHORTEST_SECRET = 16
 _LONGEST_SECRET = MAX_AUTHORIZATION_BYTES - len("Bearer ")
 
@@ -99,11 +105,22 @@ def parse(content: bytes, documents_per_minute: int | None) -> list[tuple[bytes,
     return pairs
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at the file came to. `pairs`: None where its bytes are the same as before, or `error` says why."""
+
+    content: bytes | None = None
+    pairs: list[tuple[bytes, Key]] | None = None
+    error: KeyFileError | OSError | None = None
+
+
 class KeyFile:
-    """The keys in a file, which is read at most once a second and parsed when its bytes differ.
+    """The keys in a file, which is read at most once a second and parsed when its bytes differ. Runs on one event loop.
 
     Comparing bytes also detects a change that time stamps do not show: a Secret's symlink swapped, or two writes within
-    one tick of the clock. An unusable new version leaves the old keys in force, is logged once and reported.
+    one tick of the clock. An unusable new version leaves the old keys in force, is logged once and reported; so does a
+    file that does not come in time, as on a disk that has stopped answering. It is read and parsed in a thread, so that
+    nothing waits for it but the requests that need a key, and these no longer than a second.
     """
 
     def __init__(
@@ -113,14 +130,19 @@ class KeyFile:
         self._path = path
         self._documents_per_minute = documents_per_minute
         self._clock = clock
-        self._seen: bytes | str = b""
+        self._seen: bytes | str = ""  # the content, or why there was none
         self._pairs: list[tuple[bytes, Key]] = []
         self._report: Report = lambda keys, usable: None
         self._checked = clock()
-        try:
-            self._take(self._content())
-        except (KeyFileError, OSError) as error:
-            raise KeyFileError(f"The key file {path} cannot be used: {_reason(error)}.") from None
+        self._looking: asyncio.Future[None] | None = None
+        self._late = False
+        self._usable = False
+        self._reader: threading.Thread | None = None
+        self._wanted: SimpleQueue[tuple[asyncio.AbstractEventLoop, bytes | str]] = SimpleQueue()
+        look = self._look_at(self._seen)
+        if look.error is not None:
+            raise KeyFileError(f"The key file {path} cannot be used: {_reason(look.error)}.") from None
+        self._take(look)
 
     def report_to(self, report: Report) -> None:
         """Calls `report` now, and again for every new version of the file, usable or not."""
@@ -135,20 +157,61 @@ class KeyFile:
                 match = key
         return match
 
-    def refresh(self) -> None:
-        """Reads the file again if the last check was a second ago."""
+    async def refresh(self) -> None:
+        """Reads the file again if the last look was a second ago; returns once it is read, or is late."""
+        self.look()
+        if (looking := self._looking) is None or self._late:
+            return
+        await asyncio.wait([looking], timeout=_PATIENCE_SECONDS)
+        if not (looking.done() or self._late):
+            self._late = True
+            self._tell_unusable(f"it was not read within {_PATIENCE_SECONDS:g} s")
+
+    def look(self) -> None:
+        """Begins to read the file if the last look was a second ago and has ended. Waits for nothing."""
         now = self._clock()
-        if now - self._checked < _SECONDS_BETWEEN_CHECKS:
+        if self._looking is not None or now - self._checked < _SECONDS_BETWEEN_CHECKS:
             return
         self._checked = now
+        loop = asyncio.get_running_loop()
+        self._looking = loop.create_future()
+        if self._reader is None:
+            # A daemon, so that a read that never returns does not keep the process from ending. One for all looks:
+            # the start of a thread waits until that thread has had its turn.
+            self._reader = threading.Thread(target=self._read_on_demand, name="limrank-keys", daemon=True)
+            self._reader.start()
+        self._wanted.put((loop, self._seen))
+
+    def _read_on_demand(self) -> None:
+        while True:
+            loop, seen = self._wanted.get()
+            look = self._look_at(seen)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self._came, look)
+
+    def _came(self, look: _Look) -> None:
+        """The file has been read, or cannot be."""
+        looking, late = self._looking, self._late
+        self._looking, self._late = None, False
+        if look.error is not None:
+            self._complain(look.error, look.content)
+        elif look.pairs is not None:
+            self._take(look)
+            _log.info("keys_read", extra={"keys": len(self._pairs)})
+        elif late:
+            self._report(self._count(), self._usable)
+        if looking is not None:
+            looking.set_result(None)
+
+    def _look_at(self, seen: bytes | str) -> _Look:
+        """Reads the file, and parses it where it is not what was `seen`. Blocks."""
+        content: bytes | None = None
         try:
             content = self._content()
-            if content != self._seen:
-                self._seen = content
-                self._take(content)
-                _log.info("keys_read", extra={"keys": len(self._pairs)})
+            pairs = None if content == seen else parse(content, self._documents_per_minute)
         except (KeyFileError, OSError) as error:
-            self._complain(error)
+            return _Look(content, error=error)
+        return _Look(content, pairs)
 
     def _content(self) -> bytes:
         kind = self._path.stat().st_mode
@@ -157,21 +220,24 @@ class KeyFile:
         with self._path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
 
-    def _take(self, content: bytes) -> None:
-        self._pairs = parse(content, self._documents_per_minute)
-        self._seen = content
+    def _take(self, look: _Look) -> None:
+        assert look.content is not None
+        assert look.pairs is not None
+        self._seen, self._pairs, self._usable = look.content, look.pairs, True
         self._report(self._count(), True)
 
     def _count(self) -> int:
         return len({key.name for _, key in self._pairs})
 
-    def _complain(self, error: KeyFileError | OSError) -> None:
-        """Logs and reports an unusable version of the file, once per version."""
-        reason = _reason(error)
-        if isinstance(error, OSError):
-            if self._seen == reason:
-                return
-            self._seen = reason
+    def _complain(self, error: KeyFileError | OSError, content: bytes | None) -> None:
+        """Logs and reports an unusable version of the file, once per version; without content, once per reason."""
+        version = _reason(error) if content is None else content
+        if self._seen == version:
+            return
+        self._seen, self._usable = version, False
+        self._tell_unusable(_reason(error))
+
+    def _tell_unusable(self, reason: str) -> None:
         self._report(self._count(), False)
         _log.error(
             "key_file_unusable", extra={"path": str(self._path), "reason": reason, "kept_keys": len(self._pairs)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from service.errors import ServiceError, Unavailable
@@ -69,6 +69,8 @@ class BodyBudget:
         self._most_of_a_key = max(largest, int(limit * _SHARE)) if several_keys else math.inf
         self._by_key: Counter[str] = Counter()
         self._arriving: dict[BodyHold, None] = {}  # in the order in which they began
+        self._unanswered: dict[BodyHold, None] = {}
+        self._closed: Callable[[], ServiceError] | None = None
         self._waiting_for_idle: list[asyncio.Future[None]] = []
         self.bytes = 0
 
@@ -77,11 +79,22 @@ class BodyBudget:
         """Bodies that are not whole yet."""
         return len(self._arriving)
 
+    @property
+    def unanswered(self) -> int:
+        """Bodies whose call has not been answered yet, or whose answer is still being sent."""
+        return len(self._unanswered)
+
     def hold(self, key: str) -> BodyHold:
-        """The holding of a new body of the key named `key`."""
+        """The holding of a new body of the key named `key`. Raises what `close` was given."""
+        if self._closed is not None:
+            raise self._closed()
         hold = BodyHold(self, key)
-        self._arriving[hold] = None
+        self._arriving[hold] = self._unanswered[hold] = None
         return hold
+
+    def close(self, refusal: Callable[[], ServiceError]) -> None:
+        """Takes no new body from now on."""
+        self._closed = refusal
 
     def reserve(self, hold: BodyHold, size: int) -> None:
         """See `BodyHold.reserve`."""
@@ -97,14 +110,18 @@ class BodyBudget:
     def finished(self, hold: BodyHold) -> None:
         """Its body is whole, or is read no further."""
         self._arriving.pop(hold, None)
-        if not self._arriving:
+
+    def release(self, hold: BodyHold) -> None:
+        """See `BodyHold.release`."""
+        self._give_back(hold)
+        self._unanswered.pop(hold, None)
+        if not self._unanswered:
             for future in self._waiting_for_idle:
                 if not future.done():
                     future.set_result(None)
             self._waiting_for_idle.clear()
 
-    def release(self, hold: BodyHold) -> None:
-        """See `BodyHold.release`."""
+    def _give_back(self, hold: BodyHold) -> None:
         self.finished(hold)
         self.bytes -= hold.bytes
         self._by_key[hold.key] -= hold.bytes
@@ -113,8 +130,8 @@ class BodyBudget:
         hold.bytes = 0
 
     async def idle(self) -> None:
-        """Returns when no body is arriving."""
-        if self._arriving:
+        """Returns when every call whose body was taken has been answered."""
+        if self._unanswered:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting_for_idle.append(future)
             await future
@@ -132,7 +149,7 @@ class BodyBudget:
         if chosen is asking:
             raise self._no_room(limit)
         chosen.refuse(self._no_room(limit))
-        self.release(chosen)
+        self._give_back(chosen)
 
     def _no_room(self, limit: str) -> Unavailable:
         return Unavailable(

@@ -40,10 +40,7 @@ class WatchIntervals:
 
 
 class Watchdog:
-    """Keeps `lifecycle` true to the engine's state. `on_death` is called once, when the engine cannot recover.
-
-    With `random_weights` a verdict may be the same whatever was read.
-    """
+    """Keeps `lifecycle` true to the engine's state. `on_death` is called once, when the engine cannot recover."""
 
     def __init__(
         self,
@@ -52,15 +49,12 @@ class Watchdog:
         on_death: Callable[[EngineDead], None],
         intervals: WatchIntervals | None = None,
         clock: Callable[[], float] = time.monotonic,
-        *,
-        random_weights: bool = False,
     ) -> None:
         self._engine = engine
         self._lifecycle = lifecycle
         self._on_death = on_death
         self._intervals = intervals or WatchIntervals()
         self._clock = clock
-        self._random_weights = random_weights
         self._probe: asyncio.Task[None] | None = None
         self._probe_begun = 0.0
         self._stuck: str | None = None
@@ -78,7 +72,7 @@ class Watchdog:
             return
         for scoring in sorted(self._engine.capabilities.scoring):
             answers = await self._score(self._probes(UNLIKE, scoring))
-            if not self._random_weights:
+            if not self._engine.capabilities.random_weights:
                 _refuse_constant(scoring, [AS_IT_IS.calibrated(each) for each in answers])
         seconds, tokens = await self._timed_probe(1)
         count = max(1, min(_MANY, self._engine.capabilities.window)) if seconds < _FAST else 1

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, T5EncoderModel
 
 from evaluation.benchmarks.names import named
 from evaluation.benchmarks.task import Query
@@ -18,6 +21,7 @@ from evaluation.cli import main
 from evaluation.errors import BadSettings
 from evaluation.first_stage import candidates
 from evaluation.scorers.encoders import BiEncoder, PublicCrossEncoder, short_name
+from retrieval import bi_encoder as retrieval_bi_encoder
 from service.models.embedded_cross_encoder import packaged_encoder
 from tests.evaluation import small_data
 
@@ -94,6 +98,22 @@ def test_a_cross_encoder_gives_its_raw_output(minilm: Path, tmp_path: Path) -> N
     assert len({round(one.score, 6) for one in scored}) > 1
 
 
+def small_encoder(folder: Path, minilm: Path, kind: str, **settings: int) -> None:
+    """An encoder of 64 rows of positions with MiniLM's tokenizer, which states no length."""
+    torch.manual_seed(5)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    if kind != "t5":
+        settings = {"max_position_embeddings": 64, **sizes, **settings}
+    config: Any = AutoConfig.for_model(kind, vocab_size=30522, pad_token_id=1, **settings)
+    model: Any = T5EncoderModel(config) if kind == "t5" else AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "vocab.txt", "special_tokens_map.json"):
+        shutil.copyfile(minilm / name, folder / name)
+    stated = json.loads((minilm / "tokenizer_config.json").read_text())
+    kept = {name: value for name, value in stated.items() if "max_len" not in name}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kept))
+
+
 @pytest.mark.parametrize(("kind", "positions"), [("mpnet", 62), ("roberta", 62), ("bert", 64)])
 @pytest.mark.parametrize("asked", [None, 50, 600])
 def test_a_pair_is_cut_to_the_positions_that_the_model_has(
@@ -110,6 +130,48 @@ def test_a_pair_is_cut_to_the_positions_that_the_model_has(
     assert scored[0].score == pytest.approx(scored[1].score)
     assert scored[0].score != pytest.approx(scored[2].score)
     assert scorer._model.max_seq_length == min(positions, asked or positions)
+
+
+@pytest.mark.parametrize(("kind", "positions"), [("mpnet", 62), ("roberta", 62), ("bert", 64), ("distilbert", 64)])
+@pytest.mark.parametrize("asked", [None, 50, 600])
+def test_a_bi_encoder_s_inputs_are_cut_to_the_positions_that_the_model_has(
+    minilm: Path, tmp_path: Path, kind: str, positions: int, asked: int | None
+) -> None:
+    """Whatever is asked for, also where the tokenizer states no length."""
+    small_encoder(tmp_path / "bi", minilm, kind)
+    encoder = retrieval_bi_encoder.BiEncoder(tmp_path / "bi", max_tokens=asked)
+    long, longer, other = encoder.encode_passages(["cat " * 400, "cat " * 800, "bird"])
+    assert long == pytest.approx(longer, abs=1e-6)
+    assert long != pytest.approx(other, abs=1e-6)
+    assert encoder.max_tokens == min(positions, asked or positions)
+
+
+def test_a_bi_encoder_without_a_table_of_positions_reads_what_is_asked_for(minilm: Path, tmp_path: Path) -> None:
+    """T5 tells places apart by distance; a static model has no places at all."""
+    small_encoder(tmp_path / "t5", minilm, "t5", d_kv=16, d_ff=64, num_layers=2, num_heads=2)
+    assert retrieval_bi_encoder.BiEncoder(tmp_path / "t5", max_tokens=600).max_tokens == 600
+    tokenizer = Tokenizer.from_file(str(minilm / "tokenizer.json"))
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)]).save(str(tmp_path / "static"))
+    for asked in (None, 600):
+        static = retrieval_bi_encoder.BiEncoder(tmp_path / "static", max_tokens=asked)
+        assert static.max_tokens is None
+        assert static.encode_passages(["cat " * 600]).shape == (1, 8)
+
+
+@pytest.mark.parametrize("flag", ["--bi-encoder", "--first-stage"])
+def test_a_run_with_an_encoder_of_few_positions_and_long_documents_ends(
+    minilm: Path, tmp_path: Path, flag: str
+) -> None:
+    small_encoder(tmp_path / "bi", minilm, "mpnet")
+    data = small_data.beir_folder(tmp_path / "own")
+    with (data / "corpus.jsonl").open("a") as corpus:
+        corpus.write(json.dumps({"_id": "long", "title": "", "text": "bread " * 900}) + "\n")
+    words = ["run", "beir", "--data", str(data), "--out", str(tmp_path / "out")]
+    if flag == "--bi-encoder":
+        words += [flag, str(tmp_path / "bi"), "--max-tokens-per-doc", "600"]
+    else:
+        words += ["--bm25", flag, f"search:{tmp_path / 'bi'}"]
+    assert main(words) == 0
 
 
 def test_scores_of_another_model_of_the_same_name_are_refused(

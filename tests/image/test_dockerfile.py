@@ -14,6 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 
@@ -21,6 +22,7 @@ from service.settings import Settings, from_command_line
 from tests.image.dockerfile import DOCKERFILE, stages, with_bases
 from tests.processes import ROOT
 from tests.requirements_check import require
+from tests.structure_figures import named_in_strings, product_packages
 from tests.waiting import PATIENCE
 
 TOOLS = ROOT / ".venv-image" / ("Scripts" if sys.platform == "win32" else "bin")
@@ -133,28 +135,45 @@ def test_a_machine_without_a_builder_is_told_what_it_needs(tmp_path: Path) -> No
     assert "install the system packages buildah and debootstrap" in done.stderr
 
 
-def imported(package: str) -> dict[str, str]:
-    """The modules that the package imports, by the first part of their names, and one file that does."""
+def reached_modules() -> set[str]:
+    """The product's modules that an image may run: all of the service's, and whatever these import, also inside
+    functions and by class paths in strings."""
+    graph = grimp.build_graph(*product_packages(), cache_dir=None)
+    direct = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    reached: set[str] = set()
+    waiting = {module for module in direct if module.partition(".")[0] == "service"}
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        waiting |= (direct[module] | named_in_strings(module, direct)) - reached
+    return reached
+
+
+def imported(module: str) -> dict[str, str]:
+    """What the module imports from elsewhere, by the first part of its name, and the module's file."""
+    path = ROOT / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     found: dict[str, str] = {}
-    for path in (ROOT / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
-            found |= {name.partition(".")[0]: str(path.relative_to(ROOT)) for name in names}
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+        found |= {name.partition(".")[0]: str(path.relative_to(ROOT)) for name in names}
     return found
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_image_has_all_that_the_service_imports(target: str) -> None:
     """The tests' own environment has more than an image: what is only there breaks a start that no test sees."""
+    reached = reached_modules()
+    assert {module.partition(".")[0] for module in reached} == {"service", "cli", "contract"}
     modules = importlib.metadata.packages_distributions()
     lock = locked({"cpu": "service", "gpu": "gpu"}[target]) | {"torch": ""}
     missing = {
         (module, path)
-        for module, path in (imported("contract") | imported("cli") | imported("service")).items()
+        for importer in sorted(reached)
+        for module, path in imported(importer).items()
         if module not in sys.stdlib_module_names and module not in ("contract", "cli", "service")
         if not (target == "cpu" and "vllm" in path)
-        if path != "cli/figures.py"  # which the service must not import: a contract in pyproject.toml
         if not {_official(name) for name in modules.get(module, [module])} & set(lock)
     }
     assert missing == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +16,12 @@ from contract.prompt import LIMRANK, ContractError
 from contract.reading import reading_key
 from contract.records import Record, read_records
 from contract.segments import Segments
-from contract.truncation import PassageFitter
+from contract.truncation import FittedRest, PassageFitter
 from trainer.errors import BadBase, BadData
 from trainer.run.data import choose, draw, read_ids
 from trainer.settings import Choosing
 
+_PASSAGE_SHARE = 0.25  # of a sequence, as of a pair in a cross-encoder's training
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 
@@ -119,9 +121,9 @@ def sequences(
 ) -> Iterator[TrainingSequence]:
     """The training sequence of each record. Only the passage is truncated to fit `lengths`.
 
-    With a trace, the loss covers trace, close and verdict. Without one it covers only the verdict, because in direct
-    mode the service appends the close, so the model never writes it. Raises BadData for a record whose other parts do
-    not fit, or whose trace contains a delimiter.
+    With a trace, the loss is on trace, close and verdict. Without one it is on the verdict alone: direct mode puts the
+    close, so the model never writes it. Raise BadData for a record whose other parts do not fit or leave less than a
+    quarter of the sequence to a passage that does not fit, or whose trace holds a delimiter.
     """
     fitter = PassageFitter(segments.prompt)
     for record in records:
@@ -143,6 +145,7 @@ def _sequence(
             f"Record {record.id!r}: query, instruction and trace alone do not fit into {lengths.tokens} tokens; "
             "raise --max-tokens or leave the record out."
         ) from None
+    _check_room(record, rest, room - fitter.tail_tokens, lengths)
     ids = segments.example([*prefix, *rest.ids], trace, record.relevant).ids
     if not trace:
         return TrainingSequence(ids, (1.0,), rest.truncated)
@@ -151,6 +154,18 @@ def _sequence(
     token_weights += [1.0] * len(segments.close) + [weights.verdict]
     share = weights.traced / sum(token_weights)
     return TrainingSequence(ids, tuple(share * weight for weight in token_weights), rest.truncated)
+
+
+def _check_room(record: Record, rest: FittedRest, left: int, lengths: Lengths) -> None:
+    """Raise BadData where the passage is cut to less than a quarter of the sequence, and not since the caller wants it
+    that short: a verdict on next to nothing teaches what no passage says."""
+    wanted = min(_PASSAGE_SHARE * lengths.tokens, math.inf if lengths.passage is None else lengths.passage)
+    if rest.truncated and left < wanted:
+        raise BadData(
+            f"Record {record.id!r}: query, instruction and trace leave {left} of {lengths.tokens} tokens to its "
+            f"passage, which has more, and at least {_PASSAGE_SHARE:.0%} are needed; raise --max-tokens or leave the "
+            "record out."
+        )
 
 
 def _before_conclusion(trace: str) -> str:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
 
+from contract.truncation import table_rows
 from trainer.errors import BadBase
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -28,6 +29,15 @@ def load_base(base: Path, *, dtype: torch.dtype = torch.float32) -> Any:
         return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BadBase(f"{base} cannot be loaded as a causal model: {str(error).splitlines()[0]}") from error
+
+
+def check_positions(model: Any, base: Path, tokens: int) -> None:
+    """Raise BadBase where the base has a table of positions with no row for the last of so many tokens."""
+    rows = table_rows(model)
+    if rows is not None and tokens > rows:
+        raise BadBase(
+            f"{base} has positions for {rows} tokens, and the longest sequence has {tokens}; lower --max-tokens."
+        )
 
 
 def add_lora(model: Any, *, rank: int, alpha: int, dropout: float, seed: int) -> PeftModel:

@@ -38,7 +38,16 @@ from trainer.sft.examples import (
     sequences,
     without_contradictions,
 )
-from trainer.sft.lora import adapter_weights, add_lora, go_back, load_base, load_lora, lora_config, merged
+from trainer.sft.lora import (
+    adapter_weights,
+    add_lora,
+    check_positions,
+    go_back,
+    load_base,
+    load_lora,
+    lora_config,
+    merged,
+)
 from trainer.sft.loss import SequenceCollator, completion_loss
 from trainer.sft.scorer import CausalScorer, QueryRoom
 
@@ -95,12 +104,15 @@ def _prepare(settings: Sft) -> _Prepared:
     )
     earlier = None if settings.adapter is None else read_adapter(settings.adapter, settings.base)
     check_dev(DevSet.of(settings), QueryRoom(segments, trace_tokens=max(_trace_tokens(settings).values())))
-    return _Prepared(records, [laid[index] for index in sequence], segments, _model(settings), earlier)
+    model = _model(settings, longest=max(len(sequence.ids) for sequence in laid))
+    return _Prepared(records, [laid[index] for index in sequence], segments, model, earlier)
 
 
-def _model(settings: Sft) -> Any:
-    """The base with the adapter to train: a new one, or that of `--adapter`."""
+def _model(settings: Sft, longest: int) -> Any:
+    """The base with the adapter to train: a new one or that of `--adapter`. Raise BadBase where it cannot read a
+    sequence of `longest` tokens."""
     base = load_base(settings.base)
+    check_positions(base, settings.base, longest)
     set_attention(base, settings.precision, padded_in_front=True)
     if settings.adapter is not None:
         torch.manual_seed(settings.seed)

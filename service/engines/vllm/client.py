@@ -177,6 +177,7 @@ def _info(llm: AsyncLLM) -> EngineInfo:
         dead=lambda: llm.errored,
         unfinished=llm.get_num_unfinished_requests,
         shutdown=lambda: llm.shutdown(timeout=_SHUTDOWN_SECONDS),
+        random_weights=config.load_config.load_format == "dummy",
     )
 
 
@@ -197,6 +198,7 @@ def _pooling_info(llm: AsyncLLM) -> PoolingInfo:
         positions=getattr(text, "max_position_embeddings", None) or 0,
         dead=lambda: llm.errored,
         shutdown=lambda: llm.shutdown(timeout=_SHUTDOWN_SECONDS),
+        random_weights=config.load_config.load_format == "dummy",
     )
 
 

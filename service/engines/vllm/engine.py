@@ -28,9 +28,9 @@ _DEAD = "vLLM's engine process has ended."
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """A running vLLM. `positions` is the number of token positions of the model, of which `max_model_len` are served
-    (0: the same number). `step_tokens` and `max_requests` apply to one of its `ranks` replicas; `block` is the number
-    of tokens in one block of its cache; `shutdown` blocks."""
+    """A running vLLM. `positions`: tokens whose places the model can tell, of which `max_model_len` are served (0: as
+    many). `step_tokens` and `max_requests` are those of one of its `ranks` replicas, `block` the tokens of
+    one block of its cache; `random_weights`: it was started with dummy weights; `shutdown` blocks."""
 
     version: str
     dtype: str
@@ -44,6 +44,7 @@ class EngineInfo:
     unfinished: Callable[[], int]
     shutdown: Callable[[], None]
     positions: int = 0
+    random_weights: bool = False
 
 
 class VllmEngine:
@@ -80,6 +81,7 @@ class VllmEngine:
             max_model_tokens=self._max_tokens,
             positions=max(self._max_tokens, self._info.positions),
             max_reasoning_tokens=self._max_tokens // 2,
+            random_weights=self._info.random_weights,
         )
 
     @property

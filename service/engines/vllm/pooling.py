@@ -62,6 +62,7 @@ class PoolingInfo:
     dead: Callable[[], bool]
     shutdown: Callable[[], None]
     positions: int = 0
+    random_weights: bool = False
 
 
 class VllmPoolingEngine:
@@ -97,6 +98,7 @@ class VllmPoolingEngine:
             max_model_tokens=self._pairs.max_tokens,
             max_reasoning_tokens=0,
             positions=self._info.positions,
+            random_weights=self._info.random_weights,
         )
 
     @property

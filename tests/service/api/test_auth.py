@@ -140,7 +140,10 @@ def test_any_headers_give_a_token_without_blanks_or_none(headers: list[tuple[byt
 class OneKey:
     """A keyring of one key."""
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
+        pass
+
+    def look(self) -> None:
         pass
 
     def find(self, token: bytes) -> Key | None:

@@ -117,6 +117,34 @@ async def test_a_client_that_leaves_is_no_refusal() -> None:
     assert (bodies.bytes, bodies.arriving) == (0, 0)
 
 
+async def test_a_stop_waits_until_each_answer_is_sent_and_takes_no_new_body() -> None:
+    """A body that has come and is parsed belongs to no queue yet, and an answer that is sent to none any more."""
+    bodies = BodyBudget(100)
+    parsed, sending = await _read(bodies, "a", 10), await _read(bodies, "b", 10)
+    idle = asyncio.create_task(bodies.idle())
+    bodies.close(lambda: Unavailable("stopping", reason="draining"))
+    for hold in (parsed, sending):
+        await turns()
+        assert (bodies.arriving, idle.done()) == (0, False)
+        hold.release()
+    await idle
+    with pytest.raises(Unavailable, match="stopping"):
+        bodies.hold("a")
+    await bodies.idle()
+
+
+async def test_a_body_that_made_room_is_answered_before_a_stop_goes_on() -> None:
+    bodies, never = BodyBudget(100), asyncio.Event()
+    refused = asyncio.create_task(_read(bodies, "greedy", 60, whole=never))
+    await turns()
+    other = bodies.hold("other")
+    other.reserve(50)
+    assert (bodies.bytes, bodies.unanswered) == (50, 2)
+    with pytest.raises(Unavailable):
+        await refused
+    assert bodies.unanswered == 1
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60), st.sampled_from(["keep", "finish", "drop"]))))
 def test_the_count_is_never_beyond_the_limit_and_comes_back_to_nothing(
     steps: list[tuple[str, int, str]],

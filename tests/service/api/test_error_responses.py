@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -25,6 +26,7 @@ from service.errors import (
     Unavailable,
     UnknownModel,
 )
+from service.lifecycle import Lifecycle, Phase
 
 
 def raising(error: Exception, **known: str | None) -> ErrorBoundary:
@@ -164,3 +166,39 @@ async def test_the_framework_s_own_errors() -> None:
     assert (await ask(app, "/rerank")).json()["error"]["code"] == "i'm_a_teapot"
     long = await ask(app, "/" + "a" * 3000)
     assert len(long.json()["message"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("phase", "started", "told"),
+    [(Phase.DRAINING, False, True), (Phase.DRAINING, True, False), (Phase.READY, False, False)],
+)
+async def test_a_request_that_the_server_gives_up_on_is_told_to_come_again(
+    phase: Phase, started: bool, told: bool
+) -> None:
+    """uvicorn cancels what is left when it stops, and makes a text/plain 500 of it."""
+    lifecycle, sent = Lifecycle(), list[Message]()
+    lifecycle.phase = phase
+    waiting = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/rerank", "headers": []}
+    task = asyncio.create_task(ErrorBoundary(app, lifecycle)(scope, receive, send))
+    await waiting.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled() is not told
+    if told:
+        assert sent[0]["status"] == 503
+        names = dict(sent[0]["headers"])
+        assert (names[b"content-type"], names[b"retry-after"]) == (b"application/json", b"1")

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +20,8 @@ from service.api.keys import MAX_FILE_BYTES, KeyFile, parse
 from service.errors import KeyFileError
 from service.ranking import Key
 from service.telemetry.metrics import Metrics
+from tests.processes import ROOT
+from tests.waiting import PATIENCE, until
 
 OLD = "the-old-secret-0123456789"
 NEW = "the-new-secret-0123456789"
@@ -49,7 +56,10 @@ class Keys:
 
     def later(self) -> None:
         self.clock.now += 1.0
-        self.file.refresh()
+        self.refresh()
+
+    def refresh(self) -> None:
+        asyncio.run(self.file.refresh())
 
     def opens(self, secret: str) -> str | None:
         key = self.file.find(secret.encode())
@@ -90,10 +100,10 @@ def test_two_secrets_of_one_key_make_a_rotation(keys: Keys) -> None:
 def test_a_change_is_seen_within_a_second_and_not_looked_for_sooner(keys: Keys) -> None:
     keys.path.write_text(entry("a", NEW))
     keys.clock.now += 0.9
-    keys.file.refresh()
+    keys.refresh()
     assert keys.opens(NEW) is None
     keys.clock.now += 0.1
-    keys.file.refresh()
+    keys.refresh()
     assert keys.opens(NEW) == "a"
 
 
@@ -120,7 +130,7 @@ def test_a_kubernetes_secret_that_is_swapped_is_seen(tmp_path: Path) -> None:
     (tmp_path / "swap").symlink_to("two")
     (tmp_path / "swap").rename(tmp_path / "..data")
     clock.now += 1
-    file.refresh()
+    asyncio.run(file.refresh())
     assert file.find(NEW.encode())
     assert file.find(OLD.encode()) is None
 
@@ -212,8 +222,79 @@ def test_a_pipe_in_place_of_the_file_leaves_the_old_keys_in_force(keys: Keys) ->
     keys.path.unlink()
     os.mkfifo(keys.path)
     keys.clock.now += 1
-    keys.file.refresh()
+    keys.refresh()
     assert keys.file.find(OLD.encode()) is not None
+
+
+class StalledDisk:
+    """Files that are opened wait until the disk answers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers = threading.Event()
+        self.waiting = threading.Event()
+        opened = Path.open
+
+        def stalled(path: Path, *args: Any, **kwargs: Any) -> Any:
+            if path.name == "keys.toml":
+                self.waiting.set()
+                self.answers.wait(PATIENCE)
+            return opened(path, *args, **kwargs)
+
+        monkeypatch.setattr(Path, "open", stalled)
+
+
+def test_a_disk_that_stands_still_holds_up_nothing(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Older keys stay in force, probes do not wait at all and calls only until the file counts as late."""
+    before = keys.path.read_text()
+    keys.path.write_text(entry("b", NEW))
+    disk = StalledDisk(monkeypatch)
+
+    async def through() -> None:
+        keys.clock.now += 1
+        keys.file.look()
+        await asyncio.to_thread(disk.waiting.wait, PATIENCE)
+        assert keys.metric("limrank_key_file_stale") == 0
+        await asyncio.gather(*(keys.file.refresh() for _ in range(3)))
+        assert (keys.opens(OLD), keys.opens(NEW)) == ("a", None)
+        assert keys.metric("limrank_key_file_stale") == 1
+        for _ in range(3):
+            keys.clock.now += 1
+            with pytest.raises(StopIteration):  # it ends without waiting
+                keys.file.refresh().send(None)
+        disk.answers.set()
+        await until(lambda: keys.opens(NEW) == "b")
+        assert keys.opens(OLD) is None
+        assert keys.metric("limrank_key_file_stale") == 0
+        disk.answers.clear()
+        keys.clock.now += 1
+        await keys.file.refresh()
+        assert keys.metric("limrank_key_file_stale") == 1
+        disk.answers.set()
+        await until(lambda: keys.metric("limrank_key_file_stale") == 0)
+
+    asyncio.run(through())
+    assert [record.message for record in caplog.records] == ["key_file_unusable"] * 2
+    keys.path.write_text(before)
+    keys.later()
+    assert keys.opens(OLD) == "a"
+
+
+def test_a_process_ends_while_its_key_file_is_still_being_read(tmp_path: Path) -> None:
+    """The read may never return, as on a network disk whose server is gone."""
+    path = tmp_path / "keys.toml"
+    path.write_text(entry("a", OLD))
+    program = f"""
+import asyncio, pathlib, threading, time
+from service.api.keys import KeyFile
+keys = KeyFile(pathlib.Path({str(path)!r}))
+pathlib.Path.open = lambda *_: threading.Event().wait()
+keys._checked -= 10
+asyncio.run(keys.refresh())
+assert keys.find({OLD.encode()!r})
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=PATIENCE, check=True)
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

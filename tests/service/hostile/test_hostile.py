@@ -20,13 +20,15 @@ MODEL = "limrank-mini-ce"
 
 
 def test_a_caller_with_a_key_is_served_whatever_others_do(tmp_path: Path) -> None:
-    flags = ("--model", MODEL, "--keys-file", str(write_keys(tmp_path)), *FLAGS)
+    metrics = free_port()
+    flags = ("--model", MODEL, "--keys-file", str(write_keys(tmp_path)), "--metrics-port", str(metrics), *FLAGS)
     with server("service.main", free_port(), tmp_path, *flags) as running:
-        watched = Watched(running.url, running.process.pid)
+        running.metrics_url = f"http://127.0.0.1:{metrics}"
+        watched = Watched(running.url, running.process.pid, metrics)
         warm_up(watched)
-        attacked(watched, running.url, SECONDS)
+        attacked(watched, watched, SECONDS)
         before = watched.settle(0, SETTLE_SECONDS)
-        seen, found = attacked(watched, running.url, SECONDS)
+        seen, found = attacked(watched, watched, SECONDS)
         after = watched.settle(int((1 + MEMORY_MARGIN) * before), SETTLE_SECONDS)
         last = watched.call_once()
         watched.close()

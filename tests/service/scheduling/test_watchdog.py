@@ -168,6 +168,15 @@ async def test_verdicts_that_tell_nothing_are_not_served(says: float, said: str)
 
 
 @scripted_time
+async def test_random_weights_may_judge_all_texts_alike_and_must_give_numbers() -> None:
+    alike = UnwellEngine(random_weights=True, log_odds=lambda query, passage: 0.5)
+    await Watchdog(alike, Lifecycle(), lambda _: None, clock=now).warm_up()
+    nothing = UnwellEngine(random_weights=True, log_odds=lambda query, passage: math.nan)
+    with pytest.raises(EngineFailed, match="no finite number"):
+        await Watchdog(nothing, Lifecycle(), lambda _: None, clock=now).warm_up()
+
+
+@scripted_time
 async def test_an_engine_whose_verdicts_are_no_numbers_any_more_is_not_ready() -> None:
     async with watching(UnwellEngine()) as watched:
         watched.engine.log_odds = lambda query, passage: math.nan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,19 @@ def test_a_record_whose_fixed_parts_do_not_fit_is_refused(segments: Segments) ->
     record: Record = replace(next(records(1)), trace="long " * 300)
     with pytest.raises(BadData, match=r"alone do not fit into 200 tokens; raise --max-tokens"):
         list(sequences([record], segments, Lengths(200), LossWeights()))
+
+
+@pytest.mark.parametrize("part", ["trace", "query", "instruction"])
+def test_a_record_whose_other_parts_leave_its_passage_next_to_nothing_is_refused(segments: Segments, part: str) -> None:
+    """A passage that fits is trained however little room is left, and so is one that the caller wants short."""
+    changed: dict[str, Any] = {part: "long " * 60}
+    long = replace(next(records(1)), id="the-one", passage="word " * 300, **changed)
+    most = len(next(sequences([long], segments, Lengths(2000), LossWeights())).ids)
+    tokens = most - 300 + 20
+    with pytest.raises(BadData, match=rf"'the-one': query, .* leave \d+ of {tokens} tokens to its passage"):
+        list(sequences([long], segments, Lengths(tokens), LossWeights()))
+    for fits, lengths in ((replace(long, passage="word"), Lengths(tokens)), (long, Lengths(tokens, 10))):
+        assert len(next(sequences([fits], segments, lengths, LossWeights())).ids) <= tokens
 
 
 def test_a_base_with_another_vocabulary_is_refused(tmp_path: Path) -> None:

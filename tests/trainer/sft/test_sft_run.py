@@ -6,9 +6,11 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from contract.checkpoint.manifest import manifest_from_json, tokenizer_sha256
 from tests.evaluation.small_data import beir_folder, jsonl
@@ -307,3 +309,19 @@ def test_a_run_whose_weights_are_no_numbers_ends_with_a_sentence_and_leaves_noth
     assert not (folder / "adapter").exists()
     assert not list(folder.rglob("complete.json"))
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt"])
+def test_sequences_beyond_the_base_s_table_of_positions_are_refused(
+    kind: str, tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a run begins; 160 tokens are allowed and the longest sequence has fewer."""
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 49152}
+    more = {"opt": {"ffn_dim": 32, "word_embed_proj_dim": 32}}.get(kind, {})
+    config = AutoConfig.for_model(kind, max_position_embeddings=40, **sizes, **more)
+    model: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(tmp_path / "base")
+    shutil.copyfile(tiny_llama / "tokenizer.json", tmp_path / "base" / "tokenizer.json")
+    assert run(sft_flags(tmp_path / "base", records_file, tmp_path / "run")) == 2
+    assert "base has positions for 40 tokens, and the longest sequence has" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
