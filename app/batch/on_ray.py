@@ -171,7 +171,7 @@ def _source(ray: Any, path: Path, blocks: list[list[tuple[int, int]]]) -> Any:
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
-    class Lines(Datasource):  # type: ignore[misc]  # type: ignore[misc]  # Ray has no types where this is checked
+    class Lines(Datasource):  # type: ignore[misc]  # Ray has no types where this is checked
         def estimate_inmemory_data_size(self) -> int:
             return sum(size for block in blocks for _, size in block)
 
