@@ -22,7 +22,7 @@ class PairRow:
 
 
 class Score(Answer):
-    """`score`: 0 means unrelated to the query, 10 answers it fully."""
+    """`score`: 0 has nothing to do with the query, 10 answers it fully."""
 
     reasoning: Text
     score: int = Field(ge=0, le=10)

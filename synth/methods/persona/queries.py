@@ -34,7 +34,7 @@ class SeedRow:
 
 
 class Query(Answer):
-    """`relevance` defines what is relevant; a record carries it when the difficulty is `instruction`."""
+    """`relevance` defines what is relevant; a record carries it where the difficulty is instruction."""
 
     query: Text
     relevance: Text
