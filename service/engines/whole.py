@@ -92,12 +92,12 @@ def _check_tied(model: Any, folder: Path) -> None:
             )
 
 
-def _refused(folder: Path, what: str, names: Iterable[str], why: str) -> ModelStoreError:
+def _refused(folder: Path, problem: str, names: Iterable[str], why: str) -> ModelStoreError:
     names = list(names)
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     reason = f" ({why})" if why else ""
     listed = ", ".join(names[:_SHOWN])
-    return ModelStoreError(f"{folder} {what} {listed}{rest}{reason}; fetch or save the model again.")
+    return ModelStoreError(f"{folder} {problem} {listed}{rest}{reason}; fetch or save the model again.")
 
 
 def first_line(error: Exception) -> str:

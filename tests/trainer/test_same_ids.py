@@ -20,8 +20,9 @@ from contract.records import Difficulty, Intent, Record
 from contract.segments import Segments
 from service.engine import Limits, Prompt
 from service.engines.causal.prompts import CausalEncoder
-from service.engines.causal.requests import Submission, requests_of
+from service.engines.causal.requests import requests_of
 from service.engines.cross_encoder.encoder import CrossEncoderPrompts
+from service.engines.submission import Submission
 from service.engines.transformers.decoder import Generation
 from service.engines.transformers.kv_cache import CacheShape, KVCache
 from service.models.checkpoint import Checkpoint

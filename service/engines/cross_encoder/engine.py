@@ -17,10 +17,10 @@ import transformers
 
 from contract.pairs import PairEncoder, PairPrompts
 from service.engine import Capabilities, Completion, Health, Output, Prompt, Scoring, Series
-from service.engines.causal.requests import Submission
 from service.engines.cross_encoder.encoder import CrossEncoderPrompts, pair_encoder
 from service.engines.cross_encoder.model import CrossEncoderModel, Pair
 from service.engines.dtype import CPU
+from service.engines.submission import Submission
 from service.errors import EngineDead, ModelStoreError
 from service.models.checkpoint import Checkpoint
 

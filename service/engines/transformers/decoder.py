@@ -15,7 +15,8 @@ from torch import Tensor
 from contract.reasoning import PieceReader, Reader, ReasoningResult, Status
 from contract.segments import Segments
 from service.engine import Output, PartialOutput
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
+from service.engines.submission import Submission
 from service.engines.transformers.kv_cache import DecodeCache, KVCache
 from service.engines.transformers.model import ModelRunner
 from service.engines.transformers.scheduler import Ending

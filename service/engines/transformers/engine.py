@@ -23,8 +23,9 @@ from contract.reasoning import Reader, end_ids
 from contract.segments import Segments
 from service.engine import Capabilities, Health, Output, Prompt, Series
 from service.engines.causal.prompts import CausalEncoder, scoring_of
-from service.engines.causal.requests import Submission, requests_of
+from service.engines.causal.requests import requests_of
 from service.engines.dtype import CPU
+from service.engines.submission import Submission
 from service.engines.transformers.decoder import Decoder, NextToken, greedy
 from service.engines.transformers.kv_cache import DecodeCache, KVCache
 from service.engines.transformers.model import ModelRunner, load_model

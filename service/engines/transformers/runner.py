@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from contract.reasoning import Status
 from service.engine import Output
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
 from service.engines.causal.speed import Pace
+from service.engines.submission import Submission
 from service.engines.transformers import deadlines
 from service.engines.transformers.decoder import Decoder, Made
 from service.engines.transformers.kv_cache import DecodeCache

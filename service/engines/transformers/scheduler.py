@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
+from service.engines.submission import Submission
 from service.engines.transformers.attention import Chunk
 from service.engines.transformers.kv_cache import DecodeCache, KVCache
 from service.engines.transformers.prefix_cache import Held, Need, Prefix, PrefixCache

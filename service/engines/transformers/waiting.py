@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
+from service.engines.submission import Submission
 
 
 class WaitingRequests:

@@ -10,7 +10,8 @@ from queue import SimpleQueue
 
 import torch
 
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
+from service.engines.submission import Submission
 from service.engines.transformers.runner import BatchRunner
 from service.errors import EngineDead
 

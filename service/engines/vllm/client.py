@@ -7,7 +7,6 @@ such request in a batch turns the `logprob_token_ids` values of the others into 
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
@@ -15,16 +14,11 @@ from typing import Any, Literal
 import vllm
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-)
 from vllm import AsyncEngineArgs, PoolingParams, RequestOutput, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from contract.checkpoint.model_config import CONFIG, read_json_object
 from contract.pairs import PairPrompts
 from contract.prompt import ContractError
 from contract.reasoning import Reader, folder_end_ids
@@ -41,14 +35,13 @@ from service.engines.vllm.startup import (
     why,
     with_exact_answers,
 )
-from service.engines.whole import load_whole
+from service.engines.vllm.weights import check_weights, has_quantised_head
 from service.errors import EngineDead, ModelStoreError
-from service.models.checkpoint import Checkpoint, is_quantised
+from service.models.checkpoint import Checkpoint
 from service.models.classifier import Classifier
 
 _NEWS_EVERY_TOKENS = 16  # of reasoning: how far a loop may grow before it is noticed
 _SHUTDOWN_SECONDS = 5.0
-_log = logging.getLogger("limrank.vllm_engine")
 
 
 def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
@@ -61,12 +54,12 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     except ContractError as error:
         raise ModelStoreError(str(error)) from error
     extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
-    _check_whole(checkpoint, extra, AutoModelForCausalLM)
+    check_weights(checkpoint, extra, AutoModelForCausalLM)
     llm = _start(
         checkpoint,
         options,
         runner="generate",
-        extra=with_exact_answers(extra, quantised=_is_quantised(checkpoint, options)),
+        extra=with_exact_answers(extra, quantised=has_quantised_head(checkpoint, options)),
         logits=segments.reading.logits,
     )
     reader = Reader(segments, folder_end_ids(checkpoint.folder, segments))
@@ -74,50 +67,12 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     return VllmEngine(client, _info(llm), segments, reader, stuck_after=options.stuck_after)
 
 
-def _check_whole(checkpoint: Checkpoint, extra: Mapping[str, Any], auto: Any) -> None:
-    """Raises ModelStoreError unless the files contain every weight that the configuration requires: vLLM itself leaves
-    missing weights uninitialised.
-
-    transformers can check this without reading weights, except for quantised weights, for code that comes with a model,
-    and for weights that the user loads in another way.
-    """
-    reason = _uncheckable(checkpoint, extra, auto)
-    if reason is not None:
-        _log.warning("weights_not_compared", extra={"model": checkpoint.name, "reason": reason})
-        return
-    advice = ", so nobody knows whether its weights are whole; serve another model"
-    load_whole(auto, checkpoint.folder, advice, dtype="float32", device_map="meta")
-
-
-def _uncheckable(checkpoint: Checkpoint, extra: Mapping[str, Any], auto: Any) -> str | None:
-    config = read_json_object(checkpoint.folder / CONFIG)
-    if extra.get("load_format", "auto") not in ("auto", "hf", "safetensors"):
-        return f"load_format is {extra['load_format']}"
-    if is_quantised(config):
-        return "its weights are quantised"
-    if extra.get("trust_remote_code") or extra.get("hf_overrides"):
-        return "--vllm-args change what is loaded"
-    names: Mapping[str, str] = (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        if auto is AutoModelForCausalLM
-        else MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
-    )
-    known = names.get(config["model_type"])
-    named = config.get("architectures") or [known]
-    return None if known is not None and known in named else f"transformers has no {named[0] or config['model_type']}"
-
-
-def _is_quantised(checkpoint: Checkpoint, options: VllmOptions) -> bool:
-    """Whether the last layer may be quantised; vLLM's own fp8 leaves it unquantised."""
-    return options.quantization not in (None, "fp8") or is_quantised(read_json_object(checkpoint.folder / CONFIG))
-
-
 def load_classifier(
     checkpoint: Checkpoint, options: VllmOptions, prompts: PairPrompts | None = None
 ) -> VllmPoolingEngine:
     """Starts vLLM with a sequence classifier. `prompts` override those in its files. Raises ModelStoreError."""
     extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
-    _check_whole(checkpoint, extra, AutoModelForSequenceClassification)
+    check_weights(checkpoint, extra, AutoModelForSequenceClassification)
     llm = _start(checkpoint, options, runner="pooling", extra=extra)
     info = _pooling_info(llm)
     classifier = checkpoint.classifier or Classifier()
@@ -242,8 +197,8 @@ class VllmClient:
         self, params: RequestParams, prompt: Sequence[int], budget: int, continued: Sequence[int]
     ) -> AsyncGenerator[Generation]:
         seen = len(continued)
-        async with aclosing(self._generate(params, prompt, self._writing(params.answers, budget))) as news:
-            async for each in news:
+        async with aclosing(self._generate(params, prompt, self._writing(params.answers, budget))) as outputs:
+            async for each in outputs:
                 ids = list(each.outputs[0].token_ids)  # a copy: vLLM keeps appending to its own
                 written = [*continued, *ids]
                 finished = each.finished or self._reader.answered(written, seen)
@@ -267,8 +222,8 @@ class VllmClient:
             data_parallel_rank=params.rank,
         )
         try:
-            async with aclosing(generated) as news:
-                async for each in news:
+            async with aclosing(generated) as outputs:
+                async for each in outputs:
                     yield each
         except EngineDeadError as error:
             raise EngineDead("vLLM's engine process has ended.") from error

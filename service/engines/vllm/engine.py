@@ -15,7 +15,8 @@ from contract.reasoning import Reader
 from contract.segments import Segments
 from service.engine import Capabilities, Health, Output, Prompt, Series
 from service.engines.causal.prompts import CausalEncoder, scoring_of
-from service.engines.causal.requests import Submission, requests_of
+from service.engines.causal.requests import requests_of
+from service.engines.submission import Submission
 from service.engines.vllm.metrics import ProgressWatch, SchedulerSeries, vllm_progress
 from service.engines.vllm.requests import Client
 from service.engines.vllm.scheduler import VllmScheduler

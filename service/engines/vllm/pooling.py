@@ -17,8 +17,8 @@ from prometheus_client import REGISTRY
 
 from contract.pairs import PairEncoder
 from service.engine import Capabilities, Completion, Health, Output, Prompt, Scoring, Series
-from service.engines.causal.requests import Submission
 from service.engines.cross_encoder.encoder import CrossEncoderPrompts
+from service.engines.submission import Submission
 from service.engines.vllm.metrics import ProgressWatch, vllm_progress
 from service.errors import EngineDead
 from service.models.classifier import Classifier

@@ -19,8 +19,9 @@ from typing import Any
 from contract.reasoning import PieceReader, Reader, Status
 from contract.segments import Segments
 from service.engine import Completion
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
 from service.engines.causal.speed import RequestPace
+from service.engines.submission import Submission
 from service.engines.vllm import deadlines
 from service.engines.vllm.requests import AnswerLogprobs, Client, Generation, RunningRequest
 from service.errors import EngineDead
@@ -171,9 +172,9 @@ class VllmScheduler:
         """Generates the reasoning to its end, or until a loop is complete. `before` is the reasoning that it
         continues."""
         generation, since = Generation((), 0), 0.0
-        news = self._client.write(running.reasoning_params(), prompt, running.request.budget, before)
-        async with aclosing(news):
-            async for each in news:
+        generations = self._client.write(running.reasoning_params(), prompt, running.request.budget, before)
+        async with aclosing(generations):
+            async for each in generations:
                 now, seen = self._clock(), len(generation.ids)
                 self._note_growth(running, len(each.ids) - seen, now - since)
                 generation, since = each, now
@@ -182,7 +183,7 @@ class VllmScheduler:
                 if looped is not None:
                     running.ended_by = Status.REPETITION
                     self._abort_until_gone([running])
-                    async for _ in news:
+                    async for _ in generations:
                         pass  # wait for its end, so that the answer request finds its blocks in the cache
                     return Generation(each.ids[: looped - len(before)], each.cached)
                 if running.pieces is not None and not each.finished:

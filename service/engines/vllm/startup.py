@@ -177,5 +177,5 @@ def _first_line(error: BaseException) -> str:
 def _one_line(text: str) -> str:
     """The relevant one of pydantic's many lines."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = next((line for line in lines if line.startswith(("Value error, ", "Assertion failed, "))), lines[0])
-    return said.removeprefix("Value error, ").removeprefix("Assertion failed, ").partition(" [type=")[0]
+    reason = next((line for line in lines if line.startswith(("Value error, ", "Assertion failed, "))), lines[0])
+    return reason.removeprefix("Value error, ").removeprefix("Assertion failed, ").partition(" [type=")[0]

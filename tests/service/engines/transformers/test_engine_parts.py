@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from contract.reasoning import Status
 from service.engine import Prompt
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
 from service.engines.causal.speed import Pace
+from service.engines.submission import Submission
 from service.engines.transformers.deadlines import requests_to_hurry
 from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
 from service.engines.transformers.prefix_cache import PrefixCache

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from contract.reasoning import Reader, Status
 from service.engine import Completion
-from service.engines.causal.requests import Submission, requests_of
+from service.engines.causal.requests import requests_of
+from service.engines.submission import Submission
 from service.engines.transformers.decoder import Generation, NextToken, greedy
 from service.engines.transformers.engine import EngineOptions, TransformersEngine, runner_of
 from service.engines.transformers.model import ModelRunner, load_model

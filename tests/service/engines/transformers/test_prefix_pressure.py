@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from service.engine import Prompt
-from service.engines.causal.requests import Request, Submission
+from service.engines.causal.requests import Request
+from service.engines.submission import Submission
 from service.engines.transformers.attention import BatchPlan
 from service.engines.transformers.engine import EngineOptions
 from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache

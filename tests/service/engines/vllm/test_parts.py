@@ -12,7 +12,8 @@ import pytest
 from contract.reasoning import Reader, Status
 from contract.segments import Segments
 from service.engine import Begun, Completion, Engine, Output, PartialOutput, Prefix, Prompt, Rest, Scoring
-from service.engines.causal.requests import Request, Submission, requests_of
+from service.engines.causal.requests import Request, requests_of
+from service.engines.submission import Submission
 from service.engines.vllm.deadlines import due
 from service.engines.vllm.engine import EngineInfo, VllmEngine
 from service.engines.vllm.metrics import ProgressWatch
