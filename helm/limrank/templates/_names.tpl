@@ -13,7 +13,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* What a selector needs to find the servers, and not the pod of helm test. */}}
+{{- /* The labels that select the servers but not the pod of helm test. */}}
 {{- define "limrank.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "limrank.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -59,12 +59,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.metrics.port }}metrics{{ else }}http{{ end }}
 {{- end }}
 
-{{- /* True where more than one pod may run. */}}
+{{- /* True when more than one pod may run. */}}
 {{- define "limrank.scales" -}}
 {{- if or .Values.autoscaling.enabled .Values.keda.enabled (gt (int .Values.replicaCount) 1) }}true{{ end }}
 {{- end }}
 
-{{- /* True where a folder for models is mounted at /models. */}}
+{{- /* True when a folder for models is mounted at /models. */}}
 {{- define "limrank.mountsModels" -}}
 {{- if or .Values.persistence.enabled .Values.modelDownload.enabled }}true{{ end }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{- /* What the server's pod and the pod of helm test have in common. */}}
+{{- /* The parts that the server's pod and the pod of helm test share. */}}
 {{- define "limrank.podSpec" -}}
 serviceAccountName: {{ include "limrank.serviceAccountName" . }}
 automountServiceAccountToken: false
@@ -72,7 +72,7 @@ securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
     {{- end }}
 {{- end }}
 
-{{- /* Fetches the model's files with the service's own code, so that it fetches what the service will look for. */}}
+{{- /* Fetches the model's files with the service's own code, so that exactly the files that the service needs are there. */}}
 {{- define "limrank.downloadContainer" -}}
 - name: download
   image: {{ include "limrank.image" . | quote }}
@@ -106,7 +106,7 @@ securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
     - {name: tmp, mountPath: /tmp}
 {{- end }}
 
-{{- /* The keys are a whole mounted Secret, not a subPath: only so does a changed Secret reach a running pod. */}}
+{{- /* The keys are mounted as a whole Secret, not as a subPath: a running pod sees changes only in a whole Secret. */}}
 {{- define "limrank.volumes" -}}
 - name: cache
   emptyDir:
