@@ -31,7 +31,7 @@ class Door:
     """One command. `run` takes the arguments after its name and returns the exit code."""
 
     name: str
-    told: str
+    summary: str
     run: Callable[[Sequence[str]], int]
 
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def help_page() -> str:
     """All commands, one line each."""
     width = max(len(door.name) for door in DOORS) + 2
-    return _HELP.format(commands="\n".join(f"  {door.name:{width}}{door.told}" for door in DOORS))
+    return _HELP.format(commands="\n".join(f"  {door.name:{width}}{door.summary}" for door in DOORS))
 
 
 def _program(module: str, name: str) -> Callable[[Sequence[str]], int]:

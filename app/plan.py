@@ -59,15 +59,15 @@ class Plan(base.Command):
         default="auto", description="training; auto: sft for a causal model"
     )
     examples: int = Field(default=20_000, ge=1, description="records, or pairs of query and passage")
-    tokens: int = Field(default=1_000, ge=16, description="tokens of a usual example")
+    tokens: int = Field(default=1_000, ge=16, description="tokens of a typical example")
     max_tokens: int = Field(default=2_048, ge=16, description="tokens of the longest example")
     epochs: float = Field(default=1.0, gt=0, description="passes over the data")
     batch: int = Field(default=32, ge=1, description="examples in a step, over all GPUs")
     device_batch: int = Field(default=1, ge=1, description="examples that a GPU computes at a time")
-    rank: int = Field(default=32, ge=1, description="of the LoRA matrices (sft)")
+    rank: int = Field(default=32, ge=1, description="rank of the LoRA matrices (sft)")
     gradient_checkpointing: bool = Field(default=True, description="compute activations twice to save memory")
     fsdp: bool = Field(default=False, description="shard the weights over the GPUs")
-    utilisation: float = Field(default=0.3, gt=0, le=1, description="share of the stated rate that is reached")
+    utilisation: float = Field(default=0.3, gt=0, le=1, description="share of the vendor's stated rate that is reached")
     hour_cost: float | None = Field(default=None, ge=0, description="cost of one GPU for an hour")
 
 
@@ -107,15 +107,15 @@ def plan(settings: Plan) -> str:
 
 
 def _too_large(settings: Plan, weights: float, room: float, count: int) -> str:
-    ways = []
+    remedies = []
     if not settings.fsdp and count > 1:
-        ways.append("--fsdp")
+        remedies.append("--fsdp")
     if not settings.gradient_checkpointing:
-        ways.append("--gradient-checkpointing")
+        remedies.append("--gradient-checkpointing")
     if settings.device_batch > 1 and weights < room:
-        ways.append("a smaller --device-batch")
-    ways += ["a smaller base", "larger or more GPUs"]
-    return f"It does NOT fit: try {', '.join(ways[:-1])} or {ways[-1]}."
+        remedies.append("a smaller --device-batch")
+    remedies += ["a smaller base", "larger or more GPUs"]
+    return f"It does NOT fit: try {', '.join(remedies[:-1])} or {remedies[-1]}."
 
 
 def _hours(settings: Plan, shapes: Shapes, gpu: Gpu, count: int, *, lora: bool) -> float:

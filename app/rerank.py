@@ -37,7 +37,7 @@ class Rerank(base.Command):
         cli_prog_name="limrank rerank",
     )
 
-    query: CliPositionalArg[str] = Field(description="what is looked for")
+    query: CliPositionalArg[str] = Field(description="the query")
     files: CliPositionalArg[list[Path]] = Field(
         default=[], description="text files, each one a document; without any, each line of the standard input is one"
     )
@@ -48,7 +48,9 @@ class Rerank(base.Command):
     mode: Literal["direct", "reasoning"] | None = Field(default=None, description="default: direct")
     instruction: str | None = Field(default=None, description="what counts as relevant here")
     top: int | None = Field(default=None, ge=1, description="show the best N only")
-    show: Literal["reasoning"] | None = Field(default=None, description="reasoning: what the model wrote on each")
+    show: Literal["reasoning"] | None = Field(
+        default=None, description="reasoning: print the reasoning for each result"
+    )
     as_json: bool = Field(default=False, description="print the service's answer as JSON")
 
     @model_validator(mode="after")

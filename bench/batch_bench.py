@@ -89,9 +89,9 @@ async def _engine_alone(lines: Sequence[str], model: str) -> float:
                 pass
 
     await one(prompts[0])
-    begun = time.perf_counter()
+    start = time.perf_counter()
     await asyncio.gather(*map(one, prompts))
-    rate = len(prompts) / (time.perf_counter() - begun)
+    rate = len(prompts) / (time.perf_counter() - start)
     await engine.close()
     return rate
 

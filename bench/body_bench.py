@@ -73,14 +73,14 @@ def main() -> int:
 
 def _measured(running: ServerProcess, body: bytes) -> str:
     reset_peak(running)
-    before, begun = memory(running, "VmRSS"), time.perf_counter()
+    before, start = memory(running, "VmRSS"), time.perf_counter()
     done = threading.Event()
     waits: list[float] = []
     watch = threading.Thread(target=_watch, args=(running, done, waits))
     watch.start()
     with ThreadPoolExecutor(AT_ONCE) as callers:
         statuses = list(callers.map(lambda _: post(running, body), range(AT_ONCE)))
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - start
     done.set()
     watch.join()
     peak = memory(running, "VmHWM") - before
@@ -90,9 +90,9 @@ def _measured(running: ServerProcess, body: bytes) -> str:
 def _watch(running: ServerProcess, done: threading.Event, waits: list[float]) -> None:
     with httpx.Client(base_url=running.url, timeout=120) as client:
         while not done.is_set():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             client.get("/health/live")
-            waits.append(time.perf_counter() - begun)
+            waits.append(time.perf_counter() - start)
             time.sleep(0.02)
 
 

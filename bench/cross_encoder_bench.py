@@ -77,9 +77,9 @@ def _measure(name: str, packed: CrossEncoderModel, padded: CrossEncoderModel, pa
     for _ in range(_ROUNDS):
         scores = {}
         for kind, model in (("packed", packed), ("padded", padded)):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             scores[kind] = model.logits(pairs)
-            seconds[kind].append(time.perf_counter() - begun)
+            seconds[kind].append(time.perf_counter() - start)
     worst = max(abs(one - other) for one, other in zip(*scores.values(), strict=True))
     rates = {kind: len(pairs) / statistics.median(each) for kind, each in seconds.items()}
     tokens = sum(len(pair.ids) for pair in pairs)

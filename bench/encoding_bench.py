@@ -47,18 +47,18 @@ def main() -> int:
 
 async def _once(encoder: CausalEncoder, text: CallText) -> float:
     pool = EncodingPool(encoder)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     await pool.encode(text, "bench")
     pool.close()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def _in_slices(encoder: CausalEncoder, text: CallText) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for at in range(0, DOCUMENTS, SLICE):
         prefix = encoder.prefix(text.query, text.instruction, 0)
         encoder.rests(prefix, text.passages[at : at + SLICE], text.limits)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

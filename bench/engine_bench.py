@@ -108,12 +108,12 @@ class Bench:
         query, passages = random_text(choose, query_words), [random_text(choose, length) for length in lengths]
         odds: dict[str, list[float]] = {}
         for who in ("peer", "ours") if seed % 2 else ("ours", "peer"):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             if who == "peer":
                 odds[who] = self.peer.score(query, passages)
             else:
                 odds[who] = await self.score(query, passages)
-            getattr(case, who).append(time.perf_counter() - begun)
+            getattr(case, who).append(time.perf_counter() - start)
         worst = max(abs(a - b) for a, b in zip(odds["peer"], odds["ours"], strict=True))
         if worst > _TOLERANCE:
             raise SystemExit(f"{case.name}: the scores differ by {worst:.2g} in log-odds; a speed says nothing then.")
@@ -123,20 +123,20 @@ class Bench:
         choose = random.Random(seed)
         for together in (True, False) if seed % 2 else (False, True):
             calls = [(random_text(choose, 10), [random_text(choose, 100) for _ in range(8)]) for _ in range(8)]
-            begun = time.perf_counter()
+            start = time.perf_counter()
             if together:
                 latencies = await asyncio.gather(*(self._latency(*call) for call in calls))
-                case.together.append(time.perf_counter() - begun)
+                case.together.append(time.perf_counter() - start)
                 case.caller.append(statistics.median(latencies))
             else:
                 for call in calls:
                     await self.score(*call)
-                case.after.append(time.perf_counter() - begun)
+                case.after.append(time.perf_counter() - start)
 
     async def _latency(self, query: str, passages: Sequence[str]) -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         await self.score(query, passages)
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
 
 def main() -> int:

@@ -114,20 +114,20 @@ class Watched:
 
     def _call(self, found: Seen, over: threading.Event) -> None:
         while not over.is_set():
-            begun = time.monotonic()
+            start = time.monotonic()
             found.statuses[self.call_once()] += 1
-            found.calls.append(time.monotonic() - begun)
+            found.calls.append(time.monotonic() - start)
             over.wait(_CALLER_PAUSE)
 
     def _probe(self, found: Seen, over: threading.Event) -> None:
         while not over.is_set():
-            begun = time.monotonic()
+            start = time.monotonic()
             try:
                 answered = httpx.get(self.url + LIVE_PATHS[0], timeout=_PROBE_PATIENCE).status_code == 200
             except httpx.HTTPError:
                 answered = False
             found.unanswered += not answered
-            found.probes.append(time.monotonic() - begun)
+            found.probes.append(time.monotonic() - start)
             found.memory.append(self.memory)
             over.wait(_PROBE_PAUSE)
 

@@ -45,11 +45,11 @@ class TimedTokenizer:
             return attribute
 
         def timed(*arguments: Any, **options: Any) -> Any:
-            begun = time.thread_time()
+            start = time.thread_time()
             try:
                 return attribute(*arguments, **options)
             finally:
-                self._seconds.inc(time.thread_time() - begun)
+                self._seconds.inc(time.thread_time() - start)
 
         return timed
 

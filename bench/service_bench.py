@@ -81,9 +81,9 @@ def main() -> int:
 
 
 def _round(running: ServerProcess, calls: Callable[[], None]) -> Round:
-    before, begun = running.metric(TOKENIZER), time.perf_counter()
+    before, start = running.metric(TOKENIZER), time.perf_counter()
     calls()
-    return Round(time.perf_counter() - begun, running.metric(TOKENIZER) - before)
+    return Round(time.perf_counter() - start, running.metric(TOKENIZER) - before)
 
 
 def _small_round(running: ServerProcess) -> Round:

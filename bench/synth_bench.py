@@ -44,20 +44,20 @@ def main() -> int:
         shared = endpoint_knobs(url, concurrency=CONCURRENCY, processes=arguments.processes)
         knobs = limrank_knobs(Path(folder), url, arguments.seeds, generator=shared, judge=shared)
         file = toml_of(knobs, Path(folder) / "settings.toml")
-        begun = time.monotonic()
+        start = time.monotonic()
         subprocess.run(
             command("run", knobs["run"], "--settings", file), cwd=ROOT, check=True, stdout=subprocess.DEVNULL
         )
-        whole = time.monotonic() - begun
+        whole = time.monotonic() - start
     print("", file=endpoint.stdin, flush=True)
-    told = json.loads(endpoint.stdout.readline())
+    measured = json.loads(endpoint.stdout.readline())
     endpoint.stdin.close()
     endpoint.wait()
-    return _report(told, whole, arguments.processes)
+    return _report(measured, whole, arguments.processes)
 
 
-def _report(told: dict[str, object], whole: float, processes: int) -> int:
-    times, held = told["times"], told["held"]
+def _report(measured: dict[str, object], whole: float, processes: int) -> int:
+    times, held = measured["times"], measured["held"]
     assert isinstance(times, list)
     assert isinstance(held, float)
     calls, limit = len(times), CONCURRENCY / LATENCY
@@ -66,7 +66,7 @@ def _report(told: dict[str, object], whole: float, processes: int) -> int:
     rate = (end - begin) / (times[end] - times[begin])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = 1000 * (used.ru_utime + used.ru_stime) / calls
-    print(f"{calls} calls, {whole:.1f} s with start and end, at most {told['most_at_once']} at once")
+    print(f"{calls} calls, {whole:.1f} s with start and end, at most {measured['most_at_once']} at once")
     cost = f"{processor:.2f} ms of processor a call, endpoint included"
     print(f"{processes} client processes, {os.cpu_count()} cores, {cost}")
     print(f"whole run: {whole_rate:.0f} calls/s, {100 * whole_rate / limit:.1f} % of the limit of {limit:.0f}")

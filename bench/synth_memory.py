@@ -115,9 +115,12 @@ def main() -> int:
     worst = 0.0
     with tempfile.TemporaryDirectory(prefix="limrank-memory-", dir=options.folder) as folder:
         print(f"{'command':30} {'rows':>9} {'seconds':>9} {'peak MB':>9} {'output MB':>10}")
-        for name, one in run(Path(folder), options.rows, options.only):
-            print(f"{name:30} {options.rows:9} {one.seconds:9.1f} {one.peak:9.0f} {one.output:10.0f}", flush=True)
-            worst = max(worst, one.peak)
+        for name, usage in run(Path(folder), options.rows, options.only):
+            print(
+                f"{name:30} {options.rows:9} {usage.seconds:9.1f} {usage.peak:9.0f} {usage.output:10.0f}",
+                flush=True,
+            )
+            worst = max(worst, usage.peak)
     return 1 if options.limit is not None and worst > options.limit else 0
 
 

@@ -151,10 +151,10 @@ def measure(workloads: Sequence[Workload], rounds: int) -> list[Row]:
 
 
 def _started(stack: ExitStack, starting: AbstractContextManager[Contestant]) -> Contestant:
-    one = stack.enter_context(starting)
-    pause(one)
-    stack.callback(resume, one)
-    return one
+    side = stack.enter_context(starting)
+    pause(side)
+    stack.callback(resume, side)
+    return side
 
 
 def _round(row: Row, sides: dict[str, Contestant], seed: int) -> None:

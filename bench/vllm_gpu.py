@@ -174,11 +174,11 @@ def _seconds(work: Callable[[], object], device: str) -> float:
     for _ in range(5):
         work()
     wait()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(_REPEATS):
         work()
     wait()
-    return (time.perf_counter() - begun) / _REPEATS
+    return (time.perf_counter() - start) / _REPEATS
 
 
 def _report(running: ServerProcess, run: Run, ceiling: Ceiling) -> None:
@@ -209,10 +209,10 @@ async def _reasoning(url: str, run: Run, seed: int) -> Spent:
 
 
 async def _calls(url: str, bodies: list[dict[str, Any]]) -> Spent:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     async with httpx.AsyncClient(base_url=url, timeout=900) as client:
         answers = await asyncio.gather(*(client.post("/rerank", json=body) for body in bodies))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     usages = [answer.raise_for_status().json()["usage"] for answer in answers]
     prompts, cached, written = (
         sum(usage[name] for usage in usages) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")

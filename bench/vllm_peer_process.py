@@ -84,9 +84,9 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         work = peers.generate if asked.pop("do") == "generate" else peers.rank1
-        begun = time.perf_counter()
+        start = time.perf_counter()
         read = work(**asked)
-        _reply({"seconds": time.perf_counter() - begun, "log_odds": read.log_odds, "missing": read.missing})
+        _reply({"seconds": time.perf_counter() - start, "log_odds": read.log_odds, "missing": read.missing})
 
 
 def _reply(reply: dict[str, Any]) -> None:

@@ -154,30 +154,30 @@ def classifier(side: Side, folder: Path, environment: dict[str, str]) -> Iterato
 
 
 @contextmanager
-def running(one: Contestant) -> Iterator[None]:
+def running(side: Contestant) -> Iterator[None]:
     """Resumes a stopped side for the time of the block."""
-    resume(one)
+    resume(side)
     try:
         yield
     finally:
-        pause(one)
+        pause(side)
 
 
-def pause(one: Contestant) -> None:
+def pause(side: Contestant) -> None:
     """Stops a side: vLLM's idle processes poll for work, which would slow down the side that is measured."""
-    for pid in (one.pid, *descendants(one.pid)):
+    for pid in (side.pid, *descendants(side.pid)):
         os.kill(pid, signal.SIGSTOP)
 
 
-def resume(one: Contestant) -> None:
-    for pid in (*reversed(descendants(one.pid)), one.pid):
+def resume(side: Contestant) -> None:
+    for pid in (*reversed(descendants(side.pid)), side.pid):
         os.kill(pid, signal.SIGCONT)
 
 
 def _rerank(url: str, body: dict[str, Any]) -> Measured:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     answer = httpx.post(f"{url}/rerank", json=body, timeout=900)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     answer.raise_for_status()
     odds: list[float | None] = [None] * len(body["documents"])
     for result in answer.json()["results"]:

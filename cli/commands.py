@@ -38,12 +38,12 @@ def run_command(
     """Reads the settings of a command and runs it. Prints an error as `SPEAKER: sentence` and returns the exit code."""
     try:
         known = [each.settings for each in commands]
-        told = command.run(read_command(command.settings, program, command.name, argv, known))
+        output = command.run(read_command(command.settings, program, command.name, argv, known))
     except CommandError as error:
         sys.stderr.write(f"{speaker}: {error}\n")
         return error.exit_code
-    if told is not None:
-        say(told)
+    if output is not None:
+        say(output)
     return 0
 
 

@@ -157,17 +157,17 @@ def _pair(start: PairStart, end: PairEnd) -> Pair:
 
 def _frame(tokenizer: Tokenizer) -> _Frame:
     """Derives the frame from how the tokenizer encodes a pair of two short texts."""
-    one, two = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("query", "passage"))
+    query, passage = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("query", "passage"))
     framed = tokenizer.encode_batch([("query", "passage")], add_special_tokens=True)[0]
     ids, types = list(framed.ids), list(framed.type_ids)
     try:
-        start = _find(ids, one, 0)
-        middle = _find(ids, two, start + len(one))
+        start = _find(ids, query, 0)
+        middle = _find(ids, passage, start + len(query))
     except ValueError:
         raise ContractError(f"The tokenizer encodes a pair as {ids}, where its two texts do not stand apart.") from None
-    end = middle + len(two)
-    between = tuple(ids[start + len(one) : middle])
-    second = sum(1 for kind in types[start + len(one) : middle] if kind == 0)
+    end = middle + len(passage)
+    between = tuple(ids[start + len(query) : middle])
+    second = sum(1 for kind in types[start + len(query) : middle] if kind == 0)
     return _Frame(tuple(ids[:start]), between, tuple(ids[end:]), second if 1 in types else None)
 
 

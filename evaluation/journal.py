@@ -84,7 +84,7 @@ class ScoreJournal:
 def _check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if found == wanted:
         return
-    there, here = dict(found.get("belongs_to", {})), dict(wanted["belongs_to"])
-    differing = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    shown = "; ".join(f"{name}: {there.get(name)!r} there, {here.get(name)!r} now" for name in differing[:3])
+    stored, current = dict(found.get("belongs_to", {})), dict(wanted["belongs_to"])
+    differing = [name for name in {**stored, **current} if stored.get(name) != current.get(name)]
+    shown = "; ".join(f"{name}: {stored.get(name)!r} there, {current.get(name)!r} now" for name in differing[:3])
     raise BadSettings(f"{path} holds scores made otherwise ({shown}); choose another --out, or delete that folder.")

@@ -26,7 +26,7 @@ class Scoring(Command):
     """The scorer and its options. Exactly one of the first six fields names it."""
 
     model: str | None = Field(default=None, description="folder, embedded model or hub id, served in a child process")
-    url: str | None = Field(default=None, description="a service that runs already, such as http://127.0.0.1:8080")
+    url: str | None = Field(default=None, description="a running service, such as http://127.0.0.1:8080")
     run_file: Path | None = Field(default=None, description="TREC run file: a ranking made elsewhere")
     bm25: bool = Field(default=False, description="BM25 over the task's own corpus")
     bi_encoder: str | None = Field(default=None, description="sentence-transformers model id or folder")
@@ -34,12 +34,14 @@ class Scoring(Command):
     label: str | None = Field(default=None, description="name in tables and folders; default: the scorer's own")
     mode: Literal["direct", "reasoning"] = Field(default="direct", description="mode of the service")
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
-    max_tokens_per_doc: int | None = Field(default=None, ge=1, description="cut passages; default: the model's limit")
+    max_tokens_per_doc: int | None = Field(
+        default=None, ge=1, description="most tokens of a passage; default: the model's limit"
+    )
     engine: EngineName = Field(default="auto", description="engine of the child process")
     dtype: Dtype = Field(default="auto", description="number format of the weights in the child process")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the child process")
     concurrency: int = Field(default=2, ge=1, description="calls to the service at a time")
-    documents_per_call: int = Field(default=32, ge=1, description="passages in one call; what a stop can lose")
+    documents_per_call: int = Field(default=32, ge=1, description="passages per call; a stop loses at most this many")
     timeout_seconds: float = Field(default=600.0, gt=0, description="longest time for one call")
     key_variable: str | None = Field(default=None, description="environment variable that holds the service's key")
 

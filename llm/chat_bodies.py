@@ -68,8 +68,8 @@ def error_in(raw: str) -> str | None:
         error = body["error"] if "choices" not in body else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    said = error.get("message") if isinstance(error, dict) else error
-    return None if error is None else str(said or error)
+    message = error.get("message") if isinstance(error, dict) else error
+    return None if error is None else str(message or error)
 
 
 def _thinking(content: object) -> str:

@@ -23,7 +23,7 @@ class Endpoint(BaseModel):
     key_variable: str = Field(
         default="OPENAI_API_KEY", description="name of the environment variable that holds the key; empty: no key"
     )
-    structured: Structured = Field(default="auto", description="how the endpoint is held to JSON")
+    structured: Structured = Field(default="auto", description="how the endpoint is made to return JSON")
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="sampling temperature; unset: the endpoint's own"
     )
@@ -31,21 +31,21 @@ class Endpoint(BaseModel):
     max_tokens_name: str = Field(
         default="max_tokens",
         pattern="^(max_(completion_)?tokens)?$",
-        description="what the endpoint calls that limit; empty: the limit is not sent",
+        description="name of that limit in requests; empty: the limit is not sent",
     )
     extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request's body")
     concurrency: int = Field(default=16, ge=1, le=4096, description="requests in flight at a time")
     processes: int = Field(
-        default=1, ge=1, le=64, description="client processes that share the requests; more where one core is too slow"
+        default=1, ge=1, le=64, description="client processes that share the requests; increase if one core is too slow"
     )
     requests_per_minute: int | None = Field(default=None, ge=1, description="most requests in any 60 seconds")
     tokens_per_minute: int | None = Field(default=None, ge=1, description="most prompt and reply tokens in 60 seconds")
     timeout: float = Field(default=120.0, gt=0, description="seconds to wait for a reply")
     retries: int = Field(
-        default=5, ge=0, le=50, description="times a request is sent again after 429, 5xx, a timeout or a break"
+        default=5, ge=0, le=50, description="retries of a request after 429, 5xx, a timeout or a broken connection"
     )
     replies: int = Field(
-        default=2, ge=1, le=20, description="replies paid for before an input that gets no usable one is given up"
+        default=2, ge=1, le=20, description="replies to pay for before an input without a usable one is given up"
     )
     price_prompt: float = Field(default=0.0, ge=0, description="price of a million prompt tokens")
     price_completion: float = Field(default=0.0, ge=0, description="price of a million reply tokens")

@@ -96,11 +96,11 @@ class OpenAILLM:
         expected = estimate_tokens(question) + self._usual_completion
         if self._tokens:
             await self._tokens.take(expected)
-        begun = time.monotonic()
+        start = time.monotonic()
         raw = await self._client.post("/chat/completions", body=body, cast_to=str)
-        if (said := error_in(raw)) is not None:
-            raise NoReply(f"error: {self._shown(said)}", self._without_key(raw), final=False)
-        reply = read_completion(raw, time.monotonic() - begun)
+        if (message := error_in(raw)) is not None:
+            raise NoReply(f"error: {self._shown(message)}", self._without_key(raw), final=False)
+        reply = read_completion(raw, time.monotonic() - start)
         self._answered = True
         if self._tokens and reply.prompt_tokens:
             self._tokens.correct(reply.prompt_tokens + reply.completion_tokens - expected)
@@ -123,15 +123,15 @@ class OpenAILLM:
             return EndpointFailed(f"{endpoint.base_url} does not speak the protocol: {error}")
         words = self._words(error)
         moderated = error.status_code == 403 and self._answered  # a content refusal of this question
-        said = {
+        message = {
             401: f"refused the key in '{endpoint.key_variable}'",
             403: f"refused the key in '{endpoint.key_variable}'",
             404: f"has no model '{endpoint.model}' or no chat",
             405: f"has no model '{endpoint.model}' or no chat",
             402: "has no credit left",
         }.get(402 if error.code == "insufficient_quota" else error.status_code)
-        if said and not moderated:
-            return EndpointFailed(f"{endpoint.base_url} {said} ({error.status_code}): {words}")
+        if message and not moderated:
+            return EndpointFailed(f"{endpoint.base_url} {message} ({error.status_code}): {words}")
         raw = self._without_key(error.response.text)
         return NoReply(f"http_{error.status_code}: {words}", raw, final=moderated)
 
@@ -144,8 +144,8 @@ class OpenAILLM:
 
     def _words(self, error: openai.APIStatusError) -> str:
         body: object = error.body
-        said = body.get("message") if isinstance(body, Mapping) else None
-        text: Any = said or error.response.text or "no words"
+        message = body.get("message") if isinstance(body, Mapping) else None
+        text: Any = message or error.response.text or "no words"
         return self._shown(str(text))
 
     def _shown(self, text: str) -> str:

@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         return commands.main(PROGRAM, COMMANDS, arguments)
-    except OSError as error:  # what has no message of its own: a folder in place of a file, missing permissions, ...
-        what = f"{error.filename} cannot be used ({error.strerror})" if error.filename else str(error)
-        sys.stderr.write(f"limrank-synth {arguments[0]}: {what}; give a path that can be read and written.\n")
+    except OSError as error:  # reason has no message of its own: a folder in place of a file, missing permissions, ...
+        reason = f"{error.filename} cannot be used ({error.strerror})" if error.filename else str(error)
+        sys.stderr.write(f"limrank-synth {arguments[0]}: {reason}; give a path that can be read and written.\n")
         return 1
 
 
@@ -51,14 +51,14 @@ def _run(settings: RunSettings) -> str | None:
     accepted = run(settings, sys.stdout)
     totals = read_totals(settings.run)
     each = f", {totals.cost / accepted:.6f} for each" if accepted else ""
-    said = f"{stage_table(totals.lines())}\n{accepted} examples accepted, {totals.cost:.4f} spent{each}"
+    summary = f"{stage_table(totals.lines())}\n{accepted} examples accepted, {totals.cost:.4f} spent{each}"
     if any(line.stage not in _accepted(totals) for line in totals.lines()):
-        say(said)
+        say(summary)
         forecasts = method_in(settings.run, settings, settings.templates).forecasts()
         roles = {forecast.stage: forecast.role for forecast in forecasts}
         check_usable(settings.run / "journal.jsonl", roles, settings.endpoints)
         return None
-    return said
+    return summary
 
 
 def _accepted(totals: Totals) -> set[str]:

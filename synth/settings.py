@@ -45,7 +45,7 @@ class Command(base.Command):
 
     model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, env_nested_delimiter="__")
 
-    settings: Path | None = Field(default=None, description="TOML file of settings; flags and environment win over it")
+    settings: Path | None = Field(default=None, description="TOML file of settings; flags and environment override it")
 
 
 class Method(StrEnum):
@@ -79,14 +79,14 @@ class RunOptions(BaseModel):
 class RunSettings(RunOptions, Command):  # type: ignore[misc]  # typed apart: a model's configuration and a settings class's
     """Make training data with language models. Resumes an existing run folder."""
 
-    run: CliPositionalArg[Path] = Field(description="folder of the run, made if it is not there")
+    run: CliPositionalArg[Path] = Field(description="folder of the run; created if missing")
     templates: Path | None = Field(default=None, description="folder of prompt templates that replace built-in ones")
     budget: float | None = Field(
         default=None, gt=0, description="most money to spend in this folder, over all its runs"
     )
-    dry_run: bool = Field(default=False, description="say what the run would ask and cost, and make no call")
+    dry_run: bool = Field(default=False, description="print the calls and cost of the run without making calls")
     report_seconds: float = Field(
-        default=10.0, gt=0, description="seconds between two lines of progress where no terminal is"
+        default=10.0, gt=0, description="seconds between progress lines when the output is not a terminal"
     )
 
     @model_validator(mode="after")

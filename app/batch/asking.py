@@ -32,30 +32,30 @@ class Asker:
         """Returns the answer, or the failure of this one call. Raises ServiceFailed when the service would answer no
         call."""
         content = orjson.dumps(call.body)
-        told = "nothing"
+        reason = "nothing"
         for attempt in range(_TRIES):
             try:
                 response = await self._post(call, content)
             except (httpx2.ReadTimeout, httpx2.WriteTimeout):
-                told = "no answer in time"
+                reason = "no answer in time"
                 if attempt:
                     return Outcome(0, None, ("timeout", f"There was no answer within {self.seconds:g} seconds, twice."))
                 continue
             except httpx2.HTTPError as error:
-                told = str(error) or type(error).__name__
+                reason = str(error) or type(error).__name__
                 await asyncio.sleep(2.0**attempt)
                 continue
             outcome = _outcome(response)
-            told = outcome.error[1] if outcome.error else ""
+            reason = outcome.error[1] if outcome.error else ""
             if outcome.error and (outcome.status in _NO_RIGHT or outcome.error[0] in _FATAL_KINDS):
-                raise ServiceFailed(f"The service answers no call: {told}")
+                raise ServiceFailed(f"The service answers no call: {reason}")
             if outcome.status in _NO_ROOM:
                 await asyncio.sleep(_wait(response, attempt))
             elif outcome.status not in _ONCE_MORE or attempt:
                 return outcome
         raise ServiceFailed(
-            f"The service did not take call {call.custom_id!r} in {_TRIES} tries ({told}); what was answered is kept, "
-            "and the same command goes on."
+            f"The service did not take call {call.custom_id!r} in {_TRIES} tries ({reason}); what was answered is "
+            "kept, and the same command goes on."
         )
 
     async def _post(self, call: Call, content: bytes) -> httpx2.Response:

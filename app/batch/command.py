@@ -38,7 +38,7 @@ def _batch(settings: Batch, calls: Calls, log: Path) -> str:
         left = len(calls) - int(results.done.sum())
         count = left if settings.limit is None else min(left, settings.limit)
         note(_opening(settings, len(calls), results, count))
-        told = []
+        sentences = []
         if count:
             progress = Progress(count)
             rows = islice(calls.order(results.done), count)
@@ -46,9 +46,9 @@ def _batch(settings: Batch, calls: Calls, log: Path) -> str:
                 whole = _answer(settings, calls, rows, results, progress)
             finally:
                 progress.close()
-            told.append(progress.summary())
+            sentences.append(progress.summary())
             if not whole:
-                raise Interrupted(f"{told[0]}. Stopped by a signal; the same command goes on.")
+                raise Interrupted(f"{sentences[0]}. Stopped by a signal; the same command goes on.")
             left -= progress.answered + progress.failed
             failed = results.failed + progress.failed
         else:
@@ -56,12 +56,12 @@ def _batch(settings: Batch, calls: Calls, log: Path) -> str:
     if settings.out != log and not left:
         parquet.write_answers(log, settings.out)
     if left:
-        told.append(f"{left:,} calls are left; the same command goes on")
+        sentences.append(f"{left:,} calls are left; the same command goes on")
     elif not count:
-        told.append(f"All {len(calls):,} calls have been answered before")
+        sentences.append(f"All {len(calls):,} calls have been answered before")
     if failed:
-        raise Incomplete(f"{'. '.join(told)}. {failed:,} calls failed; {results.errors} says why, one a line.")
-    return f"{'. '.join(told)}. The answers: {settings.out if not left else log}"
+        raise Incomplete(f"{'. '.join(sentences)}. {failed:,} calls failed; {results.errors} says why, one a line.")
+    return f"{'. '.join(sentences)}. The answers: {settings.out if not left else log}"
 
 
 def _opening(settings: Batch, calls: int, results: Results, count: int) -> str:

@@ -129,8 +129,8 @@ class Results:
         """Marks a call as done. Returns False when it already was."""
         place = calls.row_of(str(row.get("custom_id")))
         if place is None or not calls.is_line(place, str(row.get("id"))):
-            what = "is not among the calls" if place is None else "was made from another line"
-            raise BadInput(f"{path}: the answer to custom_id {row.get('custom_id')!r} {what}; name another OUT.")
+            problem = "is not among the calls" if place is None else "was made from another line"
+            raise BadInput(f"{path}: the answer to custom_id {row.get('custom_id')!r} {problem}; name another OUT.")
         new = not self.done[place]
         self.done[place] = True
         return bool(new)

@@ -29,20 +29,20 @@ class Batch(base.Command):
     url: str | None = Field(default=None, description="a running service, such as http://127.0.0.1:8080")
     key_variable: str | None = Field(default=None, description="environment variable that holds the service's key")
     model: str | None = Field(default=None, description="folder, hub id or embedded model to load; default: embedded")
-    engine: EngineName | None = Field(default=None, description="what runs the model; default: auto")
+    engine: EngineName | None = Field(default=None, description="engine that runs the model; default: auto")
     mode: Literal["direct", "reasoning"] | None = Field(
         default=None, description="mode of calls that name none; default: direct"
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the model; default: one per core")
-    limit: int | None = Field(default=None, ge=1, description="answer at most N calls now, for a try")
+    limit: int | None = Field(default=None, ge=1, description="answer at most N calls now, for a trial")
     concurrency: int | None = Field(
-        default=None, ge=1, description="calls on their way at a time; default: 256 here, 32 with --url"
+        default=None, ge=1, description="calls in flight at a time; default: 256 here, 32 with --url"
     )
     timeout_seconds: float = Field(default=600.0, gt=0, description="longest time for one call, with --url")
     ray: str | None = Field(
         default=None, min_length=1, description="address of a Ray cluster, such as auto or local: workers there answer"
     )
-    ray_workers: int | None = Field(default=None, ge=1, description="workers; default: as many as the cluster has room")
+    ray_workers: int | None = Field(default=None, ge=1, description="number of workers; default: as many as fit")
     ray_cpus: int = Field(default=1, ge=1, description="CPUs of a worker, on a cluster without GPUs")
     ray_gpus: float | None = Field(default=None, gt=0, description="GPUs of a worker; default: 1 where there are any")
 

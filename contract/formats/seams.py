@@ -105,8 +105,8 @@ def check_joined(pieces: Pieces, tokenizer: Tokenizer, whole: str, count: int = 
     choose = random.Random(0)  # noqa: S311 - texts for a test
     for _ in range(count):
         values = {slot: random_text(choose) for slot in ("query", "document", "instruction")}
-        apart = [i for piece in pieces for i in ids_of_text(tokenizer, filled(piece, values))]
-        if apart != ids_of_text(tokenizer, filled(whole, values)):
+        ids = [i for piece in pieces for i in ids_of_text(tokenizer, filled(piece, values))]
+        if ids != ids_of_text(tokenizer, filled(whole, values)):
             raise ContractError(
                 f"Cut into pieces, the prompt does not have the ids of the whole string, for example with the document "
                 f"{values['document'][:40]!r}; write it as a list of the parts that the model's own code encodes apart."
@@ -134,8 +134,8 @@ def _probes(before: str) -> Iterator[dict[str, str]]:
 
 
 def _same(pieces: Pieces, whole: str, values: dict[str, str], tokenizer: Tokenizer) -> bool:
-    apart = [i for piece in pieces for i in ids_of_text(tokenizer, filled(piece, values))]
-    return apart == ids_of_text(tokenizer, filled(whole, values))
+    ids = [i for piece in pieces for i in ids_of_text(tokenizer, filled(piece, values))]
+    return ids == ids_of_text(tokenizer, filled(whole, values))
 
 
 def random_text(choose: random.Random) -> str:

@@ -106,8 +106,8 @@ def _candidates(folder: Path, split: str, variant: str | None) -> tuple[str, Run
 
 def _from_hub(source: DataSource, split: str) -> Task:
     qrels: Qrels = {}
-    there = _ON_THE_HUB.get(split, split)
-    for row in DataSource(f"{source.hub}-qrels").rows("default", there, ("query-id", "corpus-id", "score")):
+    hub_split = _ON_THE_HUB.get(split, split)
+    for row in DataSource(f"{source.hub}-qrels").rows("default", hub_split, ("query-id", "corpus-id", "score")):
         qrels.setdefault(row.id("query-id"), {})[row.id("corpus-id")] = row.grade("score")
     queries = tuple(
         Query(id=row.id("_id"), text=row.text("text"))

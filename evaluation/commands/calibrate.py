@@ -25,11 +25,11 @@ class CalibrateSettings(Scoring):
     """Measure the expected calibration error; fit one temperature on train."""
 
     data: Path = Field(description="folder of the benchmark")
-    out: Path = Field(description="folder for results; the same folder goes on where it stopped")
-    benchmark: str = Field(default=DEFAULT, description="benchmark whose folder it is")
-    split: str = Field(default="dev", description="split that is measured")
+    out: Path = Field(description="folder for results; the same folder resumes a stopped run")
+    benchmark: str = Field(default=DEFAULT, description="benchmark that the folder contains")
+    split: str = Field(default="dev", description="split to measure")
     pairs: int = Field(default=2000, ge=5, description="pairs: one answer to four BM25 negatives")
-    fit_split: str | None = Field(default=None, description="split the temperature is fitted on; unset: none is fitted")
+    fit_split: str | None = Field(default=None, description="split to fit the temperature on; unset: none is fitted")
     fit_pairs: int = Field(default=2000, ge=5, description="pairs for fitting")
 
 

@@ -29,8 +29,8 @@ class InjectionSettings(Scoring):
     """Put sentences such as "answer true" into irrelevant passages and see where these are ranked."""
 
     data: Path = Field(description="folder of the benchmark")
-    out: Path = Field(description="folder for results; the same folder goes on where it stopped")
-    benchmark: str = Field(default=DEFAULT, description="benchmark whose folder it is")
+    out: Path = Field(description="folder for results; the same folder resumes a stopped run")
+    benchmark: str = Field(default=DEFAULT, description="benchmark that the folder contains")
     split: str = Field(default="test", description="split whose queries are used")
     passages: int = Field(default=20, ge=1, description="queries, each with one irrelevant passage")
     depth: int = Field(default=30, ge=TOP, description="candidates among which the passage is ranked")

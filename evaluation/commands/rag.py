@@ -40,11 +40,11 @@ from retrieval.trec import Run
 class RagSettings(Scoring):
     """Accuracy of a model on GPQA without passages, with the first stage's, and with reranked ones."""
 
-    out: Path = Field(description="folder for results; the same folder goes on where it stopped")
+    out: Path = Field(description="folder for results; the same folder resumes a stopped run")
     passages: Path = Field(description="BEIR folder or corpus.jsonl to retrieve from")
     data: Path | None = Field(default=None, description="folder with GPQA in the hub's layout; default: the hub")
     config: str = Field(default="gpqa_diamond", description="gpqa_diamond, gpqa_main or gpqa_extended")
-    questions: int | None = Field(default=None, ge=1, description="so many questions, drawn by the hash of their ids")
+    questions: int | None = Field(default=None, ge=1, description="number of questions, drawn by the hash of their ids")
     depth: int = Field(default=50, ge=1, description="candidates per question")
     first_stage: str | None = Field(default=None, description="as for `run`; default: search:bm25")
     shown: int = Field(default=5, ge=1, description="passages that the answering model is shown")
@@ -52,16 +52,16 @@ class RagSettings(Scoring):
     answer_model: str = Field(description="model that answers")
     answer_key_variable: str | None = Field(default=None, description="environment variable that holds its key")
     answer_temperature: float | Literal["none"] = Field(
-        default=0.0, description="its temperature; none: sent none, as happens by itself where it is refused"
+        default=0.0, description="its temperature; none: send none, which is automatic when it is refused"
     )
     answer_max_tokens: int | None = Field(
         default=None, ge=16, description="its longest reply in tokens, reasoning included; default: its own limit"
     )
     answer_max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = Field(
-        default="max_tokens", description="what its endpoint calls that limit"
+        default="max_tokens", description="name of that limit in its requests"
     )
     answer_retries: int = Field(
-        default=5, ge=0, le=50, description="times a question is sent again after 429, 5xx, a timeout or a break"
+        default=5, ge=0, le=50, description="retries of a question after 429, 5xx, a timeout or a broken connection"
     )
     answer_concurrency: int = Field(default=1, ge=1, description="questions at a time")
 

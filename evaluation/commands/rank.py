@@ -31,11 +31,11 @@ class RankSettings(Scoring):
     """Rerank a benchmark's candidates and measure the order."""
 
     benchmark: CliPositionalArg[str] = Field(description=f"{', '.join(BENCHMARKS)}, beir:NAME")
-    out: Path = Field(description="folder for results; the same folder goes on where it stopped")
+    out: Path = Field(description="folder for results; the same folder resumes a stopped run")
     data: Path | None = Field(default=None, description="folder with the data in the hub's layout; default: the hub")
     tasks: list[str] = Field(default=[], description="tasks of the benchmark, by commas; default: all (beir: test)")
     queries: int | None = Field(
-        default=None, ge=1, description="so many queries (followir: topics), drawn by their ids"
+        default=None, ge=1, description="number of queries (followir: topics), drawn by their ids"
     )
     depth: int | None = Field(
         default=None, ge=1, description="candidates per query; default: 100, followir: 1,000, all that it has"

@@ -54,7 +54,7 @@ class TracesSettings(Scoring):
     out: Path = Field(
         description="folder for results, shared with `limrank-eval calibrate`: pairs scored there are not scored again"
     )
-    split: str = Field(default="dev", description="split that is measured")
+    split: str = Field(default="dev", description="split to measure")
     pairs: int = Field(default=200, ge=5, description="pairs: one answer to four BM25 negatives")
 
 
@@ -84,10 +84,16 @@ def check_traces(
     folder = out / f"calibration-{slug(task.name)}" / slug(scorer.name)
     scored, _ = score_all(task, queries, found, scorer, folder, documents_per_call=documents_per_call, out=sys.stderr)
     files = BeirFolder(data, Refusing(), empty_documents=True)
-    asked = {query.id: label(query, str(query.metadata.get("focus") or "")) for query in files.queries()}
-    told = {document.id: label(document, document.title) for document in files.documents()}
+    query_labels = {query.id: label(query, str(query.metadata.get("focus") or "")) for query in files.queries()}
+    document_labels = {document.id: label(document, document.title) for document in files.documents()}
     read = [
-        Examined(query.id, document, place == 0, one, read_trace(one.trace or "", asked[query.id], told[document]))
+        Examined(
+            query.id,
+            document,
+            place == 0,
+            one,
+            read_trace(one.trace or "", query_labels[query.id], document_labels[document]),
+        )
         for query in queries
         for place, (document, one) in enumerate(scored[query.id].items())
     ]
@@ -141,7 +147,15 @@ def _write_table(path: Path, read: Sequence[Examined]) -> None:
     lines = ["\t".join(["query", "document", "answers", "log_odds", "status", *PARTS, "concludes", "trace"])]
     for one in read:
         parts = [str(getattr(one.reading, part)).lower() for part in PARTS]
-        said = {True: "relevant", False: "not relevant", None: "unclear"}[one.reading.relevant]
-        cells = [one.query, one.document, str(one.answer).lower(), f"{one.scored.score:.4f}", one.status, *parts, said]
+        conclusion = {True: "relevant", False: "not relevant", None: "unclear"}[one.reading.relevant]
+        cells = [
+            one.query,
+            one.document,
+            str(one.answer).lower(),
+            f"{one.scored.score:.4f}",
+            one.status,
+            *parts,
+            conclusion,
+        ]
         lines.append("\t".join([*cells, json.dumps(one.scored.trace, ensure_ascii=False)]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -21,13 +21,13 @@ class ImportSettings(Command):
 
     path: CliPositionalArg[Path] = Field(description="BEIR folder whose rows have focus and qtype in their metadata")
     out: CliPositionalArg[Path] = Field(description="file of records to write")
-    groups_out: Path | None = Field(default=None, description="file of LCE groups to write as well; needed")
+    groups_out: Path | None = Field(default=None, description="file of LCE groups to write; required")
     split: str = Field(default="train", description="which judgements of the folder to use")
     excluded: Path | None = Field(default=None, description="file of ids of documents not to use")
     bi_encoder: str | None = Field(
-        default=None, description="sentence-transformers model id or folder that mines beside BM25; unset: BM25 alone"
+        default=None, description="sentence-transformers model id or folder that also mines; unset: only BM25"
     )
-    depth: int = Field(default=100, ge=1, description="how deep to look for negatives")
+    depth: int = Field(default=100, ge=1, description="search depth for negatives")
     medquad_records: RecordShares = RecordShares()
     medquad_groups: GroupShares = GroupShares()
 

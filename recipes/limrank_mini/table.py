@@ -52,7 +52,7 @@ class MiniSettings(Command):
     model_config = SettingsConfigDict(cli_prog_name="python -m recipes.limrank_mini table")
 
     data: Path = Field(description="folder that holds medquad/ and dl19/, each a BEIR folder with candidates")
-    out: Path = Field(description="folder for results; the same folder goes on where it stopped")
+    out: Path = Field(description="folder for results; the same folder resumes a stopped run")
     model: str = Field(default="limrank-mini", description="the causal model: embedded name or folder")
     cross_encoder_model: str = Field(
         default="limrank-mini-ce", description="the cross-encoder: embedded name or folder"
@@ -67,14 +67,14 @@ class MiniSettings(Command):
     injections: int = Field(default=20, ge=1, description="irrelevant passages with an injected sentence each")
     fit_pairs: int | None = Field(default=None, ge=5, description="train pairs to fit a temperature on; unset: none")
     max_tokens_per_doc: int | None = Field(
-        default=112, ge=1, description="cut passages for the causal model; None: the model's limit"
+        default=112, ge=1, description="truncate passages for the causal model; None: the model's limit"
     )
     cross_encoder_max_tokens_per_doc: int | None = Field(
-        default=128, ge=1, description="cut passages for the cross-encoder; None: the model's limit"
+        default=128, ge=1, description="truncate passages for the cross-encoder; None: the model's limit"
     )
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
-    concurrency: int = Field(default=10, ge=1, description="calls to the service at a time; few leave traces alone")
-    documents_per_call: int = Field(default=30, ge=1, description="passages in one call; what a stop can lose")
+    concurrency: int = Field(default=10, ge=1, description="concurrent calls to the service; few disturb traces less")
+    documents_per_call: int = Field(default=30, ge=1, description="passages per call; a stop loses at most this many")
     engine: EngineName = Field(default="auto", description="engine of the causal model")
     dtype: Dtype = Field(default="bfloat16", description="number format of the weights in the service")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the service")
@@ -105,10 +105,10 @@ def run(settings: MiniSettings) -> str:
             failed.append(one)
     _compare(settings, found)
     _check(settings, found)
-    said = write_report(settings.out, "The embedded models")
+    location = write_report(settings.out, "The embedded models")
     if failed:
-        raise ScorerFailed(f"{said}; but not run: {', '.join(failed)}. The report says why.")
-    return said
+        raise ScorerFailed(f"{location}; but not run: {', '.join(failed)}. The report says why.")
+    return location
 
 
 class _Steps:

@@ -61,28 +61,29 @@ class Reading:
 
 def read_trace(trace: str, query: Label, passage: Label) -> Reading:
     """Compares a trace with the known labels of its query and passage."""
-    asked, _, told = trace.partition("The passage")
-    end = re.split(r"(?<=[.!?])\s+", told.strip())[-1] if told else trace
-    told = told.removesuffix(end)
+    query_part, _, passage_part = trace.partition("The passage")
+    end = re.split(r"(?<=[.!?])\s+", passage_part.strip())[-1] if passage_part else trace
+    passage_part = passage_part.removesuffix(end)
     return Reading(
-        query_focus=_names(asked, query.focus),
-        query_type=_types(asked, query.focus) == {query.question_type},
-        passage_focus=_names(told, passage.focus) or (_same(query.focus, passage.focus) and _names(told, query.focus)),
-        passage_type=_types(told, passage.focus, query.focus) == {passage.question_type},
+        query_focus=_names(query_part, query.focus),
+        query_type=_types(query_part, query.focus) == {query.question_type},
+        passage_focus=_names(passage_part, passage.focus)
+        or (_same(query.focus, passage.focus) and _names(passage_part, query.focus)),
+        passage_type=_types(passage_part, passage.focus, query.focus) == {passage.question_type},
         relevant=conclusion(trace),
     )
 
 
 def conclusion(trace: str) -> bool | None:
     """Whether the last sentences call the passage relevant; None when they say neither, or both."""
-    _, _, told = trace.partition("The passage")
-    not_relevant, relevant = bool(_NOT.search(told)), bool(_YES.search(_NOT.sub(" ", told)))
+    _, _, passage_part = trace.partition("The passage")
+    not_relevant, relevant = bool(_NOT.search(passage_part)), bool(_YES.search(_NOT.sub(" ", passage_part)))
     return relevant if relevant != not_relevant else None
 
 
 def _names(part: str, focus: str) -> bool:
-    said = f" {_words(part)} "
-    return any(f" {_words(form)} " in said for form in _forms(focus) if _words(form))
+    words = f" {_words(part)} "
+    return any(f" {_words(form)} " in words for form in _forms(focus) if _words(form))
 
 
 def _types(part: str, *focuses: str) -> set[str]:

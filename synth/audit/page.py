@@ -134,10 +134,10 @@ def _stage_charts(totals: Sequence[StageTotal]) -> list[Chart]:
         stages.setdefault(line.stage, Counter())[line.status] += line.rows
         name = line.stage if one_model else f"{line.stage.partition('.')[2]}, {line.model}"
         money[name] = money.get(name, 0.0) + line.cost
-    told = {name: counts.get(Status.ACCEPTED, 0) for name, counts in stages.items()}
+    values = {name: counts.get(Status.ACCEPTED, 0) for name, counts in stages.items()}
     drawn = [
         _chart(
-            "Acceptance by stage", "replies, and the share of them accepted", charts.stacked(stages, "replies"), told
+            "Acceptance by stage", "replies, and the share of them accepted", charts.stacked(stages, "replies"), values
         )
     ]
     if any(money.values()):
@@ -197,8 +197,8 @@ def _shares(title: str, note: str, counts: Mapping[str, int], quotas: Mapping[st
     return _chart(title, f"{note}; {asked}", charts.shares(counts, quotas), counts)
 
 
-def _chart(title: str, note: str, svg: str, told: Mapping[str, float]) -> Chart:
-    return Chart(title, note, _encoded(svg), ", ".join(f"{name} {value:,.6g}" for name, value in told.items()))
+def _chart(title: str, note: str, svg: str, values: Mapping[str, float]) -> Chart:
+    return Chart(title, note, _encoded(svg), ", ".join(f"{name} {value:,.6g}" for name, value in values.items()))
 
 
 def _spaced_names(counts: Mapping[str, T]) -> dict[str, T]:

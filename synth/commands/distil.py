@@ -22,10 +22,12 @@ class DistilSettings(Command):
         min_length=1, description="sentence-transformers model id or folder whose similarities are the verdicts"
     )
     bi_encoder_licence: str = Field(min_length=1, description="licence of that model (SPDX), carried by every record")
-    source: str = Field(min_length=1, description="what to call the corpus in every record")
+    source: str = Field(min_length=1, description="name of the corpus in every record")
     licence: str = Field(min_length=1, description="licence of the corpus (SPDX), carried by every record")
     domain: str = Field(default="general", min_length=1, description="domain of every record")
-    split: str = Field(default="train", description="of a BEIR folder: what other splits alone judge is left out")
+    split: str = Field(
+        default="train", description="split of a BEIR folder; documents that only others judge are left out"
+    )
     excluded: Path | None = Field(default=None, description="file of ids of documents not to use, one a line")
     passages: int = Field(default=12_000, ge=1, description="passages to index, drawn of all")
     queries: int = Field(default=6_000, ge=1, description="queries to make; each gives about six records")

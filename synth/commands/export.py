@@ -20,9 +20,9 @@ class ExportSettings(Command):
         default=[], description="run folder or file, PATH or PATH=COUNT; repeated, they are mixed in these proportions"
     )
     format: Literal["pointwise", "setwise", "listwise", "lce"] = Field(
-        default="pointwise", description="what kind of reranker the file is to train"
+        default="pointwise", description="kind of reranker that the file trains"
     )
-    only_licence: list[str] = Field(default=[], description="leave out whatever has another licence; may be repeated")
+    only_licence: list[str] = Field(default=[], description="keep only rows under this licence; may be repeated")
     state_intent: bool = Field(default=False, description="state in the instruction whether indirect relevance counts")
     with_trace: bool = Field(default=False, description="leave out records without a trace")
     negatives: int = Field(default=7, ge=1, description="most negatives for each relevant passage (setwise, lce)")

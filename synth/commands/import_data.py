@@ -21,21 +21,21 @@ class ImportSettings(Command):
     kind: CliPositionalArg[Literal["rank1", "beir"]] = Field(description="rank1 (JSON with traces) or beir (folder)")
     path: CliPositionalArg[Path] = Field(description="the JSON or JSONL file, or the folder")
     out: CliPositionalArg[Path] = Field(description="file of records to write")
-    source: str = Field(default="", description="what to call the source in every record")
+    source: str = Field(default="", description="name of the source in every record")
     licence: str = Field(default="", description="licence of the data (SPDX), carried by every record")
     domain: str = Field(default="general", description="domain of every record")
     difficulty: Difficulty = Field(default=Difficulty.DIRECT, description="difficulty of every record")
     intent: Intent = Field(default=Intent.DIRECT, description="whether indirect relevance is accepted, in every record")
     split: str = Field(default="train", description="which judgements of a folder to use")
     bi_encoder: str | None = Field(
-        default=None, description="sentence-transformers model id or folder that mines beside BM25; unset: BM25 alone"
+        default=None, description="sentence-transformers model id or folder that also mines; unset: only BM25"
     )
     negatives: int = Field(default=2, ge=0, description="negatives for each relevant document (beir)")
-    depth: int = Field(default=100, ge=1, description="how deep to look for negatives")
+    depth: int = Field(default=100, ge=1, description="search depth for negatives")
     ceiling: float = Field(
         default=0.95,
         gt=0,
-        description="pass over what the bi-encoder puts above this part of the answer's score (beir)",
+        description="skip hits that the bi-encoder scores above this share of the answer's score (beir)",
     )
 
     @model_validator(mode="after")

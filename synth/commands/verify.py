@@ -21,11 +21,11 @@ class VerifySettings(Command):
     against: Path | None = Field(
         default=None, description="file of records with known labels: report the filters' precision and recall on them"
     )
-    filters: list[str] = Field(default=list(FILTERS), description=f"which filters to ask: {', '.join(FILTERS)}")
+    filters: list[str] = Field(default=list(FILTERS), description=f"filters to run: {', '.join(FILTERS)}")
     votes: int = Field(default=1, ge=1, description="fewest votes on a pair that was voted on")
     agreement: float = Field(default=2 / 3, gt=0, le=1, description="least share of the votes for the label")
     votes_required: bool = Field(default=False, description="drop records that nobody voted on")
-    conclusion_required: bool = Field(default=False, description="drop records whose trace comes to no conclusion")
+    conclusion_required: bool = Field(default=False, description="drop records whose trace has no conclusion")
     lengths: dict[str, tuple[int, int]] = Field(
         default={name: (bounds.least, bounds.most) for name, bounds in BOUNDS.items()},
         description='JSON of fewest and most words: {"passage": [5, 3000]}; texts not named have no bounds',
@@ -36,7 +36,7 @@ class VerifySettings(Command):
     )
     overlap_words: int = Field(default=13, ge=2, description="length in words of a run that counts as overlap")
     overlap_common: int = Field(
-        default=10, ge=1, description="runs that more texts of an evaluation set share are set phrases and do not count"
+        default=10, ge=1, description="a run shared by more texts of an evaluation set is a set phrase and is ignored"
     )
     overlap_least: float = Field(
         default=0.0, ge=0, le=1, description="least share of a text's runs that must overlap; 0: one run is enough"

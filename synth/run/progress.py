@@ -68,8 +68,8 @@ class Progress:
 
     def _line(self, counts: Counts, share: float) -> str:
         units = f"{self._name}: {self._done} of {self._total} ({100 * share:.0f} %)"
-        said = f"{units}, {counts.calls} calls, {counts.accepted} examples accepted, cost {counts.cost:.4f}"
-        return f"{said}, {self._left(share)}"
+        text = f"{units}, {counts.calls} calls, {counts.accepted} examples accepted, cost {counts.cost:.4f}"
+        return f"{text}, {self._left(share)}"
 
     def _left(self, share: float) -> str:
         if share >= 1.0:

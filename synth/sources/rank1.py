@@ -151,16 +151,16 @@ def _prompted(prompt: str, output: str) -> _Pair:
 
 
 def _turns(name: str, turns: list[Any]) -> tuple[str, str]:
-    said: dict[bool, str] = {}
+    texts: dict[bool, str] = {}
     for turn in turns:
         if not isinstance(turn, dict):
             raise ValueError(f"'{name}' holds {type(turn).__name__}; it must hold objects.")  # noqa: TRY004 - a bad row
         role = turn.get("role", turn.get("from"))
         if role in _ASKING + _ANSWERING:
-            said.setdefault(role in _ASKING, _text(turn, "content" if "content" in turn else "value"))
-    if len(said) < 2:
+            texts.setdefault(role in _ASKING, _text(turn, "content" if "content" in turn else "value"))
+    if len(texts) < 2:
         raise ValueError(f"'{name}' needs one turn of the user and one of the assistant.")
-    return said[True], said[False]
+    return texts[True], texts[False]
 
 
 def _text(value: Mapping[str, Any], name: str) -> str:

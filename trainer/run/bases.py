@@ -73,8 +73,8 @@ def _packaged(name: str) -> Base:
         command = [sys.executable, "-m", "service.models.export", name, str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
         if done.returncode and not folder.exists():
-            told = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise BadBase(f"{name} cannot be prepared: {told}")
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise BadBase(f"{name} cannot be prepared: {reason}")
     return Base(folder, name, "Apache-2.0")
 
 

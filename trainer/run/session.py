@@ -90,7 +90,7 @@ class Session(TrainerCallback):
         # A checkpoint restores its own intervals between logs and checkpoints, which may not be those of this session.
         state.compute_steps(args, state.max_steps)  # type: ignore[no-untyped-call]
         self._loop_begun = self._saved = time.monotonic()
-        self._handlers = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
@@ -102,9 +102,9 @@ class Session(TrainerCallback):
         now = time.monotonic()
         over = now - self._loop_begun > self._timing.session_minutes * 60
         due = now - self._saved > self._timing.checkpoint_minutes * 60
-        told, over, due = in_any_process([self._stop, over, due], args.device)
-        if (over or told) and state.global_step < state.max_steps:
-            self.ended = "signal" if told else "time"
+        stop, over, due = in_any_process([self._stop, over, due], args.device)
+        if (over or stop) and state.global_step < state.max_steps:
+            self.ended = "signal" if stop else "time"
             control.should_training_stop = control.should_save = True
         elif due:
             control.should_save = True
@@ -146,7 +146,7 @@ class Session(TrainerCallback):
         if spoilt:
             _diverged("weights", state)
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
 
 
@@ -168,9 +168,9 @@ def _finite(model: Any) -> bool:
     )
 
 
-def _diverged(what: str, state: TrainerState) -> NoReturn:
+def _diverged(problem: str, state: TrainerState) -> NoReturn:
     raise Diverged(
-        f"The {what} of the training became NaN or infinite by step {state.global_step}, and nothing of that is "
+        f"The {problem} of the training became NaN or infinite by step {state.global_step}, and nothing of that is "
         "kept; go on from the last checkpoint with --precision float32, or begin in another --folder with a lower "
         "--learning-rate."
     )

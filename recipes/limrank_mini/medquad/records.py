@@ -28,7 +28,7 @@ class RecordShares(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     wrong_type: int = Field(default=2, ge=0, description="most passages on the right focus, silent on what is asked")
-    passing: int = Field(default=1, ge=0, description="most passages on the right focus that only touch on it")
+    passing: int = Field(default=1, ge=0, description="most passages on the right focus that merely mention it")
     other_type: int = Field(
         default=1, ge=0, description="most passages labelled with another question type that may say much of it"
     )

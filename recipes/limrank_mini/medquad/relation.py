@@ -84,9 +84,11 @@ def same_focus(question: Question, answer: Answer) -> bool:
 def other_focus(question: Question, answer: Answer) -> bool:
     """Whether they are certainly about different things: no shared concept, neither name within the other or in the
     text."""
-    asked, told = words(question.focus), words(answer.focus)
+    question_focus, answer_focus = words(question.focus), words(answer.focus)
     if not question.concepts or not answer.concepts or question.concepts & answer.concepts:
         return False
-    if set(asked.split()) <= set(told.split()) or set(told.split()) <= set(asked.split()):
+    if set(question_focus.split()) <= set(answer_focus.split()) or set(answer_focus.split()) <= set(
+        question_focus.split()
+    ):
         return False
-    return asked not in answer.words and told not in words(question.text)
+    return question_focus not in answer.words and answer_focus not in words(question.text)

@@ -21,11 +21,11 @@ class CorpusSettings(BaseModel):
     )
     split: str = Field(
         default="train",
-        description="of a BEIR folder: whose questions are examples; what others alone judge is left out",
+        description="split of a BEIR folder whose questions are examples; documents judged only by others are left out",
     )
     excluded: Path | None = Field(default=None, description="file of ids of documents not to use, one a line")
     documents_licence: str = Field(default="", description="licence of the corpus (SPDX), carried by every record")
-    domain: str = Field(default="general", min_length=1, description="the corpus' domain, as it stands in every record")
+    domain: str = Field(default="general", min_length=1, description="domain of the corpus, stated in every record")
     examples: Path | None = Field(
         default=None,
         description='JSONL of queries in the voice of the domain: {"query": text, "document": text or absent}; '
@@ -33,14 +33,14 @@ class CorpusSettings(BaseModel):
     )
     examples_licence: str = Field(default="", description="licence of the examples (SPDX), carried by every record")
     shots: int = Field(default=3, ge=1, le=50, description="examples shown for each document, drawn at random")
-    sample: int | None = Field(default=None, ge=1, description="number of documents to take, at random; unset: all")
+    sample: int | None = Field(default=None, ge=1, description="number of documents to draw at random; unset: all")
     queries: int = Field(default=1, ge=1, le=10, description="queries for each document")
     difficulties: Annotated[dict[Difficulty, float], AfterValidator(check_shares)] = Field(
         default={Difficulty.DIRECT: 0.7, Difficulty.MULTI_STEP: 0.3},
         description="JSON quotas of the queries' difficulty",
     )
     bi_encoder: str = Field(default="", description="model id or folder for sentence-transformers; empty: BM25 alone")
-    bi_encoder_tokens: int = Field(default=256, ge=8, description="tokens at which the bi-encoder's inputs are cut")
+    bi_encoder_tokens: int = Field(default=256, ge=8, description="longest input of the bi-encoder in tokens")
     candidates: int = Field(default=10, ge=1, le=1000, description="candidates for each query from each retriever")
     document_characters: int = Field(default=6000, ge=200, description="characters of a document that a prompt shows")
     positive_from: int = Field(default=8, ge=1, le=10, description="lowest score of a positive")

@@ -142,7 +142,7 @@ class LimrankSettings(BaseModel):
         default=None, description='JSONL of personas: {"persona": text, "domain": name or absent}'
     )
     personas_licence: str = Field(default="", description="licence of the personas (SPDX), carried by every record")
-    sample: int | None = Field(default=None, ge=1, description="number of seed queries to take, at random; unset: all")
+    sample: int | None = Field(default=None, ge=1, description="number of seed queries to draw at random; unset: all")
     domains: Annotated[dict[str, Domain], AfterValidator(_some_share)] = Field(
         default=DOMAINS, description='JSON quotas: {"law": {"share": 1, "words": ["lawyer"]}, ...}'
     )
