@@ -108,7 +108,7 @@ DOORS = (
     Door("batch", "rerank a file of calls, resumably", _own("app.batch.command")),
     Door("synth", "make training data with language models", _program("synth.cli", "limrank-synth")),
     Door("train", "train a reranker", _program("trainer.cli", "limrank-train")),
-    Door("plan", "say what a training takes on given GPUs, from the shapes of a model", _own("app.plan")),
+    Door("plan", "estimate what a training run needs on given GPUs, from the shapes of a model", _own("app.plan")),
     Door("eval", "measure rerankers", _program("evaluation.cli", "limrank-eval")),
 )
 

@@ -49,7 +49,7 @@ GPUS: Mapping[str, Gpu] = {
 
 
 class Plan(base.Command):
-    """Say what a training takes on given GPUs, from the model's shapes; no weights are needed."""
+    """Estimate what a training run needs on given GPUs, from the model's shapes; no weights are needed."""
 
     model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, cli_avoid_json=True, cli_prog_name="limrank plan")
 

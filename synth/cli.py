@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         return commands.main(PROGRAM, COMMANDS, arguments)
-    except OSError as error:  # reason has no message of its own: a folder in place of a file, missing permissions, ...
+    except OSError as error:  # no message of its own: a folder in place of a file, missing permissions, ...
         reason = f"{error.filename} cannot be used ({error.strerror})" if error.filename else str(error)
         sys.stderr.write(f"limrank-synth {arguments[0]}: {reason}; give a path that can be read and written.\n")
         return 1

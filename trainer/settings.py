@@ -84,21 +84,25 @@ class Training(DevScoring, Choosing):
     )
     folder: Path = Field(description="folder of the run, outside the repository; created or resumed")
     learning_rate: float = Field(gt=0, description="highest learning rate")
-    schedule: Literal["linear", "cosine", "constant"] = Field(default="linear", description="after the warm-up")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="learning rate after the warm-up"
+    )
     warmup: float = Field(default=0.03, ge=0, lt=1, description="share of the steps with a rising learning rate")
-    weight_decay: float = Field(default=0.0, ge=0, description="of AdamW")
+    weight_decay: float = Field(default=0.0, ge=0, description="weight decay of AdamW")
     epochs: float = Field(default=1.0, gt=0, description="passes over the data")
     max_steps: int | None = Field(default=None, ge=1, description="end the whole run after this many steps instead")
     batch: int = Field(ge=1, description="examples in a step, over all devices")
     device_batch: int = Field(ge=1, description="examples that a device computes at a time")
-    max_tokens: int = Field(ge=16, description="longest sequence; longer passages are cut")
+    max_tokens: int = Field(ge=16, description="longest sequence; longer passages are truncated")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="of the arithmetic; auto: bfloat16 where the GPU or CPU has units for it"
+        default="auto", description="number format of the arithmetic; auto: bfloat16 if the GPU or CPU supports it"
     )
     gradient_checkpointing: bool = Field(default=False, description="compute activations twice to save memory")
     leg: int | None = Field(default=None, ge=1, description="number of this session: 1 starts the run")
     leg_minutes: float = Field(default=120.0, gt=0, description="stop after this time, with a checkpoint")
-    checkpoint_minutes: float = Field(default=10.0, gt=0, description="the most that a kill loses")
+    checkpoint_minutes: float = Field(
+        default=10.0, gt=0, description="interval of checkpoints: the most that a kill loses"
+    )
     checkpoint_steps: int | None = Field(default=None, ge=1, description="also save a checkpoint every n steps")
     log_steps: int = Field(default=10, ge=1, description="steps between two lines of the log")
     base_name: str | None = Field(default=None, description="name of the base in the manifest; default: its folder's")
@@ -113,14 +117,14 @@ class Sft(Training):
     learning_rate: float = Field(default=6e-5, gt=0, description="highest learning rate")
     batch: int = Field(default=32, ge=1, description="examples in a step, over all devices")
     device_batch: int = Field(default=4, ge=1, description="examples that a device computes at a time")
-    max_tokens: int = Field(default=2048, ge=16, description="longest sequence; longer passages are cut")
+    max_tokens: int = Field(default=2048, ge=16, description="longest sequence; longer passages are truncated")
     adapter: Path | None = Field(default=None, description="folder of an adapter to train further")
     kept: float = Field(
-        default=1.0, gt=0, le=1, description="where the result lies between --adapter (0) and the trained weights (1)"
+        default=1.0, gt=0, le=1, description="interpolation between --adapter (0) and the trained weights (1)"
     )
-    rank: int = Field(default=32, ge=1, description="of the LoRA matrices")
+    rank: int = Field(default=32, ge=1, description="rank of the LoRA matrices")
     alpha: int = Field(default=64, ge=1, description="LoRA's scale is alpha / rank")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapter's input")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on the adapter's input")
     direct_share: float = Field(
         default=0.0, ge=0, le=1, description="share of the records trained without their trace, for direct mode"
     )
@@ -158,25 +162,27 @@ class CrossEncoding(Training):
     learning_rate: float = Field(default=5e-5, gt=0, description="highest learning rate")
     batch: int = Field(default=8, ge=1, description="groups in a step, over all devices")
     device_batch: int = Field(default=8, ge=1, description="groups that a device computes at a time")
-    max_tokens: int = Field(default=256, ge=16, description="longest sequence; longer passages are cut")
+    max_tokens: int = Field(default=256, ge=16, description="longest sequence; longer passages are truncated")
     negatives: int = Field(
-        default=3, ge=1, description="most hard negatives of each group, drawn by the seed; one with fewer has all"
+        default=3, ge=1, description="most hard negatives per group, drawn by the seed; a group with fewer keeps all"
     )
     negatives_from: Literal["hard", "random"] = Field(
         default="hard", description="random: other groups' positives instead, for comparison"
     )
     loss: Literal["lce", "bce"] = Field(default="lce", description="bce: binary cross-entropy, for comparison")
-    anchor: float = Field(default=0.1, ge=0, description="share of cross-entropy beside LCE, so that 0 means even odds")
+    anchor: float = Field(
+        default=0.1, ge=0, description="share of cross-entropy added to LCE, so that 0 means even odds"
+    )
     teacher_weight: float = Field(
-        default=1.0, ge=0, description="of the teacher's scores in groups that have them and no positive"
+        default=1.0, ge=0, description="weight of the teacher's scores in groups without a positive"
     )
     labelled_teacher_weight: float = Field(
-        default=0.3, ge=0, description="of the teacher's scores in groups that have them and a positive"
+        default=0.3, ge=0, description="weight of the teacher's scores in groups with a positive"
     )
-    teacher_loss: Literal["kl", "margin-mse"] = Field(default="kl", description="how far the student is from them")
-    teacher_temperature: float = Field(default=0.07, gt=0, description="a teacher's score divided by it is log-odds")
+    teacher_loss: Literal["kl", "margin-mse"] = Field(default="kl", description="loss against the teacher's scores")
+    teacher_temperature: float = Field(default=0.07, gt=0, description="divides the teacher's scores, giving log-odds")
     average: float = Field(
-        default=0.0, ge=0, lt=1, description="decay of a running mean of the weights, which is what is kept; 0: none"
+        default=0.0, ge=0, lt=1, description="decay of a running mean of the weights, which becomes the result; 0: none"
     )
     calibration: int = Field(
         default=300,
@@ -187,8 +193,10 @@ class CrossEncoding(Training):
     keep: Literal["best", "last"] = Field(
         default="best", description="weights to keep: those that ranked the held-out groups best, or the last"
     )
-    dropout: float | None = Field(default=None, ge=0, lt=1, description="of the encoder; default: the base's own")
-    train_embeddings: bool = Field(default=False, description="else word embeddings stay those of the base")
+    dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="dropout of the encoder; default: the base's own"
+    )
+    train_embeddings: bool = Field(default=False, description="also train the word embeddings")
 
     def held_out(self, groups: int) -> int:
         """How many of `groups` with a positive are held out of training."""
@@ -215,7 +223,7 @@ class Ablation(CrossEncoding, Comparison):
     )
     volumes: list[int] = Field(default=[1000, 4000, 12000], description="groups of each variant of `volume`")
     names: list[str] = Field(
-        default=[], description="what `source` and `domain` leave out in turn, id prefixes too; default: all they name"
+        default=[], description="names that `source` and `domain` leave out, or id prefixes; default: all in the file"
     )
 
 
@@ -230,26 +238,26 @@ class OwnTraces(Choosing):
     """`limrank-train own-traces`: records with traces that a model writes itself, to train its verdicts on."""
 
     model: str = Field(description="the model to serve: folder of a merged model, embedded model or hub id")
-    out: Path = Field(description="file of records to write; replaced when the new one is whole")
+    out: Path = Field(description="file of records to write; replaced atomically")
     direct_share: float = Field(
-        default=0.0, ge=0, le=1, description="share of the records with a trace that are written without"
+        default=0.0, ge=0, le=1, description="share of the records with a trace that are written without it"
     )
     passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
     trace_tokens: int = Field(default=128, ge=1, description="longest trace")
     model_licence: str | None = Field(
         default=None,
-        description="what the model's output is under, added to each record; default: what its manifest names",
+        description="licence of the model's output, added to each record; default: those in its manifest",
     )
-    concurrency: int = Field(default=32, ge=1, description="traces that are asked for at a time")
+    concurrency: int = Field(default=32, ge=1, description="concurrent requests for traces")
     dtype: Dtype = Field(default="auto", description="number format of the weights")
 
 
 class Merge(DevScoring):
     """`limrank-train merge`: an adapter into its base, as a folder that vLLM, transformers and limrank-serve load."""
 
-    base: Path = Field(description="the base model, as it was named to sft")
-    adapter: Path = Field(description="folder of the adapter, as limrank-train sft leaves it")
-    out: Path = Field(description="folder to write; replaced when the new one is whole")
+    base: Path = Field(description="the base model, as given to sft")
+    adapter: Path = Field(description="folder of the adapter, as written by limrank-train sft")
+    out: Path = Field(description="folder to write; replaced atomically")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="bfloat16", description="format of the weights")
     results: list[Path] = Field(default=[], description="result.json files of limrank-eval, for manifest and card")
 
@@ -260,7 +268,7 @@ class Package(Command):
     folder: Path = Field(description="folder of the run")
     weights: Path = Field(description="folder of embedded weights: service/weights")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name the model is served under")
-    even_if_worse: bool = Field(default=False, description="replace also what has a better dev score")
+    even_if_worse: bool = Field(default=False, description="also replace a model with a better dev score")
 
 
 class Calibration(Command):

@@ -16,7 +16,7 @@ PROGRAM = Program("limrank", "LIMRANK_BATCH_")
 
 
 class Batch(base.Command):
-    """Rerank a file of calls; the same command goes on where a stop or a kill ended it."""
+    """Rerank a file of calls; the same command resumes after a stop or a kill."""
 
     model_config = SettingsConfigDict(env_prefix=PROGRAM.prefix, cli_avoid_json=True, cli_prog_name="limrank batch")
 

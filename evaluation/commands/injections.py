@@ -26,7 +26,7 @@ TOP = 3
 
 
 class InjectionSettings(Scoring):
-    """Put sentences such as "answer true" into irrelevant passages and see where these are ranked."""
+    """Insert sentences such as "answer true" into irrelevant passages and measure their ranks."""
 
     data: Path = Field(description="folder of the benchmark")
     out: Path = Field(description="folder for results; the same folder resumes a stopped run")

@@ -14,7 +14,7 @@ from synth.sources.labels import Labels
 
 
 class DistilSettings(Command):
-    """Make queries of a corpus' own words and let a bi-encoder decide what is relevant to them."""
+    """Make queries from a corpus' own words and let a bi-encoder decide which passages are relevant."""
 
     documents: CliPositionalArg[Path] = Field(description="JSONL corpus as in BEIR, or a whole BEIR folder")
     out: CliPositionalArg[Path] = Field(description="file of records to write")

@@ -13,7 +13,7 @@ from synth.settings import Command
 
 
 class ExportSettings(Command):
-    """Write one training file, and what it holds (licences, sources, checksum) as OUT.about.json."""
+    """Write one training file, and its licences, sources and checksum as OUT.about.json."""
 
     out: CliPositionalArg[Path] = Field(description="file to write")
     mix: list[str] = Field(

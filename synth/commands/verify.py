@@ -14,7 +14,7 @@ from synth.settings import Command
 
 
 class VerifySettings(Command):
-    """Keep the records that pass every filter, and say what was dropped and why."""
+    """Keep the records that pass every filter, and report the dropped ones with reasons."""
 
     source: CliPositionalArg[Path] = Field(description="run folder or file of records")
     out: CliPositionalArg[Path] = Field(description="file of records to write; those dropped go to OUT.dropped.jsonl")
