@@ -1,8 +1,8 @@
 """How many tokens a model reads, and truncation to that length: only ever of the passage, never of instruction, query
 or the prompt's end, and always reported.
 
-Worked example (Qwen2.5, LIMRANK): the rest of the passage `Pumps move water.` has 8 ids, the last 4 of which end the
-prompt. The full stop and the newline merge into one token:
+Worked example (Qwen2.5, LIMRANK): the rest of the passage `Pumps move water.` has 8 ids: 5 of the passage and 4 of the
+prompt's end, less one, because the full stop and the newline merge:
 
     " P" "umps" " move" " water" ".\\n" "<th" "ink" ">"
 
