@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from contract.reasoning import Status
 from contract.verdict import relevance as logistic
@@ -23,6 +24,39 @@ class ScoreKind(StrEnum):
     FITTED = "fitted"
     OWN = "own"
     ORDER = "order"
+
+
+class LongDocuments(StrEnum):
+    """What is done with documents: `truncate` reads each as one passage, cut to fit; `chunk` in windows of it."""
+
+    TRUNCATE = "truncate"
+    CHUNK = "chunk"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of a passage: code points from `start` up to `end`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a passage as `Chunk`, with its relevance to the query."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpansWanted:
+    """Which spans are returned: those of a score of `threshold` or more, and of each document the `most` best of them
+    (None: all)."""
+
+    threshold: float
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +94,9 @@ class RerankCall:
     truncate: bool = True
     cut_left: bool = False
     priority: int | None = None  # None: the middle class, or the key's own where that is later; 0 first, 2 last
+    long_documents: LongDocuments | None = None  # None: the server's default
+    max_chunks_per_doc: int | None = None  # None: as many as there are
+    spans: SpansWanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +113,8 @@ class Verdict:
     `label_mass`: the probability of all words that are read, together; None where it is not known.
 
     `prompt_tokens` counts the whole prompt, `cached_tokens` those of it that were not computed again;
-    `reasoning` is None in direct mode.
+    `reasoning` is None in direct mode. Of a document that was read in windows, `chunk` is the best one and the verdict
+    is its own, while tokens are those of all; `told_tokens`: of its reasoning alone. `spans`: best first.
     """
 
     index: int
@@ -89,6 +127,9 @@ class Verdict:
     truncated: bool
     own_relevance: float | None = None
     label_mass: float | None = None
+    chunk: Chunk | None = None
+    spans: tuple[Span, ...] = ()
+    told_tokens: int | None = None
 
     @property
     def relevance(self) -> float:
@@ -106,6 +147,32 @@ class Ranked:
     status: Status
     reasoning: Reasoning | None
     label_mass: float | None = None
+    chunk: Chunk | None = None
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPiece:
+    """Text that was written on the document `index`, behind `offset` code points of its reasoning.
+
+    `tokens`: of all that has been written; `chunk`: what of the document it is about, where that is read in windows.
+    """
+
+    index: int
+    offset: int
+    text: str
+    tokens: int
+    chunk: Chunk | None = None
+
+
+class Listener(Protocol):
+    """Is told of a call while it is ranked. What it does must be quick, and must not raise."""
+
+    def reasoned(self, piece: ReasoningPiece) -> None:
+        """A piece of reasoning was written, where the call has it returned."""
+
+    def ranked(self, ranked: Ranked) -> None:
+        """The verdict on a document is known."""
 
 
 @dataclass(frozen=True, slots=True)

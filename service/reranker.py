@@ -10,14 +10,26 @@ from dataclasses import dataclass
 
 from contract.reasoning import Status
 from contract.verdict import OUTPUT, Reading, Temperatures
-from service.engine import Capabilities, Completion, Limits, Scoring
+from service.engine import Capabilities, Completion, Limits, Prefix, Rest, Scoring
 from service.errors import BadRequest, ClientLeft, ServiceError
-from service.ranking import Key, Mode, Ranked, Ranking, Reasoning, RerankCall, ScoreKind, Timings, Verdict
+from service.ranking import (
+    Key,
+    Listener,
+    Mode,
+    Ranked,
+    Ranking,
+    Reasoning,
+    RerankCall,
+    ScoreKind,
+    Timings,
+    Verdict,
+)
 from service.scheduling.admission import Admission, Leaving, never
 from service.scheduling.encoding import CallText, EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.work import Answer, Incoming, Work
 from service.telemetry.metrics import Metrics
+from service.telling import Telling
 
 _DEFAULT_PRIORITY = 1
 _SCORING = {Mode.DIRECT: Scoring.DIRECT, Mode.REASONING: Scoring.REASONING}
@@ -79,22 +91,32 @@ class Reranker:
         self._clock = clock
 
     async def rank(
-        self, call: RerankCall, *, key: Key, received: float, timeout_ms: int | None, client_leaves: Leaving = never
+        self,
+        call: RerankCall,
+        *,
+        key: Key,
+        received: float,
+        timeout_ms: int | None,
+        client_leaves: Leaving = never,
+        listener: Listener | None = None,
     ) -> Ranking:
-        """Rank a call's documents. `received` is the monotonic instant of the last body byte.
+        """Rank a call's documents. `received` is the monotonic instant of the last body byte; `listener` is told of
+        verdicts and reasoning as they come.
 
         Raises the errors of `service.errors`, ClientLeft among them where `client_leaves` returns first; that and
         cancelling the task free the engine.
         """
         plan = self._plan(call, key, received, timeout_ms)
-        encoded, answer = await self._score(plan, key, client_leaves)
+        encoded, answer = await self._score(plan, key, client_leaves, listener)
         verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures, self._encoding.reading)
         timings = self._timings(received, answer.begun, encoded.seconds)
         blank = sum(1 for passage in call.passages if not passage.strip())
         self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
         return self._ranking(call, verdicts, timings)
 
-    async def _score(self, plan: _Plan, key: Key, client_leaves: Leaving) -> tuple[EncodedCall, Answer]:
+    async def _score(
+        self, plan: _Plan, key: Key, client_leaves: Leaving, listener: Listener | None
+    ) -> tuple[EncodedCall, Answer]:
         """Have the call admitted and scored; what it took of the key's limit is given back where it never began."""
         call = plan.incoming
         encoded: EncodedCall | None = None
@@ -103,7 +125,7 @@ class Reranker:
             nonlocal encoded
             text = CallText(plan.call.query, plan.call.instruction, plan.call.passages, plan.limits)
             encoded = await self._encoding.encode(text, key.name)
-            return self._work(plan, encoded)
+            return self._work(plan, encoded, listener)
 
         self._admission.check(call)
         self._limiter.take(key, call.documents)
@@ -166,7 +188,7 @@ class Reranker:
         passages = sum(min(least(passage), longest) for passage in call.passages)
         return passages + least(call.query) + limits.budget * len(call.passages)
 
-    def _work(self, plan: _Plan, encoded: EncodedCall) -> Work:
+    def _work(self, plan: _Plan, encoded: EncodedCall, listener: Listener | None) -> Work:
         call = plan.incoming
         return Work(
             call=call.call,
@@ -178,7 +200,16 @@ class Reranker:
             priority=call.priority,
             deadline=call.deadline,
             key=call.key,
+            progress=None if listener is None else self._telling(plan, encoded, listener),
         )
+
+    def _telling(self, plan: _Plan, encoded: EncodedCall, listener: Listener) -> Telling:
+        def ranked(completion: Completion) -> Ranked:
+            rest, reading = encoded.rests[completion.index], self._encoding.reading
+            return _ranked(verdict_of(completion, encoded.prefix, rest, plan.mode, self._temperatures, reading), call)
+
+        call = plan.call
+        return Telling(listener, plan.mode is Mode.REASONING and call.return_reasoning, ranked)
 
     def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:
         ordered = sorted(verdicts, key=lambda verdict: (-verdict.log_odds, verdict.index))
@@ -202,28 +233,33 @@ def verdicts_of(
     temperatures: Temperatures,
     reading: Reading = OUTPUT,
 ) -> list[Verdict]:
-    """What the engine's answers say of each document. They are read and calibrated here and nowhere else."""
-    shared, made = len(encoded.prefix.ids), []
-    for index, (completion, rest) in enumerate(zip(completions, encoded.rests, strict=True)):
-        status, reasoning = completion.status, completion.reasoning
-        if mode is Mode.REASONING and reasoning is None:  # no token of it was allowed
-            status, reasoning = Status.BUDGET, ""
-        scored = reading.score(completion.answers, temperatures.after(completion.reasoning_tokens))
-        made.append(
-            Verdict(
-                index=index,
-                log_odds=scored.raw,
-                own_relevance=scored.relevance,
-                label_mass=completion.mass,
-                status=status,
-                reasoning=reasoning,
-                prompt_tokens=shared + len(rest.ids),
-                cached_tokens=completion.cached_tokens,
-                reasoning_tokens=completion.reasoning_tokens,
-                truncated=rest.truncated,
-            )
-        )
-    return made
+    """What the engine's answers say of each document, in their order."""
+    return [
+        verdict_of(completion, encoded.prefix, rest, mode, temperatures, reading)
+        for completion, rest in zip(completions, encoded.rests, strict=True)
+    ]
+
+
+def verdict_of(
+    completion: Completion, prefix: Prefix, rest: Rest, mode: Mode, temperatures: Temperatures, reading: Reading
+) -> Verdict:
+    """What the engine's answers say of one document. They are read and calibrated here and nowhere else."""
+    status, reasoning = completion.status, completion.reasoning
+    if mode is Mode.REASONING and reasoning is None:  # no token of it was allowed
+        status, reasoning = Status.BUDGET, ""
+    scored = reading.score(completion.answers, temperatures.after(completion.reasoning_tokens))
+    return Verdict(
+        index=completion.index,
+        log_odds=scored.raw,
+        own_relevance=scored.relevance,
+        label_mass=completion.mass,
+        status=status,
+        reasoning=reasoning,
+        prompt_tokens=len(prefix.ids) + len(rest.ids),
+        cached_tokens=completion.cached_tokens,
+        reasoning_tokens=completion.reasoning_tokens,
+        truncated=rest.truncated,
+    )
 
 
 def _ranked(verdict: Verdict, call: RerankCall) -> Ranked:

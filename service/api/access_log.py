@@ -202,7 +202,10 @@ def _route(scope: Scope) -> str:
 def _status(error: ServiceError | None, response: _Response) -> int:
     if isinstance(error, ClientLeft):
         return ClientLeft.status
-    return response.status if response.status is not None and response.complete else 500
+    if response.status is None or not response.complete:
+        return 500
+    # A stream that failed halfway was begun with 200.
+    return response.status if error is None or response.status >= 400 else error.status
 
 
 def _rejection(error: ServiceError | None) -> str | None:

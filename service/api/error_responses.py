@@ -70,14 +70,15 @@ def install(app: FastAPI) -> None:
 
 def error_response(error: Exception, scope: Scope) -> Response:
     """Returns the response to `error` in the shape of the request's body; an unforeseen error's text is only logged."""
-    known = _as_service_error(error, scope)
+    known = as_service_error(error, scope)
     context = request_context(scope)
     context.error = known
     status, body = error_body(known, context.shape, context.request_id)
     return Response(orjson.dumps(body), status, _headers(known, error), media_type="application/json")
 
 
-def _as_service_error(error: Exception, scope: Scope) -> ServiceError:
+def as_service_error(error: Exception, scope: Scope) -> ServiceError:
+    """Returns the error that is answered; one that nobody foresaw is logged."""
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, HTTPException):

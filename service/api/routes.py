@@ -18,10 +18,13 @@ from service.api.context import RequestContext, request_context
 from service.api.disconnect import client_leaves
 from service.api.info import Model, ModelList
 from service.api.paths import INFO_PATH, MODEL_PATH, MODELS_PATHS, RERANK_PATHS, route_path
+from service.api.streams.accept import framing_asked
+from service.api.streams.answer import StreamedAnswer, streamed
 from service.errors import BadRequest, UnknownModel
 from service.http.body_budget import BodyBudget, BodyHold
 from service.ranking import Ranking, RerankCall
 from service.reranker import Reranker
+from service.wire.cohere import CohereRequest
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
 from service.wire.shape import WireLimits, WireRequest, check_size, shape_of
 
@@ -63,7 +66,7 @@ class RerankRoute:
         response.sent = hold.release
         return response
 
-    async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> _Answer:
+    async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> _Answer | StreamedAnswer:
         limits = self._limits
         with hold.reading():
             content, received = await read_body(
@@ -77,15 +80,22 @@ class RerankRoute:
         wire = self._read(data, context, route_path(request.scope))
         del content, data  # a call may wait for long; its raw body is not needed any more
         timeout_ms = _timeout_ms(request.headers)
-        ranking = await self._reranker.rank(
+        rank = partial(
+            self._reranker.rank,
             wire.call,
             key=context.caller,
             received=received,
             timeout_ms=timeout_ms,
             client_leaves=partial(client_leaves, request.receive),
         )
-        context.received, context.timings = received, ranking.timings
-        headers = _timing_headers(wire.call, ranking) | {"x-compute-type": self._device}
+        context.received, compute_type = received, {"x-compute-type": self._device}
+        if isinstance(wire, CohereRequest):
+            framing = framing_asked(",".join(request.headers.getlist("accept")), wire.stream)
+            if framing is not None:
+                return await streamed(wire, framing, context, lambda feed: rank(listener=feed), compute_type)
+        ranking = await rank()
+        context.timings = ranking.timings
+        headers = _timing_headers(wire.call, ranking) | compute_type
         if ranking.warnings:  # for the shapes whose body has no place for them
             headers[WARNINGS_HEADER] = " ".join(ranking.warnings)
         return _Answer(orjson.dumps(wire.answer(ranking)), headers=headers, media_type="application/json")

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 
-from service.engine import Begun, Completion, Engine, Prompt, Scoring
+from service.engine import Begun, Completion, Engine, PartialOutput, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
 from service.scheduling.queue import TURN_TOKENS, CallQueue, QueuedCall
 from service.scheduling.room import TokenRoom
@@ -229,6 +229,8 @@ class Window:
         state = taken.state
         try:
             for failed in await self._try(taken, list(taken.seated)):
+                if state.work.progress is not None:
+                    state.work.progress.again(failed)
                 if await self._try(taken, [failed]):
                     message = f"The engine could not score document {failed}, also when it was alone."
                     raise EngineFailed(message, (failed,))
@@ -248,6 +250,8 @@ class Window:
                     index = indices[output.index]
                     if isinstance(output, Begun):
                         self._computed(taken, index)
+                    elif isinstance(output, PartialOutput):
+                        self._tell(taken.state, replace(output, index=index))
                     elif isinstance(output, Completion) and all(map(math.isfinite, output.answers)):
                         missing.pop(index)
                         self._take(taken, index, output)
@@ -270,11 +274,22 @@ class Window:
 
     def _take(self, taken: _Slice, index: int, completion: Completion) -> None:
         state = taken.state
-        state.completions[index] = replace(completion, index=index)
+        state.completions[index] = scored = replace(completion, index=index)
+        self._tell(state, scored)
         self._throughput.finished(state.work.scoring, state.costs[index])
         self._release(taken, index)
         if len(state.completions) == len(state.costs) and not state.finished.done():
             state.finished.set_result(None)
+
+    def _tell(self, state: Entry, output: PartialOutput | Completion) -> None:
+        """Tell the call what came, where it listens and has not ended."""
+        progress = state.work.progress
+        if progress is None or state.finished.done():
+            return
+        if isinstance(output, PartialOutput):
+            progress.wrote(output)
+        else:
+            progress.scored(output)
 
     def _computed(self, taken: _Slice, index: int) -> None:
         """Its prompt is computed: others may follow it into the engine, as far as there are slots."""

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from service.engine import Completion, Prefix, Prompt, Rest, Scoring
+from service.engine import Completion, PartialOutput, Prefix, Prompt, Rest, Scoring
+
+
+class Progress(Protocol):
+    """Is told of a call's prompts as they are worked on, by their place in the call. Must be quick, and not raise."""
+
+    @property
+    def reasoning(self) -> bool:
+        """Whether pieces of reasoning are wanted."""
+        ...
+
+    def wrote(self, piece: PartialOutput) -> None:
+        """A piece of reasoning was written."""
+
+    def again(self, index: int) -> None:
+        """The engine failed on a prompt and is asked once more: its reasoning begins again."""
+
+    def scored(self, completion: Completion) -> None:
+        """A prompt got its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +44,7 @@ class Incoming:
 @dataclass(frozen=True, slots=True)
 class Work:
     """A call in ids: one rest for each document. `budget`: the most reasoning tokens for each; `key` names the
-    caller."""
+    caller. `progress` is told what comes of it."""
 
     call: str
     prefix: Prefix
@@ -36,6 +55,7 @@ class Work:
     priority: int
     deadline: float
     key: str = ""
+    progress: Progress | None = None
 
     @property
     def tokens(self) -> int:
@@ -58,6 +78,7 @@ class Work:
             priority=self.priority,
             deadline=deadline,
             arrived=arrived,
+            stream=self.progress is not None and self.progress.reasoning,
         )
 
 

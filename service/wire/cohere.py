@@ -45,6 +45,7 @@ class CohereBody(WireBody):
     return_label_mass: Switch | None = Field(
         None, description="Whether results say how much of the probability is on the answer words."
     )
+    stream: Switch | None = Field(None, description="Whether the answer is streamed; default: as Accept asks.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class CohereRequest:
     label: str
     return_documents: bool
     api_version: str
+    stream: bool | None = None
 
     def answer(self, ranking: Ranking) -> CohereAnswer:
         return build_answer(
@@ -75,6 +77,7 @@ def read(data: dict[str, Any], path: str) -> CohereRequest:
         label="voyage" if voyage else "cohere",
         return_documents=bool(body.return_documents),
         api_version="2" if path.startswith("/v2/") else "1",
+        stream=body.stream,
     )
 
 

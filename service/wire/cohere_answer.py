@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from contract.reasoning import Status
 from service.errors import ServiceError
-from service.ranking import Ranked, Ranking, RerankCall, ScoreKind
+from service.ranking import Chunk, Ranked, Ranking, RerankCall, ScoreKind
 from service.wire.documents import Document, echo
 from service.wire.fields import closed
 
@@ -27,6 +27,23 @@ class Trace(TypedDict):
 
 
 @closed
+class ChunkPlace(TypedDict):
+    """Code points of the passage that was scored, half-open."""
+
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+
+
+@closed
+class RelevantSpan(TypedDict):
+    """As Cohere's: code points of the passage that was scored, half-open."""
+
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+    score: Relevance
+
+
+@closed
 class Result(TypedDict):
     index: Annotated[int, Field(description="Position in the request's documents.")]
     relevance_score: Relevance
@@ -39,6 +56,12 @@ class Result(TypedDict):
                 description="Probability on all answer words; null where the model tells none. Absent unless asked for."
             ),
         ]
+    ]
+    chunk: NotRequired[
+        Annotated[ChunkPlace, Field(description="The best window. Only where documents are read in windows.")]
+    ]
+    relevant_spans: NotRequired[
+        Annotated[list[RelevantSpan], Field(description="Best first. Only if asked for, and where there is one.")]
     ]
 
 
@@ -124,7 +147,7 @@ def build_answer(
         "id": ranking.id,
         "object": "list" if voyage else "rerank",
         "model": ranking.model,
-        "results": [_result(ranked, call, return_documents) for ranked in ranking.results],
+        "results": [build_result(ranked, call, return_documents) for ranked in ranking.results],
         "usage": _usage(ranking),
         "meta": _meta(ranking, len(call.passages), api_version),
     }
@@ -147,7 +170,12 @@ def error_body(error: ServiceError, request_id: str | None) -> tuple[int, Error]
     return error.status, body
 
 
-def _result(ranked: Ranked, call: RerankCall, return_document: bool) -> Result:
+def chunk_place(chunk: Chunk) -> ChunkPlace:
+    return {"start": chunk.start, "end": chunk.end}
+
+
+def build_result(ranked: Ranked, call: RerankCall, return_document: bool) -> Result:
+    """Returns a document's entry in `results`."""
     result: Result = {"index": ranked.index, "relevance_score": ranked.relevance}
     if return_document:  # always an object, and no key rather than null: every client accepts both
         result["document"] = echo(call.documents[ranked.index])
@@ -156,6 +184,10 @@ def _result(ranked: Ranked, call: RerankCall, return_document: bool) -> Result:
         result["reasoning"] = {"text": trace.text, "status": trace.status, "tokens": trace.tokens}
     if call.return_label_mass:
         result["label_mass"] = ranked.label_mass
+    if ranked.chunk is not None:
+        result["chunk"] = chunk_place(ranked.chunk)
+    if ranked.spans:
+        result["relevant_spans"] = [{"start": s.start, "end": s.end, "score": s.score} for s in ranked.spans]
     return result
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Union
 
-from service.wire.cohere_answer import Error
+from pydantic import TypeAdapter
+
+from service.wire.cohere_answer import CohereAnswer, Error
+from service.wire.events import Event
 from service.wire.shape import SHAPES, Shape, WireLimits
 from service.wire.tei import TeiError
 
@@ -12,6 +15,9 @@ _DESCRIPTION = (
     "The body decides: `documents` for clients of Cohere, Jina and Voyage, `texts` for those of "
     "text-embeddings-inference, `passages` for those of NVIDIA's NIM. Fields that are null count as absent, "
     "fields not listed are ignored. `return_documents` is false on every path unless asked for. "
+    "With `stream`, or an `Accept` of `application/x-ndjson` or `text/event-stream` and not of JSON, the answer to a "
+    "body with `documents` is streamed: an event for each document as its verdict comes, and the ordinary answer last "
+    "(docs/streaming.md). "
     "The header `X-Request-Timeout-Ms`, a whole number above 0, says how many milliseconds after the body's last byte "
     "the answer is of use; it is no parameter here, because a small one rightly gets 503 or 504 for any body."
 )
@@ -47,7 +53,7 @@ def rerank_responses() -> dict[int | str, dict[str, Any]]:
     """Returns `responses` of the rerank paths."""
     answers: Any = Union[tuple(shape.answer for shape in SHAPES)]  # noqa: UP007 - of a tuple made at run time
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"model": answers, "description": "Best first, in the body's shape"}
+        200: {"model": answers, "description": "Best first, in the body's shape", "content": _stream_content()}
     }
     for status, description in _ERRORS.items():
         responses[status] = {"model": Error | TeiError, "description": description}
@@ -66,6 +72,21 @@ def description_responses(model: Any) -> dict[int | str, dict[str, Any]]:
         404: {"model": Error, "description": _ERRORS[404]},
         "4XX": {"model": Error, "description": "The request does not fit"},
     }
+
+
+def _stream_content() -> dict[str, Any]:
+    """The content of a streamed answer: lines, and server-sent events, of which the schema describes one."""
+    told: Any = Event | CohereAnswer  # type: ignore[operator]  # mypy knows no `|` of TypedDicts as a value
+    schema = TypeAdapter(told).json_schema()
+    body = {"contentMediaType": "application/json", "contentSchema": _inlined(schema, schema.pop("$defs", {}))}
+    names = ["document", "reasoning", "warning", "error", "done"]
+    server_sent = {
+        "type": "object",
+        "properties": {"event": {"type": "string", "enum": names}, "data": {"type": "string", **body}},
+        "required": ["event", "data"],
+    }
+    lines = {"type": "string", "description": "Objects, each on a line. The ordinary answer comes last, bare."}
+    return {"application/x-ndjson": {"schema": lines}, "text/event-stream": {"schema": server_sent}}
 
 
 def _schema(shape: Shape, limits: WireLimits) -> dict[str, Any]:

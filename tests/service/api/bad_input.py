@@ -32,6 +32,7 @@ FIELDS = {
         "instruction": "string",
         "max_reasoning_tokens": "number",
         "return_reasoning": "boolean",
+        "stream": "boolean",
     },
     "texts": {
         "query": "string",
@@ -80,7 +81,8 @@ def check(client: httpx.Client, case: Case) -> None:
     """Send `case`, compare, and see that the next good request works."""
     answer = send(client, case)
     assert answer.status_code == case.status, answer.text[:500]
-    body = answer.json()
+    streamed = answer.headers["content-type"].startswith("text/event-stream")
+    body = json.loads(answer.text.rpartition("data: ")[2]) if streamed else answer.json()
     if case.status == 200:
         results = body if isinstance(body, list) else body.get("rankings") or body["results"]
         assert len(results) == case.results

@@ -40,7 +40,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = (
     | dict.fromkeys(("top_n", "top_k", "max_tokens_per_doc", "priority", "max_reasoning_tokens"), st.integers(0, 5))
     | (
         dict.fromkeys(
-            ("return_documents", "truncation", "return_reasoning", "raw_scores", "return_text"), st.booleans()
+            ("return_documents", "truncation", "return_reasoning", "raw_scores", "return_text", "stream"), st.booleans()
         )
     )
 )
