@@ -76,7 +76,7 @@ def description_responses(model: Any) -> dict[int | str, dict[str, Any]]:
 
 def _stream_content() -> dict[str, Any]:
     """The content of a streamed answer: lines, and server-sent events, of which the schema describes one."""
-    told: Any = Event | CohereAnswer  # type: ignore[operator]  # mypy knows no `|` of TypedDicts as a value
+    told: Any = Event | CohereAnswer
     schema = TypeAdapter(told).json_schema()
     body = {"contentMediaType": "application/json", "contentSchema": _inlined(schema, schema.pop("$defs", {}))}
     names = ["document", "reasoning", "warning", "error", "done"]

@@ -111,7 +111,7 @@ def test_events_come_before_the_call_has_ended() -> None:
         body = REASONED | {"documents": ["a", "stop"]}
         with client.stream("POST", "/rerank", json=body, headers=LINES) as answer:
             events = arriving(answer)
-            early = []
+            early: list[dict[str, Any]] = []
             while not early or early[-1]["event"] != "document":
                 early.append(next(events))
             while "".join(each["text"] for each in early if each.get("index") == 1) != REASONING:
@@ -244,7 +244,7 @@ def test_what_nobody_foresaw_is_an_event_without_its_text(caplog: pytest.LogCapt
     def breaks(*_: object) -> None:
         raise RuntimeError("secret")
 
-    composition.metrics.observe_answer = breaks  # type: ignore[method-assign]
+    composition.metrics.observe_answer = breaks  # type: ignore[assignment, method-assign]
     with serving(composition.app) as url, httpx.Client(base_url=url, timeout=PATIENCE) as client:
         name, error = read(client.post("/rerank", json=BODY, headers=LINES))[-1]
         assert (name, error["status"]) == ("error", 500)
