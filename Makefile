@@ -40,6 +40,7 @@ format: $(VENV)/.dev  ## fix what lint and format can fix automatically
 bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service's own cost; needs an idle machine
 	$(BIN)/python -m bench.engine_bench
 	$(BIN)/python -m bench.service_bench
+	$(BIN)/python -m bench.streaming.stream_bench
 
 bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and Rank1's procedure; needs an idle machine
 	$(BIN)/python -m bench.vllm_bench

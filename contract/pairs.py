@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contract.formats.tokenizer import token_ends
 from contract.prompt import ContractError, Guard, Tokenizer
 
 _LIKELY_CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; the window doubles when this is too few
@@ -91,6 +92,10 @@ class PairEncoder:
     def query_ids(self, query: str, instruction: str | None = None) -> list[int]:
         """Ids of the query and its instruction, without the frame."""
         return self._ids(self._prompts.query, query if instruction is None else f"{query} {instruction}")
+
+    def token_ends(self, text: str) -> list[int]:
+        """For each token of a text alone the code point behind it; `token_ends` says more."""
+        return token_ends(self._tokenizer, text)
 
     def room(self, query_ids: Sequence[int]) -> int:
         """Number of passage tokens that fit beside the query; negative when the query itself does not fit."""

@@ -16,6 +16,8 @@ from itertools import pairwise
 import regex  # type: ignore[import-untyped]  # no types
 from icu4py.breakers import WordBreaker
 
+from retrieval.sentences import FULL_WIDTH_ENDS
+
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー"
 _SOUTH_EAST_ASIAN = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _UNSPACED = rf"{_CJK}{_SOUTH_EAST_ASIAN}"
@@ -27,15 +29,10 @@ _HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
 _PARTS = regex.compile(rf"[{_CJK}]+|[{_SOUTH_EAST_ASIAN}]+|[^{_UNSPACED}]+")
 _CHARACTER = regex.compile(r"\X")  # a character with its combining marks
 _IS_CJK = regex.compile(rf"[{_CJK}]")
-_FULL_WIDTH_ENDS = "\u3002\uff01\uff1f\uff61"  # full stop, exclamation mark, question mark
-_CJK_END = regex.compile(rf"[{_CJK}{_FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300d\u300f\uff09]\Z")
-_SENTENCE_END = regex.compile(
-    rf"(?<=[.!?])\s+|(?<=[{_FULL_WIDTH_ENDS}\u17d4\u17d5\u104b])\s*"
-    r"|(?<=[\p{Thai}\p{Lao}])\s+(?=[\p{Thai}\p{Lao}])"
-)
+_CJK_END = regex.compile(rf"[{_CJK}{FULL_WIDTH_ENDS}\u3001\uff0c\uff1b\uff1a\u300d\u300f\uff09]\Z")
 _CJK_INNER = "\u3001\uff0c\uff1b\uff1a\u300c\u300d\u300e\u300f\uff08\uff09\u2026"  # commas, colons, brackets, dots
 _SOUTH_EAST_ASIAN_ENDS = "\u17d4\u17d5\u17d6\u104a\u104b"  # of Khmer and Burmese
-UNSPACED_PUNCTUATION = _FULL_WIDTH_ENDS + _CJK_INNER + _SOUTH_EAST_ASIAN_ENDS
+UNSPACED_PUNCTUATION = FULL_WIDTH_ENDS + _CJK_INNER + _SOUTH_EAST_ASIAN_ENDS
 
 _LANGUAGES = (
     (regex.compile(r"[\p{Hiragana}\p{Katakana}]"), frozenset({"ja"})),
@@ -115,11 +112,6 @@ def cut_text(text: str, characters: int) -> str:
         return pieces[0] if len(pieces) == 2 else head[:characters]
     end = len(head) - len((_segments(pieces[-1]) or [""])[-1])
     return head[:end].rstrip() or head[:characters]
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a text. Thai and Lao have no mark for their end; there a blank between two letters ends one."""
-    return [sentence for sentence in _SENTENCE_END.split(text) if sentence]
 
 
 def join_words(parts: Iterable[str]) -> str:

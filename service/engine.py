@@ -222,6 +222,11 @@ class Encoder(Protocol):
         """How many tokens a text has at least. Takes no longer for a long text than for a short one."""
         ...
 
+    def token_ends(self, text: str) -> Sequence[int]:
+        """For each token of a text alone the code point behind it, none before an earlier one's. Text that the prompt
+        would guard is read as it stands: good for counting, and for where to cut."""
+        ...
+
     def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
         """Raise FixedPartsTooLong where it leaves no room for a passage beside `budget` tokens of reasoning; a text
         that is far too long is refused without being encoded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections import Counter
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from contract.reasoning import Status
 from contract.verdict import OUTPUT, Reading, Temperatures
 from service.engine import Capabilities, Completion, Limits, Prefix, Rest, Scoring
-from service.errors import BadRequest, ClientLeft, ServiceError
+from service.errors import BadRequest, ClientLeft, EngineFailed, ServiceError
+from service.passages.cutting import ChunkSize, Cutting
 from service.ranking import (
     Key,
     Listener,
+    LongDocuments,
     Mode,
     Ranked,
     Ranking,
@@ -32,6 +35,7 @@ from service.telemetry.metrics import Metrics
 from service.telling import Telling
 
 _DEFAULT_PRIORITY = 1
+_CHUNKS = ChunkSize(tokens=256, overlap=0)
 _SCORING = {Mode.DIRECT: Scoring.DIRECT, Mode.REASONING: Scoring.REASONING}
 
 
@@ -44,7 +48,8 @@ def available_modes(scoring: frozenset[Scoring]) -> list[Mode]:
 class Defaults:
     """What a call gets when it does not ask, and the most it may ask for. Times in seconds.
 
-    `least_passage`: a call that has documents cut to fewer tokens is told so.
+    `least_passage`: a call that has documents cut to fewer tokens is told so. `chunks`: windows of long documents;
+    `most_pieces`: of all documents of a call together.
     """
 
     model: str
@@ -55,6 +60,20 @@ class Defaults:
     timeout: float
     least_passage: int = 0
     score_kind: ScoreKind = ScoreKind.OWN
+    long_documents: LongDocuments = LongDocuments.TRUNCATE
+    chunks: ChunkSize = _CHUNKS
+    most_pieces: int = 20_000
+
+    def chunks_asked(self, call: RerankCall) -> bool:
+        """Whether its documents are read in windows."""
+        return (call.long_documents or self.long_documents) is LongDocuments.CHUNK
+
+    def cutting(self, call: RerankCall) -> Cutting | None:
+        """How its documents are read in pieces; None where each is one passage and no spans are asked for."""
+        chunks = self.chunks if self.chunks_asked(call) else None
+        if chunks is None and call.spans is None:
+            return None
+        return Cutting(chunks, call.max_chunks_per_doc, call.spans is not None, self.most_pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +128,8 @@ class Reranker:
         plan = self._plan(call, key, received, timeout_ms)
         encoded, answer = await self._score(plan, key, client_leaves, listener)
         verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures, self._encoding.reading)
+        if encoded.pieces is not None:
+            verdicts = encoded.pieces.documents(verdicts, call.spans)
         timings = self._timings(received, answer.begun, encoded.seconds)
         blank = sum(1 for passage in call.passages if not passage.strip())
         self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
@@ -123,7 +144,8 @@ class Reranker:
 
         async def encode() -> Work:
             nonlocal encoded
-            text = CallText(plan.call.query, plan.call.instruction, plan.call.passages, plan.limits)
+            asked = plan.call
+            text = CallText(asked.query, asked.instruction, asked.passages, plan.limits, self._defaults.cutting(asked))
             encoded = await self._encoding.encode(text, key.name)
             return self._work(plan, encoded, listener)
 
@@ -136,6 +158,8 @@ class Reranker:
         except ServiceError as error:
             if not error.begun:
                 self._limiter.give_back(key, call.documents)
+            if isinstance(error, EngineFailed) and encoded is not None and encoded.pieces is not None:
+                raise encoded.pieces.of_documents(error) from error
             raise
         assert encoded is not None
         return encoded, answer
@@ -185,6 +209,8 @@ class Reranker:
     def _least_tokens(self, call: RerankCall, limits: Limits) -> int:
         """The fewest tokens that the call can come to, as far as its characters tell."""
         least, longest = self._encoding.least_tokens, limits.passage_tokens or self._capabilities.max_model_tokens
+        if limits.passage_tokens is None and self._defaults.chunks_asked(call):
+            longest = sys.maxsize
         passages = sum(min(least(passage), longest) for passage in call.passages)
         return passages + least(call.query) + limits.budget * len(call.passages)
 
@@ -201,15 +227,20 @@ class Reranker:
             deadline=call.deadline,
             key=call.key,
             progress=None if listener is None else self._telling(plan, encoded, listener),
+            direct=frozenset() if encoded.pieces is None else encoded.pieces.spans,
         )
 
     def _telling(self, plan: _Plan, encoded: EncodedCall, listener: Listener) -> Telling:
-        def ranked(completion: Completion) -> Ranked:
+        def verdict(completion: Completion) -> Verdict:
             rest, reading = encoded.rests[completion.index], self._encoding.reading
-            return _ranked(verdict_of(completion, encoded.prefix, rest, plan.mode, self._temperatures, reading), call)
+            return verdict_of(completion, encoded.prefix, rest, plan.mode, self._temperatures, reading)
 
-        call = plan.call
-        return Telling(listener, plan.mode is Mode.REASONING and call.return_reasoning, ranked)
+        def ranked(completions: Sequence[Completion]) -> Ranked:
+            verdicts = [verdict(completion) for completion in completions]
+            return _ranked(verdicts[0] if pieces is None else pieces.document(verdicts, call.spans), call)
+
+        call, pieces = plan.call, encoded.pieces
+        return Telling(listener, plan.mode is Mode.REASONING and call.return_reasoning, ranked, pieces)
 
     def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:
         ordered = sorted(verdicts, key=lambda verdict: (-verdict.log_odds, verdict.index))
@@ -263,9 +294,17 @@ def verdict_of(
 
 
 def _ranked(verdict: Verdict, call: RerankCall) -> Ranked:
-    told = Reasoning(verdict.reasoning or "", verdict.status, verdict.reasoning_tokens)
-    reasoning = told if call.return_reasoning else None
-    return Ranked(verdict.index, verdict.log_odds, verdict.relevance, verdict.status, reasoning, verdict.label_mass)
+    tokens = verdict.reasoning_tokens if verdict.told_tokens is None else verdict.told_tokens
+    return Ranked(
+        index=verdict.index,
+        log_odds=verdict.log_odds,
+        relevance=verdict.relevance,
+        status=verdict.status,
+        reasoning=Reasoning(verdict.reasoning or "", verdict.status, tokens) if call.return_reasoning else None,
+        label_mass=verdict.label_mass,
+        chunk=verdict.chunk,
+        spans=verdict.spans,
+    )
 
 
 def _warnings(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pydantic_settings import SettingsConfigDict
 from cli import settings as base
 from cli.choices import Dtype, EngineName
 from cli.environment import Program
-from service.ranking import Mode
+from service.ranking import LongDocuments, Mode
 
 PREFIX = "LIMRANK_"
 # Names of the other two programs and of the tests, which a shared environment may hold.
@@ -160,6 +160,16 @@ class Scoring(_Section):
     max_tokens_per_doc: Count | None = Field(
         default=None, description="cut passages to so many tokens; default: the model's limit"
     )
+    long_documents: LongDocuments = Field(
+        default=LongDocuments.TRUNCATE,
+        description="how documents are read when a call does not say: truncate, or in windows: chunk",
+    )
+    chunk_tokens: Annotated[int, Field(ge=16)] = Field(
+        default=256, description="most tokens of a window of a document that is read in windows"
+    )
+    chunk_overlap: int = Field(
+        default=0, ge=0, description="most tokens at the end of a window that are read in the next one again"
+    )
     min_passage_share: float = Field(
         default=0.25,
         ge=0,
@@ -250,6 +260,11 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
             raise ValueError(
                 f"--max-held-bytes {self.max_held_bytes:d} is less than --max-body-bytes {self.max_body_bytes:d}, so "
                 "the largest body would always be refused; raise the one or lower the other"
+            )
+        if self.chunk_overlap >= self.chunk_tokens:
+            raise ValueError(
+                f"--chunk-overlap {self.chunk_overlap} must be less than --chunk-tokens {self.chunk_tokens}, or no "
+                "window would go on; lower the one or raise the other"
             )
         if (
             self.default_reasoning_tokens > self.max_reasoning_tokens

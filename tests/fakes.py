@@ -57,6 +57,10 @@ class ScriptedEncoder:
     def least_tokens(self, text: str) -> int:
         return len(text) // 16
 
+    def token_ends(self, text: str) -> Sequence[int]:
+        """Four characters are a token here; of ASCII, as many as `ids_of_text` makes."""
+        return [*range(_TOKEN_BYTES, len(text), _TOKEN_BYTES), *([len(text)] if text else [])]
+
     def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
         self.queries.append(query)
         asked = query if instruction is None else f"{query} {instruction}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Protocol
 
 
@@ -38,3 +39,9 @@ def ids_of_text(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of a text encoded alone, without the tokenizer's special tokens around it."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     return ids
+
+
+def token_ends(tokenizer: Tokenizer, text: str) -> list[int]:
+    """For each token of a text that is encoded alone the character behind it, none before an earlier one's."""
+    offsets: list[tuple[int, int]] = tokenizer.encode(text, add_special_tokens=False).offsets
+    return list(accumulate((end for _, end in offsets), max))

@@ -26,6 +26,7 @@ from service.engine import Engine, Scoring
 from service.http.body_budget import BodyBudget
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
+from service.passages.cutting import ChunkSize
 from service.ranking import ANONYMOUS, ScoreKind
 from service.reranker import Defaults, Reranker
 from service.scheduling.admission import Admission
@@ -195,4 +196,7 @@ def _defaults(settings: Settings, name: str, engine: Engine, score: ScoreKind) -
         timeout=settings.request_timeout_seconds,
         least_passage=int(settings.min_passage_share * engine.capabilities.room),
         score_kind=score,
+        long_documents=settings.long_documents,
+        chunks=ChunkSize(settings.chunk_tokens, settings.chunk_overlap),
+        most_pieces=settings.max_queued_documents,
     )

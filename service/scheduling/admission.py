@@ -147,7 +147,7 @@ class Admission:
     async def _answer(self, call: _Call, encode: Callable[[], Awaitable[Work]]) -> Answer:
         work = await self._encoded(call, encode)
         tokens = work.tokens
-        going = self._to_make_room(call.incoming, tokens, besides=call)
+        going = self._to_make_room(call.incoming, tokens, besides=call, prompts=len(work.rests))
         self._check_deadline(call.incoming, tokens)
         self._end(going)
         call.entry = self._window.enter(work)
@@ -214,16 +214,21 @@ class Admission:
         for call in going:
             call.fail(self._queue_full("The queue is full, and other keys take less of it; retry later."))
 
-    def _to_make_room(self, call: Incoming, tokens: int, *, besides: _Call | None = None) -> Sequence[_Call]:
-        """Those that have to make room for a call (`shares`). Raise for one that there is no room for."""
+    def _to_make_room(
+        self, call: Incoming, tokens: int, *, besides: _Call | None = None, prompts: int | None = None
+    ) -> Sequence[_Call]:
+        """Those that have to make room for a call (`shares`). `prompts`: what its documents have come to, where these
+        are read in pieces. Raise for one that there is no room for."""
         limits = self._limits
-        if call.documents > limits.documents or tokens > limits.tokens:
+        documents = call.documents if prompts is None else prompts
+        if documents > limits.documents or tokens > limits.tokens:
+            pieces = "" if documents == call.documents else f", read in {documents} pieces"
             raise BodyTooLarge(
-                f"The call's {call.documents} documents (about {tokens} tokens of work) exceed what this server queues "
-                f"in all ({limits.documents} documents, {limits.tokens} tokens); send it in parts."
+                f"The call's {call.documents} documents{pieces} (about {tokens} tokens of work) exceed what this "
+                f"server queues in all ({limits.documents} documents, {limits.tokens} tokens); send it in parts."
             )
         others = [other for other in self._calls if other is not besides]
-        going = make_room(others, call.key, call.documents, tokens, limits)
+        going = make_room(others, call.key, documents, tokens, limits)
         if isinstance(going, NoRoom):
             whose = f"{going.waiting} documents of this key" if going.of_key else f"{going.waiting} documents"
             raise self._queue_full(f"The queue is full ({whose} wait); retry later.")

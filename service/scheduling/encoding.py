@@ -20,6 +20,8 @@ from typing import TypeVar
 from contract.verdict import Reading
 from service.engine import Encoder, Limits, Prefix, Rest
 from service.errors import FixedPartsTooLong, PassageTooLong
+from service.passages.cutting import Cutter, Cutting
+from service.passages.pieces import Piece, Pieces
 
 T = TypeVar("T")
 
@@ -30,12 +32,13 @@ PART_CHARACTERS = 262_144  # of all passages of a part together, about 60,000 to
 
 @dataclass(frozen=True, slots=True)
 class CallText:
-    """What is to be encoded of a call."""
+    """What is to be encoded of a call. `cutting` None: each passage is one prompt."""
 
     query: str
     instruction: str | None
     passages: Sequence[str]
     limits: Limits
+    cutting: Cutting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,13 @@ class PassageShare:
 
 @dataclass(frozen=True, slots=True)
 class EncodedCall:
-    """A call in ids: one rest for each passage, in their order. `seconds`: what encoding took, waiting left out."""
+    """A call in ids: one rest for each passage, in their order, or for each of its `pieces`. `seconds`: what encoding
+    took, waiting left out."""
 
     prefix: Prefix
     rests: Sequence[Rest]
     seconds: float
+    pieces: Pieces | None = None
 
 
 class EncodingPool:
@@ -110,6 +115,8 @@ class EncodingPool:
         prefix, seconds = await self._run(key, partial(self._encoder.prefix, text.query, text.instruction, budget))
         if self._share is not None:
             self._share.check(prefix, budget)
+        if text.cutting is not None:
+            return await self._cut(text, text.cutting, prefix, seconds, key)
         rests: list[Rest] = []
         for begin, end in _parts(text.passages):
             part = text.passages[begin:end]
@@ -119,6 +126,21 @@ class EncodingPool:
                 _refuse_cuts(made, begin, prefix, text.limits)
             rests += made
         return EncodedCall(prefix, rests, seconds)
+
+    async def _cut(self, text: CallText, cutting: Cutting, prefix: Prefix, seconds: float, key: str) -> EncodedCall:
+        """A call whose passages are read in pieces."""
+        pieces: list[Piece] = []
+        rests: list[Rest] = []
+        cut: set[int] = set()
+        steps = Cutter(self._encoder, prefix, text.limits, cutting).steps(text.passages)
+        while True:
+            step, took = await self._run(key, partial(next, steps, None))
+            seconds += took
+            if step is None:
+                return EncodedCall(prefix, rests, seconds, Pieces(pieces, frozenset(cut)))
+            pieces += step.pieces
+            rests += step.rests
+            cut.update(step.cut)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -44,7 +44,7 @@ class Incoming:
 @dataclass(frozen=True, slots=True)
 class Work:
     """A call in ids: one rest for each document. `budget`: the most reasoning tokens for each; `key` names the
-    caller. `progress` is told what comes of it."""
+    caller. `progress` is told what comes of it. `direct`: rests that are scored directly whatever the budget is."""
 
     call: str
     prefix: Prefix
@@ -56,6 +56,7 @@ class Work:
     deadline: float
     key: str = ""
     progress: Progress | None = None
+    direct: frozenset[int] = frozenset()
 
     @property
     def tokens(self) -> int:
@@ -65,7 +66,10 @@ class Work:
     @property
     def costs(self) -> list[int]:
         """What each document may take besides the prefix."""
-        return [len(rest.ids) + self.budget for rest in self.rests]
+        costs = [len(rest.ids) + self.budget for rest in self.rests]
+        for index in self.direct:
+            costs[index] -= self.budget
+        return costs
 
     def prompt(self, index: int, deadline: float, arrived: float) -> Prompt:
         return Prompt(
@@ -73,12 +77,12 @@ class Work:
             prefix=self.prefix.ids,
             rest=self.rests[index].ids,
             answers=self.answers,
-            budget=self.budget,
+            budget=0 if index in self.direct else self.budget,
             second=self.prefix.second,
             priority=self.priority,
             deadline=deadline,
             arrived=arrived,
-            stream=self.progress is not None and self.progress.reasoning,
+            stream=self.progress is not None and self.progress.reasoning and index not in self.direct,
         )
 
 

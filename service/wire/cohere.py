@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from service.ranking import Mode, Ranking, RerankCall
+from service.ranking import LongDocuments, Mode, Ranking, RerankCall, SpansWanted
 from service.wire.cohere_answer import CohereAnswer, build_answer
 from service.wire.documents import kept, passage
 from service.wire.fields import Count, Documents, NonBlank, PositiveCount, Switch, WireBody, read_fields, results_wanted
 
 _LAST_PRIORITY = 2
+_SPAN_THRESHOLD = 0.1  # Cohere's default
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -21,6 +22,14 @@ def _distinct(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError("names a key twice")
     return names
+
+
+class SpansBody(WireBody):
+    """Cohere's `relevant_spans`: which sentences of each document are returned with their scores."""
+
+    mode: Literal["enabled", "disabled"]
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Default 0.1.")
+    max_spans: PositiveCount | None = Field(None, description="Of each document, the best; default: all.")
 
 
 class CohereBody(WireBody):
@@ -45,6 +54,13 @@ class CohereBody(WireBody):
     return_label_mass: Switch | None = Field(
         None, description="Whether results say how much of the probability is on the answer words."
     )
+    long_documents: Literal["truncate", "chunk"] | None = Field(
+        None, description="`chunk` reads documents in windows; the best one counts. Default: the server's."
+    )
+    max_chunks_per_doc: Count | None = Field(
+        None, description="How many windows of a document are read, where it is read in windows; 0 or absent: all."
+    )
+    relevant_spans: SpansBody | None = Field(None, description="Whether results carry their best sentences.")
     stream: Switch | None = Field(None, description="Whether the answer is streamed; default: as Accept asks.")
 
 
@@ -98,7 +114,16 @@ def _call(body: CohereBody, sent: Sequence[str | dict[str, Any]]) -> RerankCall:
         max_tokens_per_doc=body.max_tokens_per_doc or None,
         truncate=body.truncation is not False,
         priority=None if body.priority is None else min(body.priority, _LAST_PRIORITY),
+        long_documents=None if body.long_documents is None else LongDocuments(body.long_documents),
+        max_chunks_per_doc=body.max_chunks_per_doc or None,
+        spans=_spans(body.relevant_spans),
     )
+
+
+def _spans(body: SpansBody | None) -> SpansWanted | None:
+    if body is None or body.mode == "disabled":
+        return None
+    return SpansWanted(_SPAN_THRESHOLD if body.threshold is None else body.threshold, body.max_spans)
 
 
 def _passages(documents: Sequence[str | dict[str, Any]], rank_fields: list[str] | None) -> tuple[str, ...]:

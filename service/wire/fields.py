@@ -23,13 +23,14 @@ from service.errors import BadRequest, EmptyList
 _MUST = {
     "string_type": "a string",
     "int_type": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "an object",
     "model_type": "an object",
 }
 # Values under these errors are switches and numbers; others may be a user's text, which errors never repeat.
-_QUOTABLE = frozenset({"int_type", "bool_type", "literal_error", "greater_than_equal"})
+_QUOTABLE = frozenset({"int_type", "float_type", "bool_type", "literal_error", "greater_than_equal"})
 _LONGEST_QUOTE = 40
 
 
@@ -124,8 +125,9 @@ def _complaint(errors: Sequence[ErrorDetails]) -> str:
             return first["msg"]
         case "literal_error":
             return f"must be {first['ctx']['expected']}, got {_shown(first)}"
-        case "greater_than_equal":
-            return f"must be at least {first['ctx']['ge']}, got {_shown(first)}"
+        case "greater_than_equal" | "less_than_equal":
+            bound = f"least {first['ctx']['ge']}" if "ge" in first["ctx"] else f"most {first['ctx']['le']}"
+            return f"must be at {bound}, got {_shown(first)}"
         case kind if kind in _MUST:
             wanted = " or ".join(_MUST.get(error["type"], error["msg"]) for error in errors)
             return f"must be {wanted}, got {_shown(first)}"

@@ -25,6 +25,7 @@ _PIECE = 1 << 18
 _DEEPEST = 1024  # what orjson takes
 _DEEPEST_ECHO = 251  # what it writes, where a document stands in an answer
 _NAMES = sorted({name for shape in SHAPES for name in shape.body.model_fields})
+_OBJECTS = {"query": ["text"], "relevant_spans": ["mode", "threshold", "max_spans"]}  # and what is read of them
 _LISTS = frozenset(shape.items for shape in SHAPES)
 # Where a number may be too large for a float: a long exponent, or very many digits.
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
@@ -118,8 +119,9 @@ def _field(name: str, raw: bytes) -> Any:
     if raw[:1] == b"[" and name == "rank_fields":
         count = items_of(raw)
         return [""] * count if count > 100 else [_stand_in(item) for item in _skip(raw, list[msgspec.Raw])]
-    if raw[:1] == b"{" and name == "query":
-        return {key: _stand_in(value) for key, value in _members(_skip(raw, _struct(["text"])), ["text"]).items()}
+    if raw[:1] == b"{" and name in _OBJECTS:
+        keys = _OBJECTS[name]
+        return {key: _stand_in(value) for key, value in _members(_skip(raw, _struct(keys)), keys).items()}
     return _stand_in(raw)
 
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.bm25 import Bm25
+from retrieval.sentences import split_sentences
 from retrieval.words import (
     count_words,
     is_unspaced,
     join_words,
     languages_by_script,
-    split_sentences,
     split_words,
     words,
 )

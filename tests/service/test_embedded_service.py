@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.processes import ROOT, ServerProcess
+from tests.service.api.streams.reading import LINES, of, read, without_moment
 from tests.service.embedded_server import embedded_server
 from tests.service.http.raw import connected, post
 from tests.waiting import PATIENCE
@@ -102,6 +103,38 @@ def test_reasoning_writes_traces_within_the_budget(running: ServerProcess) -> No
         assert 0 <= reasoning["tokens"] <= 12
         assert "<think>" not in reasoning["text"]
         assert "</think>" not in reasoning["text"]
+
+
+@pytest.mark.parametrize("mode", ["direct", "reasoning"])
+def test_a_streamed_call_tells_what_the_ordinary_one_answers(running: ServerProcess, mode: str) -> None:
+    body = {"query": QUERY, "documents": DOCUMENTS, "mode": mode, "return_reasoning": True, "max_reasoning_tokens": 12}
+    ordinary = without_moment(running.rerank(body).json())
+    events = read(running.rerank(body, headers=LINES))
+    last = without_moment(events[-1][1])
+    assert relevances(last.pop("results")) == pytest.approx(relevances(ordinary["results"]), abs=1e-5)
+    ordinary.pop("results")
+    assert last == ordinary | {"usage": last["usage"], "meta": last["meta"]}  # the second finds more in the cache
+    for event in of("document", events):
+        pieces = [piece for piece in of("reasoning", events) if piece["index"] == event["index"]]
+        assert "".join(piece["text"] for piece in pieces) == event["reasoning"]["text"]
+        assert bool(pieces) == (mode == "reasoning")
+
+
+def test_windows_and_spans_score_as_the_same_text_alone(running: ServerProcess) -> None:
+    long = " ".join([*OPENINGS * 5, DOCUMENTS[1]])
+    body = {"query": QUERY, "documents": [DOCUMENTS[0], long]}
+    chunked = answer(running, "/rerank", **body, long_documents="chunk")["results"]
+    place = next(result["chunk"] for result in chunked if result["index"] == 1)
+    spans = answer(running, "/rerank", **body, relevant_spans={"mode": "enabled", "threshold": 0, "max_spans": 3})
+    found = {result["index"]: result["relevant_spans"] for result in spans["results"]}
+    best = found[1][0]
+    assert long[best["start"] : best["end"]] == DOCUMENTS[1]
+    assert len(found[1]) == 3
+    texts = [long[place["start"] : place["end"]], DOCUMENTS[1], DOCUMENTS[0]]
+    alone = answer(running, "/rerank", query=QUERY, documents=texts)["results"]
+    expected = relevances(sorted(alone, key=lambda result: int(result["index"])))
+    chunk_score = next(result["relevance_score"] for result in chunked if result["index"] == 1)
+    assert [chunk_score, best["score"], found[0][0]["score"]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_reasoning_deadline_yields_a_verdict_for_every_document(running: ServerProcess) -> None:

@@ -49,6 +49,9 @@
 {{- if and $v.persistence.existingClaim (not $v.persistence.enabled) }}
 {{- fail (printf "persistence.existingClaim %q is named but persistence.enabled is false; enable it." $v.persistence.existingClaim) }}
 {{- end }}
+{{- if ge (int $v.scoring.chunkOverlap) (int $v.scoring.chunkTokens) }}
+{{- fail (printf "scoring.chunkOverlap %v must be less than scoring.chunkTokens %v; lower the one or raise the other." $v.scoring.chunkOverlap $v.scoring.chunkTokens) }}
+{{- end }}
 {{- if gt (int $v.scoring.defaultReasoningTokens) (int $v.scoring.maxReasoningTokens) }}
 {{- fail (printf "scoring.defaultReasoningTokens %v exceeds scoring.maxReasoningTokens %v; lower the one or raise the other." $v.scoring.defaultReasoningTokens $v.scoring.maxReasoningTokens) }}
 {{- end }}

@@ -37,6 +37,9 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_DEFAULT_REASONING_TOKENS" $v.scoring.defaultReasoningTokens
   "LIMRANK_MAX_REASONING_TOKENS" $v.scoring.maxReasoningTokens
   "LIMRANK_MAX_TOKENS_PER_DOC" $v.scoring.maxTokensPerDoc
+  "LIMRANK_LONG_DOCUMENTS" $v.scoring.longDocuments
+  "LIMRANK_CHUNK_TOKENS" $v.scoring.chunkTokens
+  "LIMRANK_CHUNK_OVERLAP" $v.scoring.chunkOverlap
   "LIMRANK_MIN_PASSAGE_SHARE" $v.scoring.minPassageShare
   "LIMRANK_MAX_DOCUMENTS" $v.limits.maxDocuments
   "LIMRANK_MAX_BODY_BYTES" $v.limits.maxBodyBytes

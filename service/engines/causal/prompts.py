@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from contract.formats.tokenizer import token_ends
 from contract.segments import Segments
 from contract.truncation import PassageFitter
 from contract.verdict import Reading
@@ -41,6 +42,10 @@ class CausalEncoder:
 
     def least_tokens(self, text: str) -> int:
         return len(text) // self._characters_per_token
+
+    def token_ends(self, text: str) -> Sequence[int]:
+        """See `service.engine.Encoder.token_ends`."""
+        return token_ends(self._segments.tokenizer, text)
 
     def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
         """See `service.engine.Encoder.prefix`."""

@@ -38,6 +38,10 @@ class CrossEncoderPrompts:
         """Always 0, because a word of any length may be one token."""
         return min(1, len(text))
 
+    def token_ends(self, text: str) -> Sequence[int]:
+        """See `service.engine.Encoder.token_ends`."""
+        return self._pairs.token_ends(text)
+
     def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
         """See `service.engine.Encoder.prefix`; leaves no room for reasoning."""
         limit = self._pairs.max_tokens

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from retrieval.words import count_words, join_sentences, split_sentences
+from retrieval.sentences import split_sentences
+from retrieval.words import count_words, join_sentences
 from synth.run.draws import draw
 
 SHORTEST, LONGEST = 35, 90  # words: a passage ends at a length drawn between these

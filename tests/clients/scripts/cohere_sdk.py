@@ -36,6 +36,14 @@ def calls(url: str, key: str, slow_key: str, query: str, documents: list[str]) -
         )
         return answer.results[0].reasoning
 
+    def spans() -> list[Any]:
+        wanted = cohere.RerankRelevantSpans(mode="enabled", threshold=0.0, max_spans=2)
+        answer = v2.rerank(model=MODEL, query=query, documents=[" ".join(documents), ""], relevant_spans=wanted)
+        results = sorted(answer.results, key=lambda result: result.index)
+        assert all(isinstance(span, cohere.RerankRelevantSpanResponse) for span in results[0].relevant_spans)
+        found = [[span.start, span.end, span.score] for span in results[0].relevant_spans]
+        return [found, results[1].relevant_spans]
+
     return {
         "v1": lambda: rank(v1),
         "v1_records": lambda: rank(v1, documents=records),
@@ -51,6 +59,11 @@ def calls(url: str, key: str, slow_key: str, query: str, documents: list[str]) -
         ),
         "v2_reasoning": reasoned,
         "v2_meta": lambda: v2.rerank(model=MODEL, query=query, documents=documents).meta.tokens.input_tokens,
+        "v1_chunks": lambda: rank(
+            v1, max_chunks_per_doc=1, request_options={"additional_body_parameters": {"long_documents": "chunk"}}
+        ),
+        "v2_spans": spans,
+        "spans_refused": lambda: rank(v2, relevant_spans=cohere.RerankRelevantSpans(mode="enabled", threshold=1.5)),
         "wrong_key": lambda: rank(stranger),
         "rate_limited": lambda: [rank(slow, request_options={"max_retries": 0}) for _ in range(2)],
         "blank_query_v1": lambda: rank(v1, query="  "),

@@ -33,6 +33,9 @@ FIELDS = {
         "max_reasoning_tokens": "number",
         "return_reasoning": "boolean",
         "stream": "boolean",
+        "long_documents": "string",
+        "max_chunks_per_doc": "number",
+        "relevant_spans": "object",
     },
     "texts": {
         "query": "string",

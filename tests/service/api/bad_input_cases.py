@@ -203,7 +203,7 @@ def _nulls() -> Iterator[Case]:
         yield Case(f"{shape}: null query", REFUSED[shape], body_with(shape, query=None), ("query must be",), "query")
         unknown: dict[str, Any] = {
             "unknown": [{"a": 1}],
-            "max_chunks_per_doc": "ten",
+            **({} if shape == "documents" else {"max_chunks_per_doc": "ten", "relevant_spans": 5}),
             "input_type": None,
             "": 5,
             "__proto__": {},

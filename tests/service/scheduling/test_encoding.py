@@ -104,6 +104,9 @@ class Counting:
     def least_tokens(self, passage: str) -> int:
         return self.inner.least_tokens(passage)
 
+    def token_ends(self, text: str) -> Sequence[int]:
+        return self.inner.token_ends(text)
+
     def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
         self.prefixes += 1
         self.threads.add(threading.current_thread().name)

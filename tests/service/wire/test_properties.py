@@ -36,6 +36,12 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = (
         "rank_fields": st.lists(st.sampled_from(["text", "title"]) | TEXTS, max_size=3),
         "model": TEXTS,
         "instruction": TEXTS,
+        "long_documents": st.sampled_from(["truncate", "chunk"]),
+        "max_chunks_per_doc": st.integers(0, 5),
+        "relevant_spans": st.fixed_dictionaries(
+            {"mode": st.sampled_from(["enabled", "disabled"])},
+            optional={"threshold": st.floats(0, 1) | st.none(), "max_spans": st.integers(1, 3) | st.none()},
+        ),
     }
     | dict.fromkeys(("top_n", "top_k", "max_tokens_per_doc", "priority", "max_reasoning_tokens"), st.integers(0, 5))
     | (

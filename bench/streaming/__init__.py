@@ -1,0 +1,1 @@
+"""What streaming costs a call."""

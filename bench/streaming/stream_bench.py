@@ -1,0 +1,96 @@
+"""The time of a streamed call beside that of an ordinary one: 100 documents on limrank-mini, one call at a time.
+
+The server runs in its own process with its defaults. Both kinds of call take turns, ordinary first in one round and
+streamed first in the next, with the same query and documents within a round and others in the next, so that neither
+finds more in a cache than the other. The client reads every event as it comes. Exits with 1 when the median of the
+rounds' ratios is above the target.
+
+    python -m bench.streaming.stream_bench [rounds]
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.service.embedded_server import embedded_server
+
+ROUNDS = 9
+DOCUMENTS = 100
+WORDS_PER_DOCUMENT = 100
+TARGET = 1.05
+LINES = {"Accept": "application/x-ndjson"}
+_WORDS = ("the", "of", "a", "glacier", "valley", "moves", "slowly", "under", "its", "weight", "and", "carries", "rock")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds of both calls, and until the streamed one's first event."""
+
+    ordinary: float
+    streamed: float
+    first: float
+
+
+def main() -> int:
+    """Prints the table. Returns 0 when the target is met."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        embedded_server(Path(folder)) as running,
+        httpx.Client(base_url=running.url, timeout=3600) as client,
+    ):
+        measured = [_round(client, number) for number in range(-1, rounds)][1:]  # the first warms up
+    for each in measured:
+        print(f"ordinary {each.ordinary:7.3f} s   streamed {each.streamed:7.3f} s   first event {each.first:7.3f} s")
+    ratio = statistics.median(each.streamed / each.ordinary for each in measured)
+    print(f"streamed / ordinary, median of {rounds} rounds: {ratio:.3f} (target <= {TARGET})")
+    return 0 if ratio <= TARGET else 1
+
+
+def _round(client: httpx.Client, number: int) -> Round:
+    body = _body(random.Random(number))
+    calls: dict[str, Callable[[], float]] = {
+        "ordinary": lambda: _ordinary(client, body),
+        "streamed": lambda: _streamed(client, body),
+    }
+    seconds, first = {}, 0.0
+    for kind in sorted(calls, reverse=number % 2 == 1):
+        begun = time.perf_counter()
+        first = max(first, calls[kind]())
+        seconds[kind] = time.perf_counter() - begun
+    return Round(seconds["ordinary"], seconds["streamed"], first)
+
+
+def _body(choose: random.Random) -> dict[str, Any]:
+    documents = [" ".join(choose.choices(_WORDS, k=WORDS_PER_DOCUMENT)) for _ in range(DOCUMENTS)]
+    return {"query": " ".join(choose.choices(_WORDS, k=8)), "documents": documents}
+
+
+def _ordinary(client: httpx.Client, body: dict[str, Any]) -> float:
+    answer = client.post("/rerank", json=body)
+    assert len(answer.json()["results"]) == DOCUMENTS
+    return 0.0
+
+
+def _streamed(client: httpx.Client, body: dict[str, Any]) -> float:
+    begun, first, lines = time.perf_counter(), 0.0, 0
+    with client.stream("POST", "/rerank", json=body, headers=LINES) as answer:
+        for _ in answer.iter_lines():
+            first = first or time.perf_counter() - begun
+            lines += 1
+    assert lines == DOCUMENTS + 1
+    return first
+
+
+if __name__ == "__main__":
+    sys.exit(main())
