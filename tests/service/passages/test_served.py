@@ -22,8 +22,8 @@ QUERY = "ice shapes a valley"
 FILLER = "Bread rises in the oven. Rivers are long and wide. "
 LONG = FILLER * 3 + "The ice shapes a valley below. " + FILLER * 3
 SHORT = "A valley."
-CHUNKED = {"query": QUERY, "documents": [SHORT, LONG], "long_documents": "chunk"}
-SPANS = {"query": QUERY, "documents": [SHORT, LONG, ""], "relevant_spans": {"mode": "enabled"}}
+CHUNKED: dict[str, Any] = {"query": QUERY, "documents": [SHORT, LONG], "long_documents": "chunk"}
+SPANS: dict[str, Any] = {"query": QUERY, "documents": [SHORT, LONG, ""], "relevant_spans": {"mode": "enabled"}}
 
 
 @pytest.fixture(scope="module")
