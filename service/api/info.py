@@ -81,6 +81,11 @@ def service_info(
         "start_check": None if start is None else start.to_json(),
         "modes": available_modes(capabilities.scoring),
         "default_mode": defaults.mode.value,
+        "long_documents": {
+            "default": defaults.long_documents.value,
+            "chunk_tokens": defaults.chunks.tokens,
+            "chunk_overlap": defaults.chunks.overlap,
+        },
         "limits": {
             "max_documents": limits.max_documents,
             "max_body_bytes": limits.max_body_bytes,

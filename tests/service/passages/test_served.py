@@ -72,6 +72,8 @@ def test_only_who_asks_gets_windows_and_the_server_may_say_so(client: httpx.Clie
         body = {"query": QUERY, "documents": [SHORT, LONG]}
         assert all("chunk" in result for result in ask(chunking, body)["results"])
         assert all("chunk" not in result for result in ask(chunking, body | {"long_documents": "truncate"})["results"])
+        windows = chunking.get("/info").json()["long_documents"]
+        assert windows == {"default": "chunk", "chunk_tokens": 16, "chunk_overlap": 0}
         texts = chunking.post("/rerank", json={"query": QUERY, "texts": [SHORT, LONG]}).json()
         assert [each["index"] for each in texts] == [1, 0]
         assert texts[0]["score"] == ask(chunking, body)["results"][0]["relevance_score"]
