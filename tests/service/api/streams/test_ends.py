@@ -13,6 +13,9 @@ import pytest
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
 from tests.service.api.streams.reading import LINES, arriving
+from tests.service.api.streams.writing import WritingEngine
+from tests.service.http.nginx import nginx
+from tests.service.wire.server import open_service
 from tests.waiting import PATIENCE
 
 
@@ -62,3 +65,23 @@ def test_a_dead_engine_ends_a_stream_with_an_error(tmp_path: Path) -> None:
         assert (lines[-1]["event"], lines[-1]["status"], lines[-1]["retry_after"]) == ("error", 503, 10)
         assert json.dumps(lines[-1]["message"])
         assert running.wait() == 1
+
+
+def test_an_nginx_that_buffers_and_compresses_passes_events_on_as_they_come(tmp_path: Path) -> None:
+    engine, port = WritingEngine(), free_port()
+    with open_service(engine) as url:
+        servers = f"""
+          gzip on; gzip_proxied any; gzip_min_length 1; gzip_types application/x-ndjson text/event-stream;
+          server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {url}; proxy_buffering on; }} }}
+        """
+        body = {"query": "q", "documents": ["a", "stop"]}
+        with (
+            nginx(tmp_path, port, servers),
+            httpx.Client(timeout=PATIENCE) as client,
+            client.stream("POST", f"http://127.0.0.1:{port}/rerank", json=body, headers=LINES) as answer,
+        ):
+            lines = arriving(answer)
+            assert next(lines)["event"] == "document"
+            assert engine.running == 1, "the call is still on its way"
+            engine.let_go()
+            assert [each.get("event") for each in lines] == ["document", None]
