@@ -182,6 +182,10 @@ class Reranker:
 
     def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:
         ordered = sorted(verdicts, key=lambda verdict: (-verdict.log_odds, verdict.index))
+        below: int | None = None
+        if (least := call.min_score) is not None:
+            ordered = [verdict for verdict in ordered if verdict.relevance >= least]
+            below = len(verdicts) - len(ordered)
         return Ranking(
             id=uuid.uuid4().hex,
             model=self._defaults.model,
@@ -192,6 +196,7 @@ class Reranker:
             reasoning_tokens=sum(verdict.reasoning_tokens for verdict in verdicts),
             timings=timings,
             warnings=_warnings(call, verdicts, self._defaults.least_passage),
+            below_min_score=below,
         )
 
 

@@ -24,9 +24,11 @@ from service.ranking import Ranking, RerankCall
 from service.reranker import Reranker
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
 from service.wire.shape import WireLimits, WireRequest, check_size, shape_of
+from service.wire.threshold import with_parameters
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 WARNINGS_HEADER = "x-warnings"
+BELOW_HEADER = "x-below-min-score"
 _LONGEST_TIMEOUT_DIGITS = 12
 
 
@@ -77,8 +79,9 @@ class RerankRoute:
         wire = self._read(data, context, route_path(request.scope))
         del content, data  # a call may wait for long; its raw body is not needed any more
         timeout_ms = _timeout_ms(request.headers)
+        call = with_parameters(wire.call, request.scope["query_string"])
         ranking = await self._reranker.rank(
-            wire.call,
+            call,
             key=context.caller,
             received=received,
             timeout_ms=timeout_ms,
@@ -88,6 +91,8 @@ class RerankRoute:
         headers = _timing_headers(wire.call, ranking) | {"x-compute-type": self._device}
         if ranking.warnings:  # for the shapes whose body has no place for them
             headers[WARNINGS_HEADER] = " ".join(ranking.warnings)
+        if ranking.below_min_score is not None:
+            headers[BELOW_HEADER] = str(ranking.below_min_score)
         return _Answer(orjson.dumps(wire.answer(ranking)), headers=headers, media_type="application/json")
 
     def _read(self, data: dict[str, Any], context: RequestContext, path: str) -> WireRequest:

@@ -7,6 +7,7 @@ from typing import Any, Union
 from service.wire.cohere_answer import Error
 from service.wire.shape import SHAPES, Shape, WireLimits
 from service.wire.tei import TeiError
+from service.wire.threshold import PARAMETER
 
 _DESCRIPTION = (
     "The body decides: `documents` for clients of Cohere, Jina and Voyage, `texts` for those of "
@@ -39,6 +40,7 @@ def rerank_operation(limits: WireLimits) -> dict[str, Any]:
     content = {"application/json": {"schema": {"anyOf": bodies}}}
     return {
         "description": _DESCRIPTION,
+        "parameters": [PARAMETER],
         "requestBody": {"required": True, "content": content},
     }
 

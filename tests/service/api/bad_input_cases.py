@@ -31,6 +31,7 @@ def cases(max_documents: int, max_body_bytes: int) -> list[Case]:
         *_texts(),
         *_wrong_types(),
         *_numbers(),
+        *_thresholds(),
         *_switches(),
         *_nulls(),
         *_shapes(),
@@ -182,6 +183,36 @@ def _numbers() -> Iterator[Case]:
     yield Case("top_n as top_k", 200, body_with(top_n=1, top_k=1), results=1)
     for key in ("max_tokens_per_doc", "priority", "max_reasoning_tokens"):
         yield Case(f"a huge {key}", 200, body_with(**{key: 10**18}), results=2)
+
+
+def _thresholds() -> Iterator[Case]:
+    """Of the two documents one has a relevance of 0.27, the other one of 0.73."""
+    for name in ("min_score", "score_threshold", "threshold"):
+        for value in (0, 0.0, 1e-300, None):
+            yield Case(f"{name} {value}", 200, body_with(**{name: value}), results=2)
+        yield Case(f"{name} of 1", 200, body_with(**{name: 1}), results=0)
+        for value in (-1, -1e-9, 1.1, 10**30):
+            yield Case(
+                f"{name} {value}", 400, body_with(**{name: value}), ("at least" if value < 0 else "at most",), name
+            )
+        yield Case(f"{name} as text", 400, body_with(**{name: "0.5"}), ("a number",), name)
+    two = ("min_score is 0.5 and threshold is 0.4",)
+    yield Case("two thresholds", 400, body_with(min_score=0.5, threshold=0.4), two, "threshold")
+    yield Case("one threshold twice", 200, body_with(min_score=0.5, threshold=0.5), results=1)
+    for shape in BODIES:
+        path, body = "/rerank?min_score=", body_with(shape)
+        yield Case(f"{shape}: every score at least 0", 200, body, results=2, path=path + "0")
+        yield Case(f"{shape}: none at least 1", 200, body, results=0, path=path + "1.0")
+        yield Case(f"{shape}: an empty threshold", 200, body, results=2, path=path)
+        for value in ("-1", "1.5", "nan", "inf", "1e999", "half", "0x1", "%E2%88%9E"):
+            says = ("min_score must be a number from 0 to 1",)
+            yield Case(f"{shape}: min_score={value}", REFUSED[shape], body, says, "min_score", path=path + value)
+        both = path + "0.5&threshold=0.6"
+        says = ("min_score is 0.5 and threshold is 0.6",)
+        yield Case(f"{shape}: two thresholds in the path", REFUSED[shape], body, says, "threshold", path=both)
+    sent = body_with(min_score=0.1)
+    yield Case("body against path", 400, sent, ("min_score is 0.1",), "min_score", path="/rerank?min_score=0.2")
+    yield Case("other parameters", 200, dumped(GOOD), results=2, path="/rerank?min=1&x=%ff&;&&=")
 
 
 def _switches() -> Iterator[Case]:
