@@ -172,6 +172,9 @@ class Limits(_Section):
     """limits"""
 
     max_documents: Count = Field(default=10_000, description="most documents of one call")
+    max_batch_requests: Count = Field(
+        default=1000, description="most requests of one batch, and most questions of one decision"
+    )
     max_body_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
         default=ByteSize(16 * 1024 * 1024), description="largest request body, in bytes or as 16MiB"
     )

@@ -7,7 +7,6 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import orjson
@@ -16,7 +15,6 @@ from starlette.types import Receive
 
 from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft, UnsupportedMedia
 from service.wire.fields import json_kind
-from service.wire.pruning import pruned
 from service.wire.structure import is_heavy
 
 Reserve = Callable[[int], None]
@@ -66,8 +64,9 @@ async def read_body(
 class BodyParser:
     """Parses bodies, of which at most one at a time has very many values."""
 
-    def __init__(self, most_items: int) -> None:
-        self._most_items = most_items
+    def __init__(self, prune: Callable[[bytes], Any]) -> None:
+        """`prune` reads a body of very many values, in a thread."""
+        self._prune = prune
         self._pruning = asyncio.Lock()
 
     async def parse(self, content: bytes) -> dict[str, Any]:
@@ -76,7 +75,7 @@ class BodyParser:
         if not (is_heavy(content) if small else await asyncio.to_thread(is_heavy, content)):
             return parse_object(content)
         async with self._pruning:
-            return await asyncio.to_thread(_parse, content, partial(pruned, most_items=self._most_items))
+            return await asyncio.to_thread(_parse, content, self._prune)
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
