@@ -26,6 +26,7 @@ from service.api.several.router import several_router
 from service.batch import BatchReranker
 from service.engine import Engine, Scoring
 from service.http.body_budget import BodyBudget
+from service.http.cross_origin import CrossOrigin
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.ranking import ANONYMOUS, ScoreKind
@@ -147,6 +148,8 @@ def _add_middlewares(
     app.add_middleware(TidyRerankPaths)
     app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous)
     app.add_middleware(ErrorBoundary, lifecycle=lifecycle)
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
     app.add_middleware(
         AccessLogMiddleware, metrics=metrics, tracer=tracer, lifecycle=lifecycle, log_texts=settings.log_texts
     )

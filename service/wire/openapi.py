@@ -24,7 +24,7 @@ ERRORS: dict[int, str] = {
     404: "The model is not served here",
     408: "The body did not arrive in time",
     413: "The body is too large, or holds too many documents",
-    415: "The body is compressed",
+    415: "The body is compressed in a way that is not known here",
     500: "The engine failed on a document",
     504: "Not all documents could be scored before the deadline",
 }

@@ -20,7 +20,8 @@ def calls(url: str, key: str, slow_key: str, query: str, documents: list[str]) -
         return [[answer.type, answer.name, answer.probability] for answer in decision.answers]
 
     def usage() -> list[int]:
-        found = client.decisions.create(model="limrank", input=documents[0], questions=[predicate]).usage
+        asked: list[Any] = [predicate]
+        found = client.decisions.create(model="limrank", input=documents[0], questions=asked).usage
         return [found.input_tokens, found.output_tokens, found.total_tokens]
 
     return {
