@@ -97,6 +97,7 @@ class RerankCall:
     long_documents: LongDocuments | None = None  # None: the server's default
     max_chunks_per_doc: int | None = None  # None: as many as there are
     spans: SpansWanted | None = None
+    min_score: float | None = None  # the least relevance of a result; None: results are left out by `top_n` alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,8 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Results by descending relevance, ties by index, already cut to `top_n`; token counts are of all documents."""
+    """Results by descending relevance, ties by index, already cut to `min_score` and `top_n`; token counts are of all
+    documents. `below_min_score`: how many documents are below `min_score`; None where the call sets none."""
 
     id: str
     model: str
@@ -200,3 +202,4 @@ class Ranking:
     timings: Timings
     warnings: tuple[str, ...] = field(default=())
     score_kind: ScoreKind = ScoreKind.OWN
+    below_min_score: int | None = None

@@ -77,7 +77,7 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """How a call is to be ranked: what it asked for, and the server's defaults where it did not."""
 
     call: RerankCall
@@ -136,7 +136,7 @@ class Reranker:
         return self._ranking(call, verdicts, timings)
 
     async def _score(
-        self, plan: _Plan, key: Key, client_leaves: Leaving, listener: Listener | None
+        self, plan: Plan, key: Key, client_leaves: Leaving, listener: Listener | None
     ) -> tuple[EncodedCall, Answer]:
         """Have the call admitted and scored; what it took of the key's limit is given back where it never began."""
         call = plan.incoming
@@ -144,9 +144,7 @@ class Reranker:
 
         async def encode() -> Work:
             nonlocal encoded
-            asked = plan.call
-            text = CallText(asked.query, asked.instruction, asked.passages, plan.limits, self._defaults.cutting(asked))
-            encoded = await self._encoding.encode(text, key.name)
+            encoded = await self._encoding.encode(self._text(plan), key.name)
             return self._work(plan, encoded, listener)
 
         self._admission.check(call)
@@ -173,7 +171,7 @@ class Reranker:
             inference=(done - begun) * 1000,
         )
 
-    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None) -> _Plan:
+    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None) -> Plan:
         mode = self._mode(call)
         limits = Limits(
             budget=self._budget(call, mode),
@@ -191,7 +189,7 @@ class Reranker:
             deadline=received + timeout,
             key=key.name,
         )
-        return _Plan(call, mode, limits, incoming)
+        return Plan(call, mode, limits, incoming)
 
     def _mode(self, call: RerankCall) -> Mode:
         mode = call.mode or self._defaults.mode
@@ -214,7 +212,11 @@ class Reranker:
         passages = sum(min(least(passage), longest) for passage in call.passages)
         return passages + least(call.query) + limits.budget * len(call.passages)
 
-    def _work(self, plan: _Plan, encoded: EncodedCall, listener: Listener | None) -> Work:
+    def _text(self, plan: Plan) -> CallText:
+        call = plan.call
+        return CallText(call.query, call.instruction, call.passages, plan.limits, self._defaults.cutting(call))
+
+    def _work(self, plan: Plan, encoded: EncodedCall, listener: Listener | None) -> Work:
         call = plan.incoming
         return Work(
             call=call.call,
@@ -230,7 +232,7 @@ class Reranker:
             direct=frozenset() if encoded.pieces is None else encoded.pieces.spans,
         )
 
-    def _telling(self, plan: _Plan, encoded: EncodedCall, listener: Listener) -> Telling:
+    def _telling(self, plan: Plan, encoded: EncodedCall, listener: Listener) -> Telling:
         def verdict(completion: Completion) -> Verdict:
             rest, reading = encoded.rests[completion.index], self._encoding.reading
             return verdict_of(completion, encoded.prefix, rest, plan.mode, self._temperatures, reading)
@@ -240,10 +242,15 @@ class Reranker:
             return _ranked(verdicts[0] if pieces is None else pieces.document(verdicts, call.spans), call)
 
         call, pieces = plan.call, encoded.pieces
-        return Telling(listener, plan.mode is Mode.REASONING and call.return_reasoning, ranked, pieces)
+        reasoning = plan.mode is Mode.REASONING and call.return_reasoning
+        return Telling(listener, reasoning, ranked, pieces, call.min_score)
 
     def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:
         ordered = sorted(verdicts, key=lambda verdict: (-verdict.log_odds, verdict.index))
+        below: int | None = None
+        if (least := call.min_score) is not None:
+            ordered = [verdict for verdict in ordered if verdict.relevance >= least]
+            below = len(verdicts) - len(ordered)
         return Ranking(
             id=uuid.uuid4().hex,
             model=self._defaults.model,
@@ -254,6 +261,7 @@ class Reranker:
             reasoning_tokens=sum(verdict.reasoning_tokens for verdict in verdicts),
             timings=timings,
             warnings=_warnings(call, verdicts, self._defaults.least_passage),
+            below_min_score=below,
         )
 
 

@@ -19,6 +19,7 @@ class Telling:
     reasoning: bool
     ranked: Callable[[Sequence[Completion]], Ranked]
     pieces: Pieces | None = None
+    least: float | None = None  # the relevance below which a document is not told
     _scored: dict[int, dict[int, Completion]] = field(default_factory=dict)  # of documents that are not told yet
     _written: dict[int, int] = field(default_factory=dict)  # code points of reasoning told, by prompt
 
@@ -38,7 +39,7 @@ class Telling:
         """See `Progress`."""
         self._written.pop(completion.index, None)
         if self.pieces is None:
-            self.listener.ranked(self.ranked([completion]))
+            self._tell(self.ranked([completion]))
             return
         document = self.pieces.all[completion.index].document
         scored = self._scored.setdefault(document, {})
@@ -46,4 +47,8 @@ class Telling:
         places = self.pieces.of(document)
         if len(scored) == len(places):
             del self._scored[document]
-            self.listener.ranked(self.ranked([scored[place] for place in places]))
+            self._tell(self.ranked([scored[place] for place in places]))
+
+    def _tell(self, ranked: Ranked) -> None:
+        if self.least is None or ranked.relevance >= self.least:
+            self.listener.ranked(ranked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -126,13 +126,16 @@ def _complaint(errors: Sequence[ErrorDetails]) -> str:
         case "literal_error":
             return f"must be {first['ctx']['expected']}, got {_shown(first)}"
         case "greater_than_equal" | "less_than_equal":
-            bound = f"least {first['ctx']['ge']}" if "ge" in first["ctx"] else f"most {first['ctx']['le']}"
-            return f"must be at {bound}, got {_shown(first)}"
+            return f"must be {_bound(first['ctx'])}, got {_shown(first)}"
         case kind if kind in _MUST:
             wanted = " or ".join(_MUST.get(error["type"], error["msg"]) for error in errors)
             return f"must be {wanted}, got {_shown(first)}"
         case _:
             return f"is not valid: {first['msg']}"
+
+
+def _bound(context: Mapping[str, Any]) -> str:
+    return f"at least {context['ge']:g}" if "ge" in context else f"at most {context['le']:g}"
 
 
 def _shown(error: ErrorDetails) -> str:

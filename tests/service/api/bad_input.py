@@ -36,6 +36,9 @@ FIELDS = {
         "long_documents": "string",
         "max_chunks_per_doc": "number",
         "relevant_spans": "object",
+        "min_score": "share",
+        "score_threshold": "share",
+        "threshold": "share",
     },
     "texts": {
         "query": "string",
@@ -87,7 +90,7 @@ def check(client: httpx.Client, case: Case) -> None:
     streamed = answer.headers["content-type"].startswith("text/event-stream")
     body = json.loads(answer.text.rpartition("data: ")[2]) if streamed else answer.json()
     if case.status == 200:
-        results = body if isinstance(body, list) else body.get("rankings") or body["results"]
+        results = body if isinstance(body, list) else body["rankings"] if "rankings" in body else body["results"]
         assert len(results) == case.results
     elif "error_type" in body:
         _check_message(case, body["error"])

@@ -43,6 +43,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = (
             optional={"threshold": st.floats(0, 1) | st.none(), "max_spans": st.integers(1, 3) | st.none()},
         ),
     }
+    | dict.fromkeys(("min_score", "score_threshold", "threshold"), st.floats(0, 1) | st.sampled_from([0, 1]))
     | dict.fromkeys(("top_n", "top_k", "max_tokens_per_doc", "priority", "max_reasoning_tokens"), st.integers(0, 5))
     | (
         dict.fromkeys(
