@@ -161,7 +161,7 @@ async def sends_on_after_a_refusal(target: Target, number: int) -> str:
     async with wire(target) as it:
         if number % 2:
             return await it.answer_to(head(key=target.small, length=40 * MEBIBYTE) + b" " * (12 * MEBIBYTE))
-        return await it.answer_to(post(b"x" * (8 * MEBIBYTE), "Content-Encoding: gzip", key=target.small))
+        return await it.answer_to(post(b"x" * (8 * MEBIBYTE), "Content-Encoding: br", key=target.small))
 
 
 async def expects_to_be_told(target: Target, number: int) -> str:

@@ -9,7 +9,7 @@ ServiceError                      one leaf per cause, each with its HTTP status
 |-- UnknownModel 404
 |-- BodyTooSlow 408               the body did not arrive in time
 |-- BodyTooLarge 413              also: too many documents
-|-- UnsupportedMedia 415          a compressed body
+|-- UnsupportedMedia 415          a body compressed in a way that is not known
 |-- TooManyRequests 429           a key's own limit; carries Retry-After
 |-- HeadTooLarge 431              a request's header is larger than allowed
 |-- ClientLeft 499                nobody is there to read an answer

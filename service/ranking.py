@@ -60,6 +60,7 @@ class RerankCall:
     truncate: bool = True
     cut_left: bool = False
     priority: int | None = None  # None: the middle class, or the key's own where that is later; 0 first, 2 last
+    min_score: float | None = None  # the least relevance of a result; None: results are left out by `top_n` alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Results by descending relevance, ties by index, already cut to `top_n`; token counts are of all documents."""
+    """Results by descending relevance, ties by index, already cut to `min_score` and `top_n`; token counts are of all
+    documents. `below_min_score`: how many documents are below `min_score`; None where the call sets none."""
 
     id: str
     model: str
@@ -133,3 +135,4 @@ class Ranking:
     timings: Timings
     warnings: tuple[str, ...] = field(default=())
     score_kind: ScoreKind = ScoreKind.OWN
+    below_min_score: int | None = None

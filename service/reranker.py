@@ -46,7 +46,7 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """How a call is to be ranked: what it asked for, and the server's defaults where it did not."""
 
     call: RerankCall
@@ -94,7 +94,7 @@ class Reranker:
         self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
         return self._ranking(call, verdicts, timings)
 
-    async def _score(self, plan: _Plan, key: Key, client_leaves: Leaving) -> tuple[EncodedCall, Answer]:
+    async def _score(self, plan: Plan, key: Key, client_leaves: Leaving) -> tuple[EncodedCall, Answer]:
         """Have the call admitted and scored; what it took of the key's limit is given back where it never began."""
         call = plan.incoming
         encoded: EncodedCall | None = None
@@ -127,7 +127,7 @@ class Reranker:
             inference=(done - begun) * 1000,
         )
 
-    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None) -> _Plan:
+    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None) -> Plan:
         mode = self._mode(call)
         limits = Limits(
             budget=self._budget(call, mode),
@@ -145,7 +145,7 @@ class Reranker:
             deadline=received + timeout,
             key=key.name,
         )
-        return _Plan(call, mode, limits, incoming)
+        return Plan(call, mode, limits, incoming)
 
     def _mode(self, call: RerankCall) -> Mode:
         mode = call.mode or self._defaults.mode
@@ -166,7 +166,7 @@ class Reranker:
         passages = sum(min(least(passage), longest) for passage in call.passages)
         return passages + least(call.query) + limits.budget * len(call.passages)
 
-    def _work(self, plan: _Plan, encoded: EncodedCall) -> Work:
+    def _work(self, plan: Plan, encoded: EncodedCall) -> Work:
         call = plan.incoming
         return Work(
             call=call.call,
@@ -182,6 +182,10 @@ class Reranker:
 
     def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:
         ordered = sorted(verdicts, key=lambda verdict: (-verdict.log_odds, verdict.index))
+        below: int | None = None
+        if (least := call.min_score) is not None:
+            ordered = [verdict for verdict in ordered if verdict.relevance >= least]
+            below = len(verdicts) - len(ordered)
         return Ranking(
             id=uuid.uuid4().hex,
             model=self._defaults.model,
@@ -192,6 +196,7 @@ class Reranker:
             reasoning_tokens=sum(verdict.reasoning_tokens for verdict in verdicts),
             timings=timings,
             warnings=_warnings(call, verdicts, self._defaults.least_passage),
+            below_min_score=below,
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,6 +56,11 @@ Count = Annotated[int, Field(ge=1)]
 Arguments = Annotated[dict[str, Any], BeforeValidator(_object)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+# An origin as browsers send it: scheme, host and port, in small letters and without a path.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]*,A-Z]+)(:[0-9]{1,5})?")
+_ANY_ORIGIN = "*"
 
 
 class _Section(base.Settings):
@@ -172,6 +178,9 @@ class Limits(_Section):
     """limits"""
 
     max_documents: Count = Field(default=10_000, description="most documents of one call")
+    max_batch_requests: Count = Field(
+        default=1000, description="most requests of one batch, and most questions of one decision"
+    )
     max_body_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
         default=ByteSize(16 * 1024 * 1024), description="largest request body, in bytes or as 16MiB"
     )
@@ -210,6 +219,11 @@ class Access(_Section):
 
     keys_file: Path | None = Field(default=None, description="TOML file of keys, read again whenever it changes")
     allow_anonymous: bool = Field(default=False, description="serve without keys on an address that others can reach")
+    cors_origins: Names = Field(
+        default=(),
+        description="origins whose pages may call, by commas, such as https://app.example.com; * for all, where there "
+        "are no keys",
+    )
     documents_per_minute: Count | None = Field(
         default=None, description="limit of a key that sets none and, without keys, of all callers together"
     )
@@ -246,6 +260,7 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
                 f"--host {self.host!r} can be reached by others and there are no keys: "
                 "name a file of keys with --keys-file, or say --allow-anonymous"
             )
+        self._check_origins()
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
                 f"--max-held-bytes {self.max_held_bytes:d} is less than --max-body-bytes {self.max_body_bytes:d}, so "
@@ -260,6 +275,16 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
                 f"--max-reasoning-tokens {self.max_reasoning_tokens}; lower the one or raise the other"
             )
         return self
+
+    def _check_origins(self) -> None:
+        for origin in self.cors_origins:
+            if origin == _ANY_ORIGIN and self.keys_file:
+                raise ValueError("--cors-origins * is for servers without keys; name the origins of your pages")
+            if origin != _ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"--cors-origins: {origin!r} is no origin; write scheme, host and port as a browser sends them, "
+                    "such as https://app.example.com"
+                )
 
     @property
     def reasoning_tokens(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import RequestContext, new_request_context
-from service.api.paths import PROBE_PATHS, RERANK_PATHS, route_path
+from service.api.paths import PROBE_PATHS, RANKING_PATHS, route_path
 from service.errors import BodyTooLarge, ClientLeft, ServiceError, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
 from service.telemetry import logs
@@ -25,7 +25,7 @@ from service.telemetry.tracing import NO_SPAN, Attribute, RequestTracer, Span, c
 REQUEST_ID_HEADER = b"x-request-id"
 _VALID_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_FIXED_PATHS = PROBE_PATHS | set(RERANK_PATHS)
+_FIXED_PATHS = PROBE_PATHS | RANKING_PATHS
 
 _log = logging.getLogger("limrank.access")
 

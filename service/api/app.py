@@ -22,12 +22,15 @@ from service.api.keys import KeyFile
 from service.api.paths import TidyRerankPaths
 from service.api.probes import probe_router
 from service.api.routes import build_router
+from service.api.several.router import several_router
+from service.batch import BatchReranker
 from service.engine import Engine, Scoring
 from service.http.body_budget import BodyBudget
+from service.http.cross_origin import CrossOrigin
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.ranking import ANONYMOUS, ScoreKind
-from service.reranker import Defaults, Reranker
+from service.reranker import Defaults
 from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodingPool, PassageShare
 from service.scheduling.rate_limit import RateLimiter
@@ -94,8 +97,9 @@ def create_app(
         max_documents=settings.max_documents,
         max_body_bytes=int(settings.max_body_bytes),
         body_seconds=settings.body_timeout_seconds,
+        max_batch_requests=settings.max_batch_requests,
     )
-    reranker = Reranker(admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics)
+    reranker = BatchReranker(admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics)
     router = build_router(
         reranker,
         models=served_models(name, settings.model_aliases, capabilities.max_model_tokens, score),
@@ -107,6 +111,7 @@ def create_app(
     app = _framework(version, settings.root_path, _lifespan(lifecycle, watch, engine, tracer, throughput, encoding))
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
+    app.include_router(several_router(reranker, limits, bodies))
     _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
     _describe(metrics, version, name, engine, checkpoint)
     return Composition(app, lifecycle, admission, watch, metrics, bodies, start)
@@ -143,6 +148,8 @@ def _add_middlewares(
     app.add_middleware(TidyRerankPaths)
     app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous)
     app.add_middleware(ErrorBoundary, lifecycle=lifecycle)
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
     app.add_middleware(
         AccessLogMiddleware, metrics=metrics, tracer=tracer, lifecycle=lifecycle, log_texts=settings.log_texts
     )

@@ -7,16 +7,15 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft, UnsupportedMedia
+from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, ClientLeft
+from service.http.unpacking import Unpacker, unpacker_of
 from service.wire.fields import json_kind
-from service.wire.pruning import pruned
 from service.wire.structure import is_heavy
 
 Reserve = Callable[[int], None]
@@ -39,13 +38,16 @@ async def read_body(
 ) -> tuple[bytes, float]:
     """Returns the whole body and the `time.monotonic()` instant of its last byte.
 
-    Bytes are reserved as they come. The content type is ignored (curl's default is that of a form): whatever parses as
+    Bytes are reserved as they come, and a compressed body is unpacked meanwhile: its `limit` and what it reserves are
+    those of what it unpacks to. The content type is ignored (curl's default is that of a form): whatever parses as
     JSON is accepted.
-    Raises UnsupportedMedia for a compressed body, BodyTooLarge past `limit` bytes (by Content-Length before a byte is
-    read, else while reading), BodyTooSlow after `seconds` or after `idle_seconds` without a byte, ClientLeft when the
-    connection closes halfway.
+    Raises UnsupportedMedia for an encoding that is not known, BadRequest for data that are not as it says, BodyTooLarge
+    past `limit` bytes (by Content-Length before a byte is read, else while reading), BodyTooSlow after `seconds` or
+    after `idle_seconds` without a byte, ClientLeft when the connection closes halfway.
     """
-    _check_encoding(headers)
+    unpacker = None
+    if "content-encoding" in headers:
+        unpacker = unpacker_of(",".join(headers.getlist("content-encoding")))
     length = headers.get("content-length", "")
     announced = int(length[:20]) if length.isdecimal() else 0
     if announced > limit:
@@ -54,20 +56,22 @@ async def read_body(
     end = clock() + seconds
     try:
         async with asyncio.timeout_at(end) as timeout:
-            content = await _join(receive, limit, reserve, lambda: timeout.reschedule(min(end, clock() + idle_seconds)))
+            arrived = _Arrived(limit, reserve, lambda: timeout.reschedule(min(end, clock() + idle_seconds)))
+            await (arrived.read(receive) if unpacker is None else arrived.unpack(receive, unpacker))
     except TimeoutError:
         raise BodyTooSlow(
             f"The request body did not arrive within {seconds:g} seconds, or stood still for {idle_seconds:g}; send it "
             "faster."
         ) from None
-    return content, time.monotonic()
+    return arrived.content, time.monotonic()
 
 
 class BodyParser:
     """Parses bodies, of which at most one at a time has very many values."""
 
-    def __init__(self, most_items: int) -> None:
-        self._most_items = most_items
+    def __init__(self, prune: Callable[[bytes], Any]) -> None:
+        """`prune` reads a body of very many values, in a thread."""
+        self._prune = prune
         self._pruning = asyncio.Lock()
 
     async def parse(self, content: bytes) -> dict[str, Any]:
@@ -76,7 +80,7 @@ class BodyParser:
         if not (is_heavy(content) if small else await asyncio.to_thread(is_heavy, content)):
             return parse_object(content)
         async with self._pruning:
-            return await asyncio.to_thread(_parse, content, partial(pruned, most_items=self._most_items))
+            return await asyncio.to_thread(_parse, content, self._prune)
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
@@ -103,29 +107,54 @@ def _parse(content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     return value
 
 
-def _check_encoding(headers: Headers) -> None:
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not supported; send the body uncompressed.")
+class _Arrived:
+    """What has come of a body. `progressed` is called whenever more of it may come."""
 
+    def __init__(self, limit: int, reserve: Reserve, progressed: Callable[[], None]) -> None:
+        self._limit = limit
+        self._reserve = reserve
+        self._progressed = progressed
+        self._chunks: list[bytes] = []
+        self._size = 0
 
-async def _join(receive: Receive, limit: int, reserve: Reserve, progressed: Callable[[], None]) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        progressed()
+    @property
+    def content(self) -> bytes:
+        return b"".join(self._chunks)
+
+    async def read(self, receive: Receive) -> None:
+        more = True
+        while more:
+            chunk, more = await self._next(receive)
+            self._keep(chunk)
+
+    async def unpack(self, receive: Receive, unpacker: Unpacker) -> None:
+        """As `read`, for a compressed body."""
+        more, packed = True, 0
+        while more:
+            chunk, more = await self._next(receive)
+            packed += len(chunk)
+            if packed > self._limit:  # there are bytes that unpack to nothing
+                raise _too_large(self._limit)
+            for piece in unpacker.feed(chunk):
+                self._keep(piece)
+                await asyncio.sleep(0)  # a few bytes may stand for very many, and other calls wait
+        unpacker.finish()
+
+    async def _next(self, receive: Receive) -> tuple[bytes, bool]:
+        """The next bytes, and whether more will come."""
+        self._progressed()
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientLeft("The client closed the connection before the request body was complete.")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
+        return message.get("body", b""), message.get("more_body", False)
+
+    def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise _too_large(self._limit)
         if chunk:
-            reserve(len(chunk))
-            chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
+            self._reserve(len(chunk))
+            self._chunks.append(chunk)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -16,7 +16,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import request_context
-from service.errors import CallCut, ServiceError, Unavailable
+from service.errors import CallCut, ServiceError, Unavailable, UnsupportedMedia
+from service.http.unpacking import ACCEPTED
 from service.lifecycle import Lifecycle, Phase
 from service.wire.shape import error_body
 
@@ -116,6 +117,8 @@ def _headers(known: ServiceError, error: Exception) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if known.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(known.retry_after)))
+    if isinstance(known, UnsupportedMedia):
+        headers["Accept-Encoding"] = ACCEPTED
     if isinstance(known, Unavailable) and known.reason in ("draining", "cut"):
         headers["Connection"] = "close"
     return headers

@@ -15,6 +15,7 @@ from service.ranking import ScoreKind
 from service.reranker import Defaults, available_modes
 from service.scheduling.start_check import StartResult
 from service.wire.fields import closed
+from service.wire.several.decisions import MEANING
 from service.wire.shape import WireLimits
 
 
@@ -81,8 +82,10 @@ def service_info(
         "start_check": None if start is None else start.to_json(),
         "modes": available_modes(capabilities.scoring),
         "default_mode": defaults.mode.value,
+        "decisions": {"types": ["predicate", "noul"], "meaning": MEANING},
         "limits": {
             "max_documents": limits.max_documents,
+            "max_batch_requests": limits.max_batch_requests,
             "max_body_bytes": limits.max_body_bytes,
             "max_model_tokens": capabilities.max_model_tokens,
             "max_tokens_per_doc": defaults.tokens_per_doc,

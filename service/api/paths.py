@@ -7,6 +7,10 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/ranking")
+BATCH_PATH = "/v1/rerank/batch"
+DECISIONS_PATH = "/v1/decisions"
+SYSTEM_ONE_PATH = "/v1/systemone"
+RANKING_PATHS = frozenset((*RERANK_PATHS, BATCH_PATH, DECISIONS_PATH, SYSTEM_ONE_PATH))
 MODELS_PATHS = ("/v1/models", "/models")
 MODEL_PATH = "/v1/models/{name:path}"
 INFO_PATH = "/info"
@@ -33,9 +37,9 @@ class TidyRerankPaths:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and route_path(scope) not in RERANK_PATHS:
+        if scope["type"] == "http" and route_path(scope) not in RANKING_PATHS:
             path = route_path(scope)
             tidy = re.sub("/{2,}", "/", path).rstrip("/")
-            if tidy in RERANK_PATHS:
+            if tidy in RANKING_PATHS:
                 scope["path"] = scope["path"].removesuffix(path) + tidy
         await self._app(scope, receive, send)

@@ -18,19 +18,22 @@ from service.api.context import RequestContext, request_context
 from service.api.disconnect import client_leaves
 from service.api.info import Model, ModelList
 from service.api.paths import INFO_PATH, MODEL_PATH, MODELS_PATHS, RERANK_PATHS, route_path
-from service.errors import BadRequest, UnknownModel
+from service.errors import BadRequest
 from service.http.body_budget import BodyBudget, BodyHold
-from service.ranking import Ranking, RerankCall
+from service.ranking import RerankCall, Timings
 from service.reranker import Reranker
 from service.wire.openapi import description_responses, rerank_operation, rerank_responses
-from service.wire.shape import WireLimits, WireRequest, check_size, shape_of
+from service.wire.pruning import pruned
+from service.wire.shape import WireLimits, WireRequest, check_model, check_size, shape_of, unknown_model
+from service.wire.threshold import with_parameters
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 WARNINGS_HEADER = "x-warnings"
+BELOW_HEADER = "x-below-min-score"
 _LONGEST_TIMEOUT_DIGITS = 12
 
 
-class _Answer(Response):
+class SentAnswer(Response):
     """An answer that tells when it has been sent, or given up."""
 
     sent: Callable[[], None] = staticmethod(lambda: None)
@@ -50,7 +53,7 @@ class RerankRoute:
         self._limits = limits
         self._bodies = bodies
         self._device = device
-        self._parser = BodyParser(limits.max_documents)
+        self._parser = BodyParser(partial(pruned, most_items=limits.max_documents))
 
     async def __call__(self, request: Request) -> Response:
         context = request_context(request.scope)
@@ -63,7 +66,7 @@ class RerankRoute:
         response.sent = hold.release
         return response
 
-    async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> _Answer:
+    async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> SentAnswer:
         limits = self._limits
         with hold.reading():
             content, received = await read_body(
@@ -76,19 +79,23 @@ class RerankRoute:
         data = await self._parser.parse(content)
         wire = self._read(data, context, route_path(request.scope))
         del content, data  # a call may wait for long; its raw body is not needed any more
-        timeout_ms = _timeout_ms(request.headers)
+        timeout_ms = timeout_ms_of(request.headers)
+        call = with_parameters(wire.call, request.scope["query_string"])
         ranking = await self._reranker.rank(
-            wire.call,
+            call,
             key=context.caller,
             received=received,
             timeout_ms=timeout_ms,
             client_leaves=partial(client_leaves, request.receive),
         )
         context.received, context.timings = received, ranking.timings
-        headers = _timing_headers(wire.call, ranking) | {"x-compute-type": self._device}
+        tokens = ranking.prompt_tokens + ranking.reasoning_tokens
+        headers = timing_headers(ranking.timings, tokens, [call]) | {"x-compute-type": self._device}
         if ranking.warnings:  # for the shapes whose body has no place for them
             headers[WARNINGS_HEADER] = " ".join(ranking.warnings)
-        return _Answer(orjson.dumps(wire.answer(ranking)), headers=headers, media_type="application/json")
+        if ranking.below_min_score is not None:
+            headers[BELOW_HEADER] = str(ranking.below_min_score)
+        return SentAnswer(orjson.dumps(wire.answer(ranking)), headers=headers, media_type="application/json")
 
     def _read(self, data: dict[str, Any], context: RequestContext, path: str) -> WireRequest:
         """Reads a body, and notes in `context` what logs and metrics report about it."""
@@ -98,7 +105,7 @@ class RerankRoute:
         wire = shape.read(data, path)
         context.shape = wire.label
         context.query, context.passages = wire.call.query, wire.call.passages
-        _check_model(wire.call.model, self._limits.model_names)
+        check_model(wire.call.model, self._limits.model_names)
         return wire
 
 
@@ -134,7 +141,7 @@ def build_router(
         for model in models:
             if model["id"] == name:
                 return _json(model)
-        raise _unknown_model(name, [model["id"] for model in models])
+        raise unknown_model(name, [model["id"] for model in models])
 
     async def describe() -> Response:
         return _json(info())
@@ -146,17 +153,8 @@ def build_router(
     return router
 
 
-def _check_model(name: str | None, served: Sequence[str]) -> None:
-    if name and name not in served and "*" not in served:
-        raise _unknown_model(name, served)
-
-
-def _unknown_model(name: str, served: Sequence[str]) -> UnknownModel:
-    shown = name if len(name) <= 80 else name[:80] + "..."
-    return UnknownModel(f"model {shown!r} is not served here; use one of: {', '.join(served)}.", field="model")
-
-
-def _timeout_ms(headers: Headers) -> int | None:
+def timeout_ms_of(headers: Headers) -> int | None:
+    """Returns the deadline that the caller sets. Raises BadRequest for a header that is none."""
     value = headers.get(TIMEOUT_HEADER)
     if value is None:
         return None
@@ -169,17 +167,16 @@ def _timeout_ms(headers: Headers) -> int | None:
     return int(digits)
 
 
-def _timing_headers(call: RerankCall, ranking: Ranking) -> dict[str, str]:
+def timing_headers(timings: Timings, tokens: int, calls: Sequence[RerankCall]) -> dict[str, str]:
     """Returns the milliseconds of each phase: under TEI's names as whole numbers, as Server-Timing with fractions."""
-    timings = ranking.timings
     return {
         "x-total-time": str(round(timings.total)),
         "x-tokenization-time": str(round(timings.tokenize)),
         "x-queue-time": str(round(timings.queue)),
         "x-inference-time": str(round(timings.inference)),
         "x-compute-time": str(round(timings.total)),
-        "x-compute-tokens": str(ranking.prompt_tokens + ranking.reasoning_tokens),
-        "x-compute-characters": str(len(call.query) + sum(map(len, call.passages))),
+        "x-compute-tokens": str(tokens),
+        "x-compute-characters": str(sum(len(call.query) + sum(map(len, call.passages)) for call in calls)),
         "server-timing": f"queue;dur={timings.queue:.1f}, tokenize;dur={timings.tokenize:.1f}, "
         f"inference;dur={timings.inference:.1f}, total;dur={timings.total:.1f}",
     }

@@ -92,9 +92,13 @@ class CallQueue:
     def __iter__(self) -> Iterator[QueuedCall]:
         return iter(self._calls)
 
-    def add(self, tokens: Sequence[int], priority: int, key: str = "") -> QueuedCall:
-        """A call of `key` whose documents are of so many tokens each."""
-        order = sorted(range(len(tokens)), key=tokens.__getitem__)
+    def add(
+        self, tokens: Sequence[int], priority: int, key: str = "", *, order: Sequence[int] | None = None
+    ) -> QueuedCall:
+        """A call of `key` whose documents are of so many tokens each. `order`: how they are handed out, if not the
+        shortest first."""
+        if order is None:
+            order = sorted(range(len(tokens)), key=tokens.__getitem__)
         share = self._share(key)
         share.calls += 1
         call = QueuedCall(

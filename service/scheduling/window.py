@@ -137,7 +137,7 @@ class Window:
     def enter(self, work: Work) -> Entry:
         """Puts a call into the queue. `answer` has to be awaited next."""
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = self._queue.add([len(rest.ids) for rest in work.rests], work.priority, work.key)
+        place = self._queue.add(work.lengths, work.priority, work.key, order=work.order)
         entry = Entry(work, place, work.costs, self._clock(), finished, work.tokens)
         self._states[place] = entry
         self._fill_soon()
@@ -175,7 +175,7 @@ class Window:
         # that has begun, and nobody would give the slots back.
         waiting = sum(1 for s in self._states.values() if s.place.pending and not s.finished.done())
         most, behind = self._most_slots(waiting), self._queue.behind(self._clock())
-        slices: dict[Entry, _Slice] = {}
+        slices: dict[tuple[Entry, int], _Slice] = {}
 
         def allowed(place: QueuedCall) -> bool:
             state = self._states[place]
@@ -186,7 +186,7 @@ class Window:
 
         for place, index in self._queue.take(allowed):
             state = self._states[place]
-            self._seat(slices.setdefault(state, _Slice(state, {}, {})), index)
+            self._seat(slices.setdefault((state, state.work.part(index)), _Slice(state, {}, {})), index)
             self._queue.charge(place, place.tokens[index])
         for taken in slices.values():
             self._dispatch(taken)
@@ -230,8 +230,10 @@ class Window:
         try:
             for failed in await self._try(taken, list(taken.seated)):
                 if await self._try(taken, [failed]):
-                    message = f"The engine could not score document {failed}, also when it was alone."
-                    raise EngineFailed(message, (failed,))
+                    if state.work.whole:
+                        message = f"The engine could not score document {failed}, also when it was alone."
+                        raise EngineFailed(message, (failed,))
+                    self._take(taken, failed, Completion(failed, ()))
         except ServiceError as error:
             state.fail(error)
         finally:

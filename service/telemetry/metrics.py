@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from typing import Protocol
 
 from prometheus_client import (
@@ -36,8 +37,11 @@ RELEVANCE = tuple(n / 20 for n in range(1, 21))
 
 SUPERSET_ROUTES = ("/rerank", "/v1/rerank", "/v2/rerank")
 RERANK_ROUTES = (*SUPERSET_ROUTES, "/ranking", "/v1/ranking")
+# Routes of several queries, each with its one shape.
+SEVERAL_ROUTES = {"/v1/rerank/batch": "batch", "/v1/decisions": "decisions", "/v1/systemone": "systemone"}
 OTHER_ROUTE = "other"
-SHAPES = ("cohere", "voyage", "tei", "nim", "none")
+RANKING_SHAPES = ("cohere", "voyage", "tei", "nim", "none")
+SHAPES = (*RANKING_SHAPES, *SEVERAL_ROUTES.values())
 CODES = ("200", "400", "401", "404", "408", "413", "415", "422", "424", "429", "499", "500", "503", "504")
 REASONS = (
     *("queue_full", "too_large", "deadline", "draining", "cut", "auth", "not_ready", "rate_limited"),
@@ -157,9 +161,12 @@ class Metrics:
     def _create_series(self) -> None:
         """Creates every series that a rate() may be taken of at zero, so that its first event shows as an increase."""
         for route in RERANK_ROUTES:
-            for shape in SHAPES if route in SUPERSET_ROUTES else ("nim", "none"):
+            for shape in RANKING_SHAPES if route in SUPERSET_ROUTES else ("nim", "none"):
                 for code in CODES:
                     self.requests.labels(route, shape, code)
+        for route, own in SEVERAL_ROUTES.items():
+            for shape, code in product((own, "none"), CODES):
+                self.requests.labels(route, shape, code)
         for reason in REASONS:
             self.rejected.labels(reason)
         for stage in STAGES:

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 from service.ranking import Mode, Ranking, RerankCall
 from service.wire.cohere_answer import CohereAnswer, build_answer
 from service.wire.documents import kept, passage
-from service.wire.fields import Count, Documents, NonBlank, PositiveCount, Switch, WireBody, read_fields, results_wanted
+from service.wire.fields import Count, Documents, NonBlank, PositiveCount, Switch, read_fields, results_wanted
+from service.wire.threshold import ThresholdBody
 
 _LAST_PRIORITY = 2
 
@@ -23,7 +24,7 @@ def _distinct(names: list[str]) -> list[str]:
     return names
 
 
-class CohereBody(WireBody):
+class CohereBody(ThresholdBody):
     """Query and documents, as Cohere's, Jina's and Voyage's clients send them. Unknown fields are ignored."""
 
     query: NonBlank
@@ -95,6 +96,7 @@ def _call(body: CohereBody, sent: Sequence[str | dict[str, Any]]) -> RerankCall:
         max_tokens_per_doc=body.max_tokens_per_doc or None,
         truncate=body.truncation is not False,
         priority=None if body.priority is None else min(body.priority, _LAST_PRIORITY),
+        min_score=body.least_score(),
     )
 
 

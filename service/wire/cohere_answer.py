@@ -83,6 +83,9 @@ class Meta(TypedDict):
     cached_tokens: int
     score_kind: Annotated[ScoreKind, Field(description="What the scores are, see docs/models.md.")]
     warnings: NotRequired[Annotated[list[str], Field(description="Absent when there is nothing to say.")]]
+    below_min_score: NotRequired[
+        Annotated[int, Field(description="Results left out by `min_score`; absent unless it was sent.")]
+    ]
 
 
 @closed
@@ -177,6 +180,8 @@ def _meta(ranking: Ranking, documents: int, api_version: str) -> Meta:
     }
     if ranking.warnings:
         meta["warnings"] = list(ranking.warnings)
+    if ranking.below_min_score is not None:
+        meta["below_min_score"] = ranking.below_min_score
     return meta
 
 

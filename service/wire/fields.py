@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -23,13 +23,14 @@ from service.errors import BadRequest, EmptyList
 _MUST = {
     "string_type": "a string",
     "int_type": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "an object",
     "model_type": "an object",
 }
 # Values under these errors are switches and numbers; others may be a user's text, which errors never repeat.
-_QUOTABLE = frozenset({"int_type", "bool_type", "literal_error", "greater_than_equal"})
+_QUOTABLE = frozenset({"int_type", "float_type", "bool_type", "literal_error", "greater_than_equal"})
 _LONGEST_QUOTE = 40
 
 
@@ -124,13 +125,17 @@ def _complaint(errors: Sequence[ErrorDetails]) -> str:
             return first["msg"]
         case "literal_error":
             return f"must be {first['ctx']['expected']}, got {_shown(first)}"
-        case "greater_than_equal":
-            return f"must be at least {first['ctx']['ge']}, got {_shown(first)}"
+        case "greater_than_equal" | "less_than_equal":
+            return f"must be {_bound(first['ctx'])}, got {_shown(first)}"
         case kind if kind in _MUST:
             wanted = " or ".join(_MUST.get(error["type"], error["msg"]) for error in errors)
             return f"must be {wanted}, got {_shown(first)}"
         case _:
             return f"is not valid: {first['msg']}"
+
+
+def _bound(context: Mapping[str, Any]) -> str:
+    return f"at least {context['ge']:g}" if "ge" in context else f"at most {context['le']:g}"
 
 
 def _shown(error: ErrorDetails) -> str:

@@ -38,17 +38,17 @@ def pruned(content: bytes, most_items: int) -> Any:
 
     Raises orjson.JSONDecodeError where orjson would, and BadRequest for what is nested too deeply to be skipped.
     """
-    _check_text(content)
+    check_text(content)
     if content.lstrip(b" \t\n\r")[:1] != b"{":
-        _skip(content, msgspec.Raw)
-        return _stand_in(content)
-    fields = _members(_skip(content, _struct(_NAMES)), _NAMES)
+        skip(content, msgspec.Raw)
+        return stand_in(content)
+    fields = _members(skip(content, _struct(_NAMES)), _NAMES)
     data = {name: _field(name, raw) for name, raw in fields.items() if name not in _LISTS}
     read_item = _item_reader(data)
     return data | {name: _list(raw, most_items, read_item) for name, raw in fields.items() if name in _LISTS}
 
 
-def _check_text(content: bytes) -> None:
+def check_text(content: bytes) -> None:
     """Raises orjson.JSONDecodeError for the faults that msgspec does not see in what it skips."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
@@ -79,7 +79,8 @@ def _raise_fault(content: bytes) -> None:
     orjson.loads(content)
 
 
-def _skip(content: bytes, wanted: Any) -> Any:
+def skip(content: bytes, wanted: Any) -> Any:
+    """Reads `content` as `wanted`, a type of msgspec's. Raises as `pruned` does."""
     try:
         return msgspec.json.decode(content, type=wanted)
     except (msgspec.MsgspecError, RecursionError):
@@ -117,13 +118,13 @@ def _field(name: str, raw: bytes) -> Any:
     """The value of a field that holds no documents."""
     if raw[:1] == b"[" and name == "rank_fields":
         count = items_of(raw)
-        return [""] * count if count > 100 else [_stand_in(item) for item in _skip(raw, list[msgspec.Raw])]
+        return [""] * count if count > 100 else [stand_in(item) for item in skip(raw, list[msgspec.Raw])]
     if raw[:1] == b"{" and name == "query":
-        return {key: _stand_in(value) for key, value in _members(_skip(raw, _struct(["text"])), ["text"]).items()}
-    return _stand_in(raw)
+        return {key: stand_in(value) for key, value in _members(skip(raw, _struct(["text"])), ["text"]).items()}
+    return stand_in(raw)
 
 
-def _stand_in(raw: bytes | msgspec.Raw) -> Any:
+def stand_in(raw: bytes | msgspec.Raw) -> Any:
     """A string, number, boolean or null as it is, and an empty list or object in place of another."""
     content = bytes(raw).strip(b" \t\n\r")
     kind = content[:1]
@@ -132,11 +133,11 @@ def _stand_in(raw: bytes | msgspec.Raw) -> Any:
 
 def _list(raw: bytes, most: int, read_item: Callable[[bytes], Any]) -> Any:
     if raw[:1] != b"[":
-        return _stand_in(raw)
+        return stand_in(raw)
     count = items_of(raw)
     if count > most:
         return [None] * count
-    return [read_item(bytes(item)) for item in _skip(raw, list[msgspec.Raw])]
+    return [read_item(bytes(item)) for item in skip(raw, list[msgspec.Raw])]
 
 
 def _item_reader(data: dict[str, Any]) -> Callable[[bytes], Any]:
@@ -148,9 +149,9 @@ def _item_reader(data: dict[str, Any]) -> Callable[[bytes], Any]:
 
     def read(raw: bytes) -> Any:
         if raw[:1] != b"{":
-            return _stand_in(raw)
-        members = _escaped_members(raw, names) if struct is None else _members(_skip(raw, struct), names)
-        document = PrunedDocument({name: _stand_in(value) for name, value in members.items()})
+            return stand_in(raw)
+        members = _escaped_members(raw, names) if struct is None else _members(skip(raw, struct), names)
+        document = PrunedDocument({name: stand_in(value) for name, value in members.items()})
         if echoed:
             document.json = _echo(raw)
         return document

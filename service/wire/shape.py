@@ -5,11 +5,11 @@ A new shape is a module beside `cohere`, `tei` and `nim`, and a row in `SHAPES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.errors import BadRequest, BodyTooLarge, EngineFailed, PassageTooLong, ServiceError
+from service.errors import BadRequest, BodyTooLarge, EngineFailed, PassageTooLong, ServiceError, UnknownModel
 from service.ranking import Ranking, RerankCall
 from service.wire import cohere, cohere_answer, nim, tei
 from service.wire.fields import WireBody
@@ -19,13 +19,14 @@ from service.wire.fields import WireBody
 class WireLimits:
     """The limits of a request, and the model names it may use: the first is the served one, `*` allows any.
 
-    `body_seconds`: how long its body may take to arrive.
+    `body_seconds`: how long its body may take to arrive; `max_batch_requests`: queries of one call.
     """
 
     model_names: tuple[str, ...]
     max_documents: int
     max_body_bytes: int
     body_seconds: float
+    max_batch_requests: int = 1000
 
 
 class WireRequest(Protocol):
@@ -71,6 +72,13 @@ SHAPES = (
 )
 SUPERSET = SHAPES[0]
 _BY_LABEL = {shape.label: shape for shape in SHAPES}
+# The key of a body that holds what there can be too much of. `voyage` is a label of the superset too.
+_ITEMS = {shape.label: shape.items for shape in SHAPES} | {
+    "voyage": SUPERSET.items,
+    "batch": "requests",
+    "decisions": "questions",
+    "systemone": "questions",
+}
 
 
 def shape_of(data: dict[str, Any]) -> Shape:
@@ -91,13 +99,25 @@ def check_size(data: dict[str, Any], shape: Shape, limit: int) -> None:
         raise BodyTooLarge(f"{key} holds {len(items)} items, more than the limit of {limit}; send fewer.", field=key)
 
 
+def check_model(name: str | None, served: Sequence[str]) -> None:
+    """Raises UnknownModel for a model name that is not among those `served`."""
+    if name and name not in served and "*" not in served:
+        raise unknown_model(name, served)
+
+
+def unknown_model(name: str, served: Sequence[str]) -> UnknownModel:
+    """Returns the error for a model that is not served."""
+    shown = name if len(name) <= 80 else name[:80] + "..."
+    return UnknownModel(f"model {shown!r} is not served here; use one of: {', '.join(served)}.", field="model")
+
+
 def error_body(error: ServiceError, label: str | None, request_id: str | None) -> tuple[int, Mapping[str, Any]]:
     """Returns status and body of `error` in the shape labelled `label`; without one, the superset's."""
-    shape = _BY_LABEL.get(label or "", SUPERSET)  # `voyage` is a label of the superset too
+    shape = _BY_LABEL.get(label or "", SUPERSET)
     if (index := _faulty_index(error)) is not None:
         error.field = f"{shape.items}[{index}]"
     elif isinstance(error, BodyTooLarge) and label is not None:  # the body was read, so it holds too many items
-        error.field = shape.items
+        error.field = _ITEMS.get(label, error.field)
     return shape.error_body(error, request_id)
 
 

@@ -22,6 +22,7 @@ KEY_IN_DOCS = "your-key"
 ENVIRONMENTS = {
     "cohere_sdk": "a",
     "voyage_sdk": "a",
+    "openai_sdk": "a",
     "haystack_tei": "a",
     "langchain_nvidia": "a",
     "langchain_cohere_rerank": "b",

@@ -9,6 +9,7 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_HOST" $v.listenAddress
   "LIMRANK_PORT" $v.containerPort
   "LIMRANK_ROOT_PATH" $v.rootPath
+  "LIMRANK_CORS_ORIGINS" (join "," $v.corsOrigins)
   "LIMRANK_METRICS_PORT" (ternary $v.metrics.port "" (gt (int $v.metrics.port) 0))
   "LIMRANK_ENGINE" $v.engine.name
   "LIMRANK_MODEL" (ternary (printf "/models/%s" $v.model.path) $v.model.name (not (empty $v.model.path)))
@@ -39,6 +40,7 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_MAX_TOKENS_PER_DOC" $v.scoring.maxTokensPerDoc
   "LIMRANK_MIN_PASSAGE_SHARE" $v.scoring.minPassageShare
   "LIMRANK_MAX_DOCUMENTS" $v.limits.maxDocuments
+  "LIMRANK_MAX_BATCH_REQUESTS" $v.limits.maxBatchRequests
   "LIMRANK_MAX_BODY_BYTES" $v.limits.maxBodyBytes
   "LIMRANK_BODY_TIMEOUT_SECONDS" $v.limits.bodyTimeoutSeconds
   "LIMRANK_MAX_HELD_BYTES" $v.limits.maxHeldBytes

@@ -32,6 +32,9 @@ FIELDS = {
         "instruction": "string",
         "max_reasoning_tokens": "number",
         "return_reasoning": "boolean",
+        "min_score": "share",
+        "score_threshold": "share",
+        "threshold": "share",
     },
     "texts": {
         "query": "string",
@@ -82,7 +85,7 @@ def check(client: httpx.Client, case: Case) -> None:
     assert answer.status_code == case.status, answer.text[:500]
     body = answer.json()
     if case.status == 200:
-        results = body if isinstance(body, list) else body.get("rankings") or body["results"]
+        results = body if isinstance(body, list) else body["rankings"] if "rankings" in body else body["results"]
         assert len(results) == case.results
     elif "error_type" in body:
         _check_message(case, body["error"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.service.api.bad_input import BODIES, FIELDS, GOOD, Case, body_with, dumped
+from tests.service.http.packing import PACKERS, raw_deflate
 
 # Values of each kind, for the fields that take another.
 WRONG: dict[str, Any] = {
@@ -31,6 +32,7 @@ def cases(max_documents: int, max_body_bytes: int) -> list[Case]:
         *_texts(),
         *_wrong_types(),
         *_numbers(),
+        *_thresholds(),
         *_switches(),
         *_nulls(),
         *_shapes(),
@@ -184,6 +186,36 @@ def _numbers() -> Iterator[Case]:
         yield Case(f"a huge {key}", 200, body_with(**{key: 10**18}), results=2)
 
 
+def _thresholds() -> Iterator[Case]:
+    """Of the two documents one has a relevance of 0.27, the other one of 0.73."""
+    for name in ("min_score", "score_threshold", "threshold"):
+        for fits in (0, 0.0, 1e-300, None):
+            yield Case(f"{name} {fits}", 200, body_with(**{name: fits}), results=2)
+        yield Case(f"{name} of 1", 200, body_with(**{name: 1}), results=0)
+        for value in (-1, -1e-9, 1.1, 10**30):
+            yield Case(
+                f"{name} {value}", 400, body_with(**{name: value}), ("at least" if value < 0 else "at most",), name
+            )
+        yield Case(f"{name} as text", 400, body_with(**{name: "0.5"}), ("a number",), name)
+    two = ("min_score is 0.5 and threshold is 0.4",)
+    yield Case("two thresholds", 400, body_with(min_score=0.5, threshold=0.4), two, "threshold")
+    yield Case("one threshold twice", 200, body_with(min_score=0.5, threshold=0.5), results=1)
+    for shape in BODIES:
+        path, body = "/rerank?min_score=", body_with(shape)
+        yield Case(f"{shape}: every score at least 0", 200, body, results=2, path=path + "0")
+        yield Case(f"{shape}: none at least 1", 200, body, results=0, path=path + "1.0")
+        yield Case(f"{shape}: an empty threshold", 200, body, results=2, path=path)
+        for value in ("-1", "1.5", "nan", "inf", "1e999", "half", "0x1", "%E2%88%9E"):
+            says = ("min_score must be a number from 0 to 1",)
+            yield Case(f"{shape}: min_score={value}", REFUSED[shape], body, says, "min_score", path=path + value)
+        both = path + "0.5&threshold=0.6"
+        says = ("min_score is 0.5 and threshold is 0.6",)
+        yield Case(f"{shape}: two thresholds in the path", REFUSED[shape], body, says, "threshold", path=both)
+    sent = body_with(min_score=0.1)
+    yield Case("body against path", 400, sent, ("min_score is 0.1",), "min_score", path="/rerank?min_score=0.2")
+    yield Case("other parameters", 200, dumped(GOOD), results=2, path="/rerank?min=1&x=%ff&;&&=")
+
+
 def _switches() -> Iterator[Case]:
     for shape, fields in FIELDS.items():
         for name in (name for name, kind in fields.items() if kind == "boolean"):
@@ -255,13 +287,31 @@ def _object_documents() -> Iterator[Case]:
     yield Case("an unknown field 300 deep", 200, of("a", unknown=nested), results=1)
 
 
+def _packed(good: bytes) -> Iterator[Case]:
+    """Bodies that are compressed, and that only say so."""
+    for name, pack in PACKERS.items():
+        headers, packed = {"Content-Encoding": name}, pack(good)
+        yield Case(f"a body in {name}", 200, packed, results=2, headers=headers)
+        yield Case(f"{name} in capitals", 200, packed, results=2, headers={"Content-Encoding": name.upper()})
+        yield Case(f"no {name}", 400, good, (f"not valid {name}",), headers=headers)
+        yield Case(f"{name} cut off", 400, packed[:-5], ("ends before",), headers=headers)
+        yield Case(f"nothing in {name}", 400, b"", ("body is empty",), headers=headers)
+        yield Case(f"{name} of nothing", 400, pack(b""), ("body is empty",), headers=headers)
+        yield Case(f"{name} of no JSON", 400, pack(b"{"), ("not valid JSON",), headers=headers)
+        yield Case(f"{name} inside {name}", 400, pack(packed), ("not valid JSON",), headers=headers)
+        twice = {"Content-Encoding": f"{name}, {name}"}
+        yield Case(f"twice in {name}", 415, pack(packed), ("uncompressed",), headers=twice)
+    yield Case("deflate without a frame", 200, raw_deflate(good), results=2, headers={"Content-Encoding": "deflate"})
+
+
 def _headers() -> Iterator[Case]:
     timeout, encoding, kind = "X-Request-Timeout-Ms", "Content-Encoding", "Content-Type"
     good = dumped(GOOD)
     for value in ("0", "-1", "1.5", "soon", "", "5 s", "0x10"):
         yield Case(f"a timeout of {value!r}", 400, good, (timeout,), timeout, headers={timeout: value})
     yield Case("a long timeout", 200, good, results=2, headers={timeout: "9" * 5000})
-    yield Case("a gzip body", 415, good, ("'gzip'", "uncompressed"), headers={encoding: "gzip"})
+    yield Case("a brotli body", 415, good, ("'br'", "uncompressed"), headers={encoding: "br"})
+    yield from _packed(good)
     yield Case("an identity body", 200, good, results=2, headers={encoding: "identity"})
     for value in ("application/x-www-form-urlencoded", "text/plain", "nonsense", "application/json; charset=utf-8"):
         yield Case(f"content type {value}", 200, good, results=2, headers={kind: value})

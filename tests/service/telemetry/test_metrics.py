@@ -12,11 +12,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from contract.reasoning import Status
-from service.api.paths import RERANK_PATHS
+from service.api.paths import RANKING_PATHS, RERANK_PATHS
 from service.http.body_budget import BodyBudget
 from service.lifecycle import Lifecycle, Phase
 from service.ranking import Mode, Timings, Verdict
-from service.telemetry.metrics import CALL_SECONDS, RERANK_ROUTES, Metrics, size_class
+from service.telemetry.metrics import CALL_SECONDS, RERANK_ROUTES, SEVERAL_ROUTES, Metrics, size_class
 from service.telemetry.metrics import SHAPES as SHAPE_LABELS
 from service.wire.shape import SHAPES
 from tests.fakes import ScriptedEngine
@@ -164,7 +164,8 @@ def test_size_classes(documents: int, label: str) -> None:
 
 def test_the_labels_are_those_of_the_routes_and_the_shapes() -> None:
     assert set(RERANK_ROUTES) == set(RERANK_PATHS)
-    assert set(SHAPE_LABELS) == {shape.label for shape in SHAPES} | {"voyage", "none"}
+    assert set(SHAPE_LABELS) == {shape.label for shape in SHAPES} | {"voyage", "none"} | set(SEVERAL_ROUTES.values())
+    assert set(SEVERAL_ROUTES) == RANKING_PATHS - set(RERANK_PATHS)
 
 
 def test_labels_stay_bounded_whatever_a_request_says() -> None:

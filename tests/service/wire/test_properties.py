@@ -37,6 +37,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = (
         "model": TEXTS,
         "instruction": TEXTS,
     }
+    | dict.fromkeys(("min_score", "score_threshold", "threshold"), st.floats(0, 1) | st.sampled_from([0, 1]))
     | dict.fromkeys(("top_n", "top_k", "max_tokens_per_doc", "priority", "max_reasoning_tokens"), st.integers(0, 5))
     | (
         dict.fromkeys(

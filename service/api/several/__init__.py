@@ -1,0 +1,1 @@
+"""The routes that rank several queries in one call."""

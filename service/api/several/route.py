@@ -1,0 +1,102 @@
+"""A route whose body holds several queries: reads it, ranks them while the client waits, and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.body import BodyParser, read_body
+from service.api.context import RequestContext, request_context
+from service.api.disconnect import client_leaves
+from service.api.routes import SentAnswer, timeout_ms_of, timing_headers
+from service.batch import BatchReranker, Member, Outcome
+from service.http.body_budget import BodyBudget, BodyHold
+from service.ranking import RerankCall
+from service.wire.shape import WireLimits
+
+
+class Asked(Protocol):
+    """A valid body: the calls that it comes to, and the answer to them."""
+
+    @property
+    def calls(self) -> Sequence[RerankCall]: ...
+
+    def answer(self, outcomes: Sequence[Outcome], context: RequestContext) -> tuple[Any, Mapping[str, str]]:
+        """Returns the body of the answer, ready for JSON, and header fields. May raise the error that all end with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is particular to a route. `label` is its name in metrics; `prune` reads a body of very many values; `read`
+    raises the errors of `service.errors`."""
+
+    label: str
+    prune: Callable[[bytes], Any]
+    read: Callable[[dict[str, Any]], Asked]
+
+
+class SeveralRoute:
+    """Reads a request, ranks all that it asks, and answers."""
+
+    def __init__(self, reranker: BatchReranker, limits: WireLimits, bodies: BodyBudget, form: Form) -> None:
+        self._reranker = reranker
+        self._limits = limits
+        self._bodies = bodies
+        self._form = form
+        self._parser = BodyParser(form.prune)
+
+    async def __call__(self, request: Request) -> Response:
+        context = request_context(request.scope)
+        hold = self._bodies.hold(context.caller.name)
+        try:
+            response = await self._answer(request, context, hold)
+        except BaseException:
+            hold.release()
+            raise
+        response.sent = hold.release
+        return response
+
+    async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> SentAnswer:
+        asked, received = await self._read(request, context, hold)
+        outcomes: Sequence[Outcome] = []
+        if asked.calls:
+            outcomes = await self._reranker.rank_all(
+                asked.calls,
+                key=context.caller,
+                received=received,
+                timeout_ms=timeout_ms_of(request.headers),
+                client_leaves=partial(client_leaves, request.receive),
+            )
+        body, told = asked.answer(outcomes, context)
+        members = [outcome for outcome in outcomes if isinstance(outcome, Member)]
+        headers: Mapping[str, str] = {}
+        if members:
+            context.received, context.timings = received, members[0].ranking.timings
+            rankings = [member.ranking for member in members]
+            tokens = sum(ranking.prompt_tokens + ranking.reasoning_tokens for ranking in rankings)
+            headers = timing_headers(rankings[0].timings, tokens, asked.calls)
+        return SentAnswer(orjson.dumps(body), headers={**headers, **told}, media_type="application/json")
+
+    async def _read(self, request: Request, context: RequestContext, hold: BodyHold) -> tuple[Asked, float]:
+        """Returns the body, and the instant of its last byte. Notes in `context` what logs and metrics report of it."""
+        limits = self._limits
+        with hold.reading():
+            content, received = await read_body(
+                request.headers,
+                request.receive,
+                limit=limits.max_body_bytes,
+                seconds=limits.body_seconds,
+                reserve=hold.reserve,
+            )
+        data = await self._parser.parse(content)
+        context.shape = self._form.label
+        asked = self._form.read(data)
+        context.query = "\n".join(call.query for call in asked.calls)
+        context.passages = [passage for call in asked.calls for passage in call.passages]
+        return asked, received

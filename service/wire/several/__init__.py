@@ -1,0 +1,1 @@
+"""Bodies with several queries: batches of rankings, and decisions."""
