@@ -1,5 +1,5 @@
-"""reranker.json: what a checkpoint says about itself, and the fingerprint that binds it to its tokenizer, configuration
-and prompt.
+"""reranker.json: the description of a checkpoint, and the fingerprint that binds it to its tokenizer, configuration and
+prompt.
 
 {"version": 2, "kind": "causal" | "cross-encoder", "format": {...} | "limrank", "verdict_tokens": {"true", "false"},
  "tokenizer_sha256", "config": {...}, "adapter": {...} (of an adapter), "temperature",
@@ -13,34 +13,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from contract.checkpoint import manifest_fields as checked
+from contract.checkpoint.manifest_fields import ManifestError as ManifestError  # noqa: PLC0414 - callers import it from here
 from contract.checkpoint.model_config import ConfigError, adapter_config_of, config_of, difference, read_json_object
 from contract.files import write_text
 from contract.formats.model_names import format_by_name
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
-from contract.formats.reading import format_from_json
-from contract.formats.tokenizer import ContractError
 from contract.verdict import Temperatures, VerdictTokens
 
 FILE_NAME = "reranker.json"
 VERSION = 2
 _VERSIONS = (1, VERSION)
 
-# SPDX ids (CC-BY-NC-4.0, PolyForm-Noncommercial-1.0.0, NCGL-UK-2.0) and what people write in their place.
+# SPDX ids (CC-BY-NC-4.0, PolyForm-Noncommercial-1.0.0, NCGL-UK-2.0) and common spellings of the same.
 _NON_COMMERCIAL = re.compile(r"\bNC\b|NCGL|NON[-_ ]?COMMERCIAL", re.IGNORECASE)
 
 Kind = Literal["causal", "cross-encoder"]
-
-
-class ManifestError(ValueError):
-    """A manifest that cannot be read or does not belong to its checkpoint. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +70,7 @@ class Manifest:
         return 1 if self.config is None else VERSION
 
     def parts(self) -> dict[str, Any]:
-        """What the fingerprint covers: everything that changes what a score means."""
+        """The parts that the fingerprint covers: everything that changes the meaning of a score."""
         words, reasoning = self.verdict_tokens, self.reasoning_temperature
         return {
             "kind": self.kind,
@@ -95,12 +90,12 @@ class Manifest:
 
     @property
     def temperatures(self) -> Temperatures:
-        """Those of both modes."""
+        """The temperatures of both modes."""
         return Temperatures(self.temperature, self.reasoning_temperature or self.temperature)
 
     @property
     def non_commercial(self) -> bool:
-        """True when a licence of base or data forbids commercial use, so that the checkpoint must not be packaged."""
+        """True when a licence of base or data forbids commercial use; such a checkpoint must not be packaged."""
         return any(_NON_COMMERCIAL.search(licence) for licence in self.licences)
 
     def to_json(self) -> dict[str, Any]:
@@ -121,7 +116,7 @@ class Manifest:
         }
 
     def write(self, folder: Path) -> None:
-        """Write reranker.json into `folder`, whole or not at all."""
+        """Writes reranker.json into `folder` atomically."""
         write_text(folder / FILE_NAME, json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
 
 
@@ -131,13 +126,13 @@ def tokenizer_sha256(folder: Path) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a checkpoint folder, or None where it has none.
+    """The manifest of a checkpoint folder, or None without one.
 
-    Raise ManifestError where it is not valid, or where its fingerprint is not that of its own parts or of the
-    tokenizer and the configuration beside it; the message names the part that differs.
+    Raises ManifestError when it is invalid, or when its fingerprint does not match its parts, or the tokenizer and the
+    configuration in the folder; the message names the part that differs.
     """
     path = folder / FILE_NAME
-    if not path.exists() and not path.is_symlink():  # a link that leads nowhere is a manifest that is lost
+    if not path.exists() and not path.is_symlink():  # a dangling link is a lost manifest
         return None
     manifest = _read(path)
     try:
@@ -154,7 +149,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def check_config(manifest: Manifest, folder: Path, where: str) -> None:
-    """Raise ManifestError where the model in `folder` has another configuration than the manifest of `where` says."""
+    """Raises ManifestError when the model in `folder` has another configuration than the manifest from `where`."""
     if manifest.config is None:
         return
     try:
@@ -169,8 +164,8 @@ def check_config(manifest: Manifest, folder: Path, where: str) -> None:
 
 
 def read_adapter_manifest(folder: Path) -> Manifest:
-    """The manifest in a folder that holds no whole model. Raise ManifestError where it is missing, was changed or, of
-    an adapter, does not fit the adapter_config.json beside it."""
+    """The manifest in a folder without a complete model. Raises ManifestError when it is missing, when it was changed,
+    or when it belongs to an adapter and does not match the adapter_config.json in the folder."""
     path = folder / FILE_NAME
     manifest = _read(path)
     if manifest.adapter is None or not (folder / "adapter_config.json").exists():
@@ -198,12 +193,12 @@ def _read(path: Path) -> Manifest:
 
 
 def public_format(model: str) -> PromptFormat | None:
-    """The format of a public checkpoint that has no manifest, by its hub id; None for an unknown one."""
+    """The format of a public checkpoint without a manifest, by its hub id; None when unknown."""
     return format_by_name(model)
 
 
 def manifest_from_json(data: Any, where: str) -> Manifest:
-    """Build a manifest from parsed JSON. `where` is named in errors. Raise ManifestError with a sentence."""
+    """Builds a manifest from parsed JSON. Errors name `where`. Raises ManifestError."""
     if not isinstance(data, dict):
         raise ManifestError(f"{where} must hold a JSON object, not {type(data).__name__}.")
     version = data.get("version")
@@ -224,17 +219,17 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
         raise ManifestError(f"{where}: kind is {data.get('kind')!r}, not one of {', '.join(get_args(Kind))}.")
     return Manifest(
         kind=data["kind"],
-        format=_format(data.get("format"), where),
-        verdict_tokens=_verdict_tokens(data.get("verdict_tokens"), where),
-        tokenizer_sha256=_text(data, "tokenizer_sha256", where),
-        base=_text(data, "base", where),
-        base_revision=_text_or_none(data, "base_revision", where),
-        temperature=_temperature(data, "temperature", where) or 1.0,
-        reasoning_temperature=_temperature(data, "reasoning_temperature", where),
-        data_sha256=_text_or_none(data, "data_sha256", where),
-        licences=_licences(data.get("licences", []), where),
+        format=checked.prompt_format(data.get("format"), where),
+        verdict_tokens=checked.verdict_tokens(data.get("verdict_tokens"), where),
+        tokenizer_sha256=checked.text(data, "tokenizer_sha256", where),
+        base=checked.text(data, "base", where),
+        base_revision=checked.text_or_none(data, "base_revision", where),
+        temperature=checked.temperature(data, "temperature", where) or 1.0,
+        reasoning_temperature=checked.temperature(data, "reasoning_temperature", where),
+        data_sha256=checked.text_or_none(data, "data_sha256", where),
+        licences=checked.licences(data.get("licences", []), where),
         recipe=str(data.get("recipe", "")),
-        scores=_scores(data.get("scores", {}), where),
+        scores=checked.scores(data.get("scores", {}), where),
         config=config,
         adapter=adapter,
     )
@@ -258,67 +253,8 @@ def _check_fingerprint(manifest: Manifest, data: dict[str, Any], path: Path) -> 
     )
 
 
-def _format(value: Any, where: str) -> PromptFormat | None:
-    if value is None:
-        return None
-    try:
-        return format_from_json(value, where)
-    except ContractError as error:
-        raise ManifestError(str(error)) from None
-
-
-def _verdict_tokens(value: Any, where: str) -> VerdictTokens | None:
-    if value is None:
-        return None
-    ids = [value.get("true"), value.get("false")] if isinstance(value, dict) and set(value) == {"true", "false"} else []
-    if not ids or not all(type(i) is int and i >= 0 for i in ids):
-        raise ManifestError(f'{where}: verdict_tokens must be {{"true": id, "false": id}}.')
-    return VerdictTokens(true=value["true"], false=value["false"])
-
-
-def _text(data: dict[str, Any], key: str, where: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not value:
-        raise ManifestError(f"{where}: {key} is {value!r}; it must be a text.")
-    return value
-
-
-def _text_or_none(data: dict[str, Any], key: str, where: str) -> str | None:
-    return None if data.get(key) is None else _text(data, key, where)
-
-
 def _settings(data: dict[str, Any], key: str, where: str) -> Mapping[str, Any] | None:
     value = data.get(key)
     if value is not None and not isinstance(value, dict):
         raise ManifestError(f"{where}: {key} must be an object.")
-    return value
-
-
-def _temperature(data: dict[str, Any], key: str, where: str) -> float | None:
-    if key not in data:
-        return None
-    value = data[key]
-    number = _number(value)
-    if not math.isfinite(number) or number <= 0:
-        raise ManifestError(f"{where}: {key} is {str(value)[:40]}; it must be a number above 0.")
-    return number
-
-
-def _number(value: Any) -> float:
-    """NaN for what is no number, or none that fits."""
-    try:
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        return math.nan
-
-
-def _licences(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ManifestError(f"{where}: licences must be a list of texts.")
-    return tuple(value)
-
-
-def _scores(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ManifestError(f"{where}: scores must be an object.")
     return value

@@ -19,6 +19,7 @@ from tests.interface.programs import ROOT, clean_environment, server_command
 from tests.ports import free_port
 from tests.service.telemetry.collector import Collector, attributes_of, collecting
 from tests.waiting import PATIENCE, wait_until
+from tests.warm import WarmProcess
 
 SECRET = "a-secret-for-the-interface"
 KEYS = f"""
@@ -77,7 +78,7 @@ def _server(folder: Path, collector: str) -> Iterator[str]:
     flags |= {"keys-file": keys, "otlp-endpoint": collector, "drain-delay": 0, "log-level": "debug", "max-documents": 5}
     command = server_command("limrank-serve", *(word for name, value in flags.items() for word in (f"--{name}", value)))
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=clean_environment(), stdout=out, stderr=out)
+        process = WarmProcess(command, cwd=ROOT, env=clean_environment(), stdout=out, stderr=out)
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(process, url, log)

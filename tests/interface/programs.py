@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.warm import WarmProcess
+
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SCRIPTS: dict[str, str] = PROJECT["project"]["scripts"]
@@ -35,7 +37,7 @@ class Program:
         self._log: list[str] = []
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
+        self._process = WarmProcess(
             [sys.executable, "-m", "tests.interface.child", self.name],
             cwd=ROOT,
             env=clean_environment(),
@@ -78,8 +80,4 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def server_command(name: str, *arguments: object) -> list[str]:
     """The command line of a console script as a process of its own, from this folder and not from an installation."""
-    code = (
-        "import sys; from pkgutil import resolve_name; "
-        f"sys.argv[0] = {name!r}; sys.exit(resolve_name({SCRIPTS[name]!r})())"
-    )
-    return [sys.executable, "-c", code, *map(str, arguments)]
+    return [sys.executable, "-m", "tests.interface.script", name, *map(str, arguments)]

@@ -2,13 +2,14 @@
 
 The passage `stuck` never gets a verdict and `die` kills the engine. `HELD` gets one when the file LIMRANK_TEST_GO is
 there, and so does every passage after the first LIMRANK_TEST_FREE. Arguments are those of limrank-serve;
-LIMRANK_TEST_SECONDS_PER_DOCUMENT is the time each document takes.
+LIMRANK_TEST_SECONDS_PER_DOCUMENT is the time each document takes, LIMRANK_TEST_FILES the most files it may open.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     seconds = float(os.environ.pop("LIMRANK_TEST_SECONDS_PER_DOCUMENT", "0"))
     go, free = Path(os.environ.pop("LIMRANK_TEST_GO", "nowhere")), os.environ.pop("LIMRANK_TEST_FREE", None)
+    if files := os.environ.pop("LIMRANK_TEST_FILES", None):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
     settings = from_command_line(arguments, os.environ)
     configure_logging(settings.log_level)
     engine = MortalEngine(seconds=seconds, window=16, go=go, free=None if free is None else int(free))

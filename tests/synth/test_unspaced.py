@@ -19,7 +19,7 @@ from synth.methods.distil.chunks import chunks
 from synth.methods.persona.personas import PersonaPool
 from synth.methods.persona.settings import Domain
 from synth.scratch import scratch
-from tests.synth.examples import beir_folder, json_lines, record
+from tests.synth.examples import beir_folder, json_lines, record, records_file
 from tests.unspaced import UNSPACED
 
 LABELS = ["--source", "own", "--licence", "CC0-1.0"]
@@ -102,6 +102,31 @@ def test_a_corpus_is_distilled(tmp_path: Path, language: str, capsys: pytest.Cap
     records = list(read_records(out))
     assert all(is_unspaced(found.query) for found in records)
     assert len({(found.query, found.passage) for found in records}) == len(records)
+
+
+@pytest.mark.parametrize("language", UNSPACED)
+def test_verify_drops_copies_and_what_stands_in_evaluation_data(tmp_path: Path, language: str) -> None:
+    """By the command, on files: a copy with another ending, a passage of the evaluation's corpus and its query."""
+    (query, passage), (other, _), _ = UNSPACED[language]
+    clean = "".join(text[: len(text) // 2] for _, text in reversed(UNSPACED[language]))  # no run of 13 words
+    rows = [
+        record(0, query=query, passage=clean),
+        record(1, query=query, passage=f"{clean}{ENDS[language]}"),
+        record(2, query=query, passage=prose(language, 2)),
+        record(3, query=other, passage=passage),
+    ]
+    corpus, queries = [{"_id": "d", "text": prose(language)}], [{"_id": "q", "text": other}]
+    beir_folder(tmp_path / "museum", corpus, queries, [("q", "d", 1)])
+    records, kept = records_file(tmp_path / "r.jsonl", rows), tmp_path / "kept.jsonl"
+    flags = ["--languages", f"{language},en", "--evaluation", str(tmp_path / "museum"), "--overlap-common", "100"]
+    assert main(["verify", str(records), str(kept), *flags]) == 0
+    assert list(read_records(kept)) == rows[:1]
+    dropped = [json.loads(line) for line in (tmp_path / "kept.jsonl.dropped.jsonl").read_text().splitlines()]
+    assert {row["record"]["id"]: row["reason"] for row in dropped} == {
+        "own/1": "query and passage nearly the same as an earlier record's",
+        "own/2": "passage overlaps with museum",
+        "own/3": "query overlaps with museum",
+    }
 
 
 SENTENCE = UNSPACED["ja"][0][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from contract.truncation import position_count
 from trainer.cross_encoder.groups import Row
 from trainer.errors import BadBase, BadData
 
+_CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
+_OUTPUTS_UNLESS_STATED = 2  # of transformers, which leaves two unnamed labels out of config.json
+
 
 def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: float | None = None) -> CrossEncoder:
     """Loads the base with one output, which is new unless the base is a cross-encoder already.
@@ -26,6 +30,7 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
     """
     if not (base / "config.json").is_file():
         raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
+    _check_outputs(base)
     torch.manual_seed(seed)
     try:
         model: CrossEncoder = CrossEncoder(str(base), num_labels=1, local_files_only=True, trust_remote_code=False)
@@ -39,6 +44,22 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
     if not train_embeddings:
         network(model).base_model.embeddings.requires_grad_(False)
     return model
+
+
+def _check_outputs(base: Path) -> None:
+    """Raise BadBase for a classifier of several outputs, whose last layer cannot become one of a single output."""
+    try:
+        config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+        named, labels = config.get("architectures") or [], config.get("id2label")
+    except (OSError, ValueError, AttributeError):
+        return  # whoever loads it says what is wrong
+    if any(str(name).endswith(_CLASSIFIERS) for name in named):
+        outputs = len(labels) if isinstance(labels, dict) else _OUTPUTS_UNLESS_STATED
+        if outputs != 1:
+            raise BadBase(
+                f"{base} is a classifier of {outputs} outputs ({named[0]}), and a cross-encoder has one; name the "
+                "encoder that it was made from, or a cross-encoder of one output, as --base."
+            )
 
 
 def check_positions(model: CrossEncoder, base: Path, max_tokens: int) -> None:

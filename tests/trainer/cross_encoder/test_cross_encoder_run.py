@@ -4,12 +4,15 @@ everywhere."""
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
+from transformers import AutoConfig, BertForSequenceClassification, BertForTokenClassification
 
 from contract.checkpoint.manifest import read_manifest
 from contract.records import read_groups, write_groups
@@ -182,3 +185,16 @@ def test_a_dry_run_and_bad_input(
     (tmp_path / "empty" / "config.json").write_text("{}")
     assert run(cross_encoder_flags(tmp_path / "empty", groups_file, tmp_path / "bad")) == 2
     assert "tokenizer.json cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+@pytest.mark.parametrize("kind", [BertForSequenceClassification, BertForTokenClassification])
+def test_a_base_with_several_outputs_is_refused_in_our_own_words(
+    tiny_bert: Path, groups_file: Path, tmp_path: Path, kind: Any, labels: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(tiny_bert, tmp_path / "base"))
+    kind(AutoConfig.from_pretrained(base, num_labels=labels)).save_pretrained(base)
+    assert run(cross_encoder_flags(base, groups_file, tmp_path / "run")) == 2
+    said = capsys.readouterr().err
+    assert f"base is a classifier of {labels} outputs ({kind.__name__}), and a cross-encoder has one; name" in said
+    assert not (tmp_path / "run").exists()
