@@ -212,6 +212,23 @@ def test_a_call_of_more_pieces_than_are_queued_is_too_large() -> None:
         assert client.post("/rerank", json=CHUNKED | {"documents": [SHORT]}).status_code == 200
 
 
+def test_requests_of_a_batch_are_read_in_pieces_as_alone(client: httpx.Client) -> None:
+    asked = [CHUNKED, SPANS, SPANS | {"mode": "reasoning"}, CHUNKED | {"max_chunks_per_doc": 1}]
+    several = client.post("/v1/rerank/batch", json={"requests": asked}).json()["results"]
+    for body, found in zip(asked, several, strict=True):
+        assert found["status"] == 200
+        alone = ask(client, body)
+        assert found["body"]["results"] == alone["results"]
+        assert found["body"]["usage"] == alone["usage"]
+
+
+def test_a_request_of_too_many_pieces_fails_alone_in_its_batch() -> None:
+    with open_service(chunk_tokens=16, max_queued_documents=20) as url, httpx.Client(base_url=url) as client:
+        asked = [CHUNKED | {"documents": [LONG * 5]}, CHUNKED]
+        several = client.post("/v1/rerank/batch", json={"requests": asked}).json()["results"]
+        assert [found["status"] for found in several] == [413, 200]
+
+
 def test_a_window_the_engine_fails_on_is_the_documents_failure() -> None:
     failing = "The ice shapes a valley below. Bread rises in the oven."
     engine = ScriptedEngine(fail_always={failing})

@@ -90,6 +90,15 @@ def test_other_shapes_are_never_streamed(client: httpx.Client, body: dict[str, A
         answer.json()
 
 
+def test_documents_below_the_least_score_have_no_event(client: httpx.Client) -> None:
+    body = BODY | {"min_score": 0.6}
+    events = read(client.post("/rerank", json=body, headers=LINES))
+    assert sorted(event["index"] for event in of("document", events)) == [1, 2]
+    assert without_moment(events[-1][1]) == without_moment(client.post("/rerank", json=body).json())
+    ((name, answer),) = read(client.post("/rerank", json=BODY | {"min_score": 1}, headers=EVENTS))
+    assert (name, answer["results"], answer["meta"]["below_min_score"]) == ("done", [], 4)
+
+
 def test_pieces_of_reasoning_come_while_it_is_written(client: httpx.Client) -> None:
     events = read(client.post("/rerank", json=REASONED, headers=LINES))
     for index in range(len(TEXTS)):
