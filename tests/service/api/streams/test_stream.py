@@ -223,6 +223,18 @@ def test_curl_prints_lines_as_they_are(client: httpx.Client) -> None:
     assert events_of(curl(BODY | {"stream": True}))[-1][0] == "done"
 
 
+def test_no_character_of_a_text_is_a_line_break(client: httpx.Client) -> None:
+    """Also for clients that split lines as Python does, which knows more breaks than JSON escapes."""
+    text = "".join(map(chr, (*range(0x20), 0x85, 0xA0, 0x2028, 0x2029, 0xFEFF))) + '"\\'
+    body = {"query": "q", "documents": [text, {"text": "x", text: text}], "return_documents": True}
+    with client.stream("POST", "/rerank", json=body, headers=LINES) as answer:
+        *events, last = arriving(answer)
+    assert sorted(event["document"]["text"] for event in events) == sorted([text, "x"])
+    assert {result["document"]["text"] for result in last["results"]} == {text, "x"}
+    streamed = client.post("/rerank", json=body, headers=EVENTS).text
+    assert len(streamed.splitlines()) == 3 * 3
+
+
 # Whatever stands in a text, no framing is broken by it.
 NASTY = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["\n\ndata: x", "\r", "\u2028", "\x00"])
 
