@@ -1,5 +1,6 @@
 # One command per act. Everything is installed into virtual environments in this folder; pip's own variables
-# (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) decide from where, also which build of torch.
+# (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) decide from where, also which build of torch. Without them
+# the machine decides that: see requirements/install_torch.py.
 
 # Some images set this. Without compiled modules every process that imports torch or vLLM starts many seconds later.
 unexport PYTHONDONTWRITEBYTECODE
@@ -114,10 +115,10 @@ $(VENV)/bin/pip:
 	  if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-# torch goes first and by itself: which build of 2.13.0 (CPU or CUDA) is the choice of pip's settings.
+# torch goes first and by itself: pip's settings, else the machine, choose between its builds for CPUs and for CUDA.
 $(VENV)/.service: $(VENV)/bin/pip requirements/service.lock requirements/embedded.lock pyproject.toml
 	@echo 'Installing the service (torch, transformers, fastapi; some minutes the first time) ...'
-	$(PIP) install torch==2.13.0
+	@$(BIN)/python requirements/install_torch.py $(VENV)
 	$(PIP) $(LOCKED) -r requirements/service.lock -r requirements/embedded.lock
 	$(PIP) install --no-deps --editable .
 	@touch $@

@@ -40,6 +40,12 @@ def test_no_route_lets_anyone_in_without_a_key(tmp_path: Path) -> None:
         assert unguarded(app, url) == []
 
 
+def test_without_pages_the_list_of_paths_alone_needs_no_key(tmp_path: Path) -> None:
+    app = guarded_service(tmp_path, playground="off").app
+    with serving(app) as url:
+        assert unguarded(app, url, static=[("GET", "/"), ("HEAD", "/")]) == []
+
+
 def test_the_walk_finds_a_door_that_is_open(tmp_path: Path) -> None:
     app = guarded_service(tmp_path, root_path="/models").app
     app.user_middleware = [each for each in app.user_middleware if each.cls is not AuthMiddleware]  # type: ignore[comparison-overlap]
