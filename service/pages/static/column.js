@@ -5,7 +5,7 @@ import { number } from "./facts.js";
 import { textOf } from "./request.js";
 import { marked } from "./spans.js";
 
-const FOLD_ABOVE = 260; // characters
+const FOLD_ABOVE = 200; // characters
 const MOST_MOVING = 60; // cards that move visibly; more only jump
 
 export class Column {
@@ -13,6 +13,7 @@ export class Column {
     this.documents = documents;
     this.entries = new Map(); // index -> {result, card, live}
     this.done = false;
+    this.failed = false;
     this.title = title;
     this.figures = el("p", { class: "figures" }, "…");
     this.bar = el("progress", { max: documents.length || 1, value: 0, "aria-label": `${title}: documents scored` });
@@ -126,13 +127,13 @@ export class Column {
     return el(
       "li",
       { class: "card pending", tabindex: this.list.childElementCount ? "-1" : "0", "data-index": String(index) },
-      el("div", { class: "place" }, el("span", { class: "rank" }, "·"), el("span", { class: "moved", hidden: true })),
+      el("div", { class: "place" }, el("span", { class: "rank" }, "·"), el("span", { class: "index", title: `documents[${index}]` }, `[${index}]`), el("span", { class: "moved", hidden: true })),
       el(
         "div",
         { class: "inside" },
         el("div", { class: "score-line" }, el("div", { class: "meter", "aria-hidden": "true" }, el("i")), el("span", { class: "score" }, "…")),
         text,
-        el("div", { class: "foot" }, el("span", { class: "about" }, `document ${index}`)),
+        el("div", { class: "foot" }, el("span", { class: "about" })),
       ),
     );
   }
@@ -148,7 +149,7 @@ export class Column {
       card.style.setProperty("--score", result.relevance_score);
       card.querySelector(".score").textContent = result.relevance_score.toFixed(3);
     }
-    const about = [`document ${index}`];
+    const about = [];
     if (result?.label_mass != null) about.push(`answer words ${(100 * result.label_mass).toFixed(1)} %`);
     if (result?.cached) about.push("cached");
     card.querySelector(".about").textContent = about.join(" · ");

@@ -47,6 +47,7 @@ export class Editor {
       });
     }
     this.json.addEventListener("input", () => this.#readJson());
+    this.json.addEventListener("change", () => this.json.getAttribute("aria-invalid") === "true" || this.writeJson());
     byId("add").addEventListener("click", () => {
       this.request.documents.push("");
       this.#rowsAnew();
@@ -87,6 +88,7 @@ export class Editor {
         each.tabIndex = each === tab ? 0 : -1;
         byId(each.getAttribute("aria-controls")).hidden = each !== tab;
       }
+      this.#fit();
     };
     for (const tab of tabs) {
       tab.addEventListener("click", () => choose(tab));
@@ -111,10 +113,15 @@ export class Editor {
     if (!this.request.documents.length) this.request.documents.push("");
     const shown = this.request.documents.slice(0, MOST_ROWS);
     this.rows.replaceChildren(...shown.map((document, index) => this.#row(document, index)));
-    for (const area of this.rows.querySelectorAll("textarea")) fitHeight(area, 160);
+    this.#fit();
     const more = this.request.documents.length - shown.length;
     byId("more-rows").hidden = more === 0;
     byId("more-rows").textContent = `and ${more} more, which the JSON editor shows.`;
+  }
+
+  /** Heights are known only while the rows are shown. */
+  #fit() {
+    for (const area of this.rows.querySelectorAll("textarea")) fitHeight(area, 160);
   }
 
   #row(document, index) {

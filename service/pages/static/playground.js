@@ -98,6 +98,7 @@ async function fill(column, body, control) {
     showKind(answer.meta?.score_kind);
   } catch (error) {
     const stopped = error.name === "AbortError";
+    column.failed = true;
     column.end(`${stopped ? "stopped" : "failed"} after ${seconds().toFixed(1)} s · ${column.scored} of ${body.documents.length} scored`);
     if (!stopped) {
       if (!(error instanceof Refusal)) console.error(error);
@@ -136,10 +137,12 @@ function later() {
 function applyThreshold() {
   const threshold = Number(byId("threshold").value);
   byId("threshold-value").textContent = threshold.toFixed(2);
-  const counts = page.columns.map((column) => [column.scored, column.applyThreshold(threshold)]);
-  if (!counts.length || page.running) return;
-  const text = counts.map(([all, below]) => (threshold ? `${all - below} of ${all} at or above ${threshold.toFixed(2)}` : `${all} ${all === 1 ? "document" : "documents"} ranked`));
-  say(page.columns.length > 1 ? page.columns.map((column, place) => `${column.title}: ${text[place]}`).join(" · ") : text[0]);
+  const above = page.columns.map((column) => column.scored - column.applyThreshold(threshold));
+  if (!page.columns.length || page.running) return;
+  const [first] = page.columns;
+  if (page.columns.some((column) => column.failed)) return say(first.scored ? `${first.scored} of ${first.documents.length} scored` : "");
+  if (threshold) return say(`${above.join(" and ")} of ${first.scored} at or above ${threshold.toFixed(2)}`);
+  return say(`${first.scored} ${first.scored === 1 ? "document" : "documents"} ranked`);
 }
 
 function showKind(kind) {
@@ -171,13 +174,21 @@ function showKeyRow(shown) {
 }
 
 function busy(running) {
+  const had = [byId("rank"), byId("stop")].includes(document.activeElement);
   byId("stop").hidden = !running;
-  byId("rank").disabled = running;
+  byId("rank").hidden = running;
+  if (had) byId(running ? "stop" : "rank").focus();
   byId("results").setAttribute("aria-busy", String(running));
 }
 
 function say(text) {
   byId("status").textContent = text;
+}
+
+/** The body that is copied: what is ranked, less what the threshold dims. */
+function shown() {
+  const threshold = Number(byId("threshold").value);
+  return { ...bodyOf(request, chosenMode()), ...(threshold ? { min_score: threshold } : {}) };
 }
 
 async function copy(title, text) {
@@ -213,8 +224,8 @@ function connect() {
     request.relevant_spans = event.target.checked ? {} : null;
     editor.writeJson();
   });
-  byId("curl").addEventListener("click", () => copy("curl", asCurl(bodyOf(request, chosenMode()), hasKey())));
-  byId("python").addEventListener("click", () => copy("Python", asPython(bodyOf(request, chosenMode()), hasKey())));
+  byId("curl").addEventListener("click", () => copy("curl", asCurl(shown(), hasKey())));
+  byId("python").addEventListener("click", () => copy("Python", asPython(shown(), hasKey())));
   byId("key-button").addEventListener("click", () => {
     showKeyRow(byId("key-row").hidden);
     if (!byId("key-row").hidden) byId("key").focus();

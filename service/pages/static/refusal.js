@@ -27,12 +27,15 @@ export function showRefusal(box, refusal, again) {
     refusal.field ? `field ${refusal.field}` : "",
     refusal.id ? `request ${refusal.id}` : "",
   ].filter(Boolean);
-  const repeat = refusal.status !== 401 && el("button", { type: "button", class: "secondary", onclick: again }, "Try again");
+  const repeat = mayPass(refusal.status) && el("button", { type: "button", class: "secondary", onclick: again }, "Try again");
   box.replaceChildren(el("h2", {}, title), el("p", {}, refusal.message), el("div", { class: "row wrap" }, repeat, quiet(facts.join(" · "))));
   box.dataset.status = refusal.status;
   box.hidden = false;
   if (repeat && refusal.retryAfter) countDown(repeat, refusal.retryAfter);
 }
+
+/** True where the same call may get another answer later. */
+const mayPass = (status) => status === 0 || status === 408 || status === 429 || status >= 500;
 
 function countDown(button, seconds) {
   let left = Math.ceil(seconds);
