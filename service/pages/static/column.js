@@ -198,7 +198,8 @@ export class Column {
   }
 
   #sort() {
-    const cards = [...this.order().map((entry) => entry.card), ...[...this.entries.values()].filter((entry) => !entry.result).map((entry) => entry.card)];
+    const pending = [...this.entries.values()].filter((entry) => !entry.result).sort((a, b) => a.index - b.index);
+    const cards = [...this.order(), ...pending].map((entry) => entry.card);
     const moving = cards.length <= MOST_MOVING && !matchMedia("(prefers-reduced-motion: reduce)").matches;
     const before = moving ? new Map(cards.map((card) => [card, card.getBoundingClientRect().top])) : null;
     const focused = document.activeElement;

@@ -53,11 +53,15 @@ def test_the_walk_finds_a_door_that_is_open(tmp_path: Path) -> None:
         assert any(line.startswith("GET /info None -> 200") for line in unguarded(app, url))
 
 
-@pytest.mark.parametrize(("path", "status"), [("/health/live", 200), ("/info", 401), ("/rerank", 401), ("", 401)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health/live", 200), ("/info", 401), ("/rerank", 401), ("/docs", 200), ("/", 200), ("/nowhere", 401)],
+)
 def test_below_a_root_path_the_same_paths_are_guarded(tmp_path: Path, path: str, status: int) -> None:
     with serving(guarded_service(tmp_path, root_path="/models").app) as url:
         assert httpx.get(f"{url}/models{path}").status_code == status
         assert httpx.get(url + path).status_code == status
+        assert httpx.get(f"{url}/models").status_code == 401
 
 
 def test_a_root_path_that_looks_like_a_probe_opens_nothing(tmp_path: Path) -> None:
