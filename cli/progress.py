@@ -1,12 +1,11 @@
-"""Long work shows itself: a bar on a terminal, elsewhere a log line every ten seconds, both with what is left.
+"""Progress of long work: a bar on a terminal, elsewhere a log line every ten seconds, both with the time left.
 
     with progress("converting_model", total=272, unit="tensors") as shown:
         for tensor in tensors:
             ...
             shown.advance()
 
-A thread of its own writes, so that a step that takes minutes is no silence. Work that ends within a second writes
-nothing.
+A separate thread writes, so a step that takes minutes is not silent. Work that ends within a second shows nothing.
 """
 
 from __future__ import annotations

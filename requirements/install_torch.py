@@ -1,11 +1,11 @@
-"""Installs torch into a virtual environment, in the build that fits this machine: no CUDA where there is no GPU.
+"""Installs torch into a virtual environment, in the build that fits this machine: no CUDA without a GPU.
 
     python requirements/install_torch.py .venv [--dry-run]
 
-pip's own settings of where packages come from win. Else, on Linux, uv chooses (`--torch-backend=auto`: it knows
-PyTorch's indexes and looks at the GPU's driver); where there is neither a GPU nor uv, uv is installed into the
-environment first. What cannot be reached is told, and pip's default build is taken in its place. Needs nothing but the
-standard library, since it runs before anything is installed. UV_TORCH_BACKEND, where set, decides in place of `auto`.
+If pip is configured with a package source, pip decides. Otherwise, on Linux, uv does: `--torch-backend=auto` knows
+PyTorch's indexes and looks at the GPU's driver. Where there is neither a GPU nor uv, uv is first installed into the
+environment. If uv fails, for instance because its index cannot be reached, pip's default build is installed instead.
+UV_TORCH_BACKEND overrides `auto`. Uses only the standard library, since it runs before anything is installed.
 """
 
 from __future__ import annotations

@@ -30,13 +30,13 @@ class Asset:
 
 @cache
 def read_asset(path: Path) -> Asset:
-    """Reads a file of the pages, once. Raises OSError if it cannot be read."""
+    """Reads a file of the pages and keeps it. Raises OSError if it cannot be read."""
     content = path.read_bytes()
     return Asset(content, _MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
 
 
 def find_asset(name: str) -> Path | None:
-    """Returns the file served as `/assets/<name>`, or None: only names that were listed beforehand are served."""
+    """Returns the file served as `/assets/<name>`; None for any name that is not on the list."""
     if name in SWAGGER_FILES:
         folder = swagger_folder()
         return None if folder is None else folder / name

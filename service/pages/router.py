@@ -1,5 +1,5 @@
-"""Routes of the pages. They need no key and hold nothing of the server: what a page shows, it fetches with the key that
-its reader types in."""
+"""Routes of the pages. They need no key and contain nothing about this server: a page fetches what it shows, with the key
+that its reader types in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DIRECTIVES = {
 _PLAYGROUND_POLICY = {**_DIRECTIVES, "require-trusted-types-for": "'script'", "trusted-types": "'none'"}
 _DOCS_POLICY = {**_DIRECTIVES, "style-src": "'self' 'unsafe-inline'", "img-src": "'self' data:"}
 _HEADERS = {
-    "cache-control": "no-cache",  # a newer version of the service shows its own page; unchanged files are a 304
+    "cache-control": "no-cache",  # browsers ask each time, so a new version of the service shows its own files; else 304
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -46,7 +46,7 @@ Listing = Callable[[Scope], list[str]]
 
 
 def is_open(method: str, path: str, *, with_pages: bool) -> bool:
-    """True for a request that needs no key. `path` is below the root path; with_pages: whether pages are served."""
+    """Returns whether a request needs no key. `path` excludes the root path; `with_pages`: whether pages are served."""
     if method not in _METHODS:
         return False
     return path == HOME_PATH or (with_pages and (path == DOCS_PATH or path.startswith(_ASSETS_PREFIX)))
