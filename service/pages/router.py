@@ -1,5 +1,5 @@
-"""Routes of the pages. They need no key and contain nothing about this server: a page fetches what it shows, with the key
-that its reader types in."""
+"""Routes of the pages. They need no key and contain nothing about this server: a page fetches what it shows, with the
+key that its reader types in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DIRECTIVES = {
 _PLAYGROUND_POLICY = {**_DIRECTIVES, "require-trusted-types-for": "'script'", "trusted-types": "'none'"}
 _DOCS_POLICY = {**_DIRECTIVES, "style-src": "'self' 'unsafe-inline'", "img-src": "'self' data:"}
 _HEADERS = {
-    "cache-control": "no-cache",  # browsers ask each time, so a new version of the service shows its own files; else 304
+    "cache-control": "no-cache",  # browsers ask each time: a new version of the service shows its own files
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
