@@ -30,8 +30,8 @@ from service.http.body_budget import BodyBudget
 from service.http.cross_origin import CrossOrigin
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
-from service.passages.cutting import ChunkSize
 from service.pages.router import is_open, page_router
+from service.passages.cutting import ChunkSize
 from service.ranking import ANONYMOUS, ScoreKind
 from service.reranker import Defaults
 from service.scheduling.admission import Admission

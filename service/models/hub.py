@@ -52,18 +52,17 @@ def download(model: str, revision: str | None = None, *, weights: bool = True) -
         raise ModelStoreError(f"Model {model!r}{at} cannot be had from the hub: {_reason(error)}") from error
 
 
-def _told_to(shown: Progress) -> type[tqdm[Any]]:
+def _told_to(shown: Progress) -> Any:
     """Returns a class of bars that draw nothing: the one that counts the bytes written tells `shown` of them."""
 
-    class Silent(tqdm):  # type: ignore[type-arg]
+    class Silent(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **settings: Any) -> None:
             self._counts = str(settings.get("desc", "")).startswith("Reconstructing")
             super().__init__(*args, **{**settings, "file": StringIO(), "mininterval": _NEVER})
 
-        def update(self, n: float | None = 1) -> bool | None:
-            changed = super().update(n)
+        def update(self, n: float | None = 1) -> None:
+            super().update(n)
             self._tell()
-            return changed
 
         def refresh(self, *args: Any, **settings: Any) -> None:
             self._tell()

@@ -151,6 +151,7 @@ export class Column {
     }
     const about = [];
     if (result?.label_mass != null) about.push(`answer words ${(100 * result.label_mass).toFixed(1)} %`);
+    if (result?.chunk) about.push(`best window: ${result.chunk.start} to ${result.chunk.end}`);
     if (result?.cached) about.push("cached");
     card.querySelector(".about").textContent = about.join(" · ");
     this.#reason(entry);

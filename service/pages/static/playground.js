@@ -47,7 +47,7 @@ function showModes() {
   byId("tokens").value = request.max_reasoning_tokens ?? "";
   byId("tokens").placeholder = page.info?.limits?.default_reasoning_tokens ?? "";
   byId("tokens").max = page.info?.limits?.max_reasoning_tokens ?? "";
-  byId("spans").checked = Boolean(request.relevant_spans);
+  byId("spans").checked = request.relevant_spans?.mode === "enabled";
 }
 
 const chosenMode = () => request.mode ?? page.info?.default_mode ?? "direct";
@@ -221,7 +221,7 @@ function connect() {
     editor.writeJson();
   });
   byId("spans").addEventListener("change", (event) => {
-    request.relevant_spans = event.target.checked ? {} : null;
+    request.relevant_spans = event.target.checked ? { mode: "enabled" } : null;
     editor.writeJson();
   });
   byId("curl").addEventListener("click", () => copy("curl", asCurl(shown(), hasKey())));

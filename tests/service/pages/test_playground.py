@@ -258,7 +258,12 @@ def test_results_come_in_while_they_are_made(browser: Browser, stream: ScriptedS
     assert "60 tokens read · 20 of them cached · 4 written" in page.text(".figures")
     assert "calibrated" in page.text("#kind")
     assert stream.bodies[-1] | {"documents": []} == {
-        **{"query": "glacier ice", "mode": "reasoning", "return_reasoning": True, "relevant_spans": {}},
+        **{
+            "query": "glacier ice",
+            "mode": "reasoning",
+            "return_reasoning": True,
+            "relevant_spans": {"mode": "enabled"},
+        },
         "documents": [],
     }
     assert page.complaints() == []

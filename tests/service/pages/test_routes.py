@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -18,7 +19,7 @@ from tests.service.wire.server import open_service
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
 PROGRAMS = ["*/*", "", "application/json", "text/html;q=0, */*", "text/plain, application/json"]
-SECRETS = {"served_name": "a-name-to-keep", "root_path": "/models/rerank"}
+SECRETS: dict[str, Any] = {"served_name": "a-name-to-keep", "root_path": "/models/rerank"}
 
 
 @pytest.fixture(scope="module")
