@@ -1,9 +1,8 @@
-"""The time of a streamed call beside that of an ordinary one: 100 documents on limrank-mini, one call at a time.
+"""The time of a streamed call compared to an ordinary one: 100 documents on limrank-mini, one call at a time.
 
-The server runs in its own process with its defaults. Both kinds of call take turns, ordinary first in one round and
-streamed first in the next, with the same query and documents within a round and others in the next, so that neither
-finds more in a cache than the other. The client reads every event as it comes. Exits with 1 when the median of the
-rounds' ratios is above the target.
+The server runs in its own process with its defaults. Both kinds of call take turns to go first. Query and documents are
+the same within a round and new in the next, so that neither kind profits more from a cache. The client reads every
+event as it arrives. Exits with 1 when the median of the rounds' ratios is above the target.
 
     python -m bench.streaming.stream_bench [rounds]
 """
@@ -34,7 +33,7 @@ _WORDS = ("the", "of", "a", "glacier", "valley", "moves", "slowly", "under", "it
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Seconds of both calls, and until the streamed one's first event."""
+    """Seconds of both calls, and seconds until the first event of the streamed one."""
 
     ordinary: float
     streamed: float
@@ -49,7 +48,7 @@ def main() -> int:
         embedded_server(Path(folder)) as running,
         httpx.Client(base_url=running.url, timeout=3600) as client,
     ):
-        measured = [_round(client, number) for number in range(-1, rounds)][1:]  # the first warms up
+        measured = [_round(client, number) for number in range(-1, rounds)][1:]  # the first round warms up
     for each in measured:
         print(f"ordinary {each.ordinary:7.3f} s   streamed {each.streamed:7.3f} s   first event {each.first:7.3f} s")
     ratio = statistics.median(each.streamed / each.ordinary for each in measured)
