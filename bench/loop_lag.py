@@ -1,8 +1,8 @@
-"""`limrank-serve` with a watch on its event loop: `python -m bench.loop_lag FLAGS`, or `bench.hostile --lag`.
+"""`limrank-serve` with a monitor of its event loop: `python -m bench.loop_lag FLAGS`, or `bench.hostile --lag`.
 
-A thread looks at the loop every few milliseconds. While the loop has not turned for longer than `LATE`, it notes where
-its thread is. At the end it prints to standard error how often and how long the loop stood still, and in which lines.
-A line that waits for the interpreter's lock or for a core is shown like one that computes.
+A thread checks the loop every few milliseconds. When the loop has not run for longer than `LATE`, the thread records
+where the loop's thread is. At the end it prints to standard error how often and for how long the loop was blocked, and
+in which lines. A line that waits for the interpreter's lock or for a core looks like one that computes.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ LATE = 0.1  # seconds
 REPORT = "event loop: "  # begins the report in the log
 _EVERY = 0.01
 _BEAT = 0.02
-_FRAMES = 6  # the innermost ones are shown
+_FRAMES = 6  # innermost frames that are shown
 _SHOWN = 25
 _OLDEST = 2  # generation of the garbage collector
 
 
 @dataclass
 class LoopWatch:
-    """Runs beside one event loop. `stalls`: how long the loop stood still each time, in seconds; `places`: in how many
-    looks it stood in each; `collections`: how long each full garbage collection took, which stops all threads."""
+    """Monitors one event loop. `stalls` are the seconds that the loop was blocked each time; `places` counts the checks
+    by the place where the loop was blocked; `collections` are the durations of full garbage collections, which stop all
+    threads."""
 
     stalls: list[float] = field(default_factory=list)
     places: Counter[str] = field(default_factory=Counter)
@@ -48,7 +49,7 @@ class LoopWatch:
     _over: threading.Event = field(default_factory=threading.Event)
 
     async def beat(self) -> None:
-        """Turns with the loop until it is cancelled."""
+        """Wakes up with the loop until it is cancelled."""
         thread = threading.Thread(target=self._look, args=(threading.get_ident(),), daemon=True)
         self._turned = time.monotonic()
         thread.start()
@@ -65,7 +66,7 @@ class LoopWatch:
             gc.callbacks.remove(self._collected)
 
     def report(self) -> str:
-        """Lines for a person."""
+        """A readable report."""
         longest = sorted(self.stalls, reverse=True)[:10]
         lines = [
             f"{REPORT}it stood still {len(self.stalls)} times for more than {LATE:g} s, {sum(self.stalls):.1f} s in all"

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TextIO
 
-from tqdm import tqdm  # type: ignore[import-untyped]  # no types
+from tqdm import tqdm
 
 from evaluation.benchmarks.task import Query, Task
 from evaluation.journal import ScoreJournal

@@ -81,6 +81,10 @@ class Listening(_Section):
     metrics_port: Port | None = Field(
         default=None, description="port of its own for /metrics, which then leaves --port"
     )
+    playground: Literal["on", "off"] | None = Field(
+        default=None,
+        description="pages for browsers at / and /docs; default: on where only this machine can reach them, else off",
+    )
 
 
 class Model(_Section):
@@ -300,6 +304,11 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
                     f"--cors-origins: {origin!r} is no origin; write scheme, host and port as a browser sends them, "
                     "such as https://app.example.com"
                 )
+
+    @property
+    def pages(self) -> bool:
+        """Whether the pages for browsers are served."""
+        return is_loopback(self.host) if self.playground is None else self.playground == "on"
 
     @property
     def reasoning_tokens(self) -> int:

@@ -1,1 +1,1 @@
-"""What streaming costs a call."""
+"""The cost of streaming an answer."""

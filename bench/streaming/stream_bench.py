@@ -1,10 +1,9 @@
-"""The time of a streamed call beside that of an ordinary one: 100 documents on limrank-mini, one call at a time.
+"""The time of a streamed call compared to an ordinary one: 100 documents on limrank-mini, one call at a time.
 
-The server runs in its own process with its defaults. Both kinds of call take turns, ordinary first in one round and
-streamed first in the next, with the same query and documents within a round and others in the next, so that neither
-finds more in a cache than the other. The client reads every event as it comes. Exits with 1 when the median of the
-rounds' ratios is above the target. The server's own processor time is printed beside the time that passes: on a machine
-that does other things it says more.
+The server runs in its own process with its defaults. Both kinds of call take turns to go first. Query and documents are
+the same within a round and new in the next, so that neither kind profits more from a cache. The client reads every
+event as it arrives. Exits with 1 when the median of the rounds' ratios is above the target. The server's own processor
+time is printed beside the elapsed time, because it depends less on what else the machine does.
 
     python -m bench.streaming.stream_bench [rounds]
 """
@@ -36,7 +35,7 @@ _WORDS = ("the", "of", "a", "glacier", "valley", "moves", "slowly", "under", "it
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Seconds of both calls, the processor time that the server took for each, and until the first event."""
+    """Seconds of both calls, processor seconds of the server for each, and seconds until the first streamed event."""
 
     ordinary: float
     streamed: float
@@ -54,7 +53,7 @@ def main() -> int:
         httpx.Client(base_url=running.url, timeout=3600) as client,
     ):
         pid = running.process.pid
-        measured = [_round(client, pid, number) for number in range(-1, rounds)][1:]  # the first warms up
+        measured = [_round(client, pid, number) for number in range(-1, rounds)][1:]  # the first round warms up
     for each in measured:
         print(
             f"ordinary {each.ordinary:7.3f} s (processor {each.ordinary_cpu:7.3f} s)   "

@@ -1,7 +1,7 @@
-"""Files of a dataset on the Hugging Face hub, where `datasets` would change their values.
+"""Files of a dataset on the Hugging Face hub whose values `datasets` would change.
 
-`datasets` reads CSV files with pandas, which takes `NA` for nothing and `007` for 7, and JSON files with Arrow, which
-takes `2024-01-02` for a moment in time. So files of these kinds are only found and fetched by it.
+`datasets` reads CSV files with pandas, which turns `NA` into a missing value and `007` into 7, and JSON files with
+Arrow, which turns `2024-01-02` into a timestamp. It is therefore used only to find and fetch files of these kinds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TEXT_KINDS = ("csv", "json")
 
 @dataclass(frozen=True, slots=True)
 class TextFiles:
-    """Files of one split on this disk. `kind`: "csv", with `delimiter` between its fields, or "json"."""
+    """Local files of one split. `kind` is "csv", with `delimiter` between its fields, or "json"."""
 
     kind: str
     paths: Sequence[Path]
@@ -24,7 +24,7 @@ class TextFiles:
 
 
 def text_files(hub: str, config: str, split: str) -> TextFiles | None:
-    """Returns the files of a split, fetched; None for one of another kind. Raises as `datasets.load_dataset`."""
+    """Returns the files of a split, fetched; None for another kind of file. Raises as `datasets.load_dataset` does."""
     import datasets  # takes seconds to import
 
     builder: Any = datasets.load_dataset_builder(hub, config)
@@ -36,7 +36,7 @@ def text_files(hub: str, config: str, split: str) -> TextFiles | None:
 
 
 def cached_folder(hub: str) -> Path | None:
-    """Returns the folder of the files that were fetched before, for when the hub cannot be reached; None without it."""
+    """Returns the folder of previously fetched files, for use when the hub is unreachable; None without one."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -47,7 +47,7 @@ def cached_folder(hub: str) -> Path | None:
 
 
 def _fetched(file: str) -> str:
-    """The path of a file on this disk. It is asked for by its branch, so that the cache can be read without the hub."""
+    """The local path of a file. It is requested by branch, so that the cache can be read without the hub."""
     from huggingface_hub import HfFileSystem, hf_hub_download
 
     if not file.startswith("hf://"):

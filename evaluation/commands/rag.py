@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from tqdm import tqdm  # type: ignore[import-untyped]  # no types
+from tqdm import tqdm
 
 from evaluation.answering import Answered, Answerer
 from evaluation.benchmarks import gpqa

@@ -20,6 +20,7 @@ from service.errors import BodyTooLarge, ClientLeft, ServiceError, TooManyReques
 from service.lifecycle import Lifecycle, Phase
 from service.telemetry import logs
 from service.telemetry.metrics import OTHER_ROUTE, Metrics
+from service.telemetry.openinference import reranker_attributes
 from service.telemetry.tracing import NO_SPAN, Attribute, RequestTracer, Span, caller_context, trace_id_of
 
 REQUEST_ID_HEADER = b"x-request-id"
@@ -88,8 +89,10 @@ class AccessLogMiddleware:
         context = outcome.context
         if context.received is not None and context.timings is not None:
             self._tracer.record_phases(span, context.received, context.timings)
-        name = f"{outcome.method} {outcome.route}"
-        self._tracer.finish(span, name, outcome.span_attributes(), failed=outcome.failed)
+        name, attributes = f"{outcome.method} {outcome.route}", outcome.span_attributes()
+        if context.call is not None:
+            attributes |= reranker_attributes(context.call, context.ranking, texts=self._log_texts)
+        self._tracer.finish(span, name, attributes, failed=outcome.failed)
 
     def _count(self, outcome: _Outcome) -> None:
         metrics = self._metrics

@@ -7,6 +7,7 @@ import contextlib
 import platform
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,7 +17,7 @@ from contract.verdict import AS_IT_IS
 from service.api import error_responses
 from service.api.access_log import AccessLogMiddleware
 from service.api.auth import AuthMiddleware
-from service.api.error_responses import ErrorBoundary
+from service.api.error_responses import ErrorBoundary, paths_of
 from service.api.info import served_models, service_info
 from service.api.keys import KeyFile
 from service.api.paths import TidyRerankPaths
@@ -29,6 +30,7 @@ from service.http.body_budget import BodyBudget
 from service.http.cross_origin import CrossOrigin
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
+from service.pages.router import is_open, page_router
 from service.passages.cutting import ChunkSize
 from service.ranking import ANONYMOUS, ScoreKind
 from service.reranker import Defaults
@@ -113,6 +115,7 @@ def create_app(
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
     app.include_router(several_router(reranker, limits, bodies))
+    app.include_router(page_router(paths_of, with_pages=settings.pages))
     _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
     _describe(metrics, version, name, engine, checkpoint)
     return Composition(app, lifecycle, admission, watch, metrics, bodies, start)
@@ -147,7 +150,8 @@ def _add_middlewares(
     # Without keys all callers share the limit: behind a proxy their addresses do not distinguish them.
     anonymous = replace(ANONYMOUS, documents_per_minute=settings.documents_per_minute)
     app.add_middleware(TidyRerankPaths)
-    app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous)
+    open_pages = partial(is_open, with_pages=settings.pages)
+    app.add_middleware(AuthMiddleware, keyring=keys, metrics=metrics, anonymous=anonymous, is_open=open_pages)
     app.add_middleware(ErrorBoundary, lifecycle=lifecycle)
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.cors_origins)

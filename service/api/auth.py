@@ -1,8 +1,8 @@
-"""Checks keys: every path except the probes needs one, known and unknown paths alike."""
+"""Checks keys: every path except the probes and the static pages needs one, known and unknown paths alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import orjson
@@ -49,14 +49,28 @@ def token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
             return None
 
 
+def _nothing_else(method: str, path: str) -> bool:
+    return False
+
+
 class AuthMiddleware:
     """Sets `RequestContext.key` and lets the request through, or answers 401.
 
-    Without a `keyring` every caller has the key `anonymous`.
+    Without a `keyring` every caller has the key `anonymous`. `is_open(method, path)` tells what needs no key beside the
+    probes.
     """
 
-    def __init__(self, app: ASGIApp, keyring: Keyring | None, metrics: Metrics, *, anonymous: Key = ANONYMOUS) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keyring: Keyring | None,
+        metrics: Metrics,
+        *,
+        anonymous: Key = ANONYMOUS,
+        is_open: Callable[[str, str], bool] = _nothing_else,
+    ) -> None:
         self._app = app
+        self._is_open = is_open
         self._keyring = keyring
         self._metrics = metrics
         self._anonymous = anonymous
@@ -76,9 +90,11 @@ class AuthMiddleware:
     async def _key(self, scope: Scope) -> Key | None:
         if self._keyring is None:
             return self._anonymous
-        if scope["type"] == "http" and route_path(scope) in PROBE_PATHS:
-            self._keyring.look()
-            return ANONYMOUS
+        if scope["type"] == "http":
+            path = route_path(scope)
+            if path in PROBE_PATHS or self._is_open(scope["method"], path):
+                self._keyring.look()
+                return ANONYMOUS
         await self._keyring.refresh()
         token = token_of(scope["headers"])
         return None if token is None else self._keyring.find(token)

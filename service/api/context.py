@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from service.errors import ServiceError, Unauthorized
-from service.ranking import Key, Timings
+from service.ranking import Key, Ranking, RerankCall, Timings
 
 _SCOPE_KEY = "limrank.request"
 
@@ -24,6 +24,10 @@ class RequestContext:
     """Label of the body's shape, such as `cohere`."""
     query: str | None = None
     passages: Sequence[str] = ()
+    call: RerankCall | None = None
+    """The valid call that the body was."""
+    ranking: Ranking | None = None
+    """Its results, once there are some."""
     received: float | None = None
     """Monotonic instant of the body's last byte."""
     timings: Timings | None = None

@@ -93,7 +93,7 @@ def _from_framework(error: HTTPException, scope: Scope) -> ServiceError:
     known.status = error.status_code
     known.kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     if error.status_code == 404:
-        known.message = f"There is no {_quoted(scope['path'])} here. Valid paths: {', '.join(_paths(scope))}."
+        known.message = f"There is no {_quoted(scope['path'])} here. Valid paths: {', '.join(paths_of(scope))}."
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         known.message = f"{_quoted(scope['path'])} does not take {scope['method'][:20]}; use {allowed}."
@@ -104,7 +104,8 @@ def _quoted(path: str) -> str:
     return repr(path if len(path) <= 80 else path[:80] + "...")
 
 
-def _paths(scope: Scope) -> list[str]:
+def paths_of(scope: Scope) -> list[str]:
+    """Returns the paths of the app that answers this request, as `METHOD /path`."""
     routes = (route for route in scope["app"].routes if isinstance(route, Route))
     return [
         f"{method} {route.path_format}"

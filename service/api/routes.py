@@ -98,7 +98,7 @@ class RerankRoute:
             if framing is not None:
                 return await streamed(wire, framing, context, lambda feed: rank(listener=feed), compute_type)
         ranking = await rank()
-        context.timings = ranking.timings
+        context.timings, context.ranking = ranking.timings, ranking
         tokens = ranking.prompt_tokens + ranking.reasoning_tokens
         headers = timing_headers(ranking.timings, tokens, [call]) | compute_type
         if ranking.warnings:  # for the shapes whose body has no place for them
@@ -114,7 +114,7 @@ class RerankRoute:
         check_size(data, shape, self._limits.max_documents)
         wire = shape.read(data, path)
         context.shape = wire.label
-        context.query, context.passages = wire.call.query, wire.call.passages
+        context.call, context.query, context.passages = wire.call, wire.call.query, wire.call.passages
         check_model(wire.call.model, self._limits.model_names)
         return wire
 

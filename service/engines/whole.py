@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers.utils import logging as transformers_logging
 
+from cli.progress import Progress, progress
 from service.engines.dtype import CPU, resolve_dtype
 from service.errors import ModelStoreError
 from service.models.weights import read_header, same_bytes, weight_files
@@ -38,22 +40,61 @@ def load_whole(
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        model, info = auto.from_pretrained(
-            folder,
-            dtype=resolve_dtype(dtype, folder, device),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **settings,
-        )
+        with _shown_loading():
+            model, info = auto.from_pretrained(
+                folder,
+                dtype=resolve_dtype(dtype, folder, device),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **settings,
+            )
     except Exception as error:  # a wrong configuration can make the library raise anything
         raise ModelStoreError(f"transformers cannot load {folder}{advice} ({first_line(error)}).") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     check_loaded(model, info, folder)
     return model
+
+
+@contextmanager
+def _shown_loading() -> Iterator[Progress]:
+    """Shows how far transformers is with the tensors of a model, by the loops that it would draw bars for."""
+    with progress("loading_model", unit="tensors") as shown:
+
+        def count(_: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> _Counted:
+            return _Counted(shown, args[0] if args else settings.get("iterable", ()))
+
+        before = transformers_logging.set_tqdm_hook(count)
+        try:
+            yield shown
+        finally:
+            transformers_logging.set_tqdm_hook(before)
+
+
+class _Counted:
+    """In place of a bar around an iterable."""
+
+    def __init__(self, shown: Progress, items: Any) -> None:
+        self._shown = shown
+        self._items = items
+        shown.total = (shown.total or 0) + (len(items) if hasattr(items, "__len__") else 0)
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._items:
+            yield item
+            self._shown.advance()
+
+    def __enter__(self) -> _Counted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:  # the methods of a bar, which only draw
+        return lambda *_, **__: None
 
 
 def check_loaded(model: Any, info: Mapping[str, Any], folder: Path) -> None:

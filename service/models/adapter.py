@@ -9,6 +9,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
 
 from contract.files import replacing
 from service.errors import ModelStoreError
@@ -20,6 +21,7 @@ def merge_adapter(folder: Path, adapter: Path) -> None:
     Raises ModelStoreError for an adapter that does not fit the model or that unties its output layer, and OSError if
     the folder cannot be written.
     """
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     try:
         model = PeftModel.from_pretrained(base, str(adapter))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from cli.progress import progress
 from contract.checkpoint.manifest import FILE_NAME, Manifest, ManifestError, read_adapter_manifest, tokenizer_sha256
 from contract.checkpoint.model_config import config_of
 from contract.checkpoint.packaged import SMOLLM2_PACKAGE, WEIGHTS, smollm2_gguf
@@ -95,7 +96,8 @@ def _convert(gguf: Path, folder: Path, adapter: Path | None) -> None:
         return
     from service.models.adapter import merge_adapter  # imported here: peft takes seconds to import and is used once
 
-    merge_adapter(folder, adapter)
+    with progress("merging_adapter"):
+        merge_adapter(folder, adapter)
     shutil.copyfile(adapter / FILE_NAME, folder / FILE_NAME)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from cli.progress import Progress, progress
 from service.errors import ConversionError
 
 VERSION = 1  # increase it with every change to the files written, so that cached folders are built again
@@ -53,9 +54,11 @@ def convert(gguf: Path, folder: Path) -> None:
         if settings.get(key) != expected:
             raise ConversionError(f"{gguf} has {key} = {settings.get(key)!r}; only {expected!r} can be converted.")
     config = _config(settings)
-    weights = dict(_weights(reader, config))
-    _check_complete(weights, config, gguf)
-    _write_weights(folder / "model.safetensors", weights)
+    # Each tensor counts twice: unpacked and written.
+    with progress("converting_model", total=2 * len(reader.tensors), unit="steps") as shown:
+        weights = dict(_weights(reader, config, shown))
+        _check_complete(weights, config, gguf)
+        _write_weights(folder / "model.safetensors", weights)
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", {key: config[key] for key in _ids(settings)})
     _write_json(folder / "tokenizer.json", _tokenizer(settings))
@@ -69,7 +72,7 @@ def _open(gguf: Path) -> GGUFReader:
         raise ConversionError(f"{gguf} is not a whole GGUF file ({error}); install it again.") from error
 
 
-def _weights(reader: GGUFReader, config: dict[str, Any]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _weights(reader: GGUFReader, config: dict[str, Any], shown: Progress) -> Iterator[tuple[str, NDArray[np.float32]]]:
     heads = {".attn_q.": config["num_attention_heads"], ".attn_k.": config["num_key_value_heads"]}
     for tensor in reader.tensors:
         name = _name(tensor.name)
@@ -77,6 +80,7 @@ def _weights(reader: GGUFReader, config: dict[str, Any]) -> Iterator[tuple[str, 
         for part, count in heads.items():
             if part in tensor.name:
                 values = _half_split_rows(values, count)
+        shown.advance()
         yield name, np.ascontiguousarray(values)
 
 

@@ -5,7 +5,9 @@ The library's own variables apply: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLIN
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from httpx2 import HTTPError  # the HTTP library of huggingface_hub 2, which does not wrap its errors
 from huggingface_hub import snapshot_download
@@ -16,11 +18,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
     RevisionResolutionError,
 )
+from tqdm import tqdm
 
+from cli.progress import Progress, progress
 from service.errors import ModelStoreError
 
 _SETTINGS = ["*.json", "*.jinja", "*.txt", "*.model"]
 _FILES = [*_SETTINGS, "*.safetensors"]
+_NEVER = 1e9  # seconds between drawings
 _OTHER_FORMS = ["original/*", "onnx/*", "openvino/*"]  # the same weights once more, for other programs
 
 
@@ -30,15 +35,43 @@ def download(model: str, revision: str | None = None, *, weights: bool = True) -
 
     Files that are present are not fetched again, and HF_HUB_OFFLINE=1 prevents any request. Raises ModelStoreError.
     """
+    patterns = _FILES if weights else _SETTINGS
     try:
-        return Path(
-            snapshot_download(
-                model, revision=revision, allow_patterns=_FILES if weights else _SETTINGS, ignore_patterns=_OTHER_FORMS
+        with progress("downloading_model", unit="bytes") as shown:
+            return Path(
+                snapshot_download(
+                    model,
+                    revision=revision,
+                    allow_patterns=patterns,
+                    ignore_patterns=_OTHER_FORMS,
+                    tqdm_class=_told_to(shown),
+                )
             )
-        )
     except (OSError, ValueError, HTTPError, RevisionResolutionError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise ModelStoreError(f"Model {model!r}{at} cannot be had from the hub: {_reason(error)}") from error
+
+
+def _told_to(shown: Progress) -> Any:
+    """Returns a class of bars that draw nothing: the one that counts the bytes written tells `shown` of them."""
+
+    class Silent(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            self._counts = str(settings.get("desc", "")).startswith("Reconstructing")
+            super().__init__(*args, **{**settings, "file": StringIO(), "mininterval": _NEVER})
+
+        def update(self, n: float | None = 1) -> None:
+            super().update(n)
+            self._tell()
+
+        def refresh(self, *args: Any, **settings: Any) -> None:
+            self._tell()
+
+        def _tell(self) -> None:
+            if self._counts:
+                shown.done, shown.total = self.n, self.total or None
+
+    return Silent
 
 
 def _reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from cli.progress import progress
 from contract.verdict import AS_IT_IS
 from service.engine import Completion, Engine, Limits, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
@@ -70,14 +71,18 @@ class Watchdog:
         """
         if self._warm:
             return
-        for scoring in sorted(self._engine.capabilities.scoring):
-            answers = await self._score(self._probes(UNLIKE, scoring))
-            if not self._engine.capabilities.random_weights:
-                _refuse_constant(scoring, [AS_IT_IS.calibrated(each) for each in answers])
-        seconds, tokens = await self._timed_probe(1)
-        count = max(1, min(_MANY, self._engine.capabilities.window)) if seconds < _FAST else 1
-        if count > 1:
-            seconds, tokens = await self._timed_probe(count)
+        scorings = sorted(self._engine.capabilities.scoring)
+        with progress("warming_up", total=len(scorings) + 2, unit="trials") as shown:
+            for scoring in scorings:
+                answers = await self._score(self._probes(UNLIKE, scoring))
+                if not self._engine.capabilities.random_weights:
+                    _refuse_constant(scoring, [AS_IT_IS.calibrated(each) for each in answers])
+                shown.advance()
+            seconds, tokens = await self._timed_probe(1)
+            shown.advance()
+            count = max(1, min(_MANY, self._engine.capabilities.window)) if seconds < _FAST else 1
+            if count > 1:
+                seconds, tokens = await self._timed_probe(count)
         self.direct_rate = tokens / max(seconds, 1e-3)
         self._warm = True
 

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
+from cli import progress
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _ATTRIBUTES_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -58,6 +60,14 @@ class JsonFormatter(logging.Formatter):
         return message.partition("\n")[0] if record.name in _LOGS_FOR_OTHERS and not self._texts else message
 
 
+class _Lines(logging.StreamHandler[TextIO]):
+    """Lines on a stream on which a progress bar may stand."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        progress.clear()
+        super().emit(record)
+
+
 class ErrorFile(logging.FileHandler):
     """A log file that is opened for its first line. If its folder no longer exists, nothing is written: code that logs
     an error goes on to handle it, and must not fail with another one."""
@@ -75,7 +85,7 @@ def configure_logging(level: str, *, texts: bool = False, stream: TextIO | None 
 
     uvicorn must be given `log_config=None, access_log=False`: its access log would show query strings.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Lines(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(texts=texts))
     root = logging.getLogger()
     root.handlers = [handler]

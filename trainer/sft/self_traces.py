@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm  # type: ignore[import-untyped]  # no types
+from tqdm import tqdm
 
 from contract.about import state_cost
 from contract.checkpoint.manifest import FILE_NAME

@@ -10,6 +10,7 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_PORT" $v.containerPort
   "LIMRANK_ROOT_PATH" $v.rootPath
   "LIMRANK_CORS_ORIGINS" (join "," $v.corsOrigins)
+  "LIMRANK_PLAYGROUND" (empty $v.playground | ternary "" $v.playground)
   "LIMRANK_METRICS_PORT" (ternary $v.metrics.port "" (gt (int $v.metrics.port) 0))
   "LIMRANK_ENGINE" $v.engine.name
   "LIMRANK_MODEL" (ternary (printf "/models/%s" $v.model.path) $v.model.name (not (empty $v.model.path)))

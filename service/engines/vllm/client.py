@@ -19,6 +19,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from cli.progress import progress
 from contract.pairs import PairPrompts
 from contract.prompt import ContractError
 from contract.reasoning import Reader, folder_end_ids
@@ -90,7 +91,8 @@ def _start(
     logits: bool = False,
 ) -> AsyncLLM:
     """Starts vLLM. With `logits`, answers are read as logits instead of log-probabilities."""
-    with engine_log() as errors, no_keyboard_interrupts():
+    # vLLM tells how far it is with the weights by a bar of its own, from another process.
+    with progress("starting_vllm"), engine_log() as errors, no_keyboard_interrupts():
         try:
             return AsyncLLM.from_engine_args(
                 AsyncEngineArgs(

@@ -40,6 +40,12 @@ def test_no_route_lets_anyone_in_without_a_key(tmp_path: Path) -> None:
         assert unguarded(app, url) == []
 
 
+def test_without_pages_the_list_of_paths_alone_needs_no_key(tmp_path: Path) -> None:
+    app = guarded_service(tmp_path, playground="off").app
+    with serving(app) as url:
+        assert unguarded(app, url, static=[("GET", "/"), ("HEAD", "/")]) == []
+
+
 def test_the_walk_finds_a_door_that_is_open(tmp_path: Path) -> None:
     app = guarded_service(tmp_path, root_path="/models").app
     app.user_middleware = [each for each in app.user_middleware if each.cls is not AuthMiddleware]  # type: ignore[comparison-overlap]
@@ -47,11 +53,15 @@ def test_the_walk_finds_a_door_that_is_open(tmp_path: Path) -> None:
         assert any(line.startswith("GET /info None -> 200") for line in unguarded(app, url))
 
 
-@pytest.mark.parametrize(("path", "status"), [("/health/live", 200), ("/info", 401), ("/rerank", 401), ("", 401)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health/live", 200), ("/info", 401), ("/rerank", 401), ("/docs", 200), ("/", 200), ("/nowhere", 401)],
+)
 def test_below_a_root_path_the_same_paths_are_guarded(tmp_path: Path, path: str, status: int) -> None:
     with serving(guarded_service(tmp_path, root_path="/models").app) as url:
         assert httpx.get(f"{url}/models{path}").status_code == status
         assert httpx.get(url + path).status_code == status
+        assert httpx.get(f"{url}/models").status_code == 401
 
 
 def test_a_root_path_that_looks_like_a_probe_opens_nothing(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
 
-from service.engines.whole import load_whole
+from service.engines.whole import _shown_loading, load_whole
 from service.errors import EngineFailed, ModelStoreError, StartupError
 from service.main import compose
 from service.models.checkpoint import Checkpoint
@@ -385,3 +386,12 @@ def test_a_manifest_of_version_1_is_served_as_it_is_with_a_warning(
     assert [record.message for record in caplog.records] == ["manifest_is_old"]
     configured(False, hidden_act="relu")(folder)
     assert resolve(str(folder)).manifest == found
+
+
+def test_a_loading_model_is_counted_by_its_tensors() -> None:
+    """transformers' own loop over the tensors of a model, in place of its bar."""
+    before = transformers_logging.set_tqdm_hook(None)
+    with _shown_loading() as shown:
+        assert list(transformers_logging.tqdm({"a": 1, "b": 2}.items(), desc="Loading weights")) == [("a", 1), ("b", 2)]
+        assert (shown.done, shown.total) == (2, 2)
+    assert transformers_logging.set_tqdm_hook(before) is None

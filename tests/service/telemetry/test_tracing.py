@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState, get_current_span
 
+from service.telemetry.openinference import MOST_CHARACTERS, MOST_DOCUMENTS
 from service.telemetry.tracing import _EXPORT_TIMEOUT_SECONDS, NO_SPAN, RequestTracer, caller_context, trace_id_of
 from tests.fakes import ScriptedEngine
 from tests.service.serving import WITH_KEY, guarded_service, serving
@@ -65,7 +67,7 @@ def test_a_call_is_a_child_of_its_caller_and_has_its_phases(tmp_path: Path) -> N
         "limrank.shape": "cohere",
         "limrank.documents": 3,
         "limrank.request_id": "call-1",
-    }
+    } | openinference_of(request)
     queue, inference = sorted(phases, key=lambda span: span.name == "inference")
     assert (queue.name, inference.name) == ("queue", "inference")
     assert {queue.trace_id, inference.trace_id} == {request.trace_id}
@@ -73,6 +75,59 @@ def test_a_call_is_a_child_of_its_caller_and_has_its_phases(tmp_path: Path) -> N
     assert abs(queue.end_time_unix_nano - inference.start_time_unix_nano) < 1e6
     assert inference.end_time_unix_nano - inference.start_time_unix_nano > 25e6  # three documents of 10 ms each
     assert inference.end_time_unix_nano <= request.end_time_unix_nano < after
+
+
+def openinference_of(span: ProtoSpan) -> dict[str, object]:
+    names = ("openinference.", "reranker.")
+    return {name: value for name, value in attributes_of(list(span.attributes)).items() if name.startswith(names)}
+
+
+def test_a_call_is_described_as_openinference_has_it(tmp_path: Path) -> None:
+    ((request, *_),) = traced_calls(tmp_path, [{}])
+    scores = [1 / (1 + math.exp(-log_odds)) for log_odds in (0, -1, -1)]  # of `by_word_overlap`
+    assert openinference_of(request) == {
+        "openinference.span.kind": "RERANKER",
+        "reranker.model_name": "scripted",
+        **{f"reranker.output_documents.{place}.document.id": str(place) for place in range(3)},
+        **{f"reranker.output_documents.{place}.document.score": pytest.approx(scores[place]) for place in range(3)},
+    }
+    assert "glacier" not in str(request), "no text unless it may be logged"
+
+
+def test_texts_are_described_only_where_they_may_be_logged(tmp_path: Path) -> None:
+    ((request, *_),) = traced_calls(tmp_path, [{}], log_texts=True)
+    described = openinference_of(request)
+    assert described["reranker.query"] == "glacier"
+    for side in ("input", "output"):
+        contents = [described[f"reranker.{side}_documents.{place}.document.content"] for place in range(3)]
+        assert contents == BODY["documents"]
+    assert "reranker.input_documents.0.document.score" not in described
+
+
+def test_a_call_that_failed_is_one_of_a_reranker_too(tmp_path: Path) -> None:
+    with collecting() as collector:
+        composition = guarded_service(tmp_path, ScriptedEngine(fail_always={"bread"}), otlp_endpoint=collector.url)
+        with serving(composition.app) as url:
+            httpx.post(f"{url}/v1/rerank", json=BODY | {"top_n": 2}, headers=WITH_KEY)
+            httpx.get(f"{url}/info", headers=WITH_KEY)
+        failed, other = sorted(collector.wait(2), key=lambda span: span.start_time_unix_nano)
+    assert openinference_of(failed) == {"openinference.span.kind": "RERANKER", "reranker.top_k": 2}
+    assert openinference_of(other) == {}
+
+
+def test_a_large_call_leaves_room_for_the_other_attributes(tmp_path: Path) -> None:
+    with collecting() as collector:
+        composition = guarded_service(tmp_path, otlp_endpoint=collector.url, log_texts=True)
+        with serving(composition.app) as url:
+            body = {"query": "q" * 9000, "documents": [f"{number} " + "text " * 9000 for number in range(300)]}
+            assert httpx.post(f"{url}/v1/rerank", json=body, headers=WITH_KEY).status_code == 200
+        [request] = [span for span in collector.wait(3) if span.kind == ProtoSpan.SPAN_KIND_SERVER]
+    described = attributes_of(list(request.attributes))
+    assert described["limrank.documents"] == 300
+    assert described["openinference.span.kind"] == "RERANKER"
+    assert request.dropped_attributes_count == 0
+    assert max(len(str(value)) for value in described.values()) == MOST_CHARACTERS
+    assert f"reranker.output_documents.{MOST_DOCUMENTS - 1}.document.score" in described
 
 
 def test_a_call_without_a_valid_parent_begins_a_trace(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The pages for browsers: the playground at `/`, the API's description at `/docs`, and the files both load."""
