@@ -1,11 +1,12 @@
-"""Progress of long work: a bar on a terminal, elsewhere a log line every ten seconds, both with the time left.
+"""Progress of long operations: a bar on a terminal, elsewhere a log line every ten seconds, both with the remaining
+time.
 
     with progress("converting_model", total=272, unit="tensors") as shown:
         for tensor in tensors:
             ...
             shown.advance()
 
-A separate thread writes, so a step that takes minutes is not silent. Work that ends within a second shows nothing.
+A separate thread writes, so that a step that takes minutes is not silent. Work that ends within a second shows nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ _BAR_CELLS = 24
 _CLEAR = "\r\x1b[K"
 
 _log = logging.getLogger("limrank.progress")
-_drawn: list[TextIO] = []  # the terminal that a bar stands on now
+_drawn: list[TextIO] = []  # the terminal that currently shows a bar
 _drawing = threading.RLock()
 
 
 class Progress:
-    """How far some work is. `total` None: not known; it may become known, or grow, on the way."""
+    """The progress of one operation. `total` is None while unknown; it may be set or increased later."""
 
     def __init__(
         self, work: str, total: float | None = None, unit: str = "", clock: Callable[[], float] = time.monotonic
@@ -51,13 +52,13 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the speed so far; None where nothing tells."""
+        """At the average speed so far; None when it cannot be estimated."""
         if not self.total or self.done <= 0:
             return None
         return self.seconds * max(0.0, self.total - self.done) / self.done
 
     def facts(self) -> dict[str, Any]:
-        """What a log line says."""
+        """The fields of a log line."""
         left = self.seconds_left
         return {
             "work": self.work,
@@ -69,7 +70,7 @@ class Progress:
         }
 
     def line(self) -> str:
-        """What a terminal shows."""
+        """The text on a terminal."""
         words = self.work.replace("_", " ").capitalize()
         parts = [words]
         if self.total:
@@ -88,8 +89,8 @@ class Progress:
 def progress(
     work: str, total: float | None = None, unit: str = "", *, stream: TextIO | None = None, every: float | None = None
 ) -> Iterator[Progress]:
-    """Shows the work of the block, which tells how far it is. `stream`: by default standard error; `every`: seconds
-    between two lines."""
+    """Shows the progress of the block, which reports its advance. `stream` is standard error by default; `every` is the
+    interval between two lines in seconds."""
     shown = Progress(work, total, unit)
     out = sys.stderr if stream is None else stream
     ended = threading.Event()
@@ -110,7 +111,7 @@ def progress(
 
 
 def clear() -> None:
-    """Wipes the bar off the terminal, for whoever writes a line there; it is drawn again below."""
+    """Erases the bar, so that another line can be written to the terminal; the bar is drawn again below it."""
     with _drawing:
         while _drawn:
             out = _drawn.pop()
