@@ -17,7 +17,7 @@ help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it on 127.0.0.1:8080
-	@echo 'When the server says it listens, try in another terminal:'
+	@echo 'When the server says it listens, open http://127.0.0.1:8080 in a browser, or try in another terminal:'
 	@echo
 	@echo "  curl -s http://127.0.0.1:8080/rerank -d '{\"query\": \"How is gout treated?\", \"documents\": [\"Gout is treated with colchicine.\", \"Gout causes sudden pain in a joint.\"]}'"
 	@echo
