@@ -33,8 +33,8 @@ def decoded(content: bytes, *, markup: bool = False) -> tuple[str, str | None]:
     try:
         return _clean(content.decode("utf-8")), None
     except UnicodeDecodeError:
-        name = _known(stated.group(1).decode("ascii") if stated else "")
-        return _clean(content.decode(name or "cp1252", "replace")), None if name else "Windows-1252"
+        known = _known(stated.group(1).decode("ascii") if stated else "")
+        return _clean(content.decode(known or "cp1252", "replace")), None if known else "Windows-1252"
 
 
 def _known(name: str) -> str | None:

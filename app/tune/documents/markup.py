@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from bs4 import BeautifulSoup, NavigableString, Tag
+from bs4 import BeautifulSoup, Tag
 from bs4.element import PreformattedString
 from bs4.exceptions import ParserRejectedMarkup
 
@@ -71,7 +71,7 @@ def _parts(soup: BeautifulSoup) -> Parts:
     for tag in [*soup.find_all(_UNSEEN), *soup.select(_PERMALINKS)]:
         if not tag.decomposed and tag.find("main") is None:
             tag.decompose()
-    root = soup.find("main") or soup.find(attrs={"role": "main"}) or soup.find("article") or soup.find("body") or soup
+    root = soup.find("main") or soup.select_one("[role=main]") or soup.find("article") or soup.find("body") or soup
     assert isinstance(root, Tag)
     _lay_out(root)
     return list(_cut(root.get_text()))
@@ -82,7 +82,7 @@ def _lay_out(root: Tag) -> None:
     for text in list(root.find_all(string=True)):
         if isinstance(text, PreformattedString):  # comments, declarations
             text.extract()
-        elif isinstance(text, NavigableString) and text.find_parent("pre") is None:
+        elif text.find_parent("pre") is None:
             text.replace_with(_BLANKS.sub(" ", text))
     for tag in root.find_all(_HEADINGS):
         heading = _line(tag.get_text())
