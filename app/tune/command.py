@@ -15,11 +15,11 @@ from app.tune.results.measuring import SHIPPED
 from app.tune.results.report import Facts, commands, say_figures, system_name, write
 from app.tune.settings import PROGRAM, Tune
 from app.tune.steps import Steps
+from app.tune.training import own_manifest
 from app.tune.work import Step, Work
 from app.tune.written_steps import WrittenSteps
 from cli.commands import Subcommand
 from cli.errors import DiskFull
-from contract.checkpoint.manifest import read_manifest
 from contract.files import disk_is_full
 
 _FIRST = ("read", "choose")  # take seconds, and say how much there is to do
@@ -103,7 +103,7 @@ def _told(steps: Steps, told: Mapping[str, Mapping[str, Any]]) -> str:
         told=told,
         seconds={name: value for name, value in work.seconds().items() if name in told},
         cost=cost,
-        licences=read_manifest(settings.out / "model").licences,
+        licences=own_manifest(settings.out / "model").licences,
         notes=work.json("notes.json")["notes"],
     )
     write(settings.out / "report.html", facts)

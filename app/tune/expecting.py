@@ -10,13 +10,16 @@ from app.tune.documents.passages import Passage
 from app.tune.groups.candidates import RERANKED, open_encoder
 from app.tune.groups.filtering import NEGATIVES
 from app.tune.settings import Tune
-from app.tune.training import TrainingPlan
+from app.tune.training import TrainingPlan, held_out
 from synth.run.draws import draw
+from trainer.run.ready import precision_of
 
 _TRIED = 32  # passages
-# Forward passes of the bi-encoder over a passage that the work costs, by the sizes of the models: the cross-encoder
-# reads the query too, its training goes forwards and backwards, and looks at groups held out.
-_SCORED, _TRAINED, _LOOKED_AT = 1.2, 3.4, 0.6
+# What a pair costs in passes of the bi-encoder over a passage: the cross-encoder reads the query too, and its training
+# goes forwards and backwards, in bfloat16 where the CPU has units for it.
+_SCORED = 1.2
+_TRAINED = {"float32": 3.4, "bfloat16": 1.1}
+_LOOKS = 7  # at the groups held out of the training
 _STARTING = 8.0  # seconds in which libraries and models are loaded
 
 
@@ -34,14 +37,15 @@ def expected(settings: Tune, plan: TrainingPlan, each: float, passages: int, wri
     """Seconds by step, at most: where all queries wanted are found. Calls of a language model are not counted."""
     groups = min(settings.groups, passages) if not written else settings.llm_queries
     tested = min(settings.test_queries, passages // 4) if not written else settings.llm_queries // 4
-    pairs = groups * plan.epochs_of(max(groups, 1)) * (1 + NEGATIVES)
+    pairs = groups * plan.epochs_of(max(groups, 1)) * (1 + NEGATIVES) * _TRAINED[precision_of("auto")]
+    looked_at = _LOOKS * held_out(groups) * (1 + NEGATIVES) * _SCORED
     return {
         "queries": 1 + passages / 2000,
         "vectors": passages * each,
         "candidates": 2 + (groups + tested) * each / 4,
         "label": 1.0,
         "filter": 1.0,
-        "train": _STARTING + pairs * each * (_TRAINED + _LOOKED_AT),
+        "train": _STARTING + (pairs + looked_at) * each,
         "evaluate": _STARTING + tested * 2 * RERANKED * each * _SCORED,
         "finish": 1.0,
     }

@@ -24,7 +24,6 @@ from app.tune.training import TrainingPlan
 from app.tune.work import Step, Work, file_sum
 from cli.errors import BadInput
 from cli.output import write_whole
-from contract.checkpoint.manifest import read_manifest
 from contract.checkpoint.packaged import minilm
 from contract.records import join_licences
 from contract.scored_groups import ScoredGroup, read_scored_groups, write_scored_groups
@@ -300,7 +299,7 @@ class Steps:
         from trainer.publish.model_card import model_card
 
         folder = self.work.file("training")
-        manifest = read_manifest(folder / "model")
+        manifest = training.own_manifest(folder / "model")
         figures = self.work.json("measured.json")
         scores = {name: round(value["mean"], 4) for name, value in figures["systems"].items()}
         result = {"scores": scores, "protocol": {"passage": "as split"}, "queries": figures["queries"]}

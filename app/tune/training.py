@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import Interrupted
-from contract.checkpoint.manifest import read_manifest
+from contract.checkpoint.manifest import Manifest, read_manifest
 from contract.files import write_text
 from trainer.cross_encoder.groups import read_all
 from trainer.run.folder import RunFolder, save_whole
@@ -54,12 +54,17 @@ class TrainingPlan:
             max_tokens=self.max_tokens,
             labelled_teacher_weight=1.0 if self.graded else 0.3,
             teacher_temperature=1.5 if self.graded else 0.07,
-            calibration=min(_CALIBRATION, groups // _HELD_OUT),
+            calibration=held_out(groups),
             dropout=0.0,
             seed=self.seed,
             leg_minutes=1e6,
             checkpoint_minutes=_CHECKPOINT_MINUTES,
         )
+
+
+def held_out(groups: int) -> int:
+    """How many of the groups calibrate."""
+    return min(_CALIBRATION, groups // _HELD_OUT)
 
 
 def train(
@@ -70,15 +75,24 @@ def train(
     from trainer.cross_encoder.train import train_cross_encoder
 
     run = RunFolder(folder)
+    if run.ended_sessions() and not _finished(run) and run.ended_sessions()[-1]["ended"] == "finished":
+        shutil.rmtree(folder)  # its model is gone: begin anew
     if not _finished(run):
         with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
             train_cross_encoder(ready(plan.settings(data, folder, groups), read_all), watch)
     if not _finished(run):
         raise Interrupted("Stopped in the training, with a checkpoint; the same command goes on.")
-    manifest = read_manifest(folder / "model")
+    manifest = own_manifest(folder / "model")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     steps = run.ended_sessions()[-1]["steps"]
     return {"steps": steps, "temperature": manifest.temperature, "recipe": manifest.recipe}
+
+
+def own_manifest(folder: Path) -> Manifest:
+    """The manifest of a model that was trained here."""
+    manifest = read_manifest(folder)
+    assert manifest is not None, f"{folder} was written with a manifest"
+    return manifest
 
 
 def publish(folder: Path, out: Path, card: str) -> None:

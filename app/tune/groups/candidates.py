@@ -106,8 +106,9 @@ class FirstStages:
             own = [self._own(query) for query in batch]
             all_of = [_indexes(*each) for each in zip(own, shared, near, strict=True)]
             cosines = self._near.similarities(texts, all_of)
-            for query, *each, indexes, values in zip(batch, shared, near, own, all_of, cosines, strict=True):
-                found.append(Found(query.id, *each, dict(zip(indexes, values, strict=True))))
+            for place, query in enumerate(batch):
+                similar = dict(zip(all_of[place], cosines[place], strict=True))
+                found.append(Found(query.id, shared[place], near[place], own[place], similar))
             report(len(found), len(queries))
         return found
 

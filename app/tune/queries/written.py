@@ -141,10 +141,11 @@ def _write_rows(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
     write_text(path, b"".join(map(json_line, rows)).decode())
 
 
-class _Lines(io.TextIOBase):
+class _Lines(io.StringIO):
     """A text file whose lines go to `say`."""
 
     def __init__(self, prefix: str, say: Callable[[str], None]) -> None:
+        super().__init__()
         self._prefix = prefix
         self._say = say
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.tune.command import COMMAND, PROGRAM
 from app.tune.work import file_sum
 from cli.commands import run_command
+from tests.warm import WarmProcess
 
 ROOT = Path(__file__).parents[3]
 NOT_THE_RESULT = (".seconds.json", "lock", "train.log", "log.jsonl", "legs.jsonl", "loss.png")
@@ -18,8 +19,10 @@ NOT_THE_RESULT = (".seconds.json", "lock", "train.log", "log.jsonl", "legs.jsonl
 def flags(documents: Path, out: Path, models: tuple[Path, Path], **more: object) -> list[str]:
     base, bi_encoder = models
     given = {"out": out, "base": base, "bi_encoder": bi_encoder, "licence": "CC0-1.0", "max_tokens": 96} | more
-    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return [str(documents), *words]
+    words = [
+        (f"--{name.replace('_', '-')}", *(() if value is True else (str(value),))) for name, value in given.items()
+    ]
+    return [str(documents), *(word for each in words for word in each)]
 
 
 def tune(documents: Path, out: Path, models: tuple[Path, Path], **more: object) -> int:
@@ -28,10 +31,10 @@ def tune(documents: Path, out: Path, models: tuple[Path, Path], **more: object) 
 
 
 def start(documents: Path, out: Path, models: tuple[Path, Path], **more: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    return WarmProcess(
         [sys.executable, "-m", "app.cli", "tune", *flags(documents, out, models, **more)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=dict(os.environ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -38,7 +38,7 @@ def filtered(passages: list[Passage], vectors: list[list[float]]) -> Filter:
     return Filter(passages, unit / np.linalg.norm(unit, axis=1, keepdims=True), "CC0-1.0", Counter())
 
 
-APART = [[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [0, 2, 1], [0, 1, 2]]
+APART: list[list[float]] = [[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [0, 2, 1], [0, 1, 2]]
 
 
 def test_what_found_is_survives_its_row() -> None:
@@ -56,7 +56,7 @@ def test_what_may_answer_is_no_negative() -> None:
         passage(4),
         passage(5),
     ]
-    vectors = [[1.0, 0, 0], [0, 1, 0], [0.99, 0.1, 0], [0, 0, 1], [0, 1, 1], [0, 2, 1]]
+    vectors: list[list[float]] = [[1.0, 0, 0], [0, 1, 0], [0.99, 0.1, 0], [0, 0, 1], [0, 1, 1], [0, 2, 1]]
     made = filtered(passages, vectors)
     hits = found({0: 0.5, 1: 0.4, 2: 0.45, 3: 0.9, 4: 0.3, 5: 0.2}, (5,))
     (group,) = made.from_cosines(query(), by_bi_encoder(query(), hits), hits)

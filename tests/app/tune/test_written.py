@@ -35,12 +35,13 @@ def told(out: Path, step: str) -> Any:
 def test_written_queries_and_grades_train_and_measure_and_are_paid_once(
     documents: Path,
     tiny_models: Models,
+    small_model: Path,
     endpoint: ScriptedEndpoint,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    given = {**ASKED, **PRICED, "llm": endpoint.url, "budget": 100}
+    given = {**ASKED, **PRICED, "llm": endpoint.url, "budget": 100, "reasoning": True, "reasoning_base": small_model}
     assert tune(documents, out, tiny_models, **given) in (0, 3)
     said = capsys.readouterr()
     assert " calls to writer, about " in said.err
@@ -60,7 +61,9 @@ def test_written_queries_and_grades_train_and_measure_and_are_paid_once(
     assert max(endpoint.counts.bodies.values()) == 1
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "cost of the calls" in page
-    assert "--reasoning" not in page
+    if not told(out, "reasoning")["trained"]:
+        assert "tokens" in told(out, "reasoning")["plan"]
+        assert "causal model" in page
     assert tune(documents, out, tiny_models, **given, seed=8) in (0, 3)
     assert endpoint.counts.requests == paid
 
@@ -124,7 +127,7 @@ def test_an_endpoint_that_is_not_there(
     [
         ({"llm": "http://127.0.0.1:9/v1"}, "--llm needs --llm-model"),
         ({"budget": 5}, "name it with --llm"),
-        ({"reasoning": "true"}, "--reasoning needs --llm"),
+        ({"reasoning": True}, "--reasoning needs --llm"),
         (
             {"llm": "https://api.example.com/v1", "llm_model": "x"},
             "the price of https://api.example.com/v1 is not known",
