@@ -11,13 +11,12 @@ from app.errors import AppError
 from app.tune.expecting import expected, seconds_each
 from app.tune.progress import Progress
 from app.tune.queries.own import read_queries
-from app.tune.results.measuring import SHIPPED
 from app.tune.results.report import Facts, commands, say_figures, system_name, write
+from app.tune.results.systems import SHIPPED
 from app.tune.settings import PROGRAM, Tune
 from app.tune.steps import Steps
 from app.tune.training import own_manifest
 from app.tune.work import Step, Work
-from app.tune.written_steps import WrittenSteps
 from cli.commands import Subcommand
 from cli.errors import DiskFull
 from contract.files import disk_is_full
@@ -41,13 +40,20 @@ def tune(settings: Tune) -> str:
     own = read_queries(settings.queries)
     try:
         with Work(settings.out) as work:
-            kind = Steps if settings.llm is None else WrittenSteps
-            return _tune(kind(settings, work, Progress(), own))
+            return _tune(_steps(settings)(settings, work, Progress(), own))
     except OSError as error:
         if disk_is_full(error):
             raise DiskFull(f"{settings.out}: no space is left; free some, and the same command goes on.") from None
         what = f"{error.filename} cannot be used ({error.strerror})" if error.filename else str(error)
         raise AppError(f"{what}; the same command goes on.") from None
+
+
+def _steps(settings: Tune) -> type[Steps]:
+    if settings.llm is None:
+        return Steps
+    from app.tune.written_steps import WrittenSteps
+
+    return WrittenSteps
 
 
 def _tune(steps: Steps) -> str:
@@ -93,7 +99,7 @@ def _told(steps: Steps, told: Mapping[str, Mapping[str, Any]]) -> str:
     settings, work = steps.settings, steps.work
     figures = work.json("measured.json")
     verdict, helps = told["evaluate"]["verdict"], bool(told["evaluate"]["helps"])
-    cost = steps.cost() if isinstance(steps, WrittenSteps) else None
+    cost = steps.cost()
     facts = Facts(
         settings=settings,
         figures=figures,

@@ -14,11 +14,13 @@ from app.tune import training
 from app.tune.documents.choosing import chosen_passages, held_out_documents
 from app.tune.documents.passages import Passage
 from app.tune.documents.reading import Source, content_sum
-from app.tune.groups.labels import Labelled
+from app.tune.groups.candidates import FirstStages, Found, open_encoder, read_vectors, write_vectors
+from app.tune.groups.filtering import Filter
+from app.tune.groups.labels import Labelled, by_bi_encoder
 from app.tune.progress import Progress
 from app.tune.queries.made import OWN, Query, make_queries
 from app.tune.queries.own import OwnQuery
-from app.tune.results import measuring
+from app.tune.results.systems import NEW, SHIPPED, verdict
 from app.tune.settings import UNKNOWN, Tune
 from app.tune.training import TrainingPlan
 from app.tune.work import Step, Work, file_sum
@@ -145,6 +147,10 @@ class Steps:
         """Of the groups: the documents' and the teacher's."""
         return training.licence_of(self.settings.licence, UNKNOWN if self.settings.bi_encoder else "Apache-2.0")
 
+    def cost(self) -> float | None:
+        """What calls of a language model have cost; None where there are none."""
+        return None
+
     def held_out(self) -> frozenset[str]:
         return frozenset(self.work.json("choice.json")["held_out"])
 
@@ -208,15 +214,11 @@ class Steps:
         return {"trained": dict(counts[False]), "tested": dict(counts[True])}
 
     def _vectors(self) -> Told:
-        from app.tune.groups.candidates import open_encoder, write_vectors
-
         texts = [passage.text for passage in self.all_passages()]
         shape = write_vectors(self.work.file("vectors.npy"), texts, open_encoder(self.bi_encoder), self.progress.at)
         return {"passages": shape[0], "dimensions": shape[1]}
 
     def _candidates(self) -> Told:
-        from app.tune.groups.candidates import FirstStages, open_encoder, read_vectors
-
         passages, held_out = self.all_passages(), self.held_out()
         stages = FirstStages(passages, read_vectors(self.work.file("vectors.npy")), open_encoder(self.bi_encoder))
         queries = self.all_queries()
@@ -233,9 +235,6 @@ class Steps:
         return everything
 
     def _label(self) -> Told:
-        from app.tune.groups.candidates import Found
-        from app.tune.groups.labels import by_bi_encoder
-
         queries = {query.id: query for query in self.all_queries()}
         found = (Found.from_row(row) for row in self.work.rows("candidates.jsonl"))
         labelled = [by_bi_encoder(queries[each.query], each) for each in found if not queries[each.query].held_out]
@@ -243,9 +242,6 @@ class Steps:
         return {"queries": len(labelled), "pairs": sum(len(each.passages) for each in labelled)}
 
     def _filter(self) -> Told:
-        from app.tune.groups.candidates import Found, read_vectors
-        from app.tune.groups.filtering import Filter
-
         refused: Counter[str] = Counter()
         made = Filter(self.all_passages(), read_vectors(self.work.file("vectors.npy")), self.licence, refused)
         queries = {query.id: query for query in self.all_queries()}
@@ -281,18 +277,18 @@ class Steps:
         )
 
     def _evaluate(self) -> Told:
-        from app.tune.groups.candidates import Found
+        from app.tune.results import measuring
 
         queries = {query.id: query for query in self.all_queries()}
         found = (Found.from_row(row) for row in self.work.rows("candidates.jsonl"))
         cases = [measuring.Case(queries[each.query], each) for each in found if queries[each.query].held_out]
         passages = self.all_passages()
-        models = {measuring.SHIPPED: self.base, measuring.NEW: self.work.file("training/model")}
+        models = {SHIPPED: self.base, NEW: self.work.file("training/model")}
         ranked = measuring.rankings(cases, passages, models, self.progress.at)
         figures = measuring.measured(cases, passages, ranked)
         self.work.write_json("measured.json", figures)
         self.work.write_json("extremes.json", {"cases": measuring.extremes(cases, passages, ranked, figures)})
-        helps, told = measuring.verdict(figures)
+        helps, told = verdict(figures)
         return {"helps": helps, "verdict": told}
 
     def _finish(self) -> Told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from app.tune.documents.passages import Passage
 from app.tune.queries.made import Query
 from cli.output import translate_disk_errors
 from contract.files import replacing
-from retrieval.bi_encoder import BiEncoder, VectorIndex
-from retrieval.bm25 import Bm25
 from retrieval.retriever import Hit, Retriever
+
+if TYPE_CHECKING:  # takes seconds to import
+    from retrieval.bi_encoder import BiEncoder
 
 Vectors = NDArray[np.float32]
 
@@ -62,6 +63,8 @@ class Found:
 
 def open_encoder(model: str | Path) -> BiEncoder:
     """The bi-encoder, without its prompts, as the limits of the negatives were measured."""
+    from retrieval.bi_encoder import BiEncoder
+
     return BiEncoder(model, max_tokens=ENCODER_TOKENS, prompted=False)
 
 
@@ -88,6 +91,9 @@ class FirstStages:
     """Both indexes over all passages."""
 
     def __init__(self, passages: Sequence[Passage], vectors: Vectors, encoder: BiEncoder) -> None:
+        from retrieval.bi_encoder import VectorIndex
+        from retrieval.bm25 import Bm25
+
         texts = [passage.text for passage in passages]
         self._places = {passage.id: index for index, passage in enumerate(passages)}
         self._documents = [passage.document for passage in passages]

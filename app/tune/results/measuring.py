@@ -10,14 +10,12 @@ from typing import Any
 from app.tune.documents.passages import Passage
 from app.tune.groups.candidates import RERANKED, Found
 from app.tune.queries.made import Query
+from app.tune.results.systems import BM25, FUSED, MEASURE, NEAR, NEW
 from contract.truncation import position_count
 from evaluation.metrics import PerQuery, by_order, mean, oracle, per_query
 from evaluation.significance import interval, paired
 from trainer.cross_encoder.model import PairScorer, load_encoder, load_pair_encoder, network
 
-MEASURE = "nDCG@10"
-BM25, NEAR, FUSED, SHIPPED, NEW = "BM25", "bi-encoder", "both, fused", "model before", "new model"
-FIRST_STAGES = (BM25, NEAR, FUSED)
 LONGEST = 512  # tokens of a pair; passages are as long as they were split
 _PAIRS_AT_ONCE = 8
 _SHOWN = 3  # passages of a ranking
@@ -104,27 +102,6 @@ def extremes(
         }
         for case in (*gains, *losses)
     ]
-
-
-def verdict(figures: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether the new model helps, and the first sentence of the report."""
-    rival, systems = figures["rival"], figures["systems"]
-    difference = figures["against"][rival]["difference"]
-    new, other = systems[NEW]["mean"], systems[rival]["mean"]
-    figure = (
-        f"{MEASURE} {new:.3f} against {other:.3f} of {_named(rival)} on {figures['queries']} held-out queries "
-        f"({difference['mean']:+.3f}, 95 % interval {difference['low']:+.3f} to {difference['high']:+.3f})"
-    )
-    if difference["mean"] <= 0:
-        return False, f"The new model does not help: {figure}."
-    if difference["low"] <= 0:
-        return True, f"The new model may help, but this many queries cannot tell: {figure}."
-    return True, f"The new model helps: {figure}."
-
-
-def _named(system: str) -> str:
-    names = {FUSED: "both first stages, fused", NEAR: "the bi-encoder", SHIPPED: "the model before"}
-    return names.get(system, system)
 
 
 def _scorer(folder: Path) -> PairScorer:

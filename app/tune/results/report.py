@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from app.batch.progress import duration
-from app.tune.results.measuring import BM25, FIRST_STAGES, FUSED, NEAR, NEW, SHIPPED
+from app.tune.results.systems import BM25, FIRST_STAGES, FUSED, NEAR, NEW, SHIPPED
 from app.tune.settings import Tune
 from retrieval.words import cut_text
 

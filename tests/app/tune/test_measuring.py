@@ -14,7 +14,8 @@ from app.tune.groups.filtering import Filter
 from app.tune.groups.labels import Labelled, by_bi_encoder
 from app.tune.progress import Progress
 from app.tune.queries.made import HEADING, OWN, WORDS, Query
-from app.tune.results.measuring import BM25, FUSED, NEAR, NEW, SHIPPED, Case, extremes, measured, verdict
+from app.tune.results.measuring import Case, extremes, measured
+from app.tune.results.systems import BM25, FUSED, NEAR, NEW, SHIPPED, verdict
 from retrieval.retriever import Hit
 from tests.app.tune.tty import Screen
 
