@@ -1,7 +1,8 @@
 """`limrank tune` on the documentation of three public projects: nDCG@10 on held-out queries, time, memory.
 
 `make tune-measured`. The documents are small copies out of the projects' source packages on PyPI (Flask: BSD-3-Clause;
-pip and pytest: MIT), in --folder, where the results lie too; a run that was stopped goes on.
+pip and pytest: MIT), in --folder, where the results lie too; a run that was stopped goes on. With --scripted an
+endpoint by rules takes the place of a language model: a query is nine words of a sentence, a grade the share of them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -18,6 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from retrieval.words import search_terms, split_sentences
+from synth.run.draws import choose
+from tests.synth.endpoint import Fault, ScriptedEndpoint
+
+_SHOWN = re.compile(r'^(document|query|passage): (".*")$', re.MULTILINE)
 _READ = (".md", ".rst", ".txt", ".html")
 
 
@@ -43,12 +50,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("out/tune"))
     parser.add_argument("--only", choices=[project.name for project in PROJECTS], nargs="*")
+    parser.add_argument("--scripted", action="store_true", help="an endpoint by rules writes and grades")
     parser.add_argument("flags", nargs="*", help="further flags of limrank tune, behind --")
     given = parser.parse_args()
-    for project in PROJECTS:
-        if not given.only or project.name in given.only:
+    chosen = [project for project in PROJECTS if not given.only or project.name in given.only]
+    with ScriptedEndpoint(script=_by_rules, keep=False) as endpoint:
+        asked = ["--llm", endpoint.url, "--llm-model", "rules", "--llm-key-variable", ""] if given.scripted else []
+        for project in chosen:
             documents = copy_documents(project, given.folder)
-            print(_measured(project, documents, given.folder / f"{project.name}-tuned", given.flags), flush=True)
+            out = given.folder / f"{project.name}-{'written' if given.scripted else 'tuned'}"
+            print(_measured(project, documents, out, [*asked, *given.flags]), flush=True)
+
+
+def _by_rules(number: int, request: dict[str, Any]) -> Fault:
+    """The reply to one request."""
+    prompt = request["messages"][-1]["content"]
+    shown = {name: json.loads(text) for name, text in _SHOWN.findall(prompt)}
+    if "document" in shown:
+        sentences = [words for sentence in split_sentences(shown["document"]) if len(words := sentence.split()) > 5]
+        words = choose(sentences, prompt, "sentence") if sentences else shown["document"].split()
+        return Fault(content=json.dumps({"queries": [" ".join(words[:9])]}))
+    asked = set(search_terms(shown["query"]))
+    share = len(asked & set(search_terms(shown["passage"]))) / max(1, len(asked))
+    return Fault(
+        content=json.dumps({"reasoning": "The passage has some of the query's words.", "score": round(10 * share)})
+    )
 
 
 def copy_documents(project: Project, folder: Path) -> Path:

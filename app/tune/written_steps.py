@@ -29,7 +29,7 @@ class WrittenSteps(Steps):
 
     @property
     def queries(self) -> Step:
-        names = ("llm", "llm_model", "llm_queries", "llm_candidates", "llm_max_tokens", "licence")
+        names = ("llm_model", "llm_queries", "llm_candidates", "llm_max_tokens", "licence")
         settings = {name: getattr(self.settings, name) for name in names} | {
             "own": [asdict(query) for query in self.own]
         }

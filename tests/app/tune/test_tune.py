@@ -74,7 +74,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     whole, code = tuned
     out = tmp_path / "out"
     choose = random.SystemRandom()
-    for step, wait in (("choose", choose.uniform(0, 1)), ("filter", choose.uniform(0, 4))):
+    moments = (("choose", 1.0), ("vectors", 1.0), ("filter", 4.0))  # about when it is in a later step
+    for step, wait in ((step, choose.uniform(0, longest)) for step, longest in moments):
         process = start(documents, out, tiny_models)
         manifest = out / "work" / f"{step}.manifest.json"
         wait_until(lambda: manifest.exists() or process.poll() is not None, f"the step {step}")  # noqa: B023
