@@ -1,4 +1,4 @@
-"""Tiny models and small documents, made once."""
+"""A tiny model and small documents, made once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.tune.material import write_bi_encoder, write_cross_encoder, write_documents
+from tests.app.tune.material import write_cross_encoder, write_documents
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,6 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A cross-encoder and a bi-encoder."""
-    folder = tmp_path_factory.mktemp("tune-models")
-    return write_cross_encoder(folder / "cross-encoder"), write_bi_encoder(folder / "bi-encoder")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cross-encoder to begin from. The bi-encoder is the packaged one: a random one finds all passages alike."""
+    return write_cross_encoder(tmp_path_factory.mktemp("tune-model"))

@@ -1,4 +1,4 @@
-"""Small documents of our own in every format, and tiny models: a bi-encoder and a cross-encoder to begin from."""
+"""Small documents of our own in every format, and a tiny cross-encoder to begin from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertConfig, BertForSequenceClassification
 
 from tests.tokenizers import minilm_folder
 
@@ -71,8 +71,10 @@ def pdf_bytes(text: str) -> bytes:
     return out + end.encode()
 
 
-def tiny_config(**more: Any) -> BertConfig:
-    return BertConfig(
+def write_cross_encoder(folder: Path) -> Path:
+    """Two thin layers with one output."""
+    torch.manual_seed(2)
+    config = BertConfig(
         vocab_size=30522,
         hidden_size=32,
         intermediate_size=64,
@@ -80,23 +82,9 @@ def tiny_config(**more: Any) -> BertConfig:
         num_attention_heads=4,
         max_position_embeddings=512,
         initializer_range=0.2,
-        **more,
+        num_labels=1,
     )
-
-
-def write_cross_encoder(folder: Path) -> Path:
-    """Two thin layers with one output."""
-    torch.manual_seed(2)
-    model: Any = BertForSequenceClassification(tiny_config(num_labels=1))  # type: ignore[no-untyped-call]
-    model.save_pretrained(folder)
-    _copy_tokenizer(folder)
-    return folder
-
-
-def write_bi_encoder(folder: Path) -> Path:
-    """Two thin layers, of which sentence-transformers takes the mean."""
-    torch.manual_seed(1)
-    model: Any = BertModel(tiny_config())  # type: ignore[no-untyped-call]
+    model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     _copy_tokenizer(folder)
     return folder

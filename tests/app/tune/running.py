@@ -13,26 +13,25 @@ from cli.commands import run_command
 from tests.warm import WarmProcess
 
 ROOT = Path(__file__).parents[3]
-NOT_THE_RESULT = (".seconds.json", "lock", "train.log", "log.jsonl", "legs.jsonl", "loss.png")
+NOT_THE_RESULT = (".seconds.json", "lock", "train.log")
 
 
-def flags(documents: Path, out: Path, models: tuple[Path, Path], **more: object) -> list[str]:
-    base, bi_encoder = models
-    given = {"out": out, "base": base, "bi_encoder": bi_encoder, "licence": "CC0-1.0", "max_tokens": 96} | more
+def flags(documents: Path, out: Path, model: Path, **more: object) -> list[str]:
+    given = {"out": out, "base": model, "licence": "CC0-1.0", "max_tokens": 96} | more
     words = [
         (f"--{name.replace('_', '-')}", *(() if value is True else (str(value),))) for name, value in given.items()
     ]
     return [str(documents), *(word for each in words for word in each)]
 
 
-def tune(documents: Path, out: Path, models: tuple[Path, Path], **more: object) -> int:
+def tune(documents: Path, out: Path, model: Path, **more: object) -> int:
     """In this process; the exit code."""
-    return run_command("limrank tune", PROGRAM, COMMAND, flags(documents, out, models, **more), [COMMAND])
+    return run_command("limrank tune", PROGRAM, COMMAND, flags(documents, out, model, **more), [COMMAND])
 
 
-def start(documents: Path, out: Path, models: tuple[Path, Path], **more: object) -> subprocess.Popen[bytes]:
+def start(documents: Path, out: Path, model: Path, **more: object) -> subprocess.Popen[bytes]:
     return WarmProcess(
-        [sys.executable, "-m", "app.cli", "tune", *flags(documents, out, models, **more)],
+        [sys.executable, "-m", "app.cli", "tune", *flags(documents, out, model, **more)],
         cwd=ROOT,
         env=dict(os.environ),
         stdout=subprocess.DEVNULL,
@@ -41,7 +40,8 @@ def start(documents: Path, out: Path, models: tuple[Path, Path], **more: object)
 
 
 def result(out: Path) -> dict[str, str]:
-    """The files that a run makes, by name with their sums; without what says how long it took."""
-    files = [path for place in ("model", "work") for path in sorted((out / place).rglob("*")) if path.is_file()]
-    kept = [path for path in files if not path.name.endswith(NOT_THE_RESULT) and "training" not in path.parts[-2:][0]]
-    return {str(path.relative_to(out)): file_sum(path) for path in kept if "/training" not in str(path)}
+    """The files that a run makes, by name with their sums; without what says how long it took. The training's own files
+    are in the manifest of their step."""
+    files = [*(out / "model").rglob("*"), *(out / "work").glob("*")]
+    kept = [path for path in files if path.is_file() and not path.name.endswith(NOT_THE_RESULT)]
+    return {str(path.relative_to(out)): file_sum(path) for path in sorted(kept)}

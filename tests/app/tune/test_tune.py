@@ -18,14 +18,12 @@ from tests.app.tune.running import result, start, tune
 from tests.full_disk import room_for
 from tests.waiting import wait_until
 
-Models = tuple[Path, Path]
-
 
 @pytest.fixture(scope="module")
-def tuned(documents: Path, tiny_models: Models, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+def tuned(documents: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """The folder of an undisturbed run, and its exit code."""
     out = tmp_path_factory.mktemp("tuned") / "out"
-    return out, tune(documents, out, tiny_models)
+    return out, tune(documents, out, tiny_model)
 
 
 def steps(out: Path) -> dict[str, Any]:
@@ -43,7 +41,7 @@ def test_a_folder_becomes_a_model_that_is_served_and_a_report(tuned: tuple[Path,
     assert told["filter"]["labelled"] >= 20
     checkpoint = resolve(str(out / "model"))
     assert checkpoint.manifest.kind == "cross-encoder"
-    assert set(checkpoint.manifest.licences) == {"unknown"}  # as that of the bi-encoder is not known
+    assert set(checkpoint.manifest.licences) == {"unknown", "Apache-2.0", "CC0-1.0"}  # base, bi-encoder, documents
     assert "held-out queries of its documents" in (out / "model" / "README.md").read_text(encoding="utf-8")
     page = (out / "report.html").read_text(encoding="utf-8")
     verdict = re.search(r'<div class="verdict.*?">(.*?)</div>', page)
@@ -54,45 +52,46 @@ def test_a_folder_becomes_a_model_that_is_served_and_a_report(tuned: tuple[Path,
     assert "<script" not in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page), "the page needs no other file"
     for said in ("BM25", "the new model", "limrank serve --model", "Largest", "helm install", "CC0-1.0"):
-        assert said in page or said == "CC0-1.0"
+        assert said in page
+    assert code in (0, 3)
 
 
 def test_the_same_command_again_does_nothing_and_says_the_same(
-    documents: Path, tiny_models: Models, tuned: tuple[Path, int], capsys: pytest.CaptureFixture[str]
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, code = tuned
     before = result(out)
-    assert tune(documents, out, tiny_models) == code
+    assert tune(documents, out, tiny_model) == code
     said = capsys.readouterr().err
     assert said.count("(done before)") == 10
     assert result(out) == before
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
-    documents: Path, tiny_models: Models, tuned: tuple[Path, int], tmp_path: Path
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path
 ) -> None:
     whole, code = tuned
     out = tmp_path / "out"
     choose = random.SystemRandom()
     moments = (("choose", 1.0), ("vectors", 1.0), ("filter", 4.0))  # about when it is in a later step
     for step, wait in ((step, choose.uniform(0, longest)) for step, longest in moments):
-        process = start(documents, out, tiny_models)
+        process = start(documents, out, tiny_model)
         manifest = out / "work" / f"{step}.manifest.json"
         wait_until(lambda: manifest.exists() or process.poll() is not None, f"the step {step}")  # noqa: B023
         with suppress(subprocess.TimeoutExpired):
             process.wait(wait)
         process.kill()
         process.wait()
-    assert tune(documents, out, tiny_models) == code
+    assert tune(documents, out, tiny_model) == code
     assert result(out) == result(whole)
 
 
 def test_other_settings_do_only_what_depends_on_them_again(
-    documents: Path, tiny_models: Models, tuned: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(tuned[0], out, symlinks=True)
-    tune(documents, out, tiny_models, learning_rate=1e-5, epochs=1)
+    tune(documents, out, tiny_model, learning_rate=1e-5, epochs=1)
     said = capsys.readouterr().err
     for step in ("read", "choose", "queries", "vectors", "candidates", "label", "filter"):
         assert re.search(rf"^{step} .*\(done before\)$", said, re.MULTILINE), step
@@ -102,7 +101,7 @@ def test_other_settings_do_only_what_depends_on_them_again(
 
 
 def test_the_users_judged_queries_are_the_test_and_the_others_are_learned(
-    documents: Path, tiny_models: Models, tmp_path: Path
+    documents: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     queries, out = tmp_path / "queries.jsonl", tmp_path / "out"
     rows = [
@@ -111,7 +110,7 @@ def test_the_users_judged_queries_are_the_test_and_the_others_are_learned(
         {"query": "what does a hedge want in summer"},
     ]
     queries.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    assert tune(documents, out, tiny_models, queries=queries) in (0, 3)
+    assert tune(documents, out, tiny_model, queries=queries) in (0, 3)
     told = steps(out)
     assert told["queries"]["tested"] == {"own": 2}
     assert told["queries"]["trained"]["own"] == 1
@@ -139,7 +138,7 @@ def test_the_users_judged_queries_are_the_test_and_the_others_are_learned(
 def test_bad_documents_are_told_in_one_sentence(
     content: dict[str, bytes],
     sentence: str,
-    tiny_models: Models,
+    tiny_model: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -147,25 +146,25 @@ def test_bad_documents_are_told_in_one_sentence(
     folder.mkdir()
     for name, text in content.items():
         (folder / name).write_bytes(text)
-    assert tune(folder, tmp_path / "out", tiny_models) == 2
+    assert tune(folder, tmp_path / "out", tiny_model) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("limrank tune: ")]
     assert sentence in line
 
 
 def test_a_full_disk_loses_nothing(
-    documents: Path, tiny_models: Models, tuned: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     with room_for(8_000):
-        assert tune(documents, out, tiny_models) == 1
+        assert tune(documents, out, tiny_model) == 1
     told = capsys.readouterr().err
     assert "the disk takes no more" in told
     assert not list((out / "work").glob("*.part"))
     assert not (out / "model").exists()
 
 
-def test_two_runs_in_one_folder(documents: Path, tiny_models: Models, tmp_path: Path) -> None:
+def test_two_runs_in_one_folder(documents: Path, tiny_model: Path, tmp_path: Path) -> None:
     from app.tune.work import Work
 
     with Work(tmp_path / "out"):
-        assert tune(documents, tmp_path / "out", tiny_models) == 2
+        assert tune(documents, tmp_path / "out", tiny_model) == 2
