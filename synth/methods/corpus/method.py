@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -29,12 +29,14 @@ USUAL_QUERY = "query " * 12
 
 @dataclass(frozen=True, slots=True)
 class ScoredQuery:
-    """A query, the id of the document it was written for, and the score (0 to 10) of each candidate by its id."""
+    """A query, the id of the document it was written for, and by their ids the score (0 to 10) of each candidate and
+    the text that was scored."""
 
     id: str
     text: str
     document: str
     scores: Mapping[str, int]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 class CorpusRun:
@@ -84,14 +86,15 @@ class CorpusRun:
         Raises `BadInput` where the run has no candidates yet."""
         self._check_mined()
         for found in read_candidates(self._candidates)[1]:
-            scores = {
-                self._store.id(candidate.number): score.score
-                for candidate in found.candidates
-                if (score := journalled.known(self._judge, self._labels.pair(found, candidate))) is not None
-            }
+            scores, texts = dict[str, int](), dict[str, str]()
+            for candidate in found.candidates:
+                pair = self._labels.pair(found, candidate)
+                if (answer := journalled.known(self._judge, pair)) is not None:
+                    name = self._store.id(candidate.number)
+                    scores[name], texts[name] = answer.score, pair.passage
             if scores:
                 query = found.query
-                yield ScoredQuery(query.id, query.text, self._store.id(query.document), scores)
+                yield ScoredQuery(query.id, query.text, self._store.id(query.document), scores, texts)
 
     async def _write_queries(self, unit: DocumentPlan, asker: Asker) -> list[Record]:
         await asker.ask(self._queries, self._row(unit), self._store.id(unit.number))

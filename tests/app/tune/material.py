@@ -82,8 +82,8 @@ def write_cross_encoder(folder: Path) -> Path:
         num_attention_heads=4,
         max_position_embeddings=512,
         initializer_range=0.2,
-        num_labels=1,
     )
+    config.num_labels = 1
     model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     _copy_tokenizer(folder)
