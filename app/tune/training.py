@@ -50,7 +50,7 @@ class TrainingPlan:
             warmup=0.06,
             epochs=self.epochs_of(groups),
             batch=8,
-            device_batch=8,
+            device_batch=4,  # of groups: half the memory of eight
             max_tokens=self.max_tokens,
             labelled_teacher_weight=1.0 if self.graded else 0.3,
             teacher_temperature=1.5 if self.graded else 0.07,
