@@ -18,7 +18,7 @@ from app.tune.steps import Steps
 from app.tune.training import own_manifest
 from app.tune.work import Step, Work
 from cli.commands import Subcommand
-from cli.errors import DiskFull
+from cli.errors import BadSettings, DiskFull
 from contract.files import disk_is_full
 
 _FIRST = ("read", "choose")  # take seconds, and say how much there is to do
@@ -37,6 +37,8 @@ def tune(settings: Tune) -> str:
     settings = settings.model_copy(
         update={"out": settings.out.expanduser(), "documents": settings.documents.expanduser()}
     )
+    if settings.documents.is_dir() and settings.out.resolve().is_relative_to(settings.documents.resolve()):
+        raise BadSettings(f"--out {settings.out} lies in {settings.documents}, which is read; name a folder elsewhere.")
     own = read_queries(settings.queries)
     try:
         with Work(settings.out) as work:

@@ -30,7 +30,7 @@ def pdf_document(name: str, path: Path) -> Document:
     text = "\n\n".join(map(_joined, pages))
     if sum(map(str.isalpha, text)) < _LEAST_LETTERS:
         raise Unreadable("holds no text: its pages are pictures; run OCR on it first")
-    title = str(stated).strip() if stated else ""
+    title = str(stated).encode("utf-8", "replace").decode().strip() if stated else ""
     return Document(name, title or PurePosixPath(name).stem, (Section((), text.strip()),))
 
 

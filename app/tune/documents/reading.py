@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from retrieval.rejects import Refusing
 LARGEST_TEXT = 64 * 2**20  # bytes of a file that is held in memory as a whole
 LARGEST_PDF = 256 * 2**20
 _SHOWN = 12
+_BREAKS = re.compile(r"[\t\r\n]")
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class Source:
 
     def _files(self, paths: list[Path], root: Path) -> Iterator[Document]:
         for path in paths:
-            name = path.relative_to(root).as_posix()
+            name = _name(path.relative_to(root))
             self.files += 1
             try:
                 document, guessed = _read(name, path)
@@ -103,6 +105,12 @@ def _file_sum(path: Path) -> str:
 def _counts(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return not hidden and not path.is_symlink() and path.is_file()
+
+
+def _name(path: Path) -> str:
+    """The path as an id: without what no file of ids can name, such as bytes that are no UTF-8."""
+    text = path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return _BREAKS.sub(" ", text)
 
 
 def _largest(path: Path) -> int:

@@ -136,6 +136,14 @@ def test_each_file_that_is_left_out_or_guessed_at_has_a_sentence(tmp_path: Path)
     assert content_sum(tmp_path) != before
 
 
+def test_names_that_no_file_of_ids_can_hold(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.md", b"two\nlines.md"):
+        (tmp_path / os.fsdecode(name)).write_text(TEXT, encoding="utf-8")
+    documents, _ = read(tmp_path)
+    assert [document.id for document in documents] == ["caf\ufffd.md", "two lines.md"]
+    assert content_sum(tmp_path)
+
+
 def test_a_corpus_and_ids_that_stand_twice(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     rows = [{"_id": name, "title": "On ponds", "text": TEXT} for name in ("a", "b")]

@@ -163,6 +163,14 @@ def test_a_full_disk_loses_nothing(
     assert not (out / "model").exists()
 
 
+def test_the_result_does_not_lie_among_the_documents(
+    documents: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune(documents, documents / "out", tiny_model) == 2
+    assert "which is read; name a folder elsewhere." in capsys.readouterr().err
+    assert not (documents / "out").exists()
+
+
 def test_two_runs_in_one_folder(documents: Path, tiny_model: Path, tmp_path: Path) -> None:
     from app.tune.work import Work
 
