@@ -18,6 +18,9 @@ OWN, HEADING, QUESTION, WORDS, WRITTEN = "own", "heading", "question", "words", 
 _LONGEST_SECTION = 6  # passages; a heading over more of them says little
 _LEFT = 20  # words that a passage must keep where its sentence becomes the query
 _KEPT = 0.5  # share of the inverse cloze queries whose sentence stays in the passage
+# Held-out queries below which words of passages are measured on too. They say little of a reranker: where the sentence
+# is still there BM25 finds it by its words, and where it is gone nothing finds the passage.
+_LEAST_TESTED = 30
 _NATURAL = 2 / 3  # share of headings and questions where there are enough of each
 _BARE = re.compile(r"^[\d.\s)(:-]+|[\s:¶#.]+$")
 _GENERIC_NAMES = (
@@ -60,10 +63,10 @@ def make_queries(
         texts.append(replace(passage, text=text))
         if made is not None:
             (natural if made.kind == QUESTION else worded).append(made)
-    chosen: list[Query] = []
-    for side, count in ((False, most), (True, most_tested)):
-        chosen += _mixed(_side(natural, side), _side(worded, side), count)
-    return _each_once(chosen), texts
+    trained = _mixed(_side(natural, False), _side(worded, False), most)
+    tested = _side(natural, True)[:most_tested]
+    missing = max(0, min(most_tested, _LEAST_TESTED) - len(tested))
+    return _each_once([*trained, *tested, *_side(worded, True)[:missing]]), texts
 
 
 def _side(queries: Sequence[Query], held_out: bool) -> list[Query]:
