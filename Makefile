@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale
+.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale tune-measured
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -109,6 +109,9 @@ synth-scale: $(VENV)/.dev  ## calls per second, and memory for a million rows; n
 
 batch-scale: $(VENV)/.dev  ## limrank batch on 100,000 documents: its memory, and its throughput beside the engine's own; hours
 	$(BIN)/python -m bench.batch_bench
+
+tune-measured: $(VENV)/.dev  ## limrank tune on the documentation of three public projects, into out/tune; needs an idle machine
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench.tune_bench $(if $(TUNE),-- $(TUNE))
 
 clean:          ## remove the environments and everything built
 	rm -rf .venv .venv-clients-* .venv-helm .venv-load .venv-image out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -106,6 +106,7 @@ DOORS = (
     Door("serve", "serve a model: POST /rerank", _program("service.main", "limrank-serve")),
     Door("rerank", "rank files or lines by their relevance to a query, here and now", _own("app.rerank")),
     Door("batch", "rerank a file of calls, resumably", _own("app.batch.command")),
+    Door("tune", "make a reranker for a folder of documents, and say whether it helps", _own("app.tune.command")),
     Door("synth", "make training data with language models", _program("synth.cli", "limrank-synth")),
     Door("train", "train a reranker", _program("trainer.cli", "limrank-train")),
     Door("plan", "estimate what a training run needs on given GPUs, from the shapes of a model", _own("app.plan")),

@@ -91,11 +91,14 @@ def _within_positions(model: SentenceTransformer, asked: int | None) -> int | No
 
 class VectorIndex:
     """Passages as vectors in memory (float32: 1.5 KB each at 384 dimensions). A hit's score is the cosine
-    similarity."""
+    similarity.
 
-    def __init__(self, passages: Sequence[str], encoder: BiEncoder) -> None:
+    `vectors`: those of the passages, (passages, dimensions), where they have been computed before.
+    """
+
+    def __init__(self, passages: Sequence[str], encoder: BiEncoder, vectors: Vectors | None = None) -> None:
         self._encoder = encoder
-        self._passages = encoder.encode_passages(passages)
+        self._passages = encoder.encode_passages(passages) if vectors is None else vectors
 
     def search(self, queries: Sequence[str], depth: int) -> list[list[Hit]]:
         """See `Retriever.search`; ties go to the earlier passage."""

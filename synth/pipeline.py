@@ -17,9 +17,9 @@ from llm.endpoint import Endpoint
 from llm.event_loop import new_event_loop
 from llm.openai import OpenAILLM
 from llm.processes import LLMProcesses
-from synth.errors import Interrupted
+from synth.errors import BadInput, Interrupted
 from synth.llm.stage import Role
-from synth.methods.corpus.method import CorpusRun
+from synth.methods.corpus.method import CorpusRun, ScoredQuery
 from synth.methods.persona.method import LimrankRun
 from synth.run.budget import Budget
 from synth.run.calls import CachedAsker, Calls, Stopped
@@ -75,6 +75,18 @@ def examples(run_folder: Path) -> Iterator[Record]:
         while batch := list(islice(units, UNITS_AT_ONCE)):
             for records in runner.run(_all([phase.work(unit, asker) for unit in batch])):
                 yield from records
+
+
+def scored_queries(run_folder: Path) -> Iterator[ScoredQuery]:
+    """Every query of a corpus run with all scores of its candidates, those between the thresholds too.
+
+    Raises `BadInput` where the folder is no run of the corpus method, `RunBusy` while another process works in it.
+    """
+    options, templates = read_snapshot(run_folder)
+    if options.method is not Method.CORPUS:
+        raise BadInput(f"{run_folder} is a run of the method {options.method}, which gives no scores.")
+    with RunFolder(run_folder, writing=False) as folder:
+        yield from CorpusRun(run_folder, options, templates).scored(CachedAsker(folder, options.endpoints))
 
 
 def method_in(run_folder: Path, options: RunOptions, templates: Path | None) -> Synthesis:

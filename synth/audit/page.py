@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, TypeVar
+from zlib import crc32
 
 from jinja2 import Environment, StrictUndefined
 
 from contract.records import Record
 from retrieval.words import count_words, cut_text, is_unspaced
 from synth.audit import charts
+from synth.audit.graded import RejectedSample, Scores
 from synth.audit.tallies import Tallies
+from synth.audit.words import verdict
 from synth.run.journal import Status
 from synth.run.journal_index import StageTotal
 
@@ -43,6 +46,8 @@ class Facts:
     tallies: Tallies
     totals: Sequence[StageTotal] = ()
     quotas: Quotas = field(default_factory=Quotas)
+    rejected: RejectedSample = field(default_factory=lambda: RejectedSample(0, 0))
+    scores: Scores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,58 @@ def render(facts: Facts) -> str:
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(source)
     return template.render(
         title=facts.title,
+        verdict=verdict(facts.tallies, facts.scores),
         lead=_lead(facts.tallies),
         tiles=_tiles(facts),
         charts=_charts(facts),
         costs=_costs(facts.totals),
         examples=[_example(record) for record in facts.tallies.sample.records()],
+        filters=_filters(facts.tallies.sample.records()),
+        rejected=[_example(each.record) | {"reason": each.reason} for each in facts.rejected.pairs()],
+        reasons=facts.rejected.reasons.most_common(),
+        groups=_groups(facts.scores),
     )
+
+
+def _filters(records: Sequence[Record]) -> list[dict[str, str]]:
+    """What the examples can be narrowed to: a class of theirs and its name."""
+    names = dict.fromkeys(name for record in records for name in _kinds(record))
+    ordered = sorted(names)
+    return [{"key": _key(name), "name": name} for name in ordered] if len(ordered) > 1 else []
+
+
+def _kinds(record: Record) -> list[str]:
+    label = "relevant" if record.relevant else "not relevant"
+    negative = [] if record.negative_type is None else [_spaced(record.negative_type)]
+    return [f"label: {label}", f"domain: {record.domain}", *(f"negative: {name}" for name in negative)]
+
+
+def _key(name: str) -> str:
+    """A name of a class in the page, whatever the text."""
+    return f"k{crc32(name.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def _groups(scores: Scores | None) -> list[dict[str, Any]]:
+    """The sampled queries of a corpus run with all their passages by score, best first."""
+    if scores is None:
+        return []
+    return [
+        {
+            "query": query.text,
+            "own": query.document,
+            "passages": [
+                {"id": name, "score": score, "label": _label_of(score, scores), "text": query.texts.get(name, "")}
+                for name, score in sorted(query.scores.items(), key=lambda item: (-item[1], item[0]))
+            ],
+        }
+        for query in scores.sampled()
+    ]
+
+
+def _label_of(score: int, scores: Scores) -> str:
+    if score >= scores.positive_from:
+        return "yes"
+    return "no" if score <= scores.negative_to else "none"
 
 
 def _lead(tallies: Tallies) -> str:
@@ -112,6 +163,7 @@ def _charts(facts: Facts) -> list[Chart]:
         ),
         _chart("Label balance", "of the accepted examples", charts.bars(balance, "examples"), balance),
         *_judge_charts(tallies),
+        *_score_charts(facts.scores),
         *_stage_charts(facts.totals),
     ]
 
@@ -122,6 +174,17 @@ def _judge_charts(tallies: Tallies) -> list[Chart]:
     counts = {str(tenth * 10): tallies.agreements.get(tenth, 0) for tenth in range(11)}
     note = f"share of the blind votes for the intended label, {tallies.judged:,} judged pairs"
     return [_chart("Judge agreement", note, charts.columns(counts, "per cent of the votes for the label"), counts)]
+
+
+def _score_charts(scores: Scores | None) -> list[Chart]:
+    if scores is None:
+        return []
+    counts = {str(score): scores.counts.get(score, 0) for score in range(11)}
+    note = (
+        f"of {scores.counts.total():,} pairs; up to {scores.negative_to} a negative, from {scores.positive_from} a "
+        f"positive, {scores.between:,} between them without a label"
+    )
+    return [_chart("Scores", note, charts.columns(counts, "score"), counts)]
 
 
 def _stage_charts(totals: Sequence[StageTotal]) -> list[Chart]:
@@ -171,6 +234,7 @@ def _example(record: Record) -> dict[str, Any]:
         judged.append(f"votes: {record.votes.true} true, {record.votes.false} false")
     return {
         "id": record.id,
+        "kinds": " ".join(map(_key, _kinds(record))),
         "query": record.query,
         "relevant": record.relevant,
         "facts": [record.domain, f"{_spaced(record.difficulty)} query", f"{record.intent} relevance wanted"],

@@ -5,36 +5,51 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from contract.records import Record, licence_parts
 from retrieval.words import count_words
 from synth.scratch import digest
 
 TEXTS = ("query", "passage", "trace")
+T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Sample:
-    """Keeps the records with the smallest seeded hashes: a uniform sample that does not depend on the order of the
-    records."""
+class Drawn(Generic[T]):
+    """Keeps the items with the smallest seeded hashes of their names: a uniform sample, whatever their order."""
 
-    size: int
-    seed: int
-    _kept: list[tuple[int, int, Record]] = field(default_factory=list)
-    _count: int = 0
+    def __init__(self, size: int, seed: int) -> None:
+        self._size = size
+        self._seed = seed
+        self._kept: list[tuple[int, int, T]] = []
+        self._count = 0
 
-    def add(self, record: Record) -> None:
+    def add(self, name: str, item: T) -> None:
         self._count += 1
-        number = int.from_bytes(digest(str(self.seed), record.id)[:8], "big")
-        entry = (-number, -self._count, record)
-        if len(self._kept) < self.size:
+        number = int.from_bytes(digest(str(self._seed), name)[:8], "big")
+        entry = (-number, -self._count, item)
+        if len(self._kept) < self._size:
             heapq.heappush(self._kept, entry)
         else:
             heapq.heappushpop(self._kept, entry)
 
+    def items(self) -> list[T]:
+        """The sample in an order independent of that in which it was added."""
+        return [item for _, _, item in sorted(self._kept, key=lambda entry: (-entry[0], -entry[1]))]
+
+
+class Sample:
+    """A uniform sample of records."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._drawn = Drawn[Record](size, seed)
+
+    def add(self, record: Record) -> None:
+        self._drawn.add(record.id, record)
+
     def records(self) -> list[Record]:
-        """The sample, in an order that does not depend on the file's."""
-        return [record for _, _, record in sorted(self._kept, key=lambda entry: (-entry[0], -entry[1]))]
+        """The sample in an order independent of the file's."""
+        return self._drawn.items()
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 from torch.utils.data import SequentialSampler
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from contract.files import write_text
 from contract.pairs import PairEncoder
@@ -51,7 +51,7 @@ from trainer.run.loop import take_threads
 from trainer.run.order import order
 from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure
 from trainer.run.report import report_session
-from trainer.run.session import Session, run_session
+from trainer.run.session import Session, Watch, Watching, run_session
 from trainer.settings import CrossEncoding
 
 _CALIBRATION_NEGATIVES = 4
@@ -79,10 +79,16 @@ class _Prepared:
     model: CrossEncoder
 
 
-def train_cross_encoder(settings: CrossEncoding) -> None:
-    """Runs one session, which is the whole run if time allows; with `dry_run` prints the plan. Raises TrainError."""
+def train_cross_encoder(settings: CrossEncoding, watch: Watch | None = None) -> None:
+    """Runs one session, which is the whole run if time allows; with `dry_run` prints the plan. Raises TrainError.
+
+    `watch` is told after each step how many of how many are done, and takes the place of the bar on the terminal.
+    """
     run_session(
-        settings, prepare=partial(_prepare, settings), plan=partial(_plan, settings), train=partial(_train, settings)
+        settings,
+        prepare=partial(_prepare, settings),
+        plan=partial(_plan, settings),
+        train=partial(_train, settings, watch),
     )
 
 
@@ -128,7 +134,9 @@ def _hold_out(
     return held, trained
 
 
-def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop: dict[str, Any]) -> None:
+def _train(
+    settings: CrossEncoding, watch: Watch | None, session: Session, prepared: _Prepared, loop: dict[str, Any]
+) -> None:
     model = prepared.model
     average = WeightAverage(model, settings.average, session.folder.last_checkpoint()) if settings.average else None
     # The session goes last, because it marks a checkpoint as complete.
@@ -137,6 +145,9 @@ def _train(settings: CrossEncoding, session: Session, prepared: _Prepared, loop:
     base = _base_score(settings, scorer, measured, session)
     best = BestWeights(model, scorer, measured, session.folder.path) if _keeps_best(settings, measured) else None
     callbacks: list[TrainerCallback] = [each for each in (best, average) if each is not None]
+    if watch is not None:
+        callbacks.append(Watching(watch))
+        loop = loop | {"disable_tqdm": True}
     trainer = _trainer(loop, prepared, _loss(settings, model), [*callbacks, session])
     session.run(trainer)
     if not trainer.is_world_process_zero():
@@ -203,7 +214,7 @@ def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, callbac
     dataset = Dataset.from_list([dataset_row(row) for row in prepared.sequence])
     model = prepared.model
     collate: Any = GroupCollator(prepared.encoder, pad_id(model))  # its type demands the library's own collator
-    return _Trainer(
+    trainer = _Trainer(
         model=model,
         args=CrossEncoderTrainingArguments(**loop),
         train_dataset=dataset,
@@ -211,6 +222,8 @@ def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, callbac
         data_collator=collate,
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)  # there where no bar is: the log has the same lines
+    return trainer
 
 
 def _loss(settings: CrossEncoding, model: CrossEncoder) -> GroupLoss:

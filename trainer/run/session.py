@@ -22,6 +22,7 @@ from trainer.run.plan import Plan, say_plan
 from trainer.settings import Training
 
 Prepared = TypeVar("Prepared")
+Watch = Callable[[int, int], None]
 
 
 def run_session(
@@ -148,6 +149,17 @@ class Session(TrainerCallback):
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
+
+
+class Watching(TrainerCallback):
+    """Tells `watch` how many of how many steps are done."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self._watch(state.global_step, state.max_steps)
 
 
 def in_any_process(flags: Sequence[bool], device: torch.device) -> list[bool]:

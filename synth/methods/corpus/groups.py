@@ -33,17 +33,21 @@ class CorpusLabels:
         labelled = [record for record in records if record is not None]
         return sorted(labelled, key=lambda record: not record.relevant)
 
+    def pair(self, found: Candidates, candidate: Candidate) -> PairRow:
+        """What the classifier sees of a query and one of its candidates."""
+        return PairRow(found.query.text, self._store.passage(candidate.number, self._settings.document_characters))
+
     async def _record(self, found: Candidates, candidate: Candidate, asker: Asker) -> Record | None:
-        passage = self._store.passage(candidate.number, self._settings.document_characters)
+        pair = self.pair(found, candidate)
         place = f"{found.query.id}/{self._store.id(candidate.number)}"
-        score = await asker.ask(self._judge, PairRow(found.query.text, passage), place)
+        score = await asker.ask(self._judge, pair, place)
         if score is None or self._settings.negative_to < score.score < self._settings.positive_from:
             return None
         relevant = score.score >= self._settings.positive_from
         return Record(
             id=place,
             query=found.query.text,
-            passage=passage,
+            passage=pair.passage,
             relevant=relevant,
             trace=score.reasoning,
             source=self._origin.source,

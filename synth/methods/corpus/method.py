@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +25,18 @@ from synth.scratch import SeenKeys, digest, scratch
 from synth.settings import RunOptions
 
 USUAL_QUERY = "query " * 12
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredQuery:
+    """A query, the id of the document it was written for, and by their ids the score (0 to 10) of each candidate and
+    the text that was scored."""
+
+    id: str
+    text: str
+    document: str
+    scores: Mapping[str, int]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 class CorpusRun:
@@ -64,10 +77,24 @@ class CorpusRun:
         yield self.last()
 
     def last(self) -> Phase:
-        if not self._candidates.exists():
-            raise BadInput(f"{self._folder} has no candidates yet: its run has not reached them; resume it first.")
+        self._check_mined()
         total, found = read_candidates(self._candidates)
         return Phase("synthetic queries", total, total * self._most_candidates, found, self._labels.records)
+
+    def scored(self, journalled: CachedAsker) -> Iterator[ScoredQuery]:
+        """The queries with the scores of their candidates, from the folder; those without a usable score are left out.
+        Raises `BadInput` where the run has no candidates yet."""
+        self._check_mined()
+        for found in read_candidates(self._candidates)[1]:
+            scores, texts = dict[str, int](), dict[str, str]()
+            for candidate in found.candidates:
+                pair = self._labels.pair(found, candidate)
+                if (answer := journalled.known(self._judge, pair)) is not None:
+                    name = self._store.id(candidate.number)
+                    scores[name], texts[name] = answer.score, pair.passage
+            if scores:
+                query = found.query
+                yield ScoredQuery(query.id, query.text, self._store.id(query.document), scores, texts)
 
     async def _write_queries(self, unit: DocumentPlan, asker: Asker) -> list[Record]:
         await asker.ask(self._queries, self._row(unit), self._store.id(unit.number))
@@ -88,6 +115,10 @@ class CorpusRun:
         section = self._settings.corpus
         document = self._store.passage(unit.number, section.document_characters)
         return DocumentRow(document, unit.examples, unit.difficulty, section.queries)
+
+    def _check_mined(self) -> None:
+        if not self._candidates.exists():
+            raise BadInput(f"{self._folder} has no candidates yet: its run has not reached them; resume it first.")
 
     @property
     def _most_candidates(self) -> int:

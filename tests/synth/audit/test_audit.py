@@ -17,19 +17,23 @@ import pytest
 
 from contract.records import Difficulty, NegativeType, Record, Votes, read_records
 from synth.audit.audit import write_audit
+from synth.audit.graded import Scores
 from synth.audit.page import Facts, render
 from synth.audit.tallies import Sample, Tallies
+from synth.audit.words import verdict
 from synth.cli import main
 from synth.errors import BadInput
 from synth.export.export import export
 from synth.export.reader import ExportOptions
 from synth.export.sources import Source
-from synth.pipeline import run
+from synth.methods.corpus.method import ScoredQuery
+from synth.pipeline import run, scored_queries
 from synth.run.folder import read_totals
+from synth.settings import RunSettings
 from tests.requirements_check import require
 from tests.synth.endpoint import ScriptedEndpoint
 from tests.synth.examples import TRACE_AGAINST, TRACE_FOR, record, records_file
-from tests.synth.runs import endpoint_knobs, limrank_settings
+from tests.synth.runs import corpus_knobs, endpoint_knobs, limrank_settings
 from tests.waiting import PATIENCE
 
 EVIL = '</div><script>alert(1)</script> & "quoted" $x^2$ {{ 7 * 7 }} <img src=x onerror=alert(2)>'
@@ -196,28 +200,39 @@ def test_a_run_is_exported_from_its_journal_alone(run_folder: Path, tmp_path: Pa
 
 
 BLUE = (47, 111, 159)  # of the bars
+AGAINST = (251, 241, 238)  # of a verdict "not relevant"
 
 
 def test_a_browser_shows_the_charts_and_the_examples(tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     require("chromium", present=chromium is not None, remedy="install the package chromium")
-    from PIL import Image
-
     source = records_file(tmp_path / "in.jsonl", mixed(150))
     write_audit(source, tmp_path / "a.html")
+    html = (tmp_path / "a.html").read_text(encoding="utf-8")
+    (tmp_path / "a.html").write_text(html.replace(' class="agree">', ' class="agree" checked>'), encoding="utf-8")
+    (tmp_path / "undecided.html").write_text(html, encoding="utf-8")
+    decided, undecided = (_colours(tmp_path, name, Path(str(chromium))) for name in ("a.html", "undecided.html"))
+    assert decided[BLUE] > 20_000  # the bars are drawn, so the page's own policy lets its pictures through
+    assert decided[AGAINST] > 5_000  # the field of a verdict against, so the style is applied
+    assert undecided[BLUE] > 20_000
+    assert undecided[AGAINST] == 0, "no label is shown before one has decided"
+
+
+def _colours(tmp_path: Path, name: str, chromium: Path) -> Counter[object]:
+    """How many pixels of a screenshot have each colour."""
+    from PIL import Image
+
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
     picture = tmp_path / "page.png"
     subprocess.run(
-        [str(chromium), *flags, "--window-size=1100,3500", f"--screenshot={picture}", f"file://{tmp_path / 'a.html'}"],
+        [str(chromium), *flags, "--window-size=1100,3500", f"--screenshot={picture}", f"file://{tmp_path / name}"],
         check=True,
         capture_output=True,
         timeout=PATIENCE,
     )
     with Image.open(picture) as image:
-        colours = Counter({colour: count for count, colour in image.convert("RGB").getcolors(1 << 24) or []})
-    assert colours[BLUE] > 20_000  # the bars are drawn, so the page's own policy lets its pictures through
-    assert colours[(251, 241, 238)] > 5_000  # the field of a verdict against, so the style is applied
+        return Counter({colour: count for count, colour in image.convert("RGB").getcolors(1 << 24) or []})
 
 
 def test_a_file_made_of_a_run_says_what_the_run_has_spent(run_folder: Path, tmp_path: Path) -> None:
@@ -240,3 +255,60 @@ def test_a_cost_that_cannot_be_read_stops_an_export(run_folder: Path, tmp_path: 
         export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportOptions())
     (tmp_path / "out.jsonl.about.json").unlink()
     assert export([Source(tmp_path / "out.jsonl")], tmp_path / "again.jsonl", ExportOptions()).cost == 0
+
+
+def test_rejected_pairs_stand_with_their_reasons(run_folder: Path, tmp_path: Path) -> None:
+    """Those of a run by the judges, those of a file that `verify` wrote by the filter that dropped them."""
+    tallies = write_audit(run_folder, tmp_path / "a.html")
+    page = Page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert f"the judges disagree with the label: {tallies.judged - tallies.records}" in page.text
+    assert page.text.count("meant as ") == min(50, tallies.judged - tallies.records) > 0
+    assert main(["verify", str(run_folder), str(tmp_path / "kept.jsonl"), "--filters", "length"]) == 0
+    dropped = len((tmp_path / "kept.jsonl.dropped.jsonl").read_text(encoding="utf-8").splitlines())
+    write_audit(tmp_path / "kept.jsonl", tmp_path / "b.html")
+    assert Page((tmp_path / "b.html").read_text(encoding="utf-8")).text.count("meant as ") == min(50, dropped)
+
+
+def test_a_corpus_run_shows_scores_thresholds_and_whole_groups(tmp_path: Path) -> None:
+    with ScriptedEndpoint() as endpoint:
+        knobs = corpus_knobs(tmp_path / "corpus", endpoint.url)
+        run(RunSettings(**knobs), StringIO())
+    folder = tmp_path / "corpus" / "run"
+    write_audit(folder, tmp_path / "a.html")
+    page = Page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    queries = list(scored_queries(folder))
+    between = sum(3 < score < 8 for query in queries for score in query.scores.values())
+    assert f"up to 3 a negative, from 8 a positive, {between} between them without a label" in page.text
+    assert page.source.count('<div class="group">') == min(20, len(queries))
+    for query in queries:
+        assert all(text in page.text for text in query.texts.values())
+    assert "written for this one" in page.text
+
+
+def test_the_verdict_in_words() -> None:
+    agreed = [record(n, relevant=n % 2 == 0, votes=Votes(true=3 * (n % 2 == 0), false=3 * (n % 2))) for n in range(20)]
+    assert (
+        verdict(tallied(agreed), None) == "Nothing in the figures speaks against training on this; read the examples."
+    )
+    split = Tallies(Sample(9, 0))
+    for one in agreed:
+        split.add_judged(one)
+    for one in agreed[:9]:
+        split.add(one)
+    assert verdict(split, None).startswith("Do not train on this yet: judge and writer disagree on 55 % of the pairs.")
+    scores = Scores(3, 8, 5, 0)
+    for number in range(10):
+        scores.add(ScoredQuery(str(number), "q", "d", {"a": 5, "b": 4, "c": 9 if number < 2 else 2}))
+    said = verdict(tallied(agreed), scores)
+    assert "67 % of the scored pairs lie between 3 and 8" in said
+    assert "80 % of the queries have no passage that answers" in said
+    assert verdict(Tallies(Sample(1, 0)), None) == "There is no example."
+
+
+def test_examples_can_be_narrowed_to_a_kind(tmp_path: Path) -> None:
+    page = render(Facts("x", tallied([record(n, domain="<b>", relevant=n % 2 == 0) for n in range(4)])))
+    names = re.findall(r'<option value="(k[0-9a-f]{8})">([^<]*)</option>', page)
+    assert [name for _, name in names] == ["domain: &lt;b&gt;", "label: not relevant", "label: relevant"]
+    for key, name in names:
+        assert page.count(f"article:not(.{key})") == 1
+        assert len(re.findall(rf'<article class="[^"]*{key}', page)) == (4 if name.startswith("domain") else 2)

@@ -1,0 +1,1 @@
+"""Queries: the user's own, those made of the documents, and those that a language model writes."""

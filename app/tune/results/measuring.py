@@ -1,0 +1,138 @@
+"""Ranks the held-out queries' candidates: by the first stages, by the model as shipped, and by the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from app.tune.documents.passages import Passage
+from app.tune.groups.candidates import RERANKED, Found
+from app.tune.queries.made import Query
+from app.tune.results.systems import BM25, FUSED, MEASURE, NEAR, NEW
+from contract.truncation import position_count
+from evaluation.metrics import PerQuery, by_order, mean, oracle, per_query
+from evaluation.significance import interval, paired
+from trainer.cross_encoder.model import PairScorer, load_encoder, load_pair_encoder, network
+
+LONGEST = 512  # tokens of a pair; passages are as long as they were split
+_PAIRS_AT_ONCE = 8
+_SHOWN = 3  # passages of a ranking
+_EXTREMES = 5  # queries with the largest gains, and with the largest losses
+Rankings = dict[str, dict[str, list[str]]]
+"""system -> query -> passages, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A held-out query, its candidates from the first stages, and the texts they are."""
+
+    query: Query
+    found: Found
+
+
+def rankings(
+    cases: Sequence[Case],
+    passages: Sequence[Passage],
+    models: Mapping[str, Path],
+    report: Callable[[int, int], None],
+) -> Rankings:
+    """The rankings of all systems. Every model ranks the best candidates of both first stages, fused."""
+    found: Rankings = {
+        BM25: {case.query.id: _ids(passages, [hit.index for hit in case.found.bm25]) for case in cases},
+        NEAR: {case.query.id: _ids(passages, [hit.index for hit in case.found.bi_encoder]) for case in cases},
+        FUSED: {case.query.id: _ids(passages, case.found.fused()) for case in cases},
+    }
+    for place, (name, folder) in enumerate(models.items()):
+        scorer = _scorer(folder)
+        found[name] = {}
+        for number, case in enumerate(cases, start=1):
+            found[name][case.query.id] = _ranked(scorer, case, passages)
+            report(place * len(cases) + number, len(models) * len(cases))
+    return found
+
+
+def measured(cases: Sequence[Case], passages: Sequence[Passage], found: Rankings) -> dict[str, Any]:
+    """The figures of all systems, and how the new model stands to each of the others."""
+    documents = {passage.id: passage.document for passage in passages}
+    qrels = {case.query.id: dict(case.query.relevant) for case in cases}
+    by_document = {case.query.id: case.query.by_document for case in cases}
+    units = {
+        system: {query: _units(ranked, documents, by_document[query]) for query, ranked in of_system.items()}
+        for system, of_system in found.items()
+    }
+    values: dict[str, PerQuery] = {
+        system: per_query(qrels, by_order(ranked), [MEASURE])[MEASURE] for system, ranked in units.items()
+    }
+    best = mean(per_query(qrels, oracle(qrels, by_order(_cut(units[FUSED]))), [MEASURE])[MEASURE])
+    others = [system for system in found if system != NEW]
+    against = {system: asdict(paired(values[NEW], values[system])) for system in others}
+    rival = max(others, key=lambda system: (mean(values[system]), -others.index(system)))
+    return {
+        "measure": MEASURE,
+        "queries": len(cases),
+        "reranked": RERANKED,
+        "systems": {system: asdict(interval(list(of_system.values()))) for system, of_system in values.items()},
+        "best_possible": best,
+        "against": against,
+        "rival": rival,
+        "values": values,
+    }
+
+
+def extremes(
+    cases: Sequence[Case], passages: Sequence[Passage], found: Rankings, figures: Mapping[str, Any]
+) -> list[Any]:
+    """The queries that gained and lost the most against the best of the others, with what stood on top of both."""
+    rival, values = figures["rival"], figures["values"]
+    texts = {passage.id: passage for passage in passages}
+    change = {case.query.id: values[NEW][case.query.id] - values[rival][case.query.id] for case in cases}
+    ranked = sorted(cases, key=lambda case: (-change[case.query.id], case.query.id))
+    gains = [case for case in ranked if change[case.query.id] > 0][:_EXTREMES]
+    losses = [case for case in reversed(ranked) if change[case.query.id] < 0][:_EXTREMES]
+    return [
+        {
+            "query": case.query.text,
+            "kind": case.query.kind,
+            "change": round(change[case.query.id], 4),
+            "gain": change[case.query.id] > 0,
+            "before": [_shown(texts[name], case.query) for name in found[rival][case.query.id][:_SHOWN]],
+            "after": [_shown(texts[name], case.query) for name in found[NEW][case.query.id][:_SHOWN]],
+        }
+        for case in (*gains, *losses)
+    ]
+
+
+def _scorer(folder: Path) -> PairScorer:
+    """Scores pairs as the service does, a few of like length at a time."""
+    model = load_encoder(folder, seed=0, train_embeddings=False)
+    return PairScorer(model, load_pair_encoder(folder, min(LONGEST, position_count(network(model)))), _PAIRS_AT_ONCE)
+
+
+def _ranked(scorer: PairScorer, case: Case, passages: Sequence[Passage]) -> list[str]:
+    candidates = [passages[index] for index in case.found.fused()[:RERANKED]]
+    if not candidates:
+        return []
+    scores = scorer.score(case.query.text, [each.text for each in candidates])
+    order = sorted(range(len(candidates)), key=lambda place: (-scores[place], place))
+    return [candidates[place].id for place in order]
+
+
+def _ids(passages: Sequence[Passage], indexes: Sequence[int]) -> list[str]:
+    return [passages[index].id for index in indexes]
+
+
+def _units(ranked: Sequence[str], documents: Mapping[str, str], by_document: bool) -> list[str]:
+    """What the judgements are on: passages, or documents in the order of their best passages."""
+    return list(dict.fromkeys(documents[name] for name in ranked)) if by_document else list(ranked)
+
+
+def _cut(ranked: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {query: names[:RERANKED] for query, names in ranked.items()}
+
+
+def _shown(passage: Passage, query: Query) -> dict[str, Any]:
+    name = passage.document if query.by_document else passage.id
+    where = " / ".join([passage.document, *passage.headings])
+    return {"where": where, "text": passage.text, "relevant": bool(query.relevant.get(name))}

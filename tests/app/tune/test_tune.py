@@ -1,0 +1,178 @@
+"""From a folder of documents to a model that is served, without a language model: whole, killed, and refused."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.models.store import resolve
+from tests.app.tune.running import result, start, tune
+from tests.full_disk import room_for
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def tuned(documents: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """The folder of an undisturbed run, and its exit code."""
+    out = tmp_path_factory.mktemp("tuned") / "out"
+    return out, tune(documents, out, tiny_model)
+
+
+def steps(out: Path) -> dict[str, Any]:
+    return {
+        path.name.removesuffix(".manifest.json"): json.loads(path.read_text(encoding="utf-8"))["told"]
+        for path in (out / "work").glob("*.manifest.json")
+    }
+
+
+def test_a_folder_becomes_a_model_that_is_served_and_a_report(tuned: tuple[Path, int]) -> None:
+    out, code = tuned
+    told = steps(out)
+    assert told["read"] == {"documents": 10, "passages": 40, "files": 10, "left_out": 0}
+    assert told["choose"]["held_out"] == 2
+    assert told["filter"]["labelled"] >= 20
+    checkpoint = resolve(str(out / "model"))
+    assert checkpoint.manifest.kind == "cross-encoder"
+    assert set(checkpoint.manifest.licences) == {"unknown", "Apache-2.0", "CC0-1.0"}  # base, bi-encoder, documents
+    assert "held-out queries of its documents" in (out / "model" / "README.md").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    verdict = re.search(r'<div class="verdict.*?">(.*?)</div>', page)
+    assert verdict is not None
+    assert verdict.group(1) == told["evaluate"]["verdict"]
+    assert code == (0 if told["evaluate"]["helps"] else 3)
+    assert verdict.group(1).startswith("The new model does not help" if code else "The new model ")
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page), "the page needs no other file"
+    for said in ("BM25", "the new model", "limrank serve --model", "Largest", "helm install", "CC0-1.0"):
+        assert said in page
+    assert code in (0, 3)
+
+
+def test_the_same_command_again_does_nothing_and_says_the_same(
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, code = tuned
+    before = result(out)
+    assert tune(documents, out, tiny_model) == code
+    said = capsys.readouterr().err
+    assert said.count("(done before)") == 10
+    assert result(out) == before
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path
+) -> None:
+    whole, code = tuned
+    out = tmp_path / "out"
+    choose = random.SystemRandom()
+    moments = (("choose", 1.0), ("vectors", 1.0), ("filter", 4.0))  # about when it is in a later step
+    for step, wait in ((step, choose.uniform(0, longest)) for step, longest in moments):
+        process = start(documents, out, tiny_model)
+        manifest = out / "work" / f"{step}.manifest.json"
+        wait_until(lambda: manifest.exists() or process.poll() is not None, f"the step {step}")  # noqa: B023
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(wait)
+        process.kill()
+        process.wait()
+    assert tune(documents, out, tiny_model) == code
+    assert result(out) == result(whole)
+
+
+def test_other_settings_do_only_what_depends_on_them_again(
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tuned[0], out, symlinks=True)
+    tune(documents, out, tiny_model, learning_rate=1e-5, epochs=1)
+    said = capsys.readouterr().err
+    for step in ("read", "choose", "queries", "vectors", "candidates", "label", "filter"):
+        assert re.search(rf"^{step} .*\(done before\)$", said, re.MULTILINE), step
+    for step in ("train", "evaluate", "finish"):
+        assert not re.search(rf"^{step} .*\(done before\)$", said, re.MULTILINE), step
+    assert "about " in said
+
+
+def test_the_users_judged_queries_are_the_test_and_the_others_are_learned(
+    documents: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    queries, out = tmp_path / "queries.jsonl", tmp_path / "out"
+    rows = [
+        {"query": "how do I look after moss", "relevant": ["moss.md"]},
+        {"query": "when is a rose watered", "relevant": {"rose.md": 2, "gone.md": 1}},
+        {"query": "what does a hedge want in summer"},
+    ]
+    queries.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert tune(documents, out, tiny_model, queries=queries) in (0, 3)
+    told = steps(out)
+    assert told["queries"]["tested"] == {"own": 2}
+    assert told["queries"]["trained"]["own"] == 1
+    assert json.loads((out / "work" / "choice.json").read_text())["held_out"] == ["moss.md", "rose.md"]
+    trained = (out / "work" / "groups.jsonl").read_text(encoding="utf-8")
+    assert "what does a hedge want in summer" in trained
+    assert "how do I look after moss" not in trained
+    assert "the moss suffers" not in trained
+    measured = json.loads((out / "work" / "measured.json").read_text())
+    assert measured["queries"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({}, "holds no documents: it is empty"),
+        (
+            {"a.md": b"# One\n\n" + b"A word or two more of this kind. " * 20},
+            "There is 1 document with text, and 4 are",
+        ),
+        ({"a.md": b"short", "b.md": b""}, "holds no text of twelve words or more."),
+        ({"corpus.jsonl": b'{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}\n'}, "the id 'a' was given at row 1"),
+    ],
+)
+def test_bad_documents_are_told_in_one_sentence(
+    content: dict[str, bytes],
+    sentence: str,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for name, text in content.items():
+        (folder / name).write_bytes(text)
+    assert tune(folder, tmp_path / "out", tiny_model) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("limrank tune: ")]
+    assert sentence in line
+
+
+def test_a_full_disk_loses_nothing(
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with room_for(8_000):
+        assert tune(documents, out, tiny_model) == 1
+    told = capsys.readouterr().err
+    assert "the disk takes no more" in told
+    assert not list((out / "work").glob("*.part"))
+    assert not (out / "model").exists()
+
+
+def test_the_result_does_not_lie_among_the_documents(
+    documents: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune(documents, documents / "out", tiny_model) == 2
+    assert "which is read; name a folder elsewhere." in capsys.readouterr().err
+    assert not (documents / "out").exists()
+
+
+def test_two_runs_in_one_folder(documents: Path, tiny_model: Path, tmp_path: Path) -> None:
+    from app.tune.work import Work
+
+    with Work(tmp_path / "out"):
+        assert tune(documents, tmp_path / "out", tiny_model) == 2
