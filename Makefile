@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale tune-measured
+.PHONY: help serve tools test check format bench bench-overload bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale tune-measured
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service'
 	$(BIN)/python -m bench.engine_bench
 	$(BIN)/python -m bench.service_bench
 	$(BIN)/python -m bench.streaming.stream_bench
+
+bench-overload: $(VENV)/.vllm  ## measure what is answered in time at 0.5 to 4 times the capacity of each engine; needs an idle machine, half an hour
+	$(BIN)/python -m bench.overload_bench
 
 bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and Rank1's procedure; needs an idle machine
 	$(BIN)/python -m bench.vllm_bench

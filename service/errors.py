@@ -146,10 +146,12 @@ class EngineFailed(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """`reason` is the label of `limrank_requests_rejected_total`: queue_full, deadline, draining, cut or not_ready."""
+    """`reason` is the label of `limrank_requests_rejected_total`: queue_full, deadline, draining, cut or not_ready.
+    `admitted`: the call had been let in before."""
 
     status = 503
     kind = "unavailable"
+    admitted = False
 
     def __init__(self, message: str, *, reason: str, retry_after: float = 1.0) -> None:
         super().__init__(message, retry_after=retry_after)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from contract.reasoning import Status
 from contract.verdict import OUTPUT, Reading, Temperatures
 from service.engine import Capabilities, Completion, Limits, Prefix, Rest, Scoring
-from service.errors import BadRequest, ClientLeft, EngineFailed, ServiceError
+from service.errors import BadRequest, ClientLeft, DeadlineExceeded, EngineFailed, ServiceError, Unavailable
 from service.passages.cutting import ChunkSize, Cutting
 from service.ranking import (
     Key,
@@ -126,7 +126,14 @@ class Reranker:
         cancelling the task free the engine.
         """
         plan = self._plan(call, key, received, timeout_ms)
-        encoded, answer = await self._score(plan, key, client_leaves, listener)
+        try:
+            encoded, answer = await self._score(plan, key, client_leaves, listener)
+        except ServiceError as error:
+            if (outcome := _outcome_of(error)) is not None:
+                self._metrics.outcomes.labels(outcome).inc(plan.incoming.documents)
+            raise
+        in_time = self._clock() <= plan.incoming.deadline
+        self._metrics.outcomes.labels("in_time" if in_time else "late").inc(plan.incoming.documents)
         verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures, self._encoding.reading)
         if encoded.pieces is not None:
             verdicts = encoded.pieces.documents(verdicts, call.spans)
@@ -188,6 +195,7 @@ class Reranker:
             priority=max(key.priority, _DEFAULT_PRIORITY if call.priority is None else call.priority),
             deadline=received + timeout,
             key=key.name,
+            budget=limits.budget,
         )
         return Plan(call, mode, limits, incoming)
 
@@ -299,6 +307,15 @@ def verdict_of(
         reasoning_tokens=completion.reasoning_tokens,
         truncated=rest.truncated,
     )
+
+
+def _outcome_of(error: ServiceError) -> str | None:
+    """The label of `limrank_documents_by_outcome_total` for a call that was not answered because of the load."""
+    if isinstance(error, DeadlineExceeded):
+        return "late"
+    if isinstance(error, Unavailable) and error.reason in ("queue_full", "deadline"):
+        return "given_up" if error.admitted else "refused"
+    return None
 
 
 def _ranked(verdict: Verdict, call: RerankCall) -> Ranked:

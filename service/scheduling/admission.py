@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ from typing import Any
 from service.engine import Scoring
 from service.errors import BodyTooLarge, ClientLeft, DeadlineExceeded, ServiceError, Unavailable
 from service.lifecycle import Lifecycle, Phase
-from service.scheduling.shares import NoRoom, QueueLimits, make_room
+from service.scheduling.overload import Overload, retry_after
+from service.scheduling.shares import NoRoom, QueueLimits, Taken, has_room, make_room
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Entry, Window
 from service.scheduling.work import Answer, Incoming, Work
 
 # After its deadline a reasoning call has only verdict steps left; one that takes longer than this is stuck.
 _REASONING_GRACE_SECONDS = 10.0
-_LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
 Leaving = Callable[[], Coroutine[Any, Any, None]]
@@ -86,9 +86,11 @@ class Admission:
         self._lifecycle = lifecycle
         self._limits = limits
         self._throughput = throughput
+        self._overload = Overload(window, throughput, clock)
         self._clock = clock
         self._waiting_for_idle: list[asyncio.Future[None]] = []
         self._calls: dict[_Call, None] = {}  # that are not answered yet, oldest first
+        self._encoding: Counter[str] = Counter()  # documents of calls that have not entered the window, by key
 
     def check(self, call: Incoming) -> None:
         """Refuse what can be refused before a call is encoded. Raise as `score` does at the door."""
@@ -100,7 +102,7 @@ class Admission:
             leaving = self._lifecycle.phase in (Phase.LEAVING, Phase.DRAINING)
             raise Unavailable(self._lifecycle.reason, reason="draining" if leaving else "not_ready", retry_after=5.0)
         going = self._to_make_room(call, call.least_tokens)
-        self._check_deadline(call, call.least_tokens)
+        self._overload.check(call, call.least_tokens - call.budget * call.documents)
         return going
 
     async def score(
@@ -115,13 +117,18 @@ class Admission:
         self._end(self._check(call))
         admitted = _Call(call, asyncio.get_running_loop().create_future())
         self._calls[admitted] = None
+        self._encoding[call.key] += call.documents
         try:
             return await self._while_it_is_of_use(admitted, encode, client_leaves)
         except ServiceError as error:
             error.begun = admitted.begun
+            if isinstance(error, Unavailable):
+                error.admitted = admitted.entry is not None or admitted.over
             raise
         finally:
             del self._calls[admitted]
+            if admitted.entry is None:
+                self._encoding[call.key] -= call.documents
             self._tell_idle()
 
     async def _while_it_is_of_use(
@@ -148,9 +155,11 @@ class Admission:
         work = await self._encoded(call, encode)
         tokens = work.tokens
         going = self._to_make_room(call.incoming, tokens, besides=call, prompts=len(work.rests))
-        self._check_deadline(call.incoming, tokens)
+        self._overload.check(call.incoming, len(work.prefix.ids) + sum(work.lengths))
         self._end(going)
         call.entry = self._window.enter(work)
+        self._encoding[call.key] -= call.documents
+        self._overload.entered(call.entry)
         return await self._window.answer(call.entry)
 
     def fail_all(self, error: ServiceError) -> None:
@@ -190,25 +199,6 @@ class Admission:
             self._waiting_for_idle.append(future)
             await future
 
-    def estimated_wait(self, tokens: float, priority: int, key: str = "") -> float:
-        """Seconds until the last document of a call of so many tokens would enter the engine: calls take turns, so no
-        call ahead of it gets more than what the call itself needs before its own documents are through; and so do
-        keys."""
-        ahead = self._window.tokens_ahead(tokens, priority, key)
-        return sum(self._throughput.seconds_for(scoring, amount) for scoring, amount in ahead.items())
-
-    def _check_deadline(self, call: Incoming, tokens: int) -> None:
-        now = self._clock()
-        wait = self.estimated_wait(tokens, call.priority, call.key)
-        if call.deadline <= now:
-            raise DeadlineExceeded("The deadline had passed before the call could be admitted.")
-        if now + wait > call.deadline:
-            raise Unavailable(
-                f"The estimated wait is {wait:.1f} s, but the call's deadline is in {call.deadline - now:.1f} s.",
-                reason="deadline",
-                retry_after=self._clamped(now + wait - call.deadline),
-            )
-
     def _end(self, going: Sequence[_Call]) -> None:
         """Refuse calls that make room for another."""
         for call in going:
@@ -227,6 +217,8 @@ class Admission:
                 f"The call's {call.documents} documents{pieces} (about {tokens} tokens of work) exceed what this "
                 f"server queues in all ({limits.documents} documents, {limits.tokens} tokens); send it in parts."
             )
+        if self._has_room(call, documents, tokens, besides):
+            return ()
         others = [other for other in self._calls if other is not besides]
         going = make_room(others, call.key, documents, tokens, limits)
         if isinstance(going, NoRoom):
@@ -234,13 +226,18 @@ class Admission:
             raise self._queue_full(f"The queue is full ({whose} wait); retry later.")
         return going
 
+    def _has_room(self, call: Incoming, documents: int, tokens: int, besides: _Call | None) -> bool:
+        """True where nobody has to go, without a look at every call. What has failed still counts for a moment."""
+        itself = 0 if besides is None else call.documents
+        own, total = self._window.waiting(call.key), self._window.waiting()
+        own = Taken(own.documents + self._encoding[call.key] - itself, own.tokens)
+        total = Taken(total.documents + self._encoding.total() - itself, total.tokens)
+        return has_room(own, total, documents, tokens, self._limits)
+
     def _queue_full(self, message: str) -> Unavailable:
         queued = self._window.queued_tokens()
         wait = sum(self._throughput.seconds_for(scoring, amount) for scoring, amount in queued.items())
-        return Unavailable(message, reason="queue_full", retry_after=self._clamped(wait / 2))
-
-    def _clamped(self, seconds: float) -> float:
-        return min(max(1.0, math.ceil(seconds)), _LONGEST_RETRY_AFTER_SECONDS)
+        return Unavailable(message, reason="queue_full", retry_after=retry_after(wait / 2))
 
     def _tell_idle(self) -> None:
         if not self._calls:

@@ -3,48 +3,91 @@
 Classes of priority go before each other, but a call gains a class for every `AGEING_SECONDS` that it has waited since
 it came or since its last turn ended, so none starves. Within a class a call that has been served less than
 `FIRST_TOKENS` goes before those that have had theirs (least attained service first, Kleinrock 1976, with one step
-between first and later). Otherwise calls take turns of `TURN_TOKENS` each (deficit round-robin, Shreedhar and Varghese
-1995): a turn is worth more than most calls, so that calls which come together end one by one, instead of all of them
-late. Within a call the shortest documents go first.
+between first and later), and of those the ones that need no more than that first: a call of ten documents does not wait
+for the first shares of calls of hundreds. Otherwise calls take turns of `TURN_TOKENS` each (deficit round-robin,
+Shreedhar and Varghese 1995): a turn is worth more than most calls, so that calls which come together end one by one,
+instead of all of them late. Within a call the shortest documents go first.
 
 Where calls are of several keys, keys take turns in the same way, of `KEY_TURN_TOKENS`, and only then the calls of one:
 however many calls a key sends, another gets as much. One that comes back may have a first share before the others. A
 key is of the class of its best call, and ages while it gets no turn.
+
+Turns would make calls late that have no time to spare. Such calls are `press`ed: they go before the others of their key
+and class, the earliest deadline first; a class then ages as a whole, as its calls do not take turns; and keys take
+turns by whole calls (`plan`).
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 AGEING_SECONDS = 10.0
 FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
+_BEFORE_AGED = 2  # classes: small calls go before others of theirs that have waited for no longer than this
 KEY_TURN_TOKENS = 512  # small, as a key's turn has to be waited for on top of what the engine holds
 
 
 @dataclass(eq=False, slots=True)
-class KeyShare:
-    """What the calls of a key have had. `turns`: how many, and of those that others got while it had no call; `tokens`
-    left of the present one; `since`: when the last one ended; `calls`: those that are not answered yet."""
+class CallClass:
+    """The calls of a key in one class of priority. `since`: when it was last served, or one came to it; once it has
+    aged it has `turn` tokens more. `best`: the class of the larger call that has waited longest. `pressed`: its calls
+    that are due by then go first. `calls` that are not answered yet, those of them that are `new`, and those of which
+    something waits."""
 
+    share: KeyShare
+    priority: int
+    since: float
+    turn: int
+    best: int
+    pressed: float = -math.inf
+    calls: int = 0
+    new: int = 0
+    waiting: int = 0
+
+    def level(self, now: float) -> int:
+        """Its class, below 0 once it has waited for longer than takes it to the first."""
+        return self.priority - int((now - self.since) / AGEING_SECONDS)
+
+
+@dataclass(eq=False, slots=True)
+class KeyShare:
+    """What the calls of `key` have had. `turns`: how many, and of those that others got while it had no call; `tokens`
+    left of the present one; `ahead`: those that it was given to go first when it came; `since`: when the last one
+    ended; `calls`: those that are not answered yet; `classes` by priority."""
+
+    key: str
     turns: int
     tokens: int
     since: float
+    ahead: int = 0
     calls: int = 0
+    classes: dict[int, CallClass] = field(default_factory=dict)
+
+    def level(self, now: float) -> int:
+        """Its class against other keys: that of its best call; it ages as long as it gets no turn."""
+        return min(
+            group.priority - int((now - max(group.since, self.since)) / AGEING_SECONDS)
+            for group in self.classes.values()
+            if group.waiting
+        )
 
 
 @dataclass(eq=False, slots=True)
 class QueuedCall:
     """A call's place in the queue.
 
-    `pending`: documents that are not handed out, in their order; `tokens` of each document of the call. `since`: when
-    it came, or its last turn ended (seconds of the clock). `place`: the smaller, the sooner among its like. `turn`:
-    tokens left of its turn; `served`: tokens handed out so far; `share`: that of its key.
+    `pending`: documents that are not handed out, in their order; `tokens` of each document of the call.
+    `since`: when it came, or its last turn ended (seconds of the clock); `deadline`: when it is due. `place`: the
+    smaller, the sooner among its like. `turn`: tokens left of its turn; `served`: tokens handed out so far; `share`:
+    that of its key, and `group` its class there. `small`: its first share is all that it needs. `waits`: it counts as
+    one of which something is pending.
     """
 
     priority: int
@@ -54,15 +97,30 @@ class QueuedCall:
     turn: int
     pending: deque[int]
     share: KeyShare
+    group: CallClass
+    deadline: float
+    small: bool
     new: bool = True  # until it has had its first share
+    waits: bool = True
     served: int = 0
 
     def class_at(self, now: float) -> int:
         """Its class of priority, below 0 once it has waited for longer than takes it to the first."""
         return self.priority - int((now - self.since) / AGEING_SECONDS)
 
+    @property
+    def pressed(self) -> bool:
+        """True where it has no time to take turns."""
+        return self.deadline <= self.group.pressed
 
-_Ordered = tuple[tuple[int, bool, int], QueuedCall]
+
+_PRESSED, _SMALL, _NEW, _LATER = range(4)  # of one class, in this order
+_Order = tuple[int, int, float, int]
+_Ordered = tuple[_Order, QueuedCall]
+# For so long the order of those that wait is kept, but for those that come or are served; longer where they are many.
+_ORDER_SECONDS = 0.25
+_ORDER_SECONDS_PER_CALL = 5e-5
+_MOST_PASSED = 256  # of calls one after another that may not be served: then none behind them is looked at
 
 
 class CallQueue:
@@ -75,12 +133,18 @@ class CallQueue:
         first_tokens: int = FIRST_TOKENS,
         turn_tokens: int = TURN_TOKENS,
         key_turn_tokens: int = KEY_TURN_TOKENS,
+        small_tokens: int = FIRST_TOKENS,
     ) -> None:
+        """`small_tokens`: the most that a call has which goes before larger ones as long as it is new."""
         self._clock = clock
         self._key_turn_tokens = key_turn_tokens
         self._head_start = first_tokens // key_turn_tokens  # turns
         self._first_tokens = first_tokens
         self._turn_tokens = turn_tokens
+        self._small_tokens = small_tokens
+        self._pressed: list[CallClass] = []
+        self._lines: dict[KeyShare, list[_Ordered]] = {}  # heaps; some of their calls may have ended
+        self._ordered = -math.inf  # when they were made; minus infinity: anew
         self._calls: dict[QueuedCall, None] = {}
         self._shares: dict[str, KeyShare] = {}
         self._turns = 0  # of the key that was served last
@@ -93,29 +157,77 @@ class CallQueue:
         return iter(self._calls)
 
     def add(
-        self, tokens: Sequence[int], priority: int, key: str = "", *, order: Sequence[int] | None = None
+        self,
+        tokens: Sequence[int],
+        priority: int,
+        key: str = "",
+        deadline: float = math.inf,
+        *,
+        order: Sequence[int] | None = None,
     ) -> QueuedCall:
-        """A call of `key` whose documents are of so many tokens each. `order`: how they are handed out, if not the
-        shortest first."""
+        """A call of `key` whose documents are of so many tokens each, due by `deadline`. `order`: how they are handed
+        out, if not the shortest first."""
         if order is None:
             order = sorted(range(len(tokens)), key=tokens.__getitem__)
-        share = self._share(key)
+        share, now = self._share(key), self._clock()
         share.calls += 1
         call = QueuedCall(
             priority,
-            self._clock(),
+            now,
             tokens,
             next(self._places),
             turn=self._turn_tokens,
             pending=deque(order),
             share=share,
+            group=self._class_of(share, priority, now),
+            deadline=deadline,
+            small=sum(tokens) <= self._small_tokens,
         )
         self._calls[call] = None
+        call.group.calls += 1
+        call.group.new += 1
+        call.group.waiting += 1
+        self._put(call, now)
         return call
 
     def remove(self, call: QueuedCall) -> None:
+        """It is answered, or nothing of it is wanted any more."""
         del self._calls[call]
+        call.pending.clear()
         call.share.calls -= 1
+        call.group.calls -= 1
+        call.group.new -= call.new
+        call.new = False
+        self._note_end(call)
+
+    def press(self, calls: Iterable[QueuedCall]) -> None:
+        """These calls have no time to take turns, nor have those of their key and class that are due before them; all
+        others have."""
+        due: dict[CallClass, float] = {}
+        for call in calls:
+            due[call.group] = max(call.deadline, due.get(call.group, -math.inf))
+        if due != {group: group.pressed for group in self._pressed}:
+            for group in self._pressed:
+                group.pressed = -math.inf
+            for group, until in due.items():
+                group.pressed = until
+            self._pressed, self._ordered = list(due), -math.inf
+
+    def had(self, key: str) -> int:
+        """Tokens that a key's calls have had, and of those that others got while it had none. That it may go first when
+        it comes counts for nothing here."""
+        share = self._shares.get(key)
+        if share is None:
+            return self._turns * self._key_turn_tokens
+        turns = share.turns + share.ahead if share.calls else max(share.turns, self._turns)
+        return (turns + 1) * self._key_turn_tokens - share.tokens
+
+    def _class_of(self, share: KeyShare, priority: int, now: float) -> CallClass:
+        """A class of a key, which a call comes to."""
+        group = share.classes.setdefault(priority, CallClass(share, priority, now, self._turn_tokens, priority))
+        if not group.calls:
+            group.since, group.turn, group.best, group.pressed = now, self._turn_tokens, priority, -math.inf
+        return group
 
     def _share(self, key: str) -> KeyShare:
         """That of a key, which has no claim to turns that others got while it had no call, but for a first share
@@ -123,66 +235,132 @@ class CallQueue:
         earliest = self._turns - self._head_start
         share = self._shares.get(key)
         if share is None:
-            share = self._shares[key] = KeyShare(earliest, self._key_turn_tokens, self._clock())
+            share = self._shares[key] = KeyShare(key, earliest, self._key_turn_tokens, self._clock())
         if not share.calls:
             share.turns = max(share.turns, earliest)
+            share.ahead = max(0, self._turns - share.turns)
         return share
 
     def behind(self, now: float) -> Callable[[QueuedCall], bool]:
         """Whether a call has had its first share while another that is new, and of its class or a better one, is not
         answered yet, of a key that has had no more turns."""
-        first: dict[KeyShare, int] = {}
-        for call in self._calls:
-            if call.new:
-                first[call.share] = min(call.class_at(now), first.get(call.share, call.priority))
+        groups = [group for share in self._shares.values() if share.calls for group in share.classes.values()]
+        first = [(group.share, group.priority) for group in groups if group.new]
 
         def is_behind(call: QueuedCall) -> bool:
             own, turns = call.class_at(now), call.share.turns
-            return not call.new and any(best <= own and share.turns <= turns for share, best in first.items())
+            return not (call.new or call.pressed) and any(best <= own and share.turns <= turns for share, best in first)
 
         return is_behind
 
-    def take(self, allowed: Callable[[QueuedCall], bool]) -> Iterator[tuple[QueuedCall, int]]:
-        """Hand out documents in their order, each with its call, as long as their calls are `allowed` one.
+    def take(
+        self, allowed: Callable[[QueuedCall], bool], more: Callable[[], bool] = lambda: True
+    ) -> Iterator[tuple[QueuedCall, int]]:
+        """Hand out documents in their order, each with its call, as long as there may be `more` and their calls are
+        `allowed` one.
 
         The caller says with `charge` what each has cost before it asks for the next.
         """
         now = self._clock()
-        waiting: dict[KeyShare, list[_Ordered]] = {}
-        for call in self._calls:
-            if call.pending:
-                waiting.setdefault(call.share, []).append((self._key(call, now), call))
-        classes = {share: min(_class_between(call, now) for _, call in calls) for share, calls in waiting.items()}
-        for calls in waiting.values():
-            heapq.heapify(calls)
-        while waiting:
-            share = min(waiting, key=lambda share: (classes[share], share.turns, waiting[share][0][0][1:]))
-            calls = waiting[share]
-            _, call = heapq.heappop(calls)
-            if allowed(call):
-                yield call, call.pending.popleft()
-                if call.pending:
-                    heapq.heappush(calls, (self._key(call, now), call))
-            if not calls:
-                del waiting[share]
+        if now - self._ordered >= max(_ORDER_SECONDS, _ORDER_SECONDS_PER_CALL * len(self._calls)):
+            self._order(now)
+        passed: list[QueuedCall] = []
+        call: QueuedCall | None = None
+        heads = {share: head for share in self._lines if (head := self._head(share))}
+        levels = {share: share.level(now) for share in heads}
+        try:
+            while heads and len(passed) < _MOST_PASSED and more():
+                share = self._next_of(heads, levels)
+                call = heapq.heappop(self._lines[share])[1]
+                if allowed(call):
+                    yield call, call.pending.popleft()
+                    self._put(call, now)
+                else:
+                    passed.append(call)
+                call = None
+                if head := self._head(share):
+                    heads[share], levels[share] = head, share.level(now)
+                else:
+                    del heads[share]
+        finally:
+            for each in passed if call is None else [*passed, call]:
+                self._put(each, now)
+
+    def _order(self, now: float) -> None:
+        """Put all that wait in order: by now they have aged."""
+        self._ordered, self._lines = now, {}
+        pending = [call for call in self._calls if call.pending]
+        for call in pending:
+            call.group.best = call.priority
+        for call in pending:
+            if not call.small:
+                call.group.best = min(call.group.best, call.class_at(now))
+        for call in pending:
+            self._put(call, now)
+
+    def _put(self, call: QueuedCall, now: float) -> None:
+        """Have a call wait for its next turn, if there is something left of it."""
+        if call.pending:
+            heapq.heappush(self._lines.setdefault(call.share, []), (self._key(call, now), call))
+        else:
+            self._note_end(call)
+
+    def _head(self, share: KeyShare) -> _Ordered | None:
+        """The first call of a key of which something waits."""
+        calls = self._lines[share]
+        while calls and not calls[0][1].pending:
+            self._note_end(heapq.heappop(calls)[1])
+        return calls[0] if calls else None
+
+    def _note_end(self, call: QueuedCall) -> None:
+        """Nothing of a call waits any more."""
+        call.group.waiting -= call.waits
+        call.waits = False
 
     def charge(self, call: QueuedCall, tokens: int) -> None:
         """A call was served `tokens`; one whose turn is over goes behind the others."""
         call.served += tokens
-        call.new = call.served < self._first_tokens
+        if call.new and call.served >= self._first_tokens:
+            call.new = False
+            call.group.new -= 1
         call.turn -= tokens
-        share = call.share
+        share, group, now = call.share, call.group, self._clock()
+        group.turn -= tokens
+        if group.turn <= 0 or now - group.since < AGEING_SECONDS:
+            group.since, group.turn = now, self._turn_tokens
         self._turns = max(self._turns, share.turns)
         share.tokens -= tokens
         if share.tokens <= 0:
-            share.turns, share.tokens, share.since = share.turns + 1, self._key_turn_tokens, self._clock()
+            share.turns, share.tokens, share.since = share.turns + 1, self._key_turn_tokens, now
         if call.turn <= 0:
-            call.turn, call.since, call.place = self._turn_tokens, self._clock(), next(self._places)
+            call.turn, call.since, call.place = self._turn_tokens, now, next(self._places)
 
-    def _key(self, call: QueuedCall, now: float) -> tuple[int, bool, int]:
-        return call.class_at(now), not call.new, call.place  # places differ: calls are never compared
+    def _key(self, call: QueuedCall, now: float) -> _Order:
+        """Its order among the calls of its key. Places differ: calls are never compared."""
+        if call.pressed:
+            return call.group.level(now), _PRESSED, call.deadline, call.place
+        if call.group.pressed > -math.inf:
+            level = call.group.level(now)
+        elif call.new and call.small:
+            level = min(call.class_at(now), max(call.group.best, call.priority - _BEFORE_AGED))
+        else:
+            level = call.class_at(now)
+        return level, _LATER if not call.new else _SMALL if call.small else _NEW, 0.0, call.place
 
+    def _next_of(self, heads: dict[KeyShare, _Ordered], levels: dict[KeyShare, int]) -> KeyShare:
+        """Whose turn it is. Where calls are pressed (`plan`), it is that key's whose next call is due first, of those
+        that had no more than the others when it began."""
+        if len(heads) == 1:
+            return next(iter(heads))
+        level = min(levels[share] for share in heads)
+        best = [share for share in heads if levels[share] == level]
+        if not self._pressed:
+            return min(best, key=lambda share: (share.turns, heads[share][0][1:]))
+        begun = {share: self._begun(share, heads[share][1]) for share in best}
+        most = min(begun.values()) + self._first_tokens
+        able = [share for share in best if begun[share] <= most]
+        return min(able, key=lambda share: (heads[share][1].deadline, begun[share], heads[share][0]))
 
-def _class_between(call: QueuedCall, now: float) -> int:
-    """A call's class against those of other keys: it ages as long as its key gets no turn."""
-    return call.priority - int((now - max(call.since, call.share.since)) / AGEING_SECONDS)
+    def _begun(self, share: KeyShare, call: QueuedCall) -> int:
+        """What a key had had when its next call began; of one that takes turns, by now."""
+        return self.had(share.key) - (call.served if call.pressed else 0)

@@ -20,6 +20,11 @@ class TokenRoom:
         self._taken = 0
         self._long = 0
 
+    @property
+    def full(self) -> bool:
+        """True when no document may be added, however few tokens it has."""
+        return self._taken >= self._most
+
     def for_one(self, tokens: int, *, behind: bool) -> bool:
         """True when a document of so many tokens may be added."""
         if self._taken >= (self._behind if behind else self._most):

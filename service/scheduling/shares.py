@@ -40,7 +40,7 @@ Call = TypeVar("Call", bound=Waiting)
 
 
 @dataclass(slots=True)
-class _Taken:
+class Taken:
     """What the calls of one key, or all of them, take of the room."""
 
     documents: int = 0
@@ -49,6 +49,12 @@ class _Taken:
     def change(self, documents: int, tokens: float) -> None:
         self.documents += documents
         self.tokens += tokens
+
+
+def has_room(own: Taken, total: Taken, documents: int, tokens: float, limits: QueueLimits) -> bool:
+    """True where a call can be let in and nobody has to go. `own`: what its key takes, `total`: all of them."""
+    alone = not (limits.several_keys and own.documents)
+    return (alone or _fits(own, documents, tokens, limits, _SHARE)) and _fits(total, documents, tokens, limits, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,10 @@ def make_room(
 ) -> Sequence[Call] | NoRoom:
     """Returns which of the waiting `calls`, oldest first, have to go so that one of `key` can be let in."""
     waiting = [call for call in calls if call.documents]
-    by_key: dict[str, _Taken] = {key: _Taken()}
-    total = _Taken()
+    by_key: dict[str, Taken] = {key: Taken()}
+    total = Taken()
     for call in waiting:
-        by_key.setdefault(call.key, _Taken()).change(call.documents, call.tokens)
+        by_key.setdefault(call.key, Taken()).change(call.documents, call.tokens)
         total.change(call.documents, call.tokens)
     own = by_key[key]
     if limits.several_keys and own.documents and not _fits(own, documents, tokens, limits, _SHARE):
@@ -86,9 +92,9 @@ def make_room(
     return going
 
 
-def _fits(taken: _Taken, documents: int, tokens: float, limits: QueueLimits, share: float) -> bool:
+def _fits(taken: Taken, documents: int, tokens: float, limits: QueueLimits, share: float) -> bool:
     return taken.documents + documents <= limits.documents * share and taken.tokens + tokens <= limits.tokens * share
 
 
-def _greed(taken: _Taken, limits: QueueLimits) -> float:
+def _greed(taken: Taken, limits: QueueLimits) -> float:
     return max(taken.documents / limits.documents, taken.tokens / limits.tokens)

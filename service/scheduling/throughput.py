@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from service.engine import Scoring
 
 _SAMPLE_SECONDS = 0.5  # shorter samples see single batches, longer ones react late
 _WEIGHT = 0.3  # of a new sample
+_FRESH_SECONDS = 10.0
 
 
 class Throughput:
@@ -17,6 +19,8 @@ class Throughput:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rate: dict[Scoring, float] = {}
+        self._supposed: dict[Scoring, float] = {}
+        self._sampled = dict.fromkeys(Scoring, -math.inf)
         self._running = dict.fromkeys(Scoring, 0)
         self._busy = dict.fromkeys(Scoring, 0.0)
         self._done = dict.fromkeys(Scoring, 0.0)
@@ -43,12 +47,16 @@ class Throughput:
 
     def suppose(self, scoring: Scoring, rate: float) -> None:
         """Take `rate` (work per second) for granted until something has been measured."""
-        self._rate.setdefault(scoring, rate)
+        self._supposed[scoring] = rate
 
     def seconds_for(self, scoring: Scoring, work: float) -> float:
         """How long the engine needs for `work`, had it nothing else to do; 0 while nothing is known."""
-        rate = self._rate.get(scoring)
+        rate = self._rate.get(scoring) or self._supposed.get(scoring)
         return work / rate if rate else 0.0
+
+    def known(self, scoring: Scoring) -> bool:
+        """True while what was measured is of the last seconds: an engine that was slow once need not be slow now."""
+        return self._clock() - self._sampled[scoring] < _FRESH_SECONDS
 
     def _account(self) -> None:
         """Share the time since the last event among the scorings by the documents they had in the engine."""
@@ -64,3 +72,4 @@ class Throughput:
             before = self._rate.get(scoring, sample)
             self._rate[scoring] = (1 - _WEIGHT) * before + _WEIGHT * sample
             self._busy[scoring] = self._done[scoring] = 0.0
+            self._sampled[scoring] = self._clock()

@@ -11,15 +11,17 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from service.engine import Begun, Completion, Engine, PartialOutput, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
-from service.scheduling.queue import TURN_TOKENS, CallQueue, QueuedCall
+from service.scheduling.queue import CallQueue, QueuedCall
 from service.scheduling.room import TokenRoom
+from service.scheduling.shares import Taken
 from service.scheduling.throughput import Throughput
 from service.scheduling.work import Answer, Work
 
@@ -30,16 +32,22 @@ _COMPANY_SECONDS = 1.0  # for so long after another call a call does not count a
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """A call on its way. `held`: documents in the engine; `queued_tokens`: of those that are not. `begun`: when the
-    first of them entered it."""
+    """A call on its way. `held`: documents in the engine; `queued_tokens`: of those that are not. `left`: tokens of the
+    prompts that have no completion, and those of them `in_engine`. `begun`: when the first of them entered it.
+    `reason_until`: when reasoning has to be over for the sake of other calls. `counts`: what waits of its key, of its
+    scoring, and in all."""
 
     work: Work
     place: QueuedCall
     costs: Sequence[int]
     arrived: float
     finished: asyncio.Future[None]
+    counts: Sequence[Taken]
     queued_tokens: int
+    left: int
+    in_engine: int = 0
     held: int = 0
+    reason_until: float = math.inf
     begun: float | None = None
     context: Context = field(default_factory=copy_context)  # of the call, for what is logged on its documents
     completions: dict[int, Completion] = field(default_factory=dict)
@@ -50,9 +58,22 @@ class Entry:
         """Its documents that are not in the engine yet."""
         return len(self.place.pending)
 
-    def fail(self, error: ServiceError) -> None:
+    def hand_over(self, index: int, tokens: int) -> None:
+        """A document waits no longer, and so many tokens."""
+        self.in_engine += self.place.tokens[index]
+        self.queued_tokens -= tokens
+        for taken in self.counts:
+            taken.change(-1, -tokens)
+
+    def drop(self) -> None:
+        """Nothing of it waits any more."""
+        for taken in self.counts:
+            taken.change(-self.queued, -self.queued_tokens)
         self.place.pending.clear()
         self.queued_tokens = 0
+
+    def fail(self, error: ServiceError) -> None:
+        self.drop()
         if not self.finished.done():
             self.finished.set_exception(error)
 
@@ -88,6 +109,9 @@ class Window:
         self._free = size
         able = engine.capabilities
         self._room = {scoring: TokenRoom(able.window_tokens, able.behind_tokens) for scoring in Scoring}
+        self._waiting = Taken()
+        self._waiting_by_key: dict[str, Taken] = {}
+        self._waiting_by_scoring = {scoring: Taken() for scoring in Scoring}
         self._fill_due = False
         self._company_until = -math.inf
 
@@ -99,7 +123,7 @@ class Window:
     @property
     def queued(self) -> int:
         """Documents admitted and not yet in the engine."""
-        return sum(entry.queued for entry in self._states.values())
+        return self._waiting.documents
 
     @property
     def calls(self) -> int:
@@ -108,27 +132,24 @@ class Window:
 
     def queued_tokens(self) -> dict[Scoring, float]:
         """Queued work by scoring."""
-        total = dict.fromkeys(Scoring, 0.0)
-        for entry in self._states.values():
-            total[entry.work.scoring] += entry.queued_tokens
-        return total
+        return {scoring: taken.tokens for scoring, taken in self._waiting_by_scoring.items()}
 
-    def tokens_ahead(self, tokens: float, priority: int, key: str) -> dict[Scoring, float]:
-        """Queued work by scoring that is served before a new call of so many tokens is through: of each other call of
-        its key at most as much as it has itself, of each other key as much as its own gets, and at least a turn."""
-        now = self._clock()
-        by_key: dict[str, dict[Scoring, float]] = {}
-        for place, entry in self._states.items():
-            if place.class_at(now) <= priority:
-                ahead = by_key.setdefault(entry.work.key, dict.fromkeys(Scoring, 0.0))
-                ahead[entry.work.scoring] += min(entry.queued_tokens, tokens)
-        total = by_key.pop(key, dict.fromkeys(Scoring, 0.0))
-        most = max(tokens + sum(total.values()), TURN_TOKENS)
-        for others in by_key.values():
-            share = min(1.0, most / max(1.0, sum(others.values())))
-            for scoring, amount in others.items():
-                total[scoring] += amount * share
-        return total
+    def waiting(self, key: str | None = None) -> Taken:
+        """What waits of a key, or (None) in all."""
+        return self._waiting if key is None else self._waiting_by_key.get(key, Taken())
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """Calls that are neither answered nor have failed."""
+        return [entry for entry in self._states.values() if not entry.finished.done()]
+
+    def press(self, entries: Iterable[Entry]) -> None:
+        """See `CallQueue.press`."""
+        self._queue.press(entry.place for entry in entries)
+
+    def had(self, key: str) -> int:
+        """See `CallQueue.had`."""
+        return self._queue.had(key)
 
     async def run(self, work: Work) -> Answer:
         """Score every document of a call. Raise the ServiceError that ended it; cancelling frees all its slots."""
@@ -137,8 +158,14 @@ class Window:
     def enter(self, work: Work) -> Entry:
         """Puts a call into the queue. `answer` has to be awaited next."""
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = self._queue.add(work.lengths, work.priority, work.key, order=work.order)
-        entry = Entry(work, place, work.costs, self._clock(), finished, work.tokens)
+        place = self._queue.add(work.lengths, work.priority, work.key, work.deadline, order=work.order)
+        costs = work.costs
+        tokens = len(work.prefix.ids) + sum(costs)
+        of_key = self._waiting_by_key.setdefault(work.key, Taken())
+        counts = (of_key, self._waiting_by_scoring[work.scoring], self._waiting)
+        for taken in counts:
+            taken.change(len(costs), tokens)
+        entry = Entry(work, place, costs, self._clock(), finished, counts, tokens, sum(place.tokens))
         self._states[place] = entry
         self._fill_soon()
         return entry
@@ -149,8 +176,8 @@ class Window:
             await entry.finished
         finally:
             del self._states[entry.place]
+            entry.drop()
             self._queue.remove(entry.place)
-            entry.place.pending.clear()
             for task in entry.tasks:
                 task.cancel()
             self._fill_soon()
@@ -171,28 +198,37 @@ class Window:
     def _fill(self) -> None:
         """Hand out documents in the order of the queue as long as there are slots and tokens for them."""
         self._fill_due = False
+        if not self._has_room():
+            return
         # Not those that have ended, whose task has not come to its turn: it would cancel what is begun for them before
         # that has begun, and nobody would give the slots back.
-        waiting = sum(1 for s in self._states.values() if s.place.pending and not s.finished.done())
+        able = (s for s in self._states.values() if s.place.pending and not s.finished.done())
+        waiting = len(list(islice(able, 2)))
         most, behind = self._most_slots(waiting), self._queue.behind(self._clock())
         slices: dict[tuple[Entry, int], _Slice] = {}
 
         def allowed(place: QueuedCall) -> bool:
             state = self._states[place]
-            if state.finished.done() or state.held >= most or not self._free:
+            if state.finished.done() or state.held >= most:
                 return False
             tokens = self._tokens(state, place.pending[0])
             return self._room[state.work.scoring].for_one(tokens, behind=behind(place))
 
-        for place, index in self._queue.take(allowed):
+        for place, index in self._queue.take(allowed, self._has_room):
             state = self._states[place]
             self._seat(slices.setdefault((state, state.work.part(index)), _Slice(state, {}, {})), index)
             self._queue.charge(place, place.tokens[index])
         for taken in slices.values():
             self._dispatch(taken)
 
+    def _has_room(self) -> bool:
+        """Whether anything that waits might be handed over."""
+        return self._free > 0 and any(
+            taken.documents and not self._room[each].full for each, taken in self._waiting_by_scoring.items()
+        )
+
     def _most_slots(self, waiting: int) -> int:
-        """How many a call may hold."""
+        """How many a call may hold. `waiting`: calls that wait for some, of which more than one is enough to know."""
         half, now = max(1, self._size // 2), self._clock()
         if len(self._states) > 1:
             self._company_until = now + _COMPANY_SECONDS
@@ -204,7 +240,7 @@ class Window:
         """Give a document its slot."""
         state = taken.state
         shared, first = len(state.work.prefix.ids), state.begun is None
-        state.queued_tokens -= state.costs[index] + (shared if first else 0)
+        state.hand_over(index, state.costs[index] + (shared if first else 0))
         if first:
             state.begun = self._clock()
         taken.seated[index] = None
@@ -270,13 +306,18 @@ class Window:
     def _reasoning_deadline(self, state: Entry) -> float:
         """When the reasoning of documents entering now must be over: early enough for those still waiting to get a
         direct verdict before the call's deadline."""
+        if not state.work.budget:
+            return state.work.deadline
         sharing = sum(1 for place in self._states if place.pending) or 1
         direct = max(0, state.queued_tokens - state.work.budget * len(state.place.pending))
-        return state.work.deadline - sharing * self._throughput.seconds_for(Scoring.DIRECT, direct)
+        own = state.work.deadline - sharing * self._throughput.seconds_for(Scoring.DIRECT, direct)
+        return min(own, state.reason_until)
 
     def _take(self, taken: _Slice, index: int, completion: Completion) -> None:
         state = taken.state
         state.completions[index] = scored = replace(completion, index=index)
+        state.left -= state.place.tokens[index]
+        state.in_engine -= state.place.tokens[index]
         self._tell(state, scored)
         self._throughput.finished(state.work.scoring, state.costs[index])
         self._release(taken, index)

@@ -30,7 +30,7 @@ class Progress(Protocol):
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """What is known of a call before its text is encoded. `least_tokens`: as many as it has at least, from its bytes;
-    `deadline` is a monotonic instant; `key` names the caller."""
+    `deadline` is a monotonic instant; `key` names the caller; `budget`: the most reasoning tokens for each document."""
 
     call: str
     documents: int
@@ -39,6 +39,7 @@ class Incoming:
     priority: int
     deadline: float
     key: str = ""
+    budget: int = 0
 
 
 @dataclass(frozen=True, slots=True)

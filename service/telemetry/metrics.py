@@ -48,6 +48,7 @@ REASONS = (
     *("connections", "head_too_large", "bad_head"),
 )
 STAGES = ("queued", "running")
+OUTCOMES = ("in_time", "late", "refused", "given_up")
 SIZES = ((10, "1-10"), (50, "11-50"), (200, "51-200"))
 LARGEST = "201+"
 
@@ -135,6 +136,11 @@ class Metrics:
             buckets=LABEL_MASS,
         )
         self.scored = counter("limrank_documents_scored", "Documents that got a verdict.")
+        self.outcomes = counter(
+            "limrank_documents_by_outcome",
+            "Documents of calls: answered in time, late, refused at the door because of load, or given up behind it.",
+            ["outcome"],
+        )
         self.truncated = counter("limrank_documents_truncated", "Documents cut to fit the model.")
         self.empty = counter("limrank_documents_empty", "Blank documents among the scored.")
         self.verdicts = counter("limrank_verdicts", "Verdicts, by how the trace ended.", ["mode", "status"])
@@ -171,6 +177,8 @@ class Metrics:
             self.rejected.labels(reason)
         for stage in STAGES:
             self.cancelled.labels(stage)
+        for outcome in OUTCOMES:
+            self.outcomes.labels(outcome)
         for mode, status in ((mode, status) for mode in Mode for status in Status):
             self.verdicts.labels(mode.value, status.value)
         for kind in ("prompt", "cached", "reasoning"):

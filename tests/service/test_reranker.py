@@ -238,3 +238,27 @@ async def test_a_call_that_is_refused_is_not_encoded() -> None:
             await service.rank(passages, key=key)
         assert refused.value.status == 413
     assert service.engine.encoder.queries == []
+
+
+async def test_documents_are_counted_by_what_became_of_their_calls() -> None:
+    """In time; late; refused at the door; let in, and given up for another key's call."""
+    service = Service(ScriptedEngine(window=1), queue=20)
+    service.reranker._admission._limits = QueueLimits(20, 10**6, several_keys=True)
+    await service.rank(["1"] * 3)
+    service.engine.stuck = True
+    with pytest.raises(DeadlineExceeded):
+        await service.rank(["1"] * 4, timeout_ms=20)
+    waiting = asyncio.create_task(service.rank(["1"] * 20))
+    await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable):
+        await service.rank(["1"] * 5)
+    other = asyncio.create_task(service.rank(["1"] * 6, key=Key("other")))
+    with pytest.raises(Unavailable):
+        await waiting
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+    counted = {
+        outcome: service.metrics.registry.get_sample_value("limrank_documents_by_outcome_total", {"outcome": outcome})
+        for outcome in ("in_time", "late", "refused", "given_up")
+    }
+    assert counted == {"in_time": 3, "late": 4, "refused": 5, "given_up": 20}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from service.scheduling.queue import AGEING_SECONDS, CallQueue, QueuedCall
 
 
@@ -122,3 +124,80 @@ def test_only_calls_that_have_had_their_share_go_behind_and_only_behind_new_ones
     assert not calls.queue.behind(0.0)(late)
     calls.queue.remove(new)
     assert not calls.queue.behind(0.0)(old)
+
+
+def test_a_small_new_call_goes_before_larger_new_ones_of_its_key() -> None:
+    queue = CallQueue(Clock())
+    for _ in range(8):
+        queue.add([100] * 200, 1)
+    small = queue.add([100] * 10, 1)
+    taken = [call for call, _ in itertools.islice(queue.take(lambda _: True), 10)]
+    assert taken == [small] * 10
+
+
+def test_it_still_does_where_these_have_waited_for_long_but_not_for_ever() -> None:
+    clock = Clock()
+    queue = CallQueue(clock)
+    large = queue.add([100] * 200, 1)
+    for seconds, first_is_small in ((15.0, True), (45.0, False)):
+        clock.now = seconds
+        small = queue.add([100] * 10, 1)
+        assert next(queue.take(lambda _: True))[0] is (small if first_is_small else large)
+        queue.remove(small)
+
+
+def test_pressed_calls_go_first_by_their_deadlines() -> None:
+    queue = CallQueue(Clock())
+    later, sooner, unpressed = (queue.add([100] * 3, 1, deadline=due) for due in (20.0, 10.0, 30.0))
+    queue.press([later])
+    assert [call for call, _ in queue.take(lambda _: True)] == [sooner] * 3 + [later] * 3 + [unpressed] * 3
+    assert not queue.behind(0.0)(later)
+
+
+def test_pressed_calls_of_other_keys_take_turns_by_whole_calls() -> None:
+    queue = CallQueue(Clock(), first_tokens=0, key_turn_tokens=100)
+    a, b, c = (queue.add([100] * 5, 1, key, deadline=due) for key, due in (("a", 30.0), ("b", 10.0), ("c", 20.0)))
+    again = queue.add([100] * 5, 1, "b", deadline=5.0)
+    queue.press([a, b, c, again])
+    calls = []
+    for call, _ in queue.take(lambda _: True):
+        queue.charge(call, 100)
+        calls.append(call)
+    assert calls == [again] * 5 + [c] * 5 + [a] * 5 + [b] * 5, "b's second call waits until the others have had as much"
+
+
+def test_a_class_does_not_age_while_it_is_served() -> None:
+    """Calls that are pressed do not take turns, so that each would age by itself."""
+    clock = Clock()
+    queue = CallQueue(clock)
+    calls = [queue.add([100] * 50, 1, deadline=1000.0 + number) for number in range(5)]
+    queue.press(calls)
+    for second in range(60):
+        clock.now = float(second)
+        call, _ = next(queue.take(lambda _: True))
+        queue.charge(call, 100)
+    urgent = queue.add([100], 0)
+    assert next(queue.take(lambda _: True))[0] is urgent
+
+
+def test_where_none_of_many_may_be_served_not_all_are_looked_at() -> None:
+    queue = CallQueue(Clock())
+    for _ in range(5000):
+        queue.add([100], 1)
+    asked: list[QueuedCall] = []
+
+    def refuse(call: QueuedCall) -> bool:
+        asked.append(call)
+        return False
+
+    for _ in range(3):
+        assert not list(queue.take(refuse))
+    assert len(asked) <= 1000
+    assert len(list(queue.take(lambda _: True))) == 5000
+
+
+def test_those_that_may_not_be_served_keep_their_place() -> None:
+    queue = CallQueue(Clock())
+    calls = [queue.add([100] * 2, 1) for _ in range(3)]
+    assert [call for call, _ in queue.take(lambda call: call is calls[1])] == [calls[1]] * 2
+    assert [call for call, _ in queue.take(lambda _: True)] == [calls[0]] * 2 + [calls[2]] * 2
