@@ -116,6 +116,7 @@ class Verdict:
     `prompt_tokens` counts the whole prompt, `cached_tokens` those of it that were not computed again;
     `reasoning` is None in direct mode. Of a document that was read in windows, `chunk` is the best one and the verdict
     is its own, while tokens are those of all; `told_tokens`: of its reasoning alone. `spans`: best first.
+    `cached`: known from an earlier call.
     """
 
     index: int
@@ -131,6 +132,7 @@ class Verdict:
     chunk: Chunk | None = None
     spans: tuple[Span, ...] = ()
     told_tokens: int | None = None
+    cached: bool = False
 
     @property
     def relevance(self) -> float:
@@ -150,6 +152,7 @@ class Ranked:
     label_mass: float | None = None
     chunk: Chunk | None = None
     spans: tuple[Span, ...] = ()
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

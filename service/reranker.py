@@ -126,6 +126,13 @@ class Reranker:
         cancelling the task free the engine.
         """
         plan = self._plan(call, key, received, timeout_ms)
+        verdicts, timings = await self._judge(plan, key, received, client_leaves, listener)
+        return self._ranking(call, verdicts, timings)
+
+    async def _judge(
+        self, plan: Plan, key: Key, received: float, client_leaves: Leaving, listener: Listener | None
+    ) -> tuple[list[Verdict], Timings]:
+        """The verdicts on a call's documents, in their order."""
         try:
             encoded, answer = await self._score(plan, key, client_leaves, listener)
         except ServiceError as error:
@@ -136,11 +143,11 @@ class Reranker:
         self._metrics.outcomes.labels("in_time" if in_time else "late").inc(plan.incoming.documents)
         verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures, self._encoding.reading)
         if encoded.pieces is not None:
-            verdicts = encoded.pieces.documents(verdicts, call.spans)
+            verdicts = encoded.pieces.documents(verdicts, plan.call.spans)
         timings = self._timings(received, answer.begun, encoded.seconds)
-        blank = sum(1 for passage in call.passages if not passage.strip())
+        blank = sum(1 for passage in plan.call.passages if not passage.strip())
         self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
-        return self._ranking(call, verdicts, timings)
+        return verdicts, timings
 
     async def _score(
         self, plan: Plan, key: Key, client_leaves: Leaving, listener: Listener | None
@@ -247,7 +254,7 @@ class Reranker:
 
         def ranked(completions: Sequence[Completion]) -> Ranked:
             verdicts = [verdict(completion) for completion in completions]
-            return _ranked(verdicts[0] if pieces is None else pieces.document(verdicts, call.spans), call)
+            return ranked_of(verdicts[0] if pieces is None else pieces.document(verdicts, call.spans), call)
 
         call, pieces = plan.call, encoded.pieces
         reasoning = plan.mode is Mode.REASONING and call.return_reasoning
@@ -263,7 +270,7 @@ class Reranker:
             id=uuid.uuid4().hex,
             model=self._defaults.model,
             score_kind=self._defaults.score_kind,
-            results=tuple(_ranked(verdict, call) for verdict in ordered[: call.top_n or None]),
+            results=tuple(ranked_of(verdict, call) for verdict in ordered[: call.top_n or None]),
             prompt_tokens=sum(verdict.prompt_tokens for verdict in verdicts),
             cached_tokens=sum(verdict.cached_tokens for verdict in verdicts),
             reasoning_tokens=sum(verdict.reasoning_tokens for verdict in verdicts),
@@ -318,7 +325,7 @@ def _outcome_of(error: ServiceError) -> str | None:
     return None
 
 
-def _ranked(verdict: Verdict, call: RerankCall) -> Ranked:
+def ranked_of(verdict: Verdict, call: RerankCall) -> Ranked:
     tokens = verdict.reasoning_tokens if verdict.told_tokens is None else verdict.told_tokens
     return Ranked(
         index=verdict.index,
@@ -329,6 +336,7 @@ def _ranked(verdict: Verdict, call: RerankCall) -> Ranked:
         label_mass=verdict.label_mass,
         chunk=verdict.chunk,
         spans=verdict.spans,
+        cached=verdict.cached,
     )
 
 

@@ -216,6 +216,9 @@ class Limits(_Section):
     window: Count | None = Field(
         default=None, description="most documents in the engine at a time; default: the engine's"
     )
+    score_cache_bytes: Annotated[ByteSize, Field(ge=0)] = Field(
+        default=ByteSize(0), description="memory for scores that are not computed again, such as 64MiB; 0: none"
+    )
     request_timeout_seconds: Seconds = Field(
         default=300, description="longest deadline; X-Request-Timeout-Ms may shorten it"
     )

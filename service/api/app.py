@@ -33,6 +33,7 @@ from service.models.checkpoint import Checkpoint
 from service.pages.router import is_open, page_router
 from service.passages.cutting import ChunkSize
 from service.ranking import ANONYMOUS, ScoreKind
+from service.remembering import RememberingReranker
 from service.reranker import Defaults
 from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodingPool, PassageShare
@@ -42,6 +43,7 @@ from service.scheduling.start_check import StartCheck
 from service.scheduling.throughput import Throughput
 from service.scheduling.watchdog import Watchdog, WatchIntervals
 from service.scheduling.window import Window
+from service.score_cache import ScoreCache
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import RequestTracer
@@ -102,7 +104,11 @@ def create_app(
         body_seconds=settings.body_timeout_seconds,
         max_batch_requests=settings.max_batch_requests,
     )
-    reranker = BatchReranker(admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics)
+    parts = admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics
+    reranker = BatchReranker(*parts)
+    if settings.score_cache_bytes:
+        fingerprint = checkpoint.manifest.fingerprint if checkpoint else ""
+        reranker = RememberingReranker(ScoreCache(int(settings.score_cache_bytes)), fingerprint, *parts)
     router = build_router(
         reranker,
         models=served_models(name, settings.model_aliases, capabilities.max_model_tokens, score),

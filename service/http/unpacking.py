@@ -19,6 +19,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+__all__ = ["ACCEPTED", "PIECE_BYTES", "Unpacker", "unpacker_of", "zstd"]
+
 ACCEPTED = "gzip, deflate, zstd"
 PIECE_BYTES = 1 << 18
 _MOST_MEMBERS = 1024  # of one body; each may be empty, and costs a new decompressor

@@ -7,7 +7,7 @@ Histograms of a call use the edges on which rerank clients time out (5, 10, 30, 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import Protocol
@@ -144,6 +144,9 @@ class Metrics:
         self.truncated = counter("limrank_documents_truncated", "Documents cut to fit the model.")
         self.empty = counter("limrank_documents_empty", "Blank documents among the scored.")
         self.verdicts = counter("limrank_verdicts", "Verdicts, by how the trace ended.", ["mode", "status"])
+        self.score_cache = counter(
+            "limrank_score_cache_documents", "Documents looked up in the cache of scores.", ["outcome"]
+        )
         self.tokens = counter("limrank_tokens", "Tokens: whole prompts, those reused, traces.", ["kind"])
 
     def _build_state(self) -> None:
@@ -152,6 +155,7 @@ class Metrics:
         self.queued_documents = gauge("limrank_queued_documents", "Documents admitted, not yet in the engine.")
         self.running_documents = gauge("limrank_running_documents", "Documents in the engine.")
         self.held_bytes = gauge("limrank_held_bytes", "Bytes of request bodies held, of calls not answered yet.")
+        self.score_cache_bytes = gauge("limrank_score_cache_bytes", "Bytes of scores that are kept.")
         self.start_check_failed = gauge(
             "limrank_start_check_failed", "1 if the model ranked the passages of the start check wrongly."
         )
@@ -183,6 +187,8 @@ class Metrics:
             self.verdicts.labels(mode.value, status.value)
         for kind in ("prompt", "cached", "reasoning"):
             self.tokens.labels(kind)
+        for outcome in ("hit", "miss"):
+            self.score_cache.labels(outcome)
         for size in (*(name for _, name in SIZES), LARGEST):
             self.request_duration.labels("/rerank", "cohere", size)
 
@@ -192,6 +198,15 @@ class Metrics:
         self.queued_documents.set_function(lambda: counts.queued)
         self.running_documents.set_function(lambda: counts.running)
         self.held_bytes.set_function(lambda: bodies.bytes)
+
+    def follow_scores(self, held_bytes: Callable[[], float]) -> None:
+        """Makes the gauge of the cache of scores read its owner."""
+        self.score_cache_bytes.set_function(held_bytes)
+
+    def looked_up(self, hits: int, misses: int) -> None:
+        """Counts documents that were looked up in the cache of scores."""
+        self.score_cache.labels("hit").inc(hits)
+        self.score_cache.labels("miss").inc(misses)
 
     def note_start(self, failed: bool) -> None:
         """Records whether the model failed the start check."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -62,6 +62,9 @@ class Result(TypedDict):
     ]
     relevant_spans: NotRequired[
         Annotated[list[RelevantSpan], Field(description="Best first. Only if asked for, and where there is one.")]
+    ]
+    cached: NotRequired[
+        Annotated[Literal[True], Field(description="The score was known from an earlier call. Absent otherwise.")]
     ]
 
 
@@ -191,6 +194,8 @@ def build_result(ranked: Ranked, call: RerankCall, return_document: bool) -> Res
         result["chunk"] = chunk_place(ranked.chunk)
     if ranked.spans:
         result["relevant_spans"] = [{"start": s.start, "end": s.end, "score": s.score} for s in ranked.spans]
+    if ranked.cached:
+        result["cached"] = True
     return result
 
 

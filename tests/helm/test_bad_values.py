@@ -47,6 +47,7 @@ REFUSED_BY_SCHEMA = [
     ("model.aliases=", "model.aliases: Invalid type. Expected: array"),
     ("tracing.sampleRatio=1.5", "tracing.sampleRatio: Does not match pattern"),
     ("rootPath=models", "rootPath: Does not match pattern"),
+    ("corsOrigins={app.example.com}", "corsOrigins.0: Does not match pattern"),
     ("podLabels.app\\.kubernetes\\.io/name=x", "podLabels: Property name of"),
 ]
 
@@ -91,6 +92,7 @@ CONTRADICTIONS = [
     ("podDisruptionBudget.minAvailable=60%,replicaCount=2", "minAvailable 60% of 2 replicas lets no pod go"),
     ("podDisruptionBudget.maxUnavailable=0", 'maxUnavailable "0" lets no pod go'),
     ("auth.existingSecret=", "auth.enabled needs auth.existingSecret"),
+    ("corsOrigins={*}", "name the origins of your pages"),
     ("metrics.port=80", "metrics.port 80 is a privileged port"),
     ("metrics.port=8080", "metrics.port 8080 is also containerPort"),
     ("ingress.enabled=true", "needs at least one entry in ingress.hosts"),

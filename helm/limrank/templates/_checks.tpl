@@ -100,6 +100,9 @@
 
 {{- define "limrank.checkReaching" -}}
 {{- $v := .Values }}
+{{- if and $v.auth.enabled (has "*" $v.corsOrigins) }}
+{{- fail "corsOrigins has \"*\", which is for servers without keys, and auth.enabled is true; name the origins of your pages." }}
+{{- end }}
 {{- if and $v.auth.enabled (not $v.auth.existingSecret) }}
 {{- fail "auth.enabled needs auth.existingSecret, the name of a Secret with the file of keys; auth.enabled=false serves everyone who reaches the Service." }}
 {{- end }}

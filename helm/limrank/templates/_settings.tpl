@@ -51,6 +51,7 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_MAX_CONNECTIONS" $v.limits.maxConnections
   "LIMRANK_MAX_QUEUED_DOCUMENTS" $v.limits.maxQueuedDocuments
   "LIMRANK_MAX_QUEUED_TOKENS" $v.limits.maxQueuedTokens
+  "LIMRANK_SCORE_CACHE_BYTES" $v.limits.scoreCacheBytes
   "LIMRANK_REQUEST_TIMEOUT_SECONDS" $v.limits.requestTimeoutSeconds
   "LIMRANK_DOCUMENTS_PER_MINUTE" $v.limits.documentsPerMinute
   "LIMRANK_DRAIN_DELAY" $v.shutdown.drainDelaySeconds

@@ -48,6 +48,8 @@ SERIES = {
     "limrank_keys": ("gauge", set()),
     "limrank_key_file_stale": ("gauge", set()),
     "limrank_key_file_errors_total": ("counter", set()),
+    "limrank_score_cache_documents_total": ("counter", {"outcome"}),
+    "limrank_score_cache_bytes": ("gauge", set()),
     "limrank_tokens_total": ("counter", {"kind"}),
     "limrank_relevance_score": ("histogram", set()),
     "limrank_label_mass": ("histogram", set()),

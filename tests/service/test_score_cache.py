@@ -1,0 +1,396 @@
+"""The cache of scores: bounded in bytes, the same answers as without it, and nothing shared between keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from contract.reasoning import Status
+from contract.verdict import Temperatures
+from service.engine import Scoring
+from service.errors import EngineFailed, PassageTooLong, TooManyRequests, Unavailable
+from service.lifecycle import Lifecycle, Phase
+from service.ranking import (
+    Chunk,
+    Key,
+    LongDocuments,
+    Mode,
+    Ranked,
+    Ranking,
+    ReasoningPiece,
+    RerankCall,
+    Span,
+    SpansWanted,
+    Verdict,
+)
+from service.remembering import RememberingReranker
+from service.scheduling.admission import Admission
+from service.scheduling.encoding import EncodingPool
+from service.scheduling.rate_limit import RateLimiter
+from service.scheduling.shares import QueueLimits
+from service.scheduling.throughput import Throughput
+from service.scheduling.window import Window
+from service.score_cache import ENTRY_BYTES, ScoreCache
+from service.telemetry.metrics import Metrics
+from service.wire.cohere_answer import CohereAnswer
+from tests.fakes import ScriptedEngine
+from tests.service.serving import guarded_service, serving
+from tests.service.test_batch import CuttingEncoder
+from tests.service.test_reranker import DEFAULTS, KEY
+from tests.service.wire.server import open_service
+
+PASSAGES = st.sampled_from(["red", "green apple", "pie", "red apple pie", "", "  "])
+HITS = 'limrank_score_cache_documents_total{outcome="hit"'
+CALLS = st.tuples(
+    st.lists(PASSAGES, min_size=1, max_size=6), st.none() | st.floats(0, 1), st.none() | st.integers(1, 3)
+)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+MAYBE = st.none() | NUMBERS
+WHOLE = st.integers(0, 2**32 - 1)
+CHUNKS = st.builds(Chunk, WHOLE, WHOLE)
+
+
+class Service:
+    """A reranker with a cache over a scripted engine, and the parts a test looks at."""
+
+    def __init__(self, engine: ScriptedEngine | None = None, limit: int = 1 << 20, **defaults: Any) -> None:
+        self.engine = engine or ScriptedEngine()
+        self.lifecycle = Lifecycle()
+        self.lifecycle.phase = Phase.READY
+        self.metrics = Metrics()
+        self.cache = ScoreCache(limit)
+        self.limiter = RateLimiter()
+        throughput = Throughput()
+        window = Window(self.engine, self.engine.window, throughput)
+        admission = Admission(window, self.lifecycle, QueueLimits(documents=100, tokens=10**6), throughput)
+        self.reranker = RememberingReranker(
+            self.cache,
+            "fingerprint",
+            admission,
+            self.engine.capabilities,
+            EncodingPool(self.engine.encoder),
+            Temperatures(),
+            dataclasses.replace(DEFAULTS, **defaults),
+            self.limiter,
+            self.metrics,
+        )
+
+    async def rank(self, *passages: str, key: Key = KEY, query: str = "red apple", **fields: Any) -> Ranking:
+        call = RerankCall(query=query, passages=passages, documents=passages, **fields)
+        return await self.reranker.rank(call, key=key, received=time.monotonic(), timeout_ms=None)
+
+    @property
+    def scored(self) -> list[str]:
+        """What the engine was asked for."""
+        return [passage for job in self.engine.jobs for passage in job.passages]
+
+    def looked_up(self, outcome: str) -> float:
+        value = self.metrics.registry.get_sample_value("limrank_score_cache_documents_total", {"outcome": outcome})
+        assert value is not None
+        return value
+
+
+def hits(ranking: Ranking) -> list[int]:
+    return sorted(result.index for result in ranking.results if result.cached)
+
+
+def comparable(ranking: Ranking) -> Any:
+    """Without what tells that it was known."""
+    results = tuple(dataclasses.replace(result, cached=False) for result in ranking.results)
+    return results, ranking.warnings, ranking.prompt_tokens, ranking.below_min_score, ranking.score_kind
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    calls=st.lists(
+        st.tuples(
+            st.lists(PASSAGES, min_size=1, max_size=6), st.none() | st.floats(0, 1), st.none() | st.integers(1, 3)
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    limit=st.sampled_from([1, 3 * ENTRY_BYTES, 1 << 20]),
+)
+async def test_answers_are_the_same_with_and_without_it(calls: list[tuple[list[str], Any, Any]], limit: int) -> None:
+    service = Service(limit=limit)
+    for passages, least, top in calls:
+        found = await service.rank(*passages, min_score=least, top_n=top)
+        alone = await Service().rank(*passages, min_score=least, top_n=top)
+        assert comparable(found) == comparable(alone)
+        assert len(service.cache) * ENTRY_BYTES <= max(limit, ENTRY_BYTES)
+    assert service.looked_up("hit") + service.looked_up("miss") == sum(len(passages) for passages, _, _ in calls)
+
+
+async def test_only_what_is_not_known_is_scored() -> None:
+    service = Service()
+    assert hits(await service.rank("a", "b")) == []
+    again = await service.rank("b", "c", "a")
+    assert service.scored == ["a", "b", "c"]
+    assert hits(again) == [0, 2]
+    assert again.cached_tokens == 20 + 2 * 50, "of what was known no token was computed again"
+    assert again.prompt_tokens == 150
+    assert hits(await service.rank("a", "b", "c")) == [0, 1, 2]
+    assert service.scored == ["a", "b", "c"]
+    assert (service.looked_up("hit"), service.looked_up("miss")) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "known"),
+    [
+        ({"query": "another"}, False),
+        ({"instruction": "Be strict."}, False),
+        ({"max_tokens_per_doc": 7}, False),
+        ({"cut_left": True}, False),
+        ({"long_documents": LongDocuments.CHUNK}, False),
+        ({"max_chunks_per_doc": 2}, False),
+        ({"spans": SpansWanted(0.1)}, False),
+        ({"truncate": False}, False),
+        ({"key": Key("another")}, False),
+        ({"mode": Mode.REASONING}, False),
+        ({"mode": Mode.DIRECT}, True),
+        ({"top_n": 1}, True),
+        ({"min_score": 0.0}, True),
+        ({"priority": 0}, True),
+        ({"return_label_mass": True}, True),
+        ({"return_reasoning": True}, True),
+        ({"model": "another name"}, True),
+    ],
+)
+async def test_what_changes_a_score_is_a_part_of_its_name(changed: dict[str, Any], known: bool) -> None:
+    service = Service()
+    await service.rank("a")
+    assert hits(await service.rank("a", **changed)) == ([0] if known else [])
+
+
+class Told:
+    """What a listener is told."""
+
+    def __init__(self) -> None:
+        self.ranks: list[tuple[int, bool]] = []
+
+    def reasoned(self, piece: ReasoningPiece) -> None:
+        raise AssertionError
+
+    def ranked(self, ranked: Ranked) -> None:
+        self.ranks.append((ranked.index, ranked.cached))
+
+
+async def test_a_streamed_call_is_told_of_every_document_once() -> None:
+    service, told = Service(), Told()
+    await service.rank("a", "c")
+    call = RerankCall(query="red apple", passages=("a", "b", "c", "d"), documents=())
+    for known in ({0, 2}, {0, 1, 2, 3}):
+        told.ranks.clear()
+        now = time.monotonic()
+        await service.reranker.rank(call, key=KEY, received=now, timeout_ms=None, listener=told)
+        assert sorted(told.ranks) == [(index, index in known) for index in range(4)]
+
+
+async def test_documents_that_are_read_in_windows_are_known_with_their_chunk() -> None:
+    service = Service()
+    long = "A red apple. " * 3
+    first = await service.rank(long, long_documents=LongDocuments.CHUNK)
+    second = await service.rank(long, long_documents=LongDocuments.CHUNK)
+    assert hits(second) == [0]
+    assert first.results[0].chunk == second.results[0].chunk
+
+
+async def test_the_servers_defaults_count_as_what_they_are() -> None:
+    service = Service(tokens_per_doc=7)
+    await service.rank("a")
+    assert hits(await service.rank("a", max_tokens_per_doc=7)) == []
+    assert hits(await service.rank("a")) == [0]
+
+
+async def test_reasoning_is_neither_kept_nor_looked_up() -> None:
+    service = Service()
+    for _ in range(2):
+        assert hits(await service.rank("a", mode=Mode.REASONING)) == []
+    assert (len(service.cache), service.looked_up("miss")) == (0, 0)
+    assert {job.scoring for job in service.engine.jobs} == {Scoring.REASONING}
+
+
+async def test_a_keys_limit_counts_what_is_known_too() -> None:
+    service, key = Service(), Key("k", documents_per_minute=5)
+    await service.rank("a", "b", key=key)
+    await service.rank("a", "b", key=key)
+    with pytest.raises(TooManyRequests):
+        await service.rank("a", "b", key=key)
+
+
+async def test_a_refused_call_gives_back_what_it_took() -> None:
+    service, key = Service(ScriptedEngine(encoder=CuttingEncoder())), Key("k", documents_per_minute=4)
+    await service.rank("a", key=key, truncate=False)
+    with pytest.raises(PassageTooLong) as refused:
+        await service.rank("a", "much too long", key=key, truncate=False)
+    assert refused.value.index == 1, "in the whole call"
+    await service.rank("a", "a", "a", key=key, truncate=False)
+
+
+async def test_a_server_that_stops_answers_nothing_from_it() -> None:
+    service = Service()
+    await service.rank("a")
+    service.lifecycle.phase = Phase.DRAINING
+    with pytest.raises(Unavailable):
+        await service.rank("a")
+
+
+async def test_a_document_that_the_engine_fails_on_is_named_in_the_whole_call() -> None:
+    service = Service(ScriptedEngine(fail_always={"poison"}))
+    await service.rank("a", "b")
+    with pytest.raises(EngineFailed, match="document 2") as failed:
+        await service.rank("a", "b", "poison")
+    assert failed.value.indices == (2,)
+
+
+async def test_truncated_documents_are_still_said_to_be() -> None:
+    service = Service(ScriptedEngine(encoder=CuttingEncoder()))
+    first = await service.rank("a", "much too long")
+    second = await service.rank("a", "much too long")
+    assert first.warnings == second.warnings == ("1 of 2 documents were truncated: 1.",)
+    assert hits(second) == [0, 1]
+
+
+def test_the_oldest_go_first_and_a_hit_makes_young() -> None:
+    cache = ScoreCache(3 * ENTRY_BYTES)
+    names = cache.names("context", ["a", "b", "c", "d"])
+    for number, name in enumerate(names[:3]):
+        cache.put(name, verdict(number))
+    assert cache.get(names[0], 9) is not None
+    cache.put(names[3], verdict(3))
+    assert [cache.get(name, 0) is not None for name in names] == [True, False, True, True]
+    assert cache.held_bytes == 3 * ENTRY_BYTES
+
+
+def verdict(log_odds: float, **more: Any) -> Verdict:
+    plain = Verdict(
+        index=0,
+        log_odds=float(log_odds),
+        status=Status.COMPLETE,
+        reasoning=None,
+        prompt_tokens=300,
+        cached_tokens=0,
+        reasoning_tokens=0,
+        truncated=False,
+    )
+    return dataclasses.replace(plain, **more)
+
+
+@given(
+    NUMBERS,
+    st.none() | NUMBERS,
+    st.none() | NUMBERS,
+    st.booleans(),
+    WHOLE,
+    st.none() | CHUNKS,
+    st.sampled_from([None, 0]),
+)
+def test_a_verdict_comes_back_as_it_was(
+    log_odds: float,
+    relevance: float | None,
+    mass: float | None,
+    truncated: bool,
+    tokens: int,
+    chunk: Chunk | None,
+    told: int | None,
+) -> None:
+    cache = ScoreCache(ENTRY_BYTES)
+    given_ = verdict(log_odds, own_relevance=relevance, label_mass=mass, truncated=truncated, prompt_tokens=tokens)
+    given_ = dataclasses.replace(given_, chunk=chunk, told_tokens=told)
+    [name] = cache.names("context", ["a"])
+    cache.put(name, given_)
+    found = cache.get(name, 5)
+    assert found == dataclasses.replace(given_, index=5, cached_tokens=tokens, cached=True)
+
+
+def test_what_cannot_be_kept_is_not() -> None:
+    cache = ScoreCache(ENTRY_BYTES)
+    [name] = cache.names("context", ["a"])
+    cache.put(name, verdict(1, reasoning="Because."))
+    cache.put(name, verdict(1, status=Status.BUDGET))
+    cache.put(name, verdict(1, reasoning_tokens=3))
+    cache.put(name, verdict(1, spans=(Span(0, 5, 0.9),)))
+    assert len(cache) == 0
+
+
+def test_it_takes_no_more_memory_than_it_says() -> None:
+    """Twice over, so that what is dropped is counted as dropped."""
+    limit = 8 << 20
+    tracemalloc.start()
+    cache = ScoreCache(limit)
+    for begin in range(0, 2 * limit // ENTRY_BYTES, 1000):
+        for number, name in enumerate(cache.names("context", map(str, range(begin, begin + 1000)))):
+            cache.put(name, verdict(begin + number, own_relevance=0.5 + number / 3000, label_mass=0.25))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert limit - ENTRY_BYTES < cache.held_bytes <= limit
+    assert limit / 2 < held <= limit, f"{held} bytes"
+
+
+def test_two_processes_name_a_score_differently() -> None:
+    assert ScoreCache(1).names("context", ["a"]) != ScoreCache(1).names("context", ["a"])
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with open_service(score_cache_bytes=1 << 20) as url, httpx.Client(base_url=url) as client:
+        yield client
+
+
+def test_a_result_says_that_it_was_known(client: httpx.Client) -> None:
+    body = {"query": "an apple", "documents": ["a blue sky", "a red apple"]}
+    first = TypeAdapter(CohereAnswer).validate_json(client.post("/rerank", json=body).content, strict=True)
+    body["documents"] = ["a red apple", "a pie"]
+    second = TypeAdapter(CohereAnswer).validate_json(client.post("/rerank", json=body).content, strict=True)
+    assert all("cached" not in result for result in first["results"])
+    assert {result["index"]: result.get("cached") for result in second["results"]} == {0: True, 1: None}
+    assert second["usage"]["cached_tokens"] == 50 + 20
+
+
+def test_the_other_shapes_are_answered_from_it_and_say_nothing(client: httpx.Client) -> None:
+    for body in (
+        {"query": "tea", "texts": ["green tea", "a car"]},
+        {"query": {"text": "tea"}, "passages": [{"text": "green tea"}, {"text": "a car"}]},
+    ):
+        answer = client.post("/rerank", json=body)
+        assert b"cached" not in answer.content.replace(b"cached_tokens", b"")
+    page = client.get("/metrics").text
+    counted = next(
+        line for line in page.splitlines() if line.startswith('limrank_score_cache_documents_total{outcome="hit"')
+    )
+    assert float(counted.split()[1]) >= 2
+    assert f"limrank_score_cache_bytes {float(ENTRY_BYTES)}" not in page
+    assert "limrank_score_cache_bytes 0.0" not in page
+
+
+def test_keys_are_apart(tmp_path: Path) -> None:
+    keys = tmp_path / "both.toml"
+    keys.write_text(
+        "".join(f'[[keys]]\nname = "{name}"\nsecret = "a-secret-of-{name}-0123"\n' for name in ("one", "two"))
+    )
+    service = guarded_service(tmp_path, score_cache_bytes=1 << 20, keys_file=keys)
+    with serving(service.app) as url, httpx.Client(base_url=url) as client:
+        body = {"query": "a", "documents": ["a"]}
+        seen = []
+        for name in ("one", "two", "one", "two"):
+            headers = {"Authorization": f"Bearer a-secret-of-{name}-0123"}
+            seen.append(client.post("/rerank", json=body, headers=headers).json()["results"][0].get("cached"))
+    assert seen == [None, None, True, True]
+
+
+def test_off_by_default() -> None:
+    with open_service() as url, httpx.Client(base_url=url) as client:
+        for _ in range(2):
+            answer = client.post("/rerank", json={"query": "a", "documents": ["a"]}).json()
+            assert "cached" not in answer["results"][0]
+        assert "limrank_score_cache_bytes 0.0" in client.get("/metrics").text
