@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from retrieval.words import search_terms, split_sentences
+from retrieval.sentences import split_sentences
+from retrieval.words import search_terms
 from synth.run.draws import choose
 from tests.synth.endpoint import Fault, ScriptedEndpoint
 

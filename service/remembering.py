@@ -66,8 +66,9 @@ class RememberingReranker(BatchReranker):
         else:
             told = None if listener is None else _OfMissing(listener, missing)
             verdicts, timings = await self._judge_missing(plan, key, received, client_leaves, told, missing)
-            for verdict in found.values() if listener is not None else ():
-                listener.ranked(ranked_of(verdict, plan.call))
+            if listener is not None:
+                for verdict in found.values():
+                    listener.ranked(ranked_of(verdict, plan.call))
         for verdict in verdicts:
             self._cache.put(names[verdict.index], verdict)
         return sorted([*found.values(), *verdicts], key=lambda verdict: verdict.index), timings

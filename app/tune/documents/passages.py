@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.tune.documents.document import Document
-from retrieval.words import count_words, join_sentences, split_sentences, split_words
+from retrieval.sentences import split_sentences
+from retrieval.words import count_words, join_sentences, split_words
 
 LEAST, USUAL, MOST = 12, 80, 160  # words of a passage: less is left out, from USUAL on it ends, and none has more
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from app.tune.documents.passages import Passage
 from contract.reading import reading_key
-from retrieval.words import count_words, split_sentences, words
+from retrieval.sentences import split_sentences
+from retrieval.words import count_words, words
 from synth.methods.distil.queries import query_from
 from synth.run.draws import choose, draw
 
