@@ -23,13 +23,19 @@ _LOOP_REACH = 256  # longest end of the text that `loops` looks at, in tokens
 
 
 class Status(StrEnum):
-    """How reasoning ended. Direct verdicts are `complete`, except those made because a deadline was near."""
+    """How reasoning ended. Direct verdicts are `complete`, except those made because a deadline was near.
+
+    In adaptive mode, which does not reason about every document, `direct` is a verdict without reasoning, and
+    `stopped_early` one whose reasoning was ended because the verdict had settled.
+    """
 
     COMPLETE = "complete"
     BUDGET = "budget"
     END_OF_TEXT = "end_of_text"
     REPETITION = "repetition"
     DEADLINE = "deadline"
+    DIRECT = "direct"
+    STOPPED_EARLY = "stopped_early"
 
 
 @dataclass(frozen=True, slots=True)
