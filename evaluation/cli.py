@@ -11,7 +11,7 @@ from types import FrameType
 from cli import commands
 from cli.commands import Subcommand
 from cli.moved import moved
-from evaluation.commands import benchmarks, calibrate, compare, injections, rag, rank, report
+from evaluation.commands import adaptive, benchmarks, calibrate, compare, injections, rag, rank, report
 from evaluation.errors import Interrupted
 from evaluation.settings import PROGRAM
 
@@ -39,6 +39,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 COMMANDS = (
     Subcommand("run", rank.RankSettings, rank.run),
     Subcommand("calibrate", calibrate.CalibrateSettings, calibrate.run),
+    Subcommand("adaptive", adaptive.AdaptiveSettings, adaptive.run),
     Subcommand("injections", injections.InjectionSettings, injections.run),
     Subcommand("rag", rag.RagSettings, rag.run),
     Subcommand("compare", compare.CompareSettings, compare.run),

@@ -1,8 +1,8 @@
 """An append-only journal of scores, so that a stopped run resumes.
 
 UTF-8 JSONL. The header states what the scores belong to (task texts, scorer); every other line holds the scores of one
-call: {"query", "documents", "scores", "traces"?, "statuses"?, "wall"}. `wall` is the seconds since the previous line,
-so that the sum is the run time without the breaks.
+call: {"query", "documents", "scores", "traces"?, "statuses"?, "probes"?, "wall"}. `wall` is the seconds since the
+previous line, so that the sum is the run time without the breaks.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class ScoreJournal:
         }
         if any(answer.trace is not None for answer in scored):
             row |= {"traces": [answer.trace for answer in scored], "statuses": [answer.status for answer in scored]}
+        if any(answer.probes is not None for answer in scored):
+            row["probes"] = [answer.probes for answer in scored]
         row["wall"] = round(now - self._last, 3)
         self._last = now
         self._log.append(json_line(row))
@@ -62,11 +64,10 @@ class ScoreJournal:
 
     def _take(self, row: Mapping[str, Any]) -> None:
         nothing = [None] * len(row["documents"])
-        lines = zip(
-            row["documents"], row["scores"], row.get("traces", nothing), row.get("statuses", nothing), strict=True
-        )
-        for document, score, trace, status in lines:
-            self.scores[row["query"], document] = Scored(score, trace, status)
+        columns = [row["scores"], *(row.get(name, nothing) for name in ("traces", "statuses", "probes"))]
+        for document, score, trace, status, probes in zip(row["documents"], *columns, strict=True):
+            read = None if probes is None else tuple((int(tokens), float(odds)) for tokens, odds in probes)
+            self.scores[row["query"], document] = Scored(score, trace, status, read)
         self.wall += row["wall"]
 
     def _read(self, path: Path, header: Mapping[str, Any]) -> None:

@@ -74,7 +74,7 @@ class BatchReranker(Reranker):
         batch = _Running({}, key, {}, {})
         for place, call in enumerate(calls):
             try:
-                batch.plans[place] = self._plan(call, key, received, timeout_ms)
+                batch.plans[place] = self._plan(call, key, received, timeout_ms, alone=False)
             except BadRequest as error:
                 batch.outcomes[place] = error
         if batch.plans:
@@ -132,7 +132,7 @@ class BatchReranker(Reranker):
                 continue
             scored.setdefault(plan.mode, []).extend(verdicts)
             blank[plan.mode] += sum(1 for passage in plan.call.passages if not passage.strip())
-            batch.outcomes[place] = self._member(plan.call, verdicts, timings)
+            batch.outcomes[place] = self._member(plan, verdicts, timings)
         for mode, found in scored.items():
             self._metrics.observe_answer(mode, found, blank[mode], timings)
 
@@ -147,9 +147,9 @@ class BatchReranker(Reranker):
         verdicts = verdicts_of(own, encoded, plan.mode, self._temperatures, self._encoding.reading)
         return verdicts if encoded.pieces is None else encoded.pieces.documents(verdicts, plan.call.spans)
 
-    def _member(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Member:
+    def _member(self, plan: Plan, verdicts: Sequence[Verdict], timings: Timings) -> Member:
         truncated = tuple(verdict.index for verdict in verdicts if verdict.truncated)
-        return Member(self._ranking(call, verdicts, timings), truncated)
+        return Member(self._ranking(plan, verdicts, timings, self._use(plan, verdicts)), truncated)
 
 
 def _as_one(calls: Sequence[Incoming]) -> Incoming:

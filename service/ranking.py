@@ -11,10 +11,12 @@ from contract.verdict import relevance as logistic
 
 
 class Mode(StrEnum):
-    """How a call is ranked: `direct` scores every document at once, `reasoning` after reasoning about it."""
+    """How a call is ranked: `direct` scores every document at once, `reasoning` after reasoning about it, `adaptive`
+    reasons only about documents that it can move."""
 
     DIRECT = "direct"
     REASONING = "reasoning"
+    ADAPTIVE = "adaptive"
 
 
 class ScoreKind(StrEnum):
@@ -90,6 +92,8 @@ class RerankCall:
     max_reasoning_tokens: int | None = None  # None: the server's default
     return_reasoning: bool = False
     return_label_mass: bool = False
+    reasoning_budget: int | None = None  # tokens for the whole call in adaptive mode; None: the server's default
+    return_probes: int | None = None  # read the verdict after every so many tokens of a trace; None: at its end
     max_tokens_per_doc: int | None = None
     truncate: bool = True
     cut_left: bool = False
@@ -108,6 +112,28 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A verdict after so many tokens of a trace, as calibrated log-odds."""
+
+    tokens: int
+    log_odds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveUse:
+    """What a call in adaptive mode took: verdicts read in the middle of a trace, waves of traces, documents with a
+    trace, and those of which it stayed unclear whether they are in the top. `spent`: tokens of traces and probes;
+    `saved`: how many fewer than traces of all documents take on average."""
+
+    probes: int = 0
+    rounds: int = 0
+    reasoned: int = 0
+    undecided: int = 0
+    spent: int = 0
+    saved: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer for one document. `log_odds` = log p(true) - log p(false), calibrated; of a model that is read another
     way, what stands in its place (`contract.verdict.Reading`), and then `own_relevance` need not be its logistic.
@@ -116,7 +142,7 @@ class Verdict:
     `prompt_tokens` counts the whole prompt, `cached_tokens` those of it that were not computed again;
     `reasoning` is None in direct mode. Of a document that was read in windows, `chunk` is the best one and the verdict
     is its own, while tokens are those of all; `told_tokens`: of its reasoning alone. `spans`: best first.
-    `cached`: known from an earlier call.
+    `cached`: known from an earlier call. `place`: its rank in adaptive mode, which decides between equal log-odds.
     """
 
     index: int
@@ -133,6 +159,8 @@ class Verdict:
     spans: tuple[Span, ...] = ()
     told_tokens: int | None = None
     cached: bool = False
+    probes: tuple[Probe, ...] | None = None
+    place: int | None = None
 
     @property
     def relevance(self) -> float:
@@ -153,6 +181,8 @@ class Ranked:
     chunk: Chunk | None = None
     spans: tuple[Span, ...] = ()
     cached: bool = False
+    probes: tuple[Probe, ...] | None = None
+    adaptive: bool = False  # of a call in adaptive mode: the answer says how the score was reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +236,4 @@ class Ranking:
     warnings: tuple[str, ...] = field(default=())
     score_kind: ScoreKind = ScoreKind.OWN
     below_min_score: int | None = None
+    adaptive: AdaptiveUse | None = None  # in adaptive mode

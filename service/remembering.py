@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from contract.adaptive.parameters import Gate
 from contract.verdict import Temperatures
 from service.batch import BatchReranker
 from service.engine import Capabilities
@@ -18,13 +19,24 @@ from service.scheduling.admission import Admission, Leaving
 from service.scheduling.encoding import EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.score_cache import ScoreCache
+from service.strategies.choosing import NOT_FITTED
 from service.telemetry.metrics import Metrics
 
 # The fields of a call that change no score in direct mode. All others are a part of a score's name, so that one that is
 # added later is never forgotten.
 _OF_NO_SCORE = frozenset(
-    {"passages", "documents", "model", "top_n", "min_score", "mode", "max_reasoning_tokens", "priority"}
-    | {"return_reasoning", "return_label_mass"}
+    {
+        "passages",
+        "documents",
+        "model",
+        "top_n",
+        "min_score",
+        "mode",
+        "max_reasoning_tokens",
+        "reasoning_budget",
+        "priority",
+    }
+    | {"return_reasoning", "return_label_mass", "reasoning_budget"}
 )
 
 
@@ -46,8 +58,9 @@ class RememberingReranker(BatchReranker):
         limiter: RateLimiter,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        gate: Gate = NOT_FITTED,
     ) -> None:
-        super().__init__(admission, capabilities, encoding, temperatures, defaults, limiter, metrics, clock)
+        super().__init__(admission, capabilities, encoding, temperatures, defaults, limiter, metrics, clock, gate)
         metrics.follow_scores(lambda: cache.held_bytes)
         self._cache = cache
         self._fingerprint = fingerprint
@@ -102,7 +115,7 @@ class RememberingReranker(BatchReranker):
 
     def _part(self, plan: Plan, missing: Sequence[int]) -> Plan:
         call = replace(plan.call, passages=tuple(plan.call.passages[index] for index in missing), documents=())
-        least = self._least_tokens(call, plan.limits)
+        least = self._least_tokens(call, plan.limits, plan.mode)
         return replace(plan, call=call, incoming=replace(plan.incoming, documents=len(missing), least_tokens=least))
 
     def _context(self, plan: Plan, key: Key) -> str:

@@ -7,14 +7,16 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from contract.adaptive.parameters import Gate
 from contract.reasoning import Status
 from contract.verdict import OUTPUT, Reading, Temperatures
 from service.engine import Capabilities, Completion, Limits, Prefix, Rest, Scoring
 from service.errors import BadRequest, ClientLeft, DeadlineExceeded, EngineFailed, ServiceError, Unavailable
 from service.passages.cutting import ChunkSize, Cutting
 from service.ranking import (
+    AdaptiveUse,
     Key,
     Listener,
     LongDocuments,
@@ -31,12 +33,14 @@ from service.scheduling.admission import Admission, Leaving, never
 from service.scheduling.encoding import CallText, EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.work import Answer, Incoming, Work
+from service.strategies.choosing import NOT_FITTED, Budgets, Chosen, Strategies
 from service.telemetry.metrics import Metrics
 from service.telling import Telling
 
 _DEFAULT_PRIORITY = 1
 _CHUNKS = ChunkSize(tokens=256, overlap=0)
-_SCORING = {Mode.DIRECT: Scoring.DIRECT, Mode.REASONING: Scoring.REASONING}
+_SCORING = {Mode.DIRECT: Scoring.DIRECT, Mode.REASONING: Scoring.REASONING, Mode.ADAPTIVE: Scoring.REASONING}
+_NO_FAULT = frozenset({Status.COMPLETE, Status.DIRECT, Status.STOPPED_EARLY})
 
 
 def available_modes(scoring: frozenset[Scoring]) -> list[Mode]:
@@ -63,6 +67,7 @@ class Defaults:
     long_documents: LongDocuments = LongDocuments.TRUNCATE
     chunks: ChunkSize = _CHUNKS
     most_pieces: int = 20_000
+    budgets: Budgets = field(default_factory=Budgets)
 
     def chunks_asked(self, call: RerankCall) -> bool:
         """Whether its documents are read in windows."""
@@ -84,6 +89,7 @@ class Plan:
     mode: Mode
     limits: Limits
     incoming: Incoming
+    chosen: Chosen = field(default_factory=Chosen)
 
 
 class Reranker:
@@ -99,7 +105,10 @@ class Reranker:
         limiter: RateLimiter,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        gate: Gate = NOT_FITTED,
     ) -> None:
+        """`gate`: what adaptive mode does with this model."""
+        self._strategies = Strategies(gate, defaults.budgets, capabilities, self._log_odds, clock)
         self._admission = admission
         self._capabilities = capabilities
         self._encoding = encoding
@@ -127,7 +136,7 @@ class Reranker:
         """
         plan = self._plan(call, key, received, timeout_ms)
         verdicts, timings = await self._judge(plan, key, received, client_leaves, listener)
-        return self._ranking(call, verdicts, timings)
+        return self._ranking(plan, verdicts, timings, self._use(plan, verdicts))
 
     async def _judge(
         self, plan: Plan, key: Key, received: float, client_leaves: Leaving, listener: Listener | None
@@ -142,12 +151,28 @@ class Reranker:
         in_time = self._clock() <= plan.incoming.deadline
         self._metrics.outcomes.labels("in_time" if in_time else "late").inc(plan.incoming.documents)
         verdicts = verdicts_of(answer.completions, encoded, plan.mode, self._temperatures, self._encoding.reading)
+        if (strategy := plan.chosen.strategy) is not None:
+            verdicts = strategy.verdicts(verdicts)
         if encoded.pieces is not None:
             verdicts = encoded.pieces.documents(verdicts, plan.call.spans)
         timings = self._timings(received, answer.begun, encoded.seconds)
         blank = sum(1 for passage in plan.call.passages if not passage.strip())
-        self._metrics.observe_answer(plan.mode, verdicts, blank, timings)
+        self._metrics.observe_answer(plan.mode, verdicts, blank, timings, self._use(plan, verdicts))
+        if strategy is not None and listener is not None:
+            _tell_all(verdicts, plan.call, listener)
         return verdicts, timings
+
+    def _use(self, plan: Plan, verdicts: Sequence[Verdict]) -> AdaptiveUse | None:
+        """What adaptive mode took; None in other modes."""
+        if plan.mode is not Mode.ADAPTIVE:
+            return None
+        if plan.chosen.strategy is not None:
+            return plan.chosen.strategy.use
+        return self._strategies.unspent([verdict.log_odds for verdict in verdicts], plan.call)
+
+    def _log_odds(self, completion: Completion) -> float:
+        temperature = self._temperatures.after(completion.reasoning_tokens)
+        return self._encoding.reading.score(completion.answers, temperature).raw
 
     async def _score(
         self, plan: Plan, key: Key, client_leaves: Leaving, listener: Listener | None
@@ -164,7 +189,8 @@ class Reranker:
         self._admission.check(call)
         self._limiter.take(key, call.documents)
         try:
-            answer = await self._admission.score(call, encode, client_leaves)
+            follow = None if plan.chosen.strategy is None else plan.chosen.strategy.score
+            answer = await self._admission.score(call, encode, client_leaves, follow)
         except ClientLeft:
             raise
         except ServiceError as error:
@@ -185,10 +211,14 @@ class Reranker:
             inference=(done - begun) * 1000,
         )
 
-    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None) -> Plan:
+    def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, *, alone: bool = True) -> Plan:
+        """`alone`: the call is no part of a batch."""
         mode = self._mode(call)
+        cap, whole = self._budget(call, mode), self._defaults.cutting(call) is None
+        chosen = self._strategies.choose(call, mode, cap, alone=alone, whole=whole)
+        direct = mode is Mode.ADAPTIVE and chosen.strategy is None
         limits = Limits(
-            budget=self._budget(call, mode),
+            budget=0 if direct else cap,
             passage_tokens=call.max_tokens_per_doc or self._defaults.tokens_per_doc,
             truncate=call.truncate,
             cut_left=call.cut_left,
@@ -197,14 +227,14 @@ class Reranker:
         incoming = Incoming(
             call=uuid.uuid4().hex,
             documents=len(call.passages),
-            least_tokens=self._least_tokens(call, limits),
-            scoring=_SCORING[mode],
+            least_tokens=self._least_tokens(call, limits, mode),
+            scoring=Scoring.DIRECT if direct else _SCORING[mode],
             priority=max(key.priority, _DEFAULT_PRIORITY if call.priority is None else call.priority),
             deadline=received + timeout,
             key=key.name,
             budget=limits.budget,
         )
-        return Plan(call, mode, limits, incoming)
+        return Plan(call, mode, limits, incoming, chosen)
 
     def _mode(self, call: RerankCall) -> Mode:
         mode = call.mode or self._defaults.mode
@@ -219,31 +249,32 @@ class Reranker:
         wanted = call.max_reasoning_tokens
         return min(self._defaults.reasoning_tokens if wanted is None else wanted, self._defaults.most_reasoning_tokens)
 
-    def _least_tokens(self, call: RerankCall, limits: Limits) -> int:
+    def _least_tokens(self, call: RerankCall, limits: Limits, mode: Mode) -> int:
         """The fewest tokens that the call can come to, as far as its characters tell."""
         least, longest = self._encoding.least_tokens, limits.passage_tokens or self._capabilities.max_model_tokens
         if limits.passage_tokens is None and self._defaults.chunks_asked(call):
             longest = sys.maxsize
         passages = sum(min(least(passage), longest) for passage in call.passages)
-        return passages + least(call.query) + limits.budget * len(call.passages)
+        reasoning = limits.budget * len(call.passages) if mode is Mode.REASONING else 0
+        return passages + least(call.query) + reasoning
 
     def _text(self, plan: Plan) -> CallText:
         call = plan.call
         return CallText(call.query, call.instruction, call.passages, plan.limits, self._defaults.cutting(call))
 
     def _work(self, plan: Plan, encoded: EncodedCall, listener: Listener | None) -> Work:
-        call = plan.incoming
+        call, one = plan.incoming, plan.chosen.strategy is None  # else the first pass is direct
         return Work(
             call=call.call,
             prefix=encoded.prefix,
             rests=encoded.rests,
             answers=self._encoding.answers,
-            scoring=call.scoring,
-            budget=plan.limits.budget,
+            scoring=call.scoring if one else Scoring.DIRECT,
+            budget=plan.limits.budget if one else 0,
             priority=call.priority,
             deadline=call.deadline,
             key=call.key,
-            progress=None if listener is None else self._telling(plan, encoded, listener),
+            progress=self._telling(plan, encoded, listener) if listener is not None and one else None,
             direct=frozenset() if encoded.pieces is None else encoded.pieces.spans,
         )
 
@@ -260,8 +291,11 @@ class Reranker:
         reasoning = plan.mode is Mode.REASONING and call.return_reasoning
         return Telling(listener, reasoning, ranked, pieces, call.min_score)
 
-    def _ranking(self, call: RerankCall, verdicts: Sequence[Verdict], timings: Timings) -> Ranking:
-        ordered = sorted(verdicts, key=lambda verdict: (-verdict.log_odds, verdict.index))
+    def _ranking(
+        self, plan: Plan, verdicts: Sequence[Verdict], timings: Timings, use: AdaptiveUse | None = None
+    ) -> Ranking:
+        call, strategy = plan.call, plan.chosen.strategy
+        ordered = _ordered(verdicts)
         below: int | None = None
         if (least := call.min_score) is not None:
             ordered = [verdict for verdict in ordered if verdict.relevance >= least]
@@ -273,9 +307,10 @@ class Reranker:
             results=tuple(ranked_of(verdict, call) for verdict in ordered[: call.top_n or None]),
             prompt_tokens=sum(verdict.prompt_tokens for verdict in verdicts),
             cached_tokens=sum(verdict.cached_tokens for verdict in verdicts),
-            reasoning_tokens=sum(verdict.reasoning_tokens for verdict in verdicts),
+            reasoning_tokens=strategy.spent if strategy else sum(verdict.reasoning_tokens for verdict in verdicts),
             timings=timings,
-            warnings=_warnings(call, verdicts, self._defaults.least_passage),
+            warnings=(*_why_direct(plan), *_warnings(call, verdicts, self._defaults.least_passage)),
+            adaptive=use,
             below_min_score=below,
         )
 
@@ -301,6 +336,8 @@ def verdict_of(
     status, reasoning = completion.status, completion.reasoning
     if mode is Mode.REASONING and reasoning is None:  # no token of it was allowed
         status, reasoning = Status.BUDGET, ""
+    if mode is Mode.ADAPTIVE and reasoning is None:
+        status = Status.DIRECT
     scored = reading.score(completion.answers, temperatures.after(completion.reasoning_tokens))
     return Verdict(
         index=completion.index,
@@ -337,7 +374,26 @@ def ranked_of(verdict: Verdict, call: RerankCall) -> Ranked:
         chunk=verdict.chunk,
         spans=verdict.spans,
         cached=verdict.cached,
+        probes=verdict.probes,
+        adaptive=verdict.status is Status.DIRECT or verdict.place is not None,
     )
+
+
+def _ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The best first; equal ones by their places or indices."""
+    return sorted(verdicts, key=lambda v: (-v.log_odds, v.index if v.place is None else v.place))
+
+
+def _tell_all(verdicts: Sequence[Verdict], call: RerankCall, listener: Listener) -> None:
+    """Tell a listener of verdicts that were not final before all of them were known."""
+    for verdict in _ordered(verdicts):
+        if call.min_score is None or verdict.relevance >= call.min_score:
+            listener.ranked(ranked_of(verdict, call))
+
+
+def _why_direct(plan: Plan) -> tuple[str, ...]:
+    why = plan.chosen.why
+    return () if why is None else (f"Mode 'adaptive' is answered as 'direct': {why}.",)
 
 
 def _warnings(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int) -> tuple[str, ...]:
@@ -351,7 +407,7 @@ def _warnings(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int)
             )
     if blank := [index for index, passage in enumerate(call.passages) if not passage.strip()]:
         warnings.append(f"{len(blank)} of {len(verdicts)} documents are blank: {_listed(blank)}.")
-    ends = Counter(verdict.status for verdict in verdicts if verdict.status is not Status.COMPLETE)
+    ends = Counter(verdict.status for verdict in verdicts if verdict.status not in _NO_FAULT)
     return (*warnings, *(f"{n} of {len(verdicts)} traces ended by {end.value}." for end, n in sorted(ends.items())))
 
 

@@ -163,10 +163,19 @@ class Scoring(_Section):
     """how calls are scored when they do not say"""
 
     mode: Mode = Field(
-        default=Mode.DIRECT, description="how a verdict is reached: direct, or after reasoning, which is slow"
+        default=Mode.DIRECT,
+        description="how a verdict is reached: direct; after reasoning, which is slow; adaptive: reason where it pays",
     )
     default_reasoning_tokens: int = Field(default=256, ge=0, description="trace budget per document")
     max_reasoning_tokens: int = Field(default=1024, ge=0, description="largest trace budget a call may ask for")
+    default_reasoning_budget: int | None = Field(
+        default=None,
+        ge=0,
+        description="adaptive mode: reasoning tokens of a whole call that names none; default: 10 median traces",
+    )
+    max_reasoning_budget: int = Field(
+        default=100_000, ge=0, description="adaptive mode: most reasoning tokens that a call may ask for"
+    )
     max_tokens_per_doc: Count | None = Field(
         default=None, description="cut passages to so many tokens; default: the model's limit"
     )
@@ -295,6 +304,11 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
             raise ValueError(
                 f"--default-reasoning-tokens {self.default_reasoning_tokens} exceeds "
                 f"--max-reasoning-tokens {self.max_reasoning_tokens}; lower the one or raise the other"
+            )
+        if (self.default_reasoning_budget or 0) > self.max_reasoning_budget:
+            raise ValueError(
+                f"--default-reasoning-budget {self.default_reasoning_budget} exceeds --max-reasoning-budget "
+                f"{self.max_reasoning_budget}; lower the one or raise the other"
             )
         return self
 

@@ -20,6 +20,7 @@ from contract.adaptive.parameters import Parameters
 from contract.reasoning import Status
 
 PROBE_TOKENS = 1
+_CUT_OFF = (Status.BUDGET, Status.DEADLINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,11 @@ class Race:
         self.probes = 0
         self.rounds = 0
 
+    @property
+    def in_pieces(self) -> bool:
+        """True where traces are probed on their way, so that each takes several waves."""
+        return self._parameters.early_stop
+
     def wave(self) -> list[Ask]:
         """What to write next; [] once there is nothing, and all traces are settled then."""
         asks = [] if self._over is not None else self._wave()
@@ -98,7 +104,7 @@ class Race:
     def took(self, index: int, read: Read) -> None:
         """Record what came of an ask."""
         document = self._documents[index]
-        self.spent += read.tokens - document.tokens
+        self.spent += max(0, read.tokens - document.tokens)  # less, where it was cut off within its end-of-think tag
         if read.ended is Status.DEADLINE:
             self._over = Status.DEADLINE
         if not read.tokens:  # nothing was written: its direct verdict stands
@@ -160,7 +166,7 @@ class Race:
 
     def _belief(self, document: _Standing) -> Belief:
         parameters = self._parameters
-        if document.open and document.tokens:
+        if document.tokens and (document.open or document.outcome in _CUT_OFF):
             return Belief(document.log_odds, parameters.probe_spread(document.tokens))
         if document.tokens:
             return Belief(document.log_odds, 0.0)

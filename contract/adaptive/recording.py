@@ -27,6 +27,8 @@ class Trace:
 class Recording:
     """Writes all traces to their end, or to `cap` tokens, with a probe every `distance` tokens."""
 
+    in_pieces = True
+
     def __init__(self, documents: int, distance: int, cap: int) -> None:
         self._distance, self._cap = distance, cap
         self.traces: Sequence[Trace] = [Trace() for _ in range(documents)]

@@ -4,7 +4,7 @@ prompt.
 {"version": 2, "kind": "causal" | "cross-encoder", "format": {...} | "limrank", "verdict_tokens": {"true", "false"},
  "tokenizer_sha256", "config": {...}, "adapter": {...} (of an adapter), "temperature",
  "reasoning_temperature" (may be absent), "base", "base_revision", "data_sha256", "licences", "recipe", "scores",
- "fingerprint"}
+ "adaptive" (may be absent), "fingerprint"}
 
 Version 1 has neither config nor adapter, and its fingerprint does not cover them.
 """
@@ -46,7 +46,8 @@ class Manifest:
     `licences` are SPDX ids of the base and of the data; `scores` maps a benchmark's name to a number or a table.
     `config` is what changes a score in the configuration the weights were saved with
     (`contract.checkpoint.model_config`), None in a manifest of version 1; `adapter` the same of an adapter, also once
-    it is merged into its base by the service.
+    it is merged into its base by the service. `adaptive`: what limrank-eval fitted for adaptive mode
+    (`contract.adaptive.parameters`), outside the fingerprint, which it names; None where nothing was fitted.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Manifest:
     scores: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
     adapter: Mapping[str, Any] | None = None
+    adaptive: Mapping[str, Any] | None = None
 
     @property
     def version(self) -> int:
@@ -111,6 +113,7 @@ class Manifest:
             "licences": list(self.licences),
             "recipe": self.recipe,
             "scores": dict(self.scores),
+            **({} if self.adaptive is None else {"adaptive": dict(self.adaptive)}),
             "fingerprint": self.fingerprint,
             "fingerprint_parts": {name: _digest(part) for name, part in self.parts().items()},
         }
@@ -232,6 +235,7 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
         scores=checked.scores(data.get("scores", {}), where),
         config=config,
         adapter=adapter,
+        adaptive=_settings(data, "adaptive", where),
     )
 
 

@@ -59,6 +59,8 @@ def _plots(collected: Collected) -> dict[str, str]:
             drawn[f"change by query {folder}"] = plots.by_query(gain.changes, figures.ranking_headline, title)
     for calibration in collected.calibrations:
         drawn[f"calibration {calibration.task} {calibration.scorer}"] = plots.reliability(calibration)
+    for adaptive in collected.adaptive:
+        drawn[f"adaptive {adaptive.task} {adaptive.scorer}"] = plots.tokens_curve(adaptive)
     for injections in collected.injections:
         drawn[f"injections {injections.task} {injections.scorer}"] = plots.shifts(injections)
     return drawn

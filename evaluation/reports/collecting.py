@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.errors import BadData
+from evaluation.results.adaptive import AdaptiveResult
 from evaluation.results.answers import AnswersResult
 from evaluation.results.calibration import CalibrationResult
 from evaluation.results.checks import Target, Targets, TracesResult
@@ -26,6 +27,7 @@ FILES = {
     "not_run.json": "not_run",
     "comparison.json": "comparison",
     "targets.json": "targets",
+    "adaptive.json": "adaptive",
 }
 
 
@@ -42,6 +44,7 @@ class Collected:
     traces: Sequence[TracesResult]
     targets: Sequence[Target]
     not_run: Sequence[NotRun]
+    adaptive: Sequence[AdaptiveResult]
     as_json: Mapping[str, Sequence[Mapping[str, Any]]]
 
     @property
@@ -75,6 +78,7 @@ def collect(root: Path) -> Collected:
             target for path, value in read["targets"].items() for target in Targets.from_json(value, str(path)).targets
         ],
         not_run=[parsed(NotRun, value, str(path)) for path, value in read["not_run"].items()],
+        adaptive=[AdaptiveResult.from_json(value, str(path)) for path, value in read["adaptive"].items()],
         as_json=_by_first_seen(root, read),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evaluation.results.adaptive import AdaptiveResult
 from evaluation.results.answers import AnswersResult
 from evaluation.results.calibration import CalibrationResult
 from evaluation.results.comparison import Comparison
@@ -36,6 +37,22 @@ def calibration_line(result: CalibrationResult) -> str:
         f"{result.task} ({result.pairs:,} pairs): {result.scorer} expected calibration error "
         f"{found.error:.4f}{more}, Brier {found.brier:.4f}, log loss {found.log_loss:.4f}"
     )
+
+
+def adaptive_line(result: AdaptiveResult) -> str:
+    """What was decided, why, and what the chosen variant takes and brings on the measured queries."""
+    row = result.chosen
+    state = "on" if result.on else "off"
+    more = (
+        ""
+        if row is None
+        else (
+            f"; on {result.queries:,} queries of {result.task} {interval_text(row.value)} for {row.share:.1%} of the "
+            f"tokens, {signed_interval_text(row.against_direct)} against direct and "
+            f"{signed_interval_text(row.against_fused)} against reasoning on all"
+        )
+    )
+    return f"{result.scorer}: adaptive: {state}: {result.reason}{more}"
 
 
 def comparison_line(comparison: Comparison) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from cli.figures import BLUE, FAINT, GREEN, INK, RED, style, svg
+from evaluation.results.adaptive import AdaptiveResult
 from evaluation.results.calibration import CalibrationResult
 from evaluation.results.injections import InjectionsResult
 from evaluation.results.ranking import RankingResult
@@ -105,4 +106,35 @@ def shifts(result: InjectionsResult) -> str:
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_xlabel("change of the log-odds")
         axes.set_title(result.scorer, fontsize=9)
+        return svg(figure)
+
+
+def tokens_curve(result: AdaptiveResult) -> str:
+    """nDCG@10 against the tokens of a query: a line for each policy with its 95 % interval paired against direct,
+    around the value of direct; early stops dashed; reasoning on all as lines across."""
+    direct = next(row for row in result.rows if row.policy == "direct")
+    policies = list(dict.fromkeys(row.policy for row in result.rows if row.budget is not None))
+    colours = dict(zip(policies, (BLUE, FAINT, RED, GREEN, INK), strict=False))
+    with style():
+        figure = Figure(figsize=(8.6, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        for policy, early in ((policy, early) for policy in policies for early in (False, True)):
+            rows = [row for row in result.rows if row.policy == policy and row.early_stop is early]
+            rows.sort(key=lambda row: row.tokens)
+            tokens, colour = [row.tokens for row in rows], colours.get(policy, FAINT)
+            values = [row.value.mean for row in rows]
+            name = f"{policy}, early stops" if early else policy
+            axes.plot(tokens, values, "--" if early else "-", marker="o", markersize=3, color=colour, label=name)
+            if not early:
+                low = [direct.value.mean + row.against_direct.low for row in rows]
+                high = [direct.value.mean + row.against_direct.high for row in rows]
+                axes.fill_between(tokens, low, high, color=colour, alpha=0.08, linewidth=0)
+        for row, dashes in zip((r for r in result.rows if r.budget is None), ("-", ":", "-.", "--"), strict=False):
+            name = f"{row.policy}{', early stops' if row.early_stop else ''} ({row.tokens:,.0f} tokens)"
+            axes.axhline(row.value.mean, color=INK, linewidth=0.8, linestyle=dashes, label=name)
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xlabel("reasoning tokens a query, probes included")
+        axes.set_ylabel("nDCG@10")
+        axes.set_title(f"{result.task}, {result.scorer}", fontsize=9)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=7)
         return svg(figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evaluation.reports.adaptive import adaptive_tables
 from evaluation.reports.collecting import Collected
 from evaluation.reports.lines import signed_interval_text
 from evaluation.reports.ranking_tables import groups, protocols, published, ranking, readings
@@ -30,6 +31,7 @@ def tables(collected: Collected) -> list[Table]:
         _traces(collected.traces),
         _injections(collected.injections),
         _answers(collected.answers),
+        *adaptive_tables(collected.adaptive),
         groups(collected.rankings),
         _not_run(collected.not_run),
         protocols(collected.rankings),

@@ -29,6 +29,7 @@ class ServiceOptions:
     concurrency: int = 2
     timeout_seconds: float = 600.0
     key: str | None = None
+    probe_tokens: int | None = None  # read the verdict behind every so many tokens of a trace
 
 
 class HttpScorer:
@@ -69,6 +70,8 @@ class HttpScorer:
         identity["max_tokens_per_doc"] = options.max_tokens_per_doc or limits.get("max_tokens_per_doc")
         if options.mode == "reasoning":
             identity["max_reasoning_tokens"] = options.max_reasoning_tokens or limits.get("default_reasoning_tokens")
+        if options.probe_tokens is not None:
+            identity["probe_tokens"] = options.probe_tokens
         return identity
 
     @property
@@ -91,6 +94,7 @@ class HttpScorer:
             "instruction": query.instruction,
             "max_tokens_per_doc": options.max_tokens_per_doc,
             "max_reasoning_tokens": options.max_reasoning_tokens if options.mode == "reasoning" else None,
+            "return_probes": options.probe_tokens,
         }
         body |= {name: value for name, value in optional.items() if value is not None}
         return _read(self._post(body).json(), len(passages))
@@ -141,8 +145,10 @@ def log_odds(relevance: float) -> float:
 def _read(answer: Any, count: int) -> list[Scored]:
     found: dict[int, Scored] = {}
     for result in answer["results"]:
-        trace = result.get("reasoning") or {}
-        found[result["index"]] = Scored(log_odds(result["relevance_score"]), trace.get("text"), trace.get("status"))
+        trace, probes = result.get("reasoning") or {}, result.get("probes")
+        read = None if probes is None else tuple((probe["tokens"], probe["log_odds"]) for probe in probes)
+        score = log_odds(result["relevance_score"])
+        found[result["index"]] = Scored(score, trace.get("text"), trace.get("status"), read)
     if sorted(found) != list(range(count)):
         raise ScorerFailed(f"The service answered for {len(found)} of {count} passages.")
     return [found[index] for index in range(count)]

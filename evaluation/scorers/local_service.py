@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from contract.checkpoint.manifest import FILE_NAME
 from contract.checkpoint.packaged import WEIGHTS
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.http import HttpScorer, ServiceOptions
@@ -77,8 +79,23 @@ def weights_hash(model: str) -> str | None:
     for file in files:
         digest.update(file.name.encode())
         with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
+            content = hashlib.file_digest(opened, "sha256")
+        digest.update(_without_adaptive(file) or content.digest())
     return digest.hexdigest()[:16]
+
+
+def _without_adaptive(file: Path) -> bytes | None:
+    """The hash of a manifest as it was before parameters of adaptive mode were written into it, which change no score
+    of other modes; None for a file that holds none."""
+    if file.name != FILE_NAME:
+        return None
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return None  # the service says what is wrong with it
+    if not isinstance(manifest, dict) or manifest.pop("adaptive", None) is None:
+        return None
+    return hashlib.sha256((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()).digest()
 
 
 def _name(model: str, options: ServiceOptions) -> str:

@@ -17,8 +17,9 @@ from evaluation.settings import Scoring
 
 
 @contextlib.contextmanager
-def open_scorer(settings: Scoring, folder: Path) -> Iterator[Scorer]:
-    """The scorer that the settings name. The log of a child process goes to `folder/service.log`.
+def open_scorer(settings: Scoring, folder: Path, *, probe_tokens: int | None = None) -> Iterator[Scorer]:
+    """The scorer that the settings name. The log of a child process goes to `folder/service.log`. A service is asked
+    for the verdict after every `probe_tokens` of a trace.
 
     Raises `BadSettings`, or `ScorerFailed` when a service cannot be started or reached.
     """
@@ -26,7 +27,7 @@ def open_scorer(settings: Scoring, folder: Path) -> Iterator[Scorer]:
     if settings.model is not None:
         served = local_service(
             settings.model,
-            _options(settings),
+            _options(settings, probe_tokens),
             folder / "service.log",
             engine=settings.engine,
             dtype=settings.dtype,
@@ -35,16 +36,16 @@ def open_scorer(settings: Scoring, folder: Path) -> Iterator[Scorer]:
         with served as scorer:
             yield _labelled(scorer, settings)
         return
-    made = _plain(settings)
+    made = _plain(settings, probe_tokens)
     try:
         yield _labelled(made, settings)
     finally:
         made.close()
 
 
-def _plain(settings: Scoring) -> Scorer:
+def _plain(settings: Scoring, probe_tokens: int | None) -> Scorer:
     if settings.url is not None:
-        return HttpScorer(settings.url, _options(settings))
+        return HttpScorer(settings.url, _options(settings, probe_tokens))
     if settings.run_file is not None:
         return RunFile(settings.run_file)
     if settings.bm25:
@@ -75,7 +76,7 @@ class _Labelled:
         self.close = scorer.close
 
 
-def _options(settings: Scoring) -> ServiceOptions:
+def _options(settings: Scoring, probe_tokens: int | None) -> ServiceOptions:
     return ServiceOptions(
         mode=settings.mode,
         max_reasoning_tokens=settings.max_reasoning_tokens,
@@ -83,6 +84,7 @@ def _options(settings: Scoring) -> ServiceOptions:
         concurrency=settings.concurrency,
         timeout_seconds=settings.timeout_seconds,
         key=_key(settings.key_variable),
+        probe_tokens=probe_tokens,
     )
 
 

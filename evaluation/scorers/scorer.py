@@ -13,12 +13,14 @@ from evaluation.benchmarks.task import Query, Task
 class Scored:
     """The score of one passage; larger is more relevant. The service's score is the log-odds of relevance.
 
-    A scorer that reasons also returns the `trace` and how it ended (`status`).
+    A scorer that reasons also returns the `trace` and how it ended (`status`), and on request `probes`: (tokens,
+    log-odds) of verdicts along the trace, the first before its first token and the last at its end.
     """
 
     score: float
     trace: str | None = None
     status: str | None = None
+    probes: tuple[tuple[int, float], ...] | None = None
 
 
 class Scorer(Protocol):

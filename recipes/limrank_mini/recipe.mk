@@ -1,6 +1,6 @@
 # How limrank-mini and limrank-mini-ce are trained and measured; part of the Makefile, whose variables it uses.
 
-.PHONY: train-mini train-mini-ce train-mini-ce-general eval-mini
+.PHONY: train-mini train-mini-ce train-mini-ce-general eval-mini eval-adaptive
 
 RECIPE := recipes/limrank_mini
 
@@ -123,3 +123,7 @@ $(RUNS)/groups.jsonl: | data $(VENV)/.dev
 
 eval-mini: data $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=folder of medquad/ and dl19/, EVAL="--only direct"
 	$(BIN)/python -m recipes.limrank_mini table --data $(DATA) --out $(or $(OUT),out/eval-mini) $(EVAL)
+
+eval-adaptive: data $(VENV)/.dev  ## whether reasoning pays for limrank-mini, on MedQuAD; DATA=folder of medquad/, ADAPTIVE="--queries 200"
+	$(BIN)/limrank-eval adaptive --model limrank-mini --data $(DATA)/medquad --first-stage bm25 \
+	    --out $(or $(OUT),out/eval-adaptive) $(ADAPTIVE)

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from cli.version import installed_version
+from contract.adaptive.parameters import read_gate
 from contract.verdict import AS_IT_IS
 from service.api import error_responses
 from service.api.access_log import AccessLogMiddleware
@@ -45,6 +46,7 @@ from service.scheduling.watchdog import Watchdog, WatchIntervals
 from service.scheduling.window import Window
 from service.score_cache import ScoreCache
 from service.settings import Settings
+from service.strategies.choosing import NOT_FITTED, Budgets
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import RequestTracer
 from service.wire.shape import WireLimits
@@ -105,14 +107,15 @@ def create_app(
         max_batch_requests=settings.max_batch_requests,
     )
     parts = admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics
-    reranker = BatchReranker(*parts)
+    gate = read_gate(checkpoint.manifest.adaptive, checkpoint.manifest.fingerprint) if checkpoint else NOT_FITTED
+    reranker = BatchReranker(*parts, gate=gate)
     if settings.score_cache_bytes:
         fingerprint = checkpoint.manifest.fingerprint if checkpoint else ""
-        reranker = RememberingReranker(ScoreCache(int(settings.score_cache_bytes)), fingerprint, *parts)
+        reranker = RememberingReranker(ScoreCache(int(settings.score_cache_bytes)), fingerprint, *parts, gate=gate)
     router = build_router(
         reranker,
         models=served_models(name, settings.model_aliases, capabilities.max_model_tokens, score),
-        info=lambda: service_info(version, defaults, limits, engine.capabilities, checkpoint, start.result),
+        info=lambda: service_info(version, defaults, limits, engine.capabilities, checkpoint, start.result, gate),
         limits=limits,
         bodies=bodies,
         device=capabilities.device,
@@ -216,4 +219,5 @@ def _defaults(settings: Settings, name: str, engine: Engine, score: ScoreKind) -
         long_documents=settings.long_documents,
         chunks=ChunkSize(settings.chunk_tokens, settings.chunk_overlap),
         most_pieces=settings.max_queued_documents,
+        budgets=Budgets(settings.default_reasoning_budget, settings.max_reasoning_budget),
     )

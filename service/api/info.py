@@ -9,11 +9,13 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from contract.adaptive.parameters import Gate
 from service.engine import Capabilities
 from service.models.checkpoint import Checkpoint
 from service.ranking import ScoreKind
 from service.reranker import Defaults, available_modes
 from service.scheduling.start_check import StartResult
+from service.strategies.choosing import NOT_FITTED
 from service.wire.fields import closed
 from service.wire.several.decisions import MEANING
 from service.wire.shape import WireLimits
@@ -61,6 +63,7 @@ def service_info(
     capabilities: Capabilities,
     checkpoint: Checkpoint | None,
     start: StartResult | None = None,
+    gate: Gate = NOT_FITTED,
 ) -> dict[str, Any]:
     """Returns the answer of `/info`: enough to know what a score means and what a request may hold."""
     return {
@@ -81,6 +84,7 @@ def service_info(
         },
         "start_check": None if start is None else start.to_json(),
         "modes": available_modes(capabilities.scoring),
+        "adaptive": {"on": gate.parameters is not None, "reason": gate.reason},
         "default_mode": defaults.mode.value,
         "long_documents": {
             "default": defaults.long_documents.value,
@@ -96,6 +100,8 @@ def service_info(
             "max_tokens_per_doc": defaults.tokens_per_doc,
             "default_reasoning_tokens": defaults.reasoning_tokens,
             "max_reasoning_tokens": defaults.most_reasoning_tokens,
+            "default_reasoning_budget": defaults.budgets.usual,
+            "max_reasoning_budget": defaults.budgets.most,
             "request_timeout_seconds": defaults.timeout,
         },
     }

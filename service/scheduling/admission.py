@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from service.engine import Scoring
@@ -28,6 +29,10 @@ Leaving = Callable[[], Coroutine[Any, Any, None]]
 """Returns once the client of a call has left."""
 
 
+Follow = Callable[[Work, Callable[[Work], Awaitable[Answer]]], Awaitable[Answer]]
+"""Makes the answer of a call from its ids and what scores some of them in the engine, as often as it is needed."""
+
+
 async def never() -> None:
     """The client stays."""
     await asyncio.Event().wait()
@@ -35,13 +40,15 @@ async def never() -> None:
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    """An admitted call. `work`: its ids to come; `entry`: its place in the window, once it has one; `over`: it has
-    failed."""
+    """An admitted call. `work`: its ids to come; `entry`: its place in the window, once it has one, and of its
+    present part where it comes in several; `over`: it has failed, with `error`; `begun`: the engine has begun on it."""
 
     incoming: Incoming
     work: asyncio.Future[Work]
     entry: Entry | None = None
     over: bool = False
+    error: ServiceError | None = None
+    parts: int = 0
 
     @property
     def key(self) -> str:
@@ -61,10 +68,10 @@ class _Call:
 
     @property
     def begun(self) -> bool:
-        return self.entry is not None and self.entry.begun is not None
+        return self.entry is not None and (self.parts > 1 or self.entry.begun is not None)
 
     def fail(self, error: ServiceError) -> None:
-        self.over = True
+        self.over, self.error = True, error
         if self.entry is not None:
             self.entry.fail(error)
         elif not self.work.done():
@@ -106,9 +113,13 @@ class Admission:
         return going
 
     async def score(
-        self, call: Incoming, encode: Callable[[], Awaitable[Work]], client_leaves: Leaving = never
+        self,
+        call: Incoming,
+        encode: Callable[[], Awaitable[Work]],
+        client_leaves: Leaving = never,
+        follow: Follow | None = None,
     ) -> Answer:
-        """Let `encode` turn a call into ids, and score it once it is admitted.
+        """Let `encode` turn a call into ids, and score it once it is admitted. `follow` scores it in several parts.
 
         Raise Unavailable, BodyTooLarge or DeadlineExceeded at the door, before or after it was encoded; what `encode`
         raises; DeadlineExceeded behind the door; Unavailable also where it makes room for a call of another key;
@@ -119,7 +130,7 @@ class Admission:
         self._calls[admitted] = None
         self._encoding[call.key] += call.documents
         try:
-            return await self._while_it_is_of_use(admitted, encode, client_leaves)
+            return await self._while_it_is_of_use(admitted, encode, client_leaves, follow)
         except ServiceError as error:
             error.begun = admitted.begun
             if isinstance(error, Unavailable):
@@ -132,7 +143,7 @@ class Admission:
             self._tell_idle()
 
     async def _while_it_is_of_use(
-        self, call: _Call, encode: Callable[[], Awaitable[Work]], client_leaves: Leaving
+        self, call: _Call, encode: Callable[[], Awaitable[Work]], client_leaves: Leaving, follow: Follow | None
     ) -> Answer:
         """The answer, unless its deadline passes or its client leaves."""
         grace = _REASONING_GRACE_SECONDS if call.incoming.scoring is Scoring.REASONING else 0.0
@@ -140,25 +151,32 @@ class Admission:
         try:
             async with asyncio.timeout(call.incoming.deadline + grace - self._clock()) as end:
                 client.add_done_callback(lambda _: _end_now(end))
-                return await self._answer(call, encode)
+                return await self._answer(call, encode, follow)
         except TimeoutError:
             if client.done():
                 raise ClientLeft("The client closed the connection before the answer was ready.") from None
-            raise DeadlineExceeded(
-                f"Not all of the {call.incoming.documents} documents could be scored before the deadline; "
-                "send fewer, allow more time, or retry when the server is less busy."
-            ) from None
+            raise too_late(call.incoming.documents) from None
         finally:
             client.cancel()
 
-    async def _answer(self, call: _Call, encode: Callable[[], Awaitable[Work]]) -> Answer:
+    async def _answer(self, call: _Call, encode: Callable[[], Awaitable[Work]], follow: Follow | None) -> Answer:
         work = await self._encoded(call, encode)
         tokens = work.tokens
         going = self._to_make_room(call.incoming, tokens, besides=call, prompts=len(work.rests))
         self._overload.check(call.incoming, len(work.prefix.ids) + sum(work.lengths))
         self._end(going)
-        call.entry = self._window.enter(work)
-        self._encoding[call.key] -= call.documents
+        run = partial(self._run, call)
+        return await (run(work) if follow is None else follow(work, run))
+
+    async def _run(self, call: _Call, work: Work) -> Answer:
+        """Score a part of an admitted call, or all of it."""
+        if call.error is not None:
+            raise call.error
+        first = call.entry is None
+        call.entry = self._window.enter(work, after=call.entry)
+        if first:
+            self._encoding[call.key] -= call.documents
+        call.parts += 1
         self._overload.entered(call.entry)
         return await self._window.answer(call.entry)
 
@@ -245,6 +263,14 @@ class Admission:
                 if not future.done():
                     future.set_result(None)
             self._waiting_for_idle.clear()
+
+
+def too_late(documents: int) -> DeadlineExceeded:
+    """The error of a call of which not every document has a score at its deadline."""
+    return DeadlineExceeded(
+        f"Not all of the {documents} documents could be scored before the deadline; "
+        "send fewer, allow more time, or retry when the server is less busy."
+    )
 
 
 def _end_now(end: asyncio.Timeout) -> None:

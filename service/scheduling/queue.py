@@ -164,9 +164,10 @@ class CallQueue:
         deadline: float = math.inf,
         *,
         order: Sequence[int] | None = None,
+        served: int = 0,
     ) -> QueuedCall:
         """A call of `key` whose documents are of so many tokens each, due by `deadline`. `order`: how they are handed
-        out, if not the shortest first."""
+        out, if not the shortest first. `served`: tokens that earlier parts of the same call have had."""
         if order is None:
             order = sorted(range(len(tokens)), key=tokens.__getitem__)
         share, now = self._share(key), self._clock()
@@ -182,10 +183,12 @@ class CallQueue:
             group=self._class_of(share, priority, now),
             deadline=deadline,
             small=sum(tokens) <= self._small_tokens,
+            new=served < self._first_tokens,
+            served=min(served, self._first_tokens),
         )
         self._calls[call] = None
         call.group.calls += 1
-        call.group.new += 1
+        call.group.new += call.new
         call.group.waiting += 1
         self._put(call, now)
         return call

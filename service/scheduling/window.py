@@ -155,10 +155,12 @@ class Window:
         """Score every document of a call. Raise the ServiceError that ended it; cancelling frees all its slots."""
         return await self.answer(self.enter(work))
 
-    def enter(self, work: Work) -> Entry:
-        """Puts a call into the queue. `answer` has to be awaited next."""
+    def enter(self, work: Work, after: Entry | None = None) -> Entry:
+        """Puts a call into the queue. `answer` has to be awaited next. `after`: an earlier pass of the same call, whose
+        share of the engine counts on."""
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = self._queue.add(work.lengths, work.priority, work.key, work.deadline, order=work.order)
+        served = 0 if after is None else after.place.served
+        place = self._queue.add(work.lengths, work.priority, work.key, work.deadline, order=work.order, served=served)
         costs = work.costs
         tokens = len(work.prefix.ids) + sum(costs)
         of_key = self._waiting_by_key.setdefault(work.key, Taken())

@@ -43,9 +43,23 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
+class Going:
+    """How the reasoning of one document goes on: behind what was `written`, by at most `budget` tokens.
+
+    `prefix`: all ids of its prompt but the last, one object for all its pieces, where an engine should keep what it
+    computes of them for the next piece; None: the prefix of the call.
+    """
+
+    written: Sequence[int]
+    budget: int
+    prefix: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A call in ids: one rest for each document. `budget`: the most reasoning tokens for each; `key` names the
-    caller. `progress` is told what comes of it. `direct`: rests that are scored directly whatever the budget is."""
+    caller. `progress` is told what comes of it. `direct`: rests that are scored directly whatever the budget is.
+    `going`: how the reasoning of each document goes on, where it is written piece by piece."""
 
     call: str
     prefix: Prefix
@@ -58,6 +72,7 @@ class Work:
     key: str = ""
     progress: Progress | None = None
     direct: frozenset[int] = frozenset()
+    going: Sequence[Going] = ()
 
     @property
     def tokens(self) -> int:
@@ -67,6 +82,8 @@ class Work:
     @property
     def costs(self) -> list[int]:
         """What each document may take besides the prefix."""
+        if self.going:
+            return [tokens + going.budget for tokens, going in zip(self.lengths, self.going, strict=True)]
         costs = [len(rest.ids) + self.budget for rest in self.rests]
         for index in self.direct:
             costs[index] -= self.budget
@@ -75,6 +92,8 @@ class Work:
     @property
     def lengths(self) -> list[int]:
         """Tokens of each document's prompt besides the prefix."""
+        if self.going:
+            return [len(rest.ids) + len(going.written) for rest, going in zip(self.rests, self.going, strict=True)]
         return [len(rest.ids) for rest in self.rests]
 
     @property
@@ -92,7 +111,7 @@ class Work:
         return 0
 
     def prompt(self, index: int, deadline: float, arrived: float) -> Prompt:
-        return Prompt(
+        prompt = Prompt(
             call=self.call,
             prefix=self.prefix.ids,
             rest=self.rests[index].ids,
@@ -104,6 +123,11 @@ class Work:
             arrived=arrived,
             stream=self.progress is not None and self.progress.reasoning and index not in self.direct,
         )
+        if not self.going:
+            return prompt
+        going = self.going[index]
+        prompt = replace(prompt, budget=going.budget, written=going.written)
+        return prompt if going.prefix is None else replace(prompt, prefix=going.prefix, rest=prompt.rest[-1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from contract.reasoning import Status
 from service.lifecycle import Lifecycle
-from service.ranking import Mode, Timings, Verdict
+from service.ranking import AdaptiveUse, Mode, Timings, Verdict
 
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
 TOKENIZE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -148,6 +148,15 @@ class Metrics:
             "limrank_score_cache_documents", "Documents looked up in the cache of scores.", ["outcome"]
         )
         self.tokens = counter("limrank_tokens", "Tokens: whole prompts, those reused, traces.", ["kind"])
+        self.probes = counter("limrank_adaptive_probes", "Verdicts read in the middle of a trace, in adaptive mode.")
+        self.rounds = counter("limrank_adaptive_rounds", "Waves of traces of calls in adaptive mode.")
+        self.undecided = counter(
+            "limrank_adaptive_undecided", "Documents that adaptive calls left undecided: in the top or not."
+        )
+        self.saved = counter(
+            "limrank_adaptive_saved_tokens",
+            "Tokens that adaptive calls spent less than average traces of all their documents, by the fitted average.",
+        )
 
     def _build_state(self) -> None:
         gauge = partial(Gauge, registry=self.registry)
@@ -233,8 +242,16 @@ class Metrics:
             if code == 200:
                 self.request_duration.labels(route, shape, size_class(documents)).observe(seconds)
 
-    def observe_answer(self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings) -> None:
-        """Counts the cost and the results of a call's verdicts. `blank`: how many of the documents had no text."""
+    def observe_answer(
+        self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings, use: AdaptiveUse | None = None
+    ) -> None:
+        """Counts the cost and the results of a call's verdicts. `blank`: how many of the documents had no text; `use`:
+        of a call in adaptive mode."""
+        if use is not None:
+            self.probes.inc(use.probes)
+            self.rounds.inc(use.rounds)
+            self.undecided.inc(use.undecided)
+            self.saved.inc(use.saved)
         self.queue_wait.observe(timings.queue / 1000)
         self.tokenize.observe(timings.tokenize / 1000)
         self.inference.observe(timings.inference / 1000)
@@ -251,7 +268,7 @@ class Metrics:
             self.relevance.observe(verdict.relevance)
             if verdict.label_mass is not None:
                 self.label_mass.observe(verdict.label_mass)
-            if mode is Mode.REASONING:
+            if mode is Mode.REASONING or (mode is Mode.ADAPTIVE and verdict.reasoning_tokens):
                 self.reasoning_tokens.observe(verdict.reasoning_tokens)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:

@@ -48,10 +48,17 @@ class CohereBody(ThresholdBody):
     max_tokens_per_doc: Count | None = Field(None, description="Documents are cut to this; 0: the server's limit.")
     truncation: Switch | None = Field(None, description="Voyage's: false refuses documents that do not fit.")
     priority: Count | None = Field(None, description="0 first, 1, 2 and above last; never before the key's own class.")
-    mode: Literal["direct", "reasoning"] | None = Field(None, description="Default: the server's.")
+    mode: Literal["direct", "reasoning", "adaptive"] | None = Field(None, description="Default: the server's.")
     instruction: NonBlank | None = Field(None, description="What counts as relevant here.")
     max_reasoning_tokens: PositiveCount | None = Field(None, description="Trace budget per document.")
+    reasoning_budget: Count | None = Field(
+        None,
+        description="Adaptive mode: most tokens of all traces and probes of the call; default: the server's.",
+    )
     return_reasoning: Switch | None = Field(None, description="Whether results carry their trace.")
+    return_probes: PositiveCount | None = Field(
+        None, description="Reasoning mode: the verdict is read behind every so many tokens too; results carry `probes`."
+    )
     return_label_mass: Switch | None = Field(
         None, description="Whether results say how much of the probability is on the answer words."
     )
@@ -112,6 +119,8 @@ def _call(body: CohereBody, sent: Sequence[str | dict[str, Any]]) -> RerankCall:
         max_reasoning_tokens=body.max_reasoning_tokens,
         return_reasoning=bool(body.return_reasoning),
         return_label_mass=bool(body.return_label_mass),
+        reasoning_budget=body.reasoning_budget,
+        return_probes=body.return_probes,
         max_tokens_per_doc=body.max_tokens_per_doc or None,
         truncate=body.truncation is not False,
         priority=None if body.priority is None else min(body.priority, _LAST_PRIORITY),

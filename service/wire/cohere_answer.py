@@ -27,6 +27,12 @@ class Trace(TypedDict):
 
 
 @closed
+class ProbeRead(TypedDict):
+    tokens: Annotated[int, Field(description="Of the trace before the verdict; 0: the direct verdict.")]
+    log_odds: float
+
+
+@closed
 class ChunkPlace(TypedDict):
     """Code points of the passage that was scored, half-open."""
 
@@ -49,6 +55,8 @@ class Result(TypedDict):
     relevance_score: Relevance
     document: NotRequired[Annotated[Document, Field(description="Absent, never null, unless asked for.")]]
     reasoning: NotRequired[Annotated[Trace, Field(description="Absent, never null, unless asked for.")]]
+    status: NotRequired[Annotated[Status, Field(description="Adaptive mode: how the score was reached.")]]
+    probes: NotRequired[Annotated[list[ProbeRead], Field(description="Absent, never null, unless asked for.")]]
     label_mass: NotRequired[
         Annotated[
             Annotated[float, Field(ge=0, le=1)] | None,
@@ -80,7 +88,7 @@ class Usage(TypedDict):
     """Every prompt in full; `cached_tokens` of them were not computed again."""
 
     prompt_tokens: int
-    completion_tokens: Annotated[int, Field(description="Tokens of the traces.")]
+    completion_tokens: Annotated[int, Field(description="Tokens of the traces and of probes within them.")]
     total_tokens: int
     cached_tokens: int
 
@@ -102,12 +110,23 @@ class ApiVersion(TypedDict):
 
 
 @closed
+class AdaptiveMeta(TypedDict):
+    """What adaptive mode did."""
+
+    probes: Annotated[int, Field(description="Verdicts read in the middle of a trace.")]
+    rounds: Annotated[int, Field(description="Waves of traces.")]
+    reasoned: Annotated[int, Field(description="Documents with a trace.")]
+    undecided: Annotated[int, Field(description="Documents that may be in the top or not, as far as is known.")]
+
+
+@closed
 class Meta(TypedDict):
     api_version: ApiVersion
     billed_units: BilledUnits
     tokens: Tokens
     cached_tokens: int
     score_kind: Annotated[ScoreKind, Field(description="What the scores are, see docs/models.md.")]
+    adaptive: NotRequired[Annotated[AdaptiveMeta, Field(description="Adaptive mode only.")]]
     warnings: NotRequired[Annotated[list[str], Field(description="Absent when there is nothing to say.")]]
     below_min_score: NotRequired[
         Annotated[int, Field(description="Results left out by `min_score`; absent unless it was sent.")]
@@ -188,6 +207,10 @@ def build_result(ranked: Ranked, call: RerankCall, return_document: bool) -> Res
     if ranked.reasoning is not None:
         trace = ranked.reasoning
         result["reasoning"] = {"text": trace.text, "status": trace.status, "tokens": trace.tokens}
+    if ranked.adaptive:
+        result["status"] = ranked.status
+    if ranked.probes is not None:
+        result["probes"] = [{"tokens": probe.tokens, "log_odds": probe.log_odds} for probe in ranked.probes]
     if call.return_label_mass:
         result["label_mass"] = ranked.label_mass
     if ranked.chunk is not None:
@@ -215,6 +238,13 @@ def _meta(ranking: Ranking, documents: int, api_version: str) -> Meta:
         "cached_tokens": ranking.cached_tokens,
         "score_kind": ranking.score_kind,
     }
+    if (use := ranking.adaptive) is not None:
+        meta["adaptive"] = {
+            "probes": use.probes,
+            "rounds": use.rounds,
+            "reasoned": use.reasoned,
+            "undecided": use.undecided,
+        }
     if ranking.warnings:
         meta["warnings"] = list(ranking.warnings)
     if ranking.below_min_score is not None:

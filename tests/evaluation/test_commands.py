@@ -194,6 +194,30 @@ def test_calibration_is_measured_and_a_temperature_fitted(service: ServerProcess
         assert answer not in negatives
 
 
+def test_adaptive_mode_is_fitted_replayed_and_written_into_its_checkpoint(
+    service: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine's verdict is the same with and without a trace: nothing is gained, and the gate stays closed."""
+    folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
+    words = flags(data=folder, out=out, url=service.url, depth=6, max_reasoning_tokens=16)
+    assert main(["adaptive", *words]) == 0
+    found = result(out, "adaptive.json")
+    assert (found["on"], found["fit_on"], found["task"]) == (False, "medquad/dev", "medquad/test")
+    assert (found["queries"], found["fit_queries"], found["full_tokens"]) == (12, 12, 30)
+    assert {row["policy"] for row in found["rows"]} >= {"direct", "top", "border", "gain", "random", "unsure"}
+    assert "adaptive: off: nDCG@10 against direct on 12 queries" in capsys.readouterr().out
+    assert {path.name for path in found["folder"].iterdir()} >= {"adaptive.html", "adaptive.md", "adaptive.svg"}
+    journals = {path: path.read_text("utf-8") for path in out.rglob("scores.jsonl")}
+    assert len(journals) == 2
+    assert all('"probes":[[[0,' in text for text in journals.values())
+    assert main(["adaptive", *words]) == 0, "a second run asks for nothing and says the same"
+    assert {path: path.read_text("utf-8") for path in out.rglob("scores.jsonl")} == journals
+    assert main(["report", str(out)]) == 0
+    assert "Adaptive reasoning: medquad/test" in (out / "report.md").read_text("utf-8")
+    assert main(["adaptive", *words, *flags(write=folder)]) == 2
+    assert "has no reranker.json to write into" in capsys.readouterr().err
+
+
 def test_a_calibration_of_no_pairs_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = small_data.medquad_folder(tmp_path / "medquad")
     (folder / "candidates_bm25_test.trec").replace(folder / "candidates_bm25_dev.trec")

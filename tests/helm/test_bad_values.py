@@ -69,6 +69,7 @@ CONTRADICTIONS = [
     ),
     ("model.path=x", "name it in persistence.existingClaim"),
     ("persistence.existingClaim=c", "persistence.enabled is false; enable it"),
+    ("scoring.defaultReasoningBudget=200000", "exceeds scoring.maxReasoningBudget 100000"),
     ("scoring.defaultReasoningTokens=2048", "exceeds scoring.maxReasoningTokens 1024"),
     ("autoscaling.enabled=true,keda.enabled=true", "would both scale the same Deployment"),
     (

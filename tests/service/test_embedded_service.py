@@ -234,7 +234,7 @@ def test_models_info_and_metrics_describe_what_is_served(running: ServerProcess)
     assert info["model"]["name"] == running.get("/v1/models").json()["data"][0]["id"]
     assert len(info["model"]["fingerprint"]) == 64
     assert "Apache-2.0" in info["model"]["licences"]
-    assert info["modes"] == ["direct", "reasoning"]
+    assert info["modes"] == ["adaptive", "direct", "reasoning"]
     assert running.metric("limrank_documents_scored_total") > 0
     assert running.metric("limrank_ready") == 1
     assert running.metric("limrank_tokenize_seconds_count") > 0

@@ -79,7 +79,7 @@ def test_an_empty_environment_value_counts_as_absent() -> None:
         ([], {"LIMRANK_LOG_TEXTS": "perhaps"}, "LIMRANK_LOG_TEXTS='perhaps' should be a valid boolean"),
         ([], {"LIMRANK_REQUEST_TIMEOUT_SECONDS": "nan"}, "LIMRANK_REQUEST_TIMEOUT_SECONDS='nan' should be"),
         ([], {"LIMRANK_DRAIN_DELAY": "-1"}, "LIMRANK_DRAIN_DELAY='-1' should be greater than or equal to 0."),
-        ([], {"LIMRANK_MODE": "fast"}, "LIMRANK_MODE='fast' should be 'direct' or 'reasoning'."),
+        ([], {"LIMRANK_MODE": "fast"}, "LIMRANK_MODE='fast' should be 'direct', 'reasoning' or 'adaptive'."),
         ([], {"LIMRANK_OTLP_ENDPOINT": "collector:4318"}, "LIMRANK_OTLP_ENDPOINT='collector:4318'"),
         ([], {"LIMRANK_ROOT_PATH": "models"}, "LIMRANK_ROOT_PATH='models'"),
     ],

@@ -52,6 +52,9 @@
 {{- if ge (int $v.scoring.chunkOverlap) (int $v.scoring.chunkTokens) }}
 {{- fail (printf "scoring.chunkOverlap %v must be less than scoring.chunkTokens %v; lower the one or raise the other." $v.scoring.chunkOverlap $v.scoring.chunkTokens) }}
 {{- end }}
+{{- if gt (int $v.scoring.defaultReasoningBudget) (int $v.scoring.maxReasoningBudget) }}
+{{- fail (printf "scoring.defaultReasoningBudget %v exceeds scoring.maxReasoningBudget %v; lower the one or raise the other." $v.scoring.defaultReasoningBudget $v.scoring.maxReasoningBudget) }}
+{{- end }}
 {{- if gt (int $v.scoring.defaultReasoningTokens) (int $v.scoring.maxReasoningTokens) }}
 {{- fail (printf "scoring.defaultReasoningTokens %v exceeds scoring.maxReasoningTokens %v; lower the one or raise the other." $v.scoring.defaultReasoningTokens $v.scoring.maxReasoningTokens) }}
 {{- end }}

@@ -38,6 +38,8 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_MODE" $v.scoring.mode
   "LIMRANK_DEFAULT_REASONING_TOKENS" $v.scoring.defaultReasoningTokens
   "LIMRANK_MAX_REASONING_TOKENS" $v.scoring.maxReasoningTokens
+  "LIMRANK_DEFAULT_REASONING_BUDGET" $v.scoring.defaultReasoningBudget
+  "LIMRANK_MAX_REASONING_BUDGET" $v.scoring.maxReasoningBudget
   "LIMRANK_MAX_TOKENS_PER_DOC" $v.scoring.maxTokensPerDoc
   "LIMRANK_LONG_DOCUMENTS" $v.scoring.longDocuments
   "LIMRANK_CHUNK_TOKENS" $v.scoring.chunkTokens

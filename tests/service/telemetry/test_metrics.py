@@ -51,6 +51,10 @@ SERIES = {
     "limrank_score_cache_documents_total": ("counter", {"outcome"}),
     "limrank_score_cache_bytes": ("gauge", set()),
     "limrank_tokens_total": ("counter", {"kind"}),
+    "limrank_adaptive_probes_total": ("counter", set()),
+    "limrank_adaptive_rounds_total": ("counter", set()),
+    "limrank_adaptive_undecided_total": ("counter", set()),
+    "limrank_adaptive_saved_tokens_total": ("counter", set()),
     "limrank_relevance_score": ("histogram", set()),
     "limrank_label_mass": ("histogram", set()),
     "limrank_start_check_failed": ("gauge", set()),
@@ -102,6 +106,8 @@ def test_every_series_is_there_from_the_start_at_zero() -> None:
         'limrank_requests_cancelled_total{stage="queued"} 0.0',
         'limrank_verdicts_total{mode="reasoning",status="end_of_text"} 0.0',
         'limrank_tokens_total{kind="cached"} 0.0',
+        'limrank_verdicts_total{mode="adaptive",status="stopped_early"} 0.0',
+        "limrank_adaptive_probes_total 0.0",
     ],
 )
 def test_a_rate_can_be_taken_of_the_first_event(line: str) -> None:

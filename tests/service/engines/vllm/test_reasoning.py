@@ -149,3 +149,16 @@ def test_a_deadline_closes_traces_in_time_and_lets_no_other_begin(running: Serve
     assert all(result["reasoning"]["tokens"] < 400 for result in results)
     assert sum(1 for result in results if not result["reasoning"]["tokens"]) >= len(documents) - SEATS
     assert seconds < deadline + 3 * control
+
+
+def test_a_trace_in_pieces_is_the_trace_in_one(running: ServerProcess) -> None:
+    """Probes along a trace, as adaptive mode reads them, change neither its text nor the verdict at its end."""
+    documents = ["Rest and fluids help.", "Trains run on rails."]
+    whole = reason(running, documents, 20)
+    pieces = reason(running, documents, 20, return_probes=8)
+    for index, result in pieces.items():
+        assert result["reasoning"] == whole[index]["reasoning"]
+        first, *_, last = result["probes"]
+        assert (first["tokens"], last["tokens"]) == (0, whole[index]["reasoning"]["tokens"])
+        assert log_odds(result) == pytest.approx(log_odds(whole[index]), abs=TOLERANCE)
+        assert last["log_odds"] == pytest.approx(log_odds(result), abs=TOLERANCE)

@@ -1,0 +1,1 @@
+"""Tests of modes that take several passes."""
