@@ -81,7 +81,7 @@ def test_each_default_is_the_setting_s(what: str) -> None:
     elif name.endswith("_seconds"):
         assert row["default"] == f"{shown(value)} s"
     else:
-        assert row["default"] == ("none" if value is None else shown(value))
+        assert row["default"] == (shown(value) if value else "none")
 
 
 def test_every_row_is_fixed_or_has_a_setting_and_every_limit_has_a_row() -> None:
