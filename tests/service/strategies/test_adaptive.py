@@ -171,7 +171,7 @@ async def test_a_part_of_a_call_is_not_a_new_call_to_the_queue() -> None:
         places.append(add(*arguments, **named))
         return places[-1]
 
-    service.window._queue.add = watched  # type: ignore[method-assign, assignment]
+    service.window._queue.add = watched  # type: ignore[method-assign]
     await service.rank([passage(0.0, 0.0, 60) for _ in range(90)], reasoning_budget=10**4)
     assert len(places) > 2
     assert all(later.served > earlier.served or later.served >= FIRST_TOKENS for earlier, later in pairwise(places))
