@@ -109,18 +109,6 @@ async def test_nor_are_forty_of_as_many_keys() -> None:
     assert not [each for each in outcomes if each.status == 504]
 
 
-@scripted_time
-async def test_many_keys_of_little_each_are_served_as_one_of_much_is() -> None:
-    """A call that has begun is not put off again and again by new ones of others."""
-    capacity = 13.0
-    door = Offered(Machine(rate=steady(capacity)), several_keys=True)
-    offers = [offer for n in range(20) for offer in poisson(0.2, capacity, SECONDS, seed=n, key=f"key {n}")]
-    outcomes = await door.run(offers)
-    print(f"{share_of(outcomes, capacity):.2f} {tally(outcomes)}")
-    assert share_of(outcomes, capacity) >= 0.8
-    assert tally(outcomes)["late"] <= 0.02 * len(outcomes)
-
-
 @pytest.mark.parametrize("hurried", [1, 3])
 @scripted_time
 async def test_short_deadlines_gain_a_key_no_more_than_its_share(hurried: int) -> None:
