@@ -93,10 +93,12 @@ def _from_framework(error: HTTPException, scope: Scope) -> ServiceError:
     known.status = error.status_code
     known.kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     if error.status_code == 404:
-        known.message = f"There is no {_quoted(scope['path'])} here. Valid paths: {', '.join(paths_of(scope))}."
+        known.message = f"There is no {_quoted(scope['path'])} here."
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         known.message = f"{_quoted(scope['path'])} does not take {scope['method'][:20]}; use {allowed}."
+    if error.status_code in (404, 405):  # a client whose address lacks its path posts to /, where the pages are
+        known.message += f" Valid paths: {', '.join(paths_of(scope))}."
     return known
 
 

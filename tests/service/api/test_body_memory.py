@@ -51,5 +51,5 @@ def test_documents_that_wait_to_come_back_are_held_as_text(running: ServerProces
         while waiting.metric("limrank_held_bytes") < calls * len(body) and not any(each.done() for each in answers):
             pass
         growth = memory(waiting, "VmRSS") - before
-        assert {each.result() for each in answers} == {504}
+        assert {each.result() for each in answers} <= {503, 504}  # 503: given up before its deadline, as hopeless
     assert growth < 200, f"{calls * len(body) / 2**20:.0f} MiB of bodies"
