@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import request_context
+from service.api.paths import route_path
 from service.errors import CallCut, ServiceError, Unavailable, UnsupportedMedia
 from service.http.unpacking import ACCEPTED
 from service.lifecycle import Lifecycle, Phase
@@ -97,7 +98,7 @@ def _from_framework(error: HTTPException, scope: Scope) -> ServiceError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         known.message = f"{_quoted(scope['path'])} does not take {scope['method'][:20]}; use {allowed}."
-    if error.status_code in (404, 405):  # a client whose address lacks its path posts to /, where the pages are
+    if error.status_code == 404 or route_path(scope) == "/":  # where a client posts whose address lacks its path
         known.message += f" Valid paths: {', '.join(paths_of(scope))}."
     return known
 

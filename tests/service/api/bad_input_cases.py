@@ -159,7 +159,8 @@ def _wrong_types() -> Iterator[Case]:
     yield Case("a text that is an object", 422, body_with("texts", texts=[{"text": "a"}]), ("texts[0]",))
     yield Case("rank_fields of numbers", 400, body_with(rank_fields=[5]), param="rank_fields[0]")
     for field_name, value in (("mode", "fast"), ("mode", "Direct"), ("mode", "")):
-        yield Case(f"{field_name} {value!r}", 400, body_with(mode=value), ("'direct', 'reasoning' or 'adaptive'",), field_name)
+        says = ("'direct', 'reasoning' or 'adaptive'",)
+        yield Case(f"{field_name} {value!r}", 400, body_with(mode=value), says, field_name)
     yield Case(
         "truncation_direction 'up'", 422, body_with("texts", truncation_direction="up"), ("truncation_direction",)
     )
