@@ -150,6 +150,21 @@ async def test_a_client_that_leaves_during_the_traces_frees_the_engine() -> None
     assert service.admission.active == 0
 
 
+@pytest.mark.parametrize("reason", ["deadline", "queue_full"])
+async def test_overload_takes_the_rest_of_the_traces_and_not_the_call(reason: str) -> None:
+    engine = ReasoningEngine(log_odds=by_direct, stuck_behind=1)
+    service = Service(engine=engine)
+    call = asyncio.create_task(service.rank(MIXED, reasoning_budget=1000))
+    while not engine.written:  # noqa: ASYNC110 - the engine tells nobody
+        await asyncio.sleep(0)
+    for entry in service.window.entries:
+        entry.fail(Unavailable("No room.", reason=reason))
+    ranking = await call
+    assert len(ranking.results) == len(MIXED)
+    assert {result.status for result in ranking.results} <= {Status.DIRECT, Status.DEADLINE}
+    await freed(service)
+
+
 async def test_an_engine_that_dies_between_two_parts_ends_the_call() -> None:
     engine = ReasoningEngine(log_odds=by_direct)
     service = Service(engine=engine)
