@@ -16,11 +16,13 @@ from service.errors import (
     PassageTooLong,
     ServiceError,
 )
+from service.planning import Plan
 from service.ranking import Key, Mode, Ranking, RerankCall, Timings, Verdict
-from service.reranker import Plan, Reranker, verdicts_of
+from service.reranker import Reranker
 from service.scheduling.admission import Leaving, never
 from service.scheduling.encoding import EncodedCall
 from service.scheduling.work import Answer, Incoming, Share, Work, batch_work
+from service.verdicts import verdicts_of
 
 
 @dataclass(frozen=True, slots=True)

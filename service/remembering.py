@@ -13,14 +13,15 @@ from contract.verdict import Temperatures
 from service.batch import BatchReranker
 from service.engine import Capabilities
 from service.errors import ClientLeft, EngineFailed, PassageTooLong, ServiceError
+from service.planning import Defaults, Plan
 from service.ranking import Key, Listener, Mode, Ranked, ReasoningPiece, RerankCall, Timings, Verdict
-from service.reranker import Defaults, Plan, ranked_of
 from service.scheduling.admission import Admission, Leaving
 from service.scheduling.encoding import EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.score_cache import ScoreCache
 from service.strategies.choosing import NOT_FITTED
 from service.telemetry.metrics import Metrics
+from service.verdicts import ranked_of
 
 # The fields of a call that change no score in direct mode. All others are a part of a score's name, so that one that is
 # added later is never forgotten.

@@ -5,27 +5,21 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from contract.adaptive.parameters import Gate
-from contract.reasoning import Status
-from contract.verdict import OUTPUT, Reading, Temperatures
-from service.engine import Capabilities, Completion, Limits, Prefix, Rest, Scoring
+from contract.verdict import Temperatures
+from service.engine import Capabilities, Completion, Limits, Scoring
 from service.errors import BadRequest, ClientLeft, DeadlineExceeded, EngineFailed, ServiceError, Unavailable
-from service.passages.cutting import ChunkSize, Cutting
+from service.planning import SCORING, Defaults, Plan, available_modes
 from service.ranking import (
     AdaptiveUse,
     Key,
     Listener,
-    LongDocuments,
     Mode,
     Ranked,
     Ranking,
-    Reasoning,
     RerankCall,
-    ScoreKind,
     Timings,
     Verdict,
 )
@@ -33,63 +27,12 @@ from service.scheduling.admission import Admission, Leaving, never
 from service.scheduling.encoding import CallText, EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.work import Answer, Incoming, Work
-from service.strategies.choosing import NOT_FITTED, Budgets, Chosen, Strategies
+from service.strategies.choosing import NOT_FITTED, Strategies
 from service.telemetry.metrics import Metrics
 from service.telling import Telling
+from service.verdicts import ordered, ranked_of, verdict_of, verdicts_of, warnings_on
 
 _DEFAULT_PRIORITY = 1
-_CHUNKS = ChunkSize(tokens=256, overlap=0)
-_SCORING = {Mode.DIRECT: Scoring.DIRECT, Mode.REASONING: Scoring.REASONING, Mode.ADAPTIVE: Scoring.REASONING}
-_NO_FAULT = frozenset({Status.COMPLETE, Status.DIRECT, Status.STOPPED_EARLY})
-
-
-def available_modes(scoring: frozenset[Scoring]) -> list[Mode]:
-    """How calls can be ranked with an engine that scores so, in alphabetical order."""
-    return sorted(mode for mode, needed in _SCORING.items() if needed in scoring)
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a call gets when it does not ask, and the most it may ask for. Times in seconds.
-
-    `least_passage`: a call that has documents cut to fewer tokens is told so. `chunks`: windows of long documents;
-    `most_pieces`: of all documents of a call together.
-    """
-
-    model: str
-    mode: Mode
-    reasoning_tokens: int
-    most_reasoning_tokens: int
-    tokens_per_doc: int | None
-    timeout: float
-    least_passage: int = 0
-    score_kind: ScoreKind = ScoreKind.OWN
-    long_documents: LongDocuments = LongDocuments.TRUNCATE
-    chunks: ChunkSize = _CHUNKS
-    most_pieces: int = 20_000
-    budgets: Budgets = field(default_factory=Budgets)
-
-    def chunks_asked(self, call: RerankCall) -> bool:
-        """Whether its documents are read in windows."""
-        return (call.long_documents or self.long_documents) is LongDocuments.CHUNK
-
-    def cutting(self, call: RerankCall) -> Cutting | None:
-        """How its documents are read in pieces; None where each is one passage and no spans are asked for."""
-        chunks = self.chunks if self.chunks_asked(call) else None
-        if chunks is None and call.spans is None:
-            return None
-        return Cutting(chunks, call.max_chunks_per_doc, call.spans is not None, self.most_pieces)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a call is to be ranked: what it asked for, and the server's defaults where it did not."""
-
-    call: RerankCall
-    mode: Mode
-    limits: Limits
-    incoming: Incoming
-    chosen: Chosen = field(default_factory=Chosen)
 
 
 class Reranker:
@@ -228,7 +171,7 @@ class Reranker:
             call=uuid.uuid4().hex,
             documents=len(call.passages),
             least_tokens=self._least_tokens(call, limits, mode),
-            scoring=Scoring.DIRECT if direct else _SCORING[mode],
+            scoring=Scoring.DIRECT if direct else SCORING[mode],
             priority=max(key.priority, _DEFAULT_PRIORITY if call.priority is None else call.priority),
             deadline=received + timeout,
             key=key.name,
@@ -238,7 +181,7 @@ class Reranker:
 
     def _mode(self, call: RerankCall) -> Mode:
         mode = call.mode or self._defaults.mode
-        if _SCORING[mode] not in self._capabilities.scoring:
+        if SCORING[mode] not in self._capabilities.scoring:
             able = ", ".join(available_modes(self._capabilities.scoring))
             raise BadRequest(f"mode {mode.value!r} is not available with this model; it has {able}.", field="mode")
         return mode
@@ -295,62 +238,24 @@ class Reranker:
         self, plan: Plan, verdicts: Sequence[Verdict], timings: Timings, use: AdaptiveUse | None = None
     ) -> Ranking:
         call, strategy = plan.call, plan.chosen.strategy
-        ordered = _ordered(verdicts)
+        results = ordered(verdicts)
         below: int | None = None
         if (least := call.min_score) is not None:
-            ordered = [verdict for verdict in ordered if verdict.relevance >= least]
-            below = len(verdicts) - len(ordered)
+            results = [verdict for verdict in results if verdict.relevance >= least]
+            below = len(verdicts) - len(results)
         return Ranking(
             id=uuid.uuid4().hex,
             model=self._defaults.model,
             score_kind=self._defaults.score_kind,
-            results=tuple(ranked_of(verdict, call) for verdict in ordered[: call.top_n or None]),
+            results=tuple(ranked_of(verdict, call) for verdict in results[: call.top_n or None]),
             prompt_tokens=sum(verdict.prompt_tokens for verdict in verdicts),
             cached_tokens=sum(verdict.cached_tokens for verdict in verdicts),
             reasoning_tokens=strategy.spent if strategy else sum(verdict.reasoning_tokens for verdict in verdicts),
             timings=timings,
-            warnings=(*_why_direct(plan), *_warnings(call, verdicts, self._defaults.least_passage)),
+            warnings=(*_why_direct(plan), *warnings_on(call, verdicts, self._defaults.least_passage)),
             adaptive=use,
             below_min_score=below,
         )
-
-
-def verdicts_of(
-    completions: Sequence[Completion],
-    encoded: EncodedCall,
-    mode: Mode,
-    temperatures: Temperatures,
-    reading: Reading = OUTPUT,
-) -> list[Verdict]:
-    """What the engine's answers say of each document, in their order."""
-    return [
-        verdict_of(completion, encoded.prefix, rest, mode, temperatures, reading)
-        for completion, rest in zip(completions, encoded.rests, strict=True)
-    ]
-
-
-def verdict_of(
-    completion: Completion, prefix: Prefix, rest: Rest, mode: Mode, temperatures: Temperatures, reading: Reading
-) -> Verdict:
-    """What the engine's answers say of one document. They are read and calibrated here and nowhere else."""
-    status, reasoning = completion.status, completion.reasoning
-    if mode is Mode.REASONING and reasoning is None:  # no token of it was allowed
-        status, reasoning = Status.BUDGET, ""
-    if mode is Mode.ADAPTIVE and reasoning is None:
-        status = Status.DIRECT
-    scored = reading.score(completion.answers, temperatures.after(completion.reasoning_tokens))
-    return Verdict(
-        index=completion.index,
-        log_odds=scored.raw,
-        own_relevance=scored.relevance,
-        label_mass=completion.mass,
-        status=status,
-        reasoning=reasoning,
-        prompt_tokens=len(prefix.ids) + len(rest.ids),
-        cached_tokens=completion.cached_tokens,
-        reasoning_tokens=completion.reasoning_tokens,
-        truncated=rest.truncated,
-    )
 
 
 def _outcome_of(error: ServiceError) -> str | None:
@@ -362,55 +267,13 @@ def _outcome_of(error: ServiceError) -> str | None:
     return None
 
 
-def ranked_of(verdict: Verdict, call: RerankCall) -> Ranked:
-    tokens = verdict.reasoning_tokens if verdict.told_tokens is None else verdict.told_tokens
-    return Ranked(
-        index=verdict.index,
-        log_odds=verdict.log_odds,
-        relevance=verdict.relevance,
-        status=verdict.status,
-        reasoning=Reasoning(verdict.reasoning or "", verdict.status, tokens) if call.return_reasoning else None,
-        label_mass=verdict.label_mass,
-        chunk=verdict.chunk,
-        spans=verdict.spans,
-        cached=verdict.cached,
-        probes=verdict.probes,
-        adaptive=verdict.status is Status.DIRECT or verdict.place is not None,
-    )
-
-
-def _ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The best first; equal ones by their places or indices."""
-    return sorted(verdicts, key=lambda v: (-v.log_odds, v.index if v.place is None else v.place))
-
-
-def _tell_all(verdicts: Sequence[Verdict], call: RerankCall, listener: Listener) -> None:
-    """Tell a listener of verdicts that were not final before all of them were known."""
-    for verdict in _ordered(verdicts):
-        if call.min_score is None or verdict.relevance >= call.min_score:
-            listener.ranked(ranked_of(verdict, call))
-
-
 def _why_direct(plan: Plan) -> tuple[str, ...]:
     why = plan.chosen.why
     return () if why is None else (f"Mode 'adaptive' is answered as 'direct': {why}.",)
 
 
-def _warnings(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int) -> tuple[str, ...]:
-    warnings = []
-    if cut := [verdict.index for verdict in verdicts if verdict.truncated]:
-        warnings.append(f"{len(cut)} of {len(verdicts)} documents were truncated: {_listed(cut)}.")
-        if call.max_tokens_per_doc is not None and call.max_tokens_per_doc < least_passage:
-            warnings.append(
-                f"max_tokens_per_doc {call.max_tokens_per_doc} lets little of a document be read; the model has room "
-                f"for {least_passage} tokens of it and more."
-            )
-    if blank := [index for index, passage in enumerate(call.passages) if not passage.strip()]:
-        warnings.append(f"{len(blank)} of {len(verdicts)} documents are blank: {_listed(blank)}.")
-    ends = Counter(verdict.status for verdict in verdicts if verdict.status not in _NO_FAULT)
-    return (*warnings, *(f"{n} of {len(verdicts)} traces ended by {end.value}." for end, n in sorted(ends.items())))
-
-
-def _listed(indices: Sequence[int]) -> str:
-    shown = ", ".join(map(str, indices[:20]))
-    return shown if len(indices) <= 20 else f"{shown} and {len(indices) - 20} more"
+def _tell_all(verdicts: Sequence[Verdict], call: RerankCall, listener: Listener) -> None:
+    """Tell a listener of verdicts that were not final before all of them were known."""
+    for verdict in ordered(verdicts):
+        if call.min_score is None or verdict.relevance >= call.min_score:
+            listener.ranked(ranked_of(verdict, call))

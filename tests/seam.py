@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from contract.verdict import AS_IT_IS, Temperatures
 from service.engine import Completion, Engine, Limits, Prompt, Scoring
 from service.ranking import Mode, Verdict
-from service.reranker import verdicts_of
 from service.scheduling.encoding import CallText, EncodedCall, EncodingPool
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.scheduling.work import Work
+from service.verdicts import verdicts_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,9 @@ from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.pages.router import is_open, page_router
 from service.passages.cutting import ChunkSize
+from service.planning import Defaults
 from service.ranking import ANONYMOUS, ScoreKind
 from service.remembering import RememberingReranker
-from service.reranker import Defaults
 from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodingPool, PassageShare
 from service.scheduling.rate_limit import RateLimiter

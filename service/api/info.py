@@ -12,8 +12,8 @@ from typing_extensions import TypedDict
 from contract.adaptive.parameters import Gate
 from service.engine import Capabilities
 from service.models.checkpoint import Checkpoint
+from service.planning import Defaults, available_modes
 from service.ranking import ScoreKind
-from service.reranker import Defaults, available_modes
 from service.scheduling.start_check import StartResult
 from service.strategies.choosing import NOT_FITTED
 from service.wire.fields import closed

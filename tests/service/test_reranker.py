@@ -17,8 +17,9 @@ from contract.verdict import Temperatures
 from service.engine import Completion, Output, Prefix, Prompt, Rest, Scoring
 from service.errors import BadRequest, DeadlineExceeded, PassageTooLong, ServiceError, TooManyRequests, Unavailable
 from service.lifecycle import Lifecycle, Phase
+from service.planning import Defaults
 from service.ranking import Key, Mode, Ranking, RerankCall
-from service.reranker import Defaults, Reranker, verdicts_of
+from service.reranker import Reranker
 from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodedCall, EncodingPool
 from service.scheduling.rate_limit import RateLimiter
@@ -26,6 +27,7 @@ from service.scheduling.shares import QueueLimits
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.telemetry.metrics import Metrics
+from service.verdicts import verdicts_of
 from tests.fakes import ScriptedEncoder, ScriptedEngine
 from tests.waiting import PATIENCE
 

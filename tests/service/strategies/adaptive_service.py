@@ -10,8 +10,9 @@ from contract.adaptive.parameters import Gate
 from contract.verdict import Temperatures
 from service.engine import Engine
 from service.lifecycle import Lifecycle, Phase
+from service.planning import Defaults
 from service.ranking import Key, Listener, Mode, Ranking, RerankCall
-from service.reranker import Defaults, Reranker
+from service.reranker import Reranker
 from service.scheduling.admission import Admission, Leaving, never
 from service.scheduling.encoding import EncodingPool
 from service.scheduling.rate_limit import RateLimiter
