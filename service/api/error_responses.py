@@ -91,15 +91,14 @@ def as_service_error(error: Exception, scope: Scope) -> ServiceError:
 
 def _from_framework(error: HTTPException, scope: Scope) -> ServiceError:
     known = ServiceError(str(error.detail))
-    known.status = error.status_code
-    known.kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    if error.status_code == 404:
-        known.message = f"There is no {_quoted(scope['path'])} here."
-    if error.status_code == 405:
+    # Where other servers rank, this one has its playground: whoever posts there is told the paths, as anywhere else.
+    known.status = 404 if error.status_code == 405 and route_path(scope) == "/" else error.status_code
+    known.kind = HTTPStatus(known.status).phrase.lower().replace(" ", "_")
+    if known.status == 404:
+        known.message = f"There is no {_quoted(scope['path'])} here. Valid paths: {', '.join(paths_of(scope))}."
+    if known.status == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         known.message = f"{_quoted(scope['path'])} does not take {scope['method'][:20]}; use {allowed}."
-    if error.status_code == 404 or route_path(scope) == "/":  # where a client posts whose address lacks its path
-        known.message += f" Valid paths: {', '.join(paths_of(scope))}."
     return known
 
 

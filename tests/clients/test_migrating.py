@@ -18,7 +18,7 @@ def _ranked(answer: Any) -> list[tuple[int, float]]:
 
 
 IGNORED = [
-    {"max_chunks_per_doc": 10, "relevant_spans": {"mode": "enabled"}},
+    {"max_chunks_per_doc": 10, "relevant_spans": {"mode": "disabled"}},
     {"truncate_prompt_tokens": 4, "truncation_side": "left", "max_tokens_per_query": 1, "use_activation": False},
     {"chat_template_kwargs": {"a": 1}, "user": "u", "request_id": "r", "cache_salt": "s"},
 ]
