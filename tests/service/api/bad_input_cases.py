@@ -200,7 +200,7 @@ def _thresholds() -> Iterator[Case]:
         yield Case(f"{name} as text", 400, body_with(**{name: "0.5"}), ("a number",), name)
     two = ("min_score is 0.5 and threshold is 0.4",)
     yield Case("two thresholds", 400, body_with(min_score=0.5, threshold=0.4), two, "threshold")
-    yield Case("one threshold twice", 200, body_with(min_score=0.5, threshold=0.5), results=1)
+    yield Case("one threshold twice", 200, body_with(min_score=0, threshold=0), results=2)
     for shape in BODIES:
         path, body = "/rerank?min_score=", body_with(shape)
         yield Case(f"{shape}: every score at least 0", 200, body, results=2, path=path + "0")
