@@ -10,6 +10,10 @@ from service.engine import Scoring
 
 _SAMPLE_SECONDS = 0.5  # shorter samples see single batches, longer ones react late
 _WEIGHT = 0.3  # of a new sample
+# An engine gives back the documents of a batch one by one within milliseconds, after the seconds that the batch took. A
+# sample that ended at the first of them would hold all of the time and one of the documents.
+_BURST_SECONDS = 0.02
+_LONGEST_SAMPLE_SECONDS = 2.0  # where documents come without a pause
 _FRESH_SECONDS = 10.0
 
 
@@ -24,6 +28,8 @@ class Throughput:
         self._running = dict.fromkeys(Scoring, 0)
         self._busy = dict.fromkeys(Scoring, 0.0)
         self._done = dict.fromkeys(Scoring, 0.0)
+        self._whole = dict.fromkeys(Scoring, 0.0)  # busy seconds up to the last document that left
+        self._left = dict.fromkeys(Scoring, -math.inf)  # when that was
         self._since = clock()
 
     def started(self, scoring: Scoring, documents: int) -> None:
@@ -32,10 +38,15 @@ class Throughput:
 
     def finished(self, scoring: Scoring, work: float) -> None:
         """A document left the engine with its verdict; `work` is what it was."""
+        now, whole = self._clock(), self._whole[scoring]
+        paused = now - self._left[scoring] > _BURST_SECONDS
+        if whole >= (_SAMPLE_SECONDS if paused else _LONGEST_SAMPLE_SECONDS):
+            self._take_sample(scoring)
         self._account()
         self._running[scoring] -= 1
         self._done[scoring] += work
-        if self._busy[scoring] >= _SAMPLE_SECONDS:
+        self._whole[scoring], self._left[scoring] = self._busy[scoring], now
+        if not self._running[scoring] and self._whole[scoring] >= _SAMPLE_SECONDS:
             self._take_sample(scoring)
 
     def abandoned(self, scoring: Scoring, documents: int) -> None:
@@ -43,6 +54,7 @@ class Throughput:
         if documents:
             self._account()
             self._busy[scoring] *= 1 - documents / self._running[scoring]
+            self._whole[scoring] = min(self._whole[scoring], self._busy[scoring])
             self._running[scoring] -= documents
 
     def suppose(self, scoring: Scoring, rate: float) -> None:
@@ -67,9 +79,11 @@ class Throughput:
         self._since = now
 
     def _take_sample(self, scoring: Scoring) -> None:
-        sample = self._done[scoring] / self._busy[scoring]
+        """Of whole bursts: what left the engine, over the time until the last of it did."""
+        sample = self._done[scoring] / self._whole[scoring]
         if sample > 0:
             before = self._rate.get(scoring, sample)
             self._rate[scoring] = (1 - _WEIGHT) * before + _WEIGHT * sample
-            self._busy[scoring] = self._done[scoring] = 0.0
+            self._busy[scoring] -= self._whole[scoring]
+            self._done[scoring] = self._whole[scoring] = 0.0
             self._sampled[scoring] = self._clock()
