@@ -26,18 +26,8 @@ from service.verdicts import ranked_of
 # The fields of a call that change no score in direct mode. All others are a part of a score's name, so that one that is
 # added later is never forgotten.
 _OF_NO_SCORE = frozenset(
-    {
-        "passages",
-        "documents",
-        "model",
-        "top_n",
-        "min_score",
-        "mode",
-        "max_reasoning_tokens",
-        "reasoning_budget",
-        "priority",
-    }
-    | {"return_reasoning", "return_label_mass", "reasoning_budget"}
+    {"passages", "documents", "model", "top_n", "min_score", "mode", "max_reasoning_tokens", "reasoning_budget"}
+    | {"priority", "return_reasoning", "return_label_mass"}
 )
 
 

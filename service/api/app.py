@@ -108,10 +108,12 @@ def create_app(
     )
     parts = admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics
     gate = read_gate(checkpoint.manifest.adaptive, checkpoint.manifest.fingerprint) if checkpoint else NOT_FITTED
-    reranker = BatchReranker(*parts, gate=gate)
+    reranker: BatchReranker
     if settings.score_cache_bytes:
         fingerprint = checkpoint.manifest.fingerprint if checkpoint else ""
         reranker = RememberingReranker(ScoreCache(int(settings.score_cache_bytes)), fingerprint, *parts, gate=gate)
+    else:
+        reranker = BatchReranker(*parts, gate=gate)
     router = build_router(
         reranker,
         models=served_models(name, settings.model_aliases, capabilities.max_model_tokens, score),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -48,15 +49,14 @@ class SentAnswer(Response):
             self.sent()
 
 
-class RerankRoute:
-    """Reads a request in any shape, ranks it while its client waits, and answers in the same shape."""
+class BodyRoute(ABC):
+    """A route with a body, which is held from its first byte until the answer is sent or given up."""
 
-    def __init__(self, reranker: Reranker, limits: WireLimits, bodies: BodyBudget, device: str) -> None:
-        self._reranker = reranker
+    def __init__(self, limits: WireLimits, bodies: BodyBudget, prune: Callable[[bytes], Any]) -> None:
+        """`prune` reads a body of very many values."""
         self._limits = limits
         self._bodies = bodies
-        self._device = device
-        self._parser = BodyParser(partial(pruned, most_items=limits.max_documents))
+        self._parser = BodyParser(prune)
 
     async def __call__(self, request: Request) -> Response:
         context = request_context(request.scope)
@@ -69,7 +69,12 @@ class RerankRoute:
         response.sent = hold.release
         return response
 
+    @abstractmethod
     async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> SentAnswer | StreamedAnswer:
+        """Reads the body by `_parsed` and answers."""
+
+    async def _parsed(self, request: Request, hold: BodyHold) -> tuple[dict[str, Any], float]:
+        """Returns the body as an object, and the `time.monotonic()` instant of its last byte."""
         limits = self._limits
         with hold.reading():
             content, received = await read_body(
@@ -79,9 +84,21 @@ class RerankRoute:
                 seconds=limits.body_seconds,
                 reserve=hold.reserve,
             )
-        data = await self._parser.parse(content)
+        return await self._parser.parse(content), received
+
+
+class RerankRoute(BodyRoute):
+    """Reads a request in any shape, ranks it while its client waits, and answers in the same shape."""
+
+    def __init__(self, reranker: Reranker, limits: WireLimits, bodies: BodyBudget, device: str) -> None:
+        super().__init__(limits, bodies, partial(pruned, most_items=limits.max_documents))
+        self._reranker = reranker
+        self._device = device
+
+    async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> SentAnswer | StreamedAnswer:
+        data, received = await self._parsed(request, hold)
         wire = self._read(data, context, route_path(request.scope))
-        del content, data  # a call may wait for long; its raw body is not needed any more
+        del data  # a call may wait for long; its raw body is not needed any more
         timeout_ms = timeout_ms_of(request.headers)
         call = with_parameters(wire.call, request.scope["query_string"])
         rank = partial(

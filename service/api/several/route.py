@@ -9,12 +9,10 @@ from typing import Any, Protocol
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
 
-from service.api.body import BodyParser, read_body
-from service.api.context import RequestContext, request_context
+from service.api.context import RequestContext
 from service.api.disconnect import client_leaves
-from service.api.routes import SentAnswer, timeout_ms_of, timing_headers
+from service.api.routes import BodyRoute, SentAnswer, timeout_ms_of, timing_headers
 from service.batch import BatchReranker, Member, Outcome
 from service.http.body_budget import BodyBudget, BodyHold
 from service.ranking import RerankCall
@@ -41,26 +39,13 @@ class Form:
     read: Callable[[dict[str, Any]], Asked]
 
 
-class SeveralRoute:
+class SeveralRoute(BodyRoute):
     """Reads a request, ranks all that it asks, and answers."""
 
     def __init__(self, reranker: BatchReranker, limits: WireLimits, bodies: BodyBudget, form: Form) -> None:
+        super().__init__(limits, bodies, form.prune)
         self._reranker = reranker
-        self._limits = limits
-        self._bodies = bodies
         self._form = form
-        self._parser = BodyParser(form.prune)
-
-    async def __call__(self, request: Request) -> Response:
-        context = request_context(request.scope)
-        hold = self._bodies.hold(context.caller.name)
-        try:
-            response = await self._answer(request, context, hold)
-        except BaseException:
-            hold.release()
-            raise
-        response.sent = hold.release
-        return response
 
     async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> SentAnswer:
         asked, received = await self._read(request, context, hold)
@@ -85,16 +70,7 @@ class SeveralRoute:
 
     async def _read(self, request: Request, context: RequestContext, hold: BodyHold) -> tuple[Asked, float]:
         """Returns the body, and the instant of its last byte. Notes in `context` what logs and metrics report of it."""
-        limits = self._limits
-        with hold.reading():
-            content, received = await read_body(
-                request.headers,
-                request.receive,
-                limit=limits.max_body_bytes,
-                seconds=limits.body_seconds,
-                reserve=hold.reserve,
-            )
-        data = await self._parser.parse(content)
+        data, received = await self._parsed(request, hold)
         context.shape = self._form.label
         asked = self._form.read(data)
         context.query = "\n".join(call.query for call in asked.calls)
