@@ -74,12 +74,19 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def server(module: str, port: int, folder: Path, *arguments: str, **environment: str) -> Iterator[ServerProcess]:
+def server(
+    module: str,
+    port: int,
+    folder: Path,
+    *arguments: str,
+    kind: type[WarmProcess] = WarmProcess,
+    **environment: str,
+) -> Iterator[ServerProcess]:
     """Run `python -m module --port ...`, wait until it is ready, and make sure that it has ended afterwards."""
     log = folder / "server.log"
     command: Sequence[str] = (sys.executable, "-m", module, "--port", str(port), *arguments)
     with log.open("wb") as out:
-        process = WarmProcess(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
+        process = kind(command, cwd=ROOT, env=clean_environment(**environment), stdout=out, stderr=out)
     running = ServerProcess(f"http://127.0.0.1:{port}", process, log)
     try:
         wait_until(lambda: _is_ready(running), lambda: log.read_text()[-4000:], 0.05)

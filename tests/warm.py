@@ -3,6 +3,8 @@
 A server of this module imports the libraries once and forks; what is forked runs a module as `python -m` does, with its
 own environment, arguments and streams, and is a child of the process that asked. Nothing of ours is imported before the
 fork. Where a variable that a library reads on import differs, an ordinary process is started.
+
+Each class of process has a server with its libraries. `tests.service.engines.vllm.warm_vllm` has vLLM's.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from tests.forked_spawn import fork_what_is_spawned
 from tests.waiting import PATIENCE
 
 _ROOT = Path(__file__).parent.parent
@@ -50,18 +53,27 @@ _MOST = 1 << 20
 
 
 class WarmProcess(subprocess.Popen[Any]):
-    """`subprocess.Popen` of `[sys.executable, "-m", module, ...]`, forked from the server of this process."""
+    """`subprocess.Popen` of `[sys.executable, "-m", module, ...]`, forked from this process's server of the class.
+
+    `libraries`: what that server imports. `forks_spawned`: whether processes that `multiprocessing` spawns from it are
+    forked too. `surroundings`: variables that it must have on import.
+    """
+
+    libraries: ClassVar[tuple[str, ...]] = _LIBRARIES
+    forks_spawned: ClassVar[bool] = False
+    surroundings: ClassVar[Mapping[str, str]] = {}
 
     def _execute_child(self, args: Any, *rest: Any) -> None:
         """The hook of subprocess's own constructor. Of `rest`, 4 and 5 are folder and environment, 9 to 14 the ends of
         the three streams, of which 9, 12 and 14 are the child's."""
         command, environment = [os.fspath(each) for each in args], rest[5] or os.environ
-        if command[:2] != [sys.executable, "-m"] or not _Server.shared().fits(environment):
+        warm = _Server.of(type(self))
+        if command[:2] != [sys.executable, "-m"] or not warm.fits(environment):
             super()._execute_child(args, *rest)  # type: ignore[misc]
             return
         asked = {"command": command, "cwd": os.fspath(rest[4] or Path.cwd()), "environment": dict(environment)}
         streams = [given if given != -1 else number for number, given in enumerate((rest[9], rest[12], rest[14]))]
-        self.pid = _Server.shared().fork(asked, streams)
+        self.pid = warm.fork(asked, streams)
         self._child_created = True
         self._close_pipe_fds(*rest[9:15])  # type: ignore[attr-defined]
 
@@ -76,16 +88,17 @@ def run_warm(module: str, *arguments: str, env: Mapping[str, str] | None = None)
 
 
 class _Server:
-    _shared: _Server | None = None
+    _all: ClassVar[dict[type[WarmProcess], _Server]] = {}
     _making = threading.Lock()
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[WarmProcess]) -> None:
         self._ours, theirs = socket.socketpair()
-        self._environment = _outside_ours(os.environ)
+        self._environment = _outside_ours(os.environ | kind.surroundings)
         self._lock = threading.Lock()
+        told = json.dumps({"libraries": kind.libraries, "forks_spawned": kind.forks_spawned})
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.warm", str(theirs.fileno()), told],
                 cwd=_ROOT,
                 env=self._environment | {"OMP_WAIT_POLICY": "PASSIVE"},  # threads that spin take a shared core
                 pass_fds=[theirs.fileno()],
@@ -94,11 +107,11 @@ class _Server:
         assert self._ours.recv(1) == b".", "the server of warm processes did not start"
 
     @classmethod
-    def shared(cls) -> _Server:
+    def of(cls, kind: type[WarmProcess]) -> _Server:
         with cls._making:
-            if cls._shared is None:
-                cls._shared = cls()
-            return cls._shared
+            if kind not in cls._all:
+                cls._all[kind] = cls(kind)
+            return cls._all[kind]
 
     def fits(self, environment: Mapping[str, str]) -> bool:
         """Whether the libraries would read the same from it as they did here."""
@@ -130,7 +143,8 @@ def _outside_ours(environment: Mapping[str, str]) -> dict[str, str]:
 
 def main() -> None:
     """Import the libraries, then fork for each message until the other end is closed."""
-    for name in _LIBRARIES:
+    told = json.loads(sys.argv[2])
+    for name in told["libraries"]:
         __import__(name)
     asking = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -142,12 +156,12 @@ def main() -> None:
         message = b""
         while len(message) < int.from_bytes(length, "big"):
             message += asking.recv(_MOST)
-        _fork(asking, json.loads(message), streams)
+        _fork(asking, json.loads(message), streams, forks_spawned=told["forks_spawned"])
         for stream in streams:
             os.close(stream)
 
 
-def _fork(asking: socket.socket, asked: dict[str, Any], streams: Sequence[int]) -> None:
+def _fork(asking: socket.socket, asked: dict[str, Any], streams: Sequence[int], *, forks_spawned: bool) -> None:
     """Twice: the process between ends at once, so that the new one is adopted, and only then is its id told."""
     read, write = os.pipe()
     between = os.fork()
@@ -163,10 +177,10 @@ def _fork(asking: socket.socket, asked: dict[str, Any], streams: Sequence[int]) 
         os._exit(0)
     for each in (read, write, asking.detach()):
         os.close(each)
-    _run(asked, streams)
+    _run(asked, streams, forks_spawned=forks_spawned)
 
 
-def _run(asked: dict[str, Any], streams: Sequence[int]) -> None:
+def _run(asked: dict[str, Any], streams: Sequence[int], *, forks_spawned: bool) -> None:
     code = 1
     try:
         for number, stream in enumerate(streams):
@@ -180,6 +194,8 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> None:
         sys.argv = asked["command"][2:]
         sys.path[0] = asked["cwd"]
         _open_streams()
+        if forks_spawned:
+            fork_what_is_spawned()
         if os.environ.get("PYTHONFAULTHANDLER"):
             faulthandler.enable()
         runpy.run_module(asked["command"][2], run_name="__main__", alter_sys=True)

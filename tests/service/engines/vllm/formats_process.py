@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes import ROOT, clean_environment
-from tests.service.engines.vllm.serving import ENGINE_ARGS, ENVIRONMENT, SEATS, STEP_TOKENS, descendants, send
+from tests.service.engines.vllm.serving import ENGINE_ARGS, SEATS, STEP_TOKENS, descendants, send
+from tests.service.engines.vllm.warm_vllm import ENVIRONMENT, WarmVllm
 
 _REPLY = "REPLY "
 
@@ -50,7 +51,7 @@ def formats_process(folder: Path, log: Path, *, logits: bool) -> Iterator[Format
     """`logits`: start the engine as formats of one word have it."""
     command = [sys.executable, "-m", __name__, str(folder), "logits" if logits else "probabilities"]
     with log.open("w") as errors:
-        process = subprocess.Popen(
+        process = WarmVllm(
             command,
             cwd=ROOT,
             env=clean_environment(**ENVIRONMENT),

@@ -15,6 +15,7 @@ from service.models.embedded import BASE_NAME
 from tests.ports import free_port
 from tests.processes import ROOT, ServerProcess, server
 from tests.requirements_check import require
+from tests.service.engines.vllm.warm_vllm import ENVIRONMENT, WarmVllm
 
 BLOCK = 32
 SEATS = 24
@@ -23,14 +24,6 @@ STUCK_SECONDS = 10
 ADAPTER = ROOT / "service" / "weights" / "limrank-mini"
 ENGINE_ARGS: dict[str, Any] = {"enforce_eager": True, "block_size": BLOCK}
 SCRIPTED = {"logits_processors": ["tests.service.engines.vllm.scripted_traces:ScriptedTraces"]}
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "0-1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "LIMRANK_REQUEST_TIMEOUT_SECONDS": "3600",  # a test has a deadline only where it says so
-    "PYTHONDONTWRITEBYTECODE": "",  # write it: three processes import vLLM at every start
-}
 
 
 def require_vllm() -> None:
@@ -62,7 +55,7 @@ def vllm_server(
         *arguments,
     )
     surroundings = ENVIRONMENT | environment
-    with server(module, free_port(), folder, *flags, **surroundings) as running:
+    with server(module, free_port(), folder, *flags, kind=WarmVllm, **surroundings) as running:
         children = descendants(running.process.pid)
         try:
             yield running

@@ -19,7 +19,8 @@ from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
 from tests.ports import free_port
 from tests.processes import ROOT, clean_environment
-from tests.service.engines.vllm.serving import ENGINE_ARGS, ENVIRONMENT, require_vllm
+from tests.service.engines.vllm.serving import ENGINE_ARGS, require_vllm
+from tests.service.engines.vllm.warm_vllm import ENVIRONMENT, WarmVllm
 from tests.service.models.damaged import filled, without
 from tests.waiting import PATIENCE
 
@@ -34,19 +35,14 @@ def refusals(starts: dict[str, dict[str, Any]]) -> dict[str, str]:
         }
         for name, start in starts.items()
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.service.engines.vllm.refused_starts"],
-        input=json.dumps(given),
-        cwd=ROOT,
-        env=clean_environment(**ENVIRONMENT),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    command, pipe = [sys.executable, "-m", "tests.service.engines.vllm.refused_starts"], subprocess.PIPE
+    with WarmVllm(
+        command, cwd=ROOT, env=clean_environment(**ENVIRONMENT), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        out, errors = process.communicate(json.dumps(given), timeout=PATIENCE)
+    assert process.returncode == 0, errors[-4000:]
     found = {}
-    for name, (code, err) in json.loads(done.stdout).items():
+    for name, (code, err) in json.loads(out).items():
         assert code == 2, err[-4000:]
         said = [line for line in err.splitlines() if line.startswith("limrank-serve: ")]
         assert len(said) == 1, err[-4000:]
