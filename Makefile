@@ -39,15 +39,15 @@ format: $(VENV)/.dev  ## fix what lint and format can fix automatically
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev  ## measure the engine against a plain loop and the service's own cost; needs an idle machine
-	$(BIN)/python -m bench.engine_bench
-	$(BIN)/python -m bench.service_bench
+	$(BIN)/python -m bench.engines.engine_bench
+	$(BIN)/python -m bench.service.service_bench
 	$(BIN)/python -m bench.streaming.stream_bench
 
 bench-overload: $(VENV)/.vllm  ## measure what is answered in time at 0.5 to 4 times the capacity of each engine; needs an idle machine, half an hour
-	$(BIN)/python -m bench.overload_bench
+	$(BIN)/python -m bench.overload.overload_bench
 
 bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and Rank1's procedure; needs an idle machine
-	$(BIN)/python -m bench.vllm_bench
+	$(BIN)/python -m bench.vllm.vllm_bench
 
 hostile: $(VENV)/.dev  ## all attacks at once, beside a caller with a key; eight minutes, needs an idle machine
 	$(BIN)/python -m bench.hostile
@@ -103,18 +103,18 @@ include recipes/limrank_mini/recipe.mk
 
 soak: $(VENV)/.vllm  ## long runs outside the tests: a synthesis killed and resumed, ten minutes of load on vLLM
 	LIMRANK_TEST_KILLS=20 $(BIN)/python -m pytest -s tests/synth/test_resume.py
-	$(BIN)/python -m bench.vllm_soak --minutes 10
+	$(BIN)/python -m bench.vllm.soak --minutes 10
 
 synth-scale: $(VENV)/.dev  ## calls per second, and memory for a million rows; needs an idle machine, 6 GB of disk, an hour
-	$(BIN)/python -m bench.synth_bench
+	$(BIN)/python -m bench.programs.synth_bench
 	LIMRANK_TEST_ROWS=1000000 $(BIN)/python -m pytest -s tests/synth/test_scale.py
-	$(BIN)/python -m bench.synth_memory --rows 1000000 --limit 500
+	$(BIN)/python -m bench.programs.synth_memory --rows 1000000 --limit 500
 
 batch-scale: $(VENV)/.dev  ## limrank batch on 100,000 documents: its memory, and its throughput beside the engine's own; hours
-	$(BIN)/python -m bench.batch_bench
+	$(BIN)/python -m bench.programs.batch_bench
 
 tune-measured: $(VENV)/.dev  ## limrank tune on the documentation of three public projects, into out/tune; needs an idle machine
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench.tune_bench $(if $(TUNE),-- $(TUNE))
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench.programs.tune_bench $(if $(TUNE),-- $(TUNE))
 
 clean:          ## remove the environments and everything built
 	rm -rf .venv .venv-clients-* .venv-helm .venv-load .venv-image out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

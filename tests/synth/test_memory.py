@@ -1,4 +1,4 @@
-"""Memory stays flat: ten times the rows, hardly more of it. A million rows are measured by bench/synth_memory.py."""
+"""Memory stays flat: ten times the rows, hardly more of it. `bench.programs.synth_memory` measures a million rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.synth_memory import run
+from bench.programs.synth_memory import run
 
 FEW, MANY = 1_000, 12_000  # 1 MB and 13 MB of records; as objects in memory the latter would be 30 MB
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.body_bench import BODIES, memory, post, reset_peak
+from bench.service.body_bench import BODIES, memory, post, reset_peak
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
 

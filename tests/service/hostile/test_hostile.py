@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.hostile_attacks import EXPECTED
-from bench.hostile_rounds import FLAGS, Watched, attacked, unexpected, warm_up, write_keys
+from bench.hostile.attacks import EXPECTED
+from bench.hostile.rounds import FLAGS, Watched, attacked, unexpected, warm_up, write_keys
 from tests.ports import free_port
 from tests.processes import server
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from service.scheduling.queue import AGEING_SECONDS, CallQueue, QueuedCall
+from service.scheduling.calls.queued import AGEING_SECONDS, QueuedCall
+from service.scheduling.queue import CallQueue
 
 
 class Clock:

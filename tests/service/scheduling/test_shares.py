@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from service.api.app import create_app
 from service.errors import Unavailable
-from service.scheduling.queue import CallQueue, QueuedCall
+from service.scheduling.calls.queued import QueuedCall
+from service.scheduling.queue import CallQueue
 from service.scheduling.shares import NoRoom, QueueLimits, make_room
 from service.scheduling.work import Answer, Work
 from service.settings import Settings

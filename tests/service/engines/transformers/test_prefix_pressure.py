@@ -14,7 +14,8 @@ from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCac
 from service.engines.transformers.prefix_cache import PrefixCache
 from service.engines.transformers.scheduler import Batch, BatchLimits, Scheduler
 from service.engines.transformers.waiting import WaitingRequests
-from service.scheduling.queue import TURN_TOKENS, CallQueue, QueuedCall
+from service.scheduling.calls.queued import QueuedCall
+from service.scheduling.queue import TURN_TOKENS, CallQueue
 from service.scheduling.room import TokenRoom
 
 SHAPE = CacheShape(layers=1, heads=1, head_dim=1, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""`limrank-serve` with a monitor of its event loop: `python -m bench.loop_lag FLAGS`, or `bench.hostile --lag`.
+"""`limrank-serve` with a monitor of its event loop: `python -m bench.service.loop_lag FLAGS`, or `bench.hostile --lag`.
 
 A thread checks the loop every few milliseconds. When the loop has not run for longer than `LATE`, the thread records
 where the loop's thread is. At the end it prints to standard error how often and for how long the loop was blocked, and

@@ -19,9 +19,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.hostile_attacks import EXPECTED
-from bench.hostile_rounds import FLAGS, Seen, Watched, attacked, mebibytes, merged, unexpected, warm_up, write_keys
-from bench.loop_lag import REPORT
+from bench.hostile.attacks import EXPECTED
+from bench.hostile.rounds import FLAGS, Seen, Watched, attacked, mebibytes, merged, unexpected, warm_up, write_keys
+from bench.service.loop_lag import REPORT
 from tests.ports import free_port
 from tests.processes import server
 
@@ -92,7 +92,7 @@ def _serving(engine: str, *, lag: bool = False) -> Iterator[Watched]:
         keys = str(write_keys(folder))
         metrics = free_port()
         own = ("--model", MODELS[engine], "--engine", engine, "--keys-file", keys, "--metrics-port", str(metrics))
-        module = "bench.loop_lag" if lag else "service.main"
+        module = "bench.service.loop_lag" if lag else "service.main"
         running = stack.enter_context(server(module, free_port(), folder, *own, *FLAGS))
         watched = Watched(running.url, running.process.pid, metrics)
         stack.callback(watched.close)

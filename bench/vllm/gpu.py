@@ -23,7 +23,7 @@ import httpx
 import torch
 
 from bench.shapes import QWEN2_5_7B, QWEN2_5_SMALL, write_shape
-from bench.vllm_settings import CPU_ENVIRONMENT, CPU_EXTRA
+from bench.vllm.settings import CPU_ENVIRONMENT, CPU_EXTRA
 from tests.ports import free_port
 from tests.processes import ROOT, ServerProcess, server
 

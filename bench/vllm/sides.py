@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import httpx
 
-from bench.vllm_peer_process import REPLY
-from bench.vllm_settings import Side
+from bench.vllm.peer_process import REPLY
+from bench.vllm.settings import Side
 from contract.formats.labels import Labels
 from tests.ports import free_port
 from tests.processes import ROOT, server
@@ -114,7 +114,7 @@ def service(side: Side, folder: Path, environment: dict[str, str]) -> Iterator[S
 
 @contextmanager
 def offline(side: Side, folder: Path, environment: dict[str, str]) -> Iterator[Offline]:
-    command = [sys.executable, "-m", "bench.vllm_peer_process", json.dumps(side.arguments())]
+    command = [sys.executable, "-m", "bench.vllm.peer_process", json.dumps(side.arguments())]
     with (folder / "offline.log").open("w") as log, ExitStack() as stack:
         process = subprocess.Popen(
             command,

@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-from bench.vllm_settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
+from bench.vllm.settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
 from service.models.store import resolve
 from tests.ports import free_port
 from tests.processes import ServerProcess, server

@@ -17,7 +17,7 @@ import uvloop
 from prometheus_client import CollectorRegistry, Counter
 from tokenizers import Tokenizer
 
-from bench.engine_bench import MODEL
+from bench.engines.engine_bench import MODEL
 from contract.segments import Segments
 from service.api.app import create_app
 from service.api.server import Drain, Listener, bind, serve

@@ -1,6 +1,6 @@
 """Peak memory of `limrank-synth export`, `verify` and `audit` on a generated file, each in its own process.
 
-    python -m bench.synth_memory --rows 1000000
+    python -m bench.programs.synth_memory --rows 1000000
 
 A row takes about 1 KB; all texts are generated. A million rows need about 6 GB of disk in --folder. With --limit, exits
 with 1 if any command needs more than that many MB.

@@ -1,6 +1,6 @@
 """What attackers do to a server, all of it at once.
 
-`python -m bench.hostile_attacks URL METRICS_PORT SECONDS CONNECTIONS`: one process and one event loop, so that the
+`python -m bench.hostile.attacks URL METRICS_PORT SECONDS CONNECTIONS`: one process and one event loop, so that the
 attackers take little of the machine. Each attack is repeated until the time is over; what came of each try is counted
 and printed as JSON. The keys are read from standard input.
 """
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bench.hostile_wire import MEBIBYTE, Target, call, chunks, head, passages, post, wire
+from bench.hostile.wire import MEBIBYTE, Target, call, chunks, head, passages, post, wire
 
 Attack = Callable[[Target, int], Awaitable[str]]
 """One attempt, the n-th; returns its outcome."""

@@ -14,7 +14,7 @@ import time
 
 from tokenizers import Tokenizer
 
-from bench.engine_bench import MODEL, random_text
+from bench.engines.engine_bench import MODEL, random_text
 from contract.segments import Segments
 from service.engine import Limits
 from service.engines.causal.prompts import CausalEncoder

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import httpx
 
-from bench.hostile_wire import call, passages
+from bench.hostile.wire import call, passages
 from service.api.paths import LIVE_PATHS
+from tests.processes import ROOT
 
 SECRETS = {name: f"a-secret-of-{name}-0123456789abcdef" for name in ("caller", "small", "bulk")}
 LIMITS = {"small": 600, "bulk": 60_000}  # documents per minute
@@ -136,9 +137,8 @@ class Watched:
 def attackers(at: Watched, seconds: float) -> Iterator[dict[str, dict[str, int]]]:
     """Attackers in a process of their own, for so long; what came of each attack is there when the block ends."""
     target = (at.url, str(at.metrics_port), str(seconds), str(CONNECTIONS))
-    command = (sys.executable, "-m", "bench.hostile_attacks", *target)
-    root = Path(__file__).parent.parent
-    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = (sys.executable, "-m", "bench.hostile.attacks", *target)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         found: dict[str, dict[str, int]] = {}
         yield found
         out, _ = process.communicate(json.dumps({name: SECRETS[name] for name in LIMITS}), timeout=seconds + 120)

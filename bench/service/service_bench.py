@@ -71,7 +71,7 @@ def main() -> int:
     alone = {"TOKENIZERS_PARALLELISM": "false"}  # keeps its work in the thread that is measured
     with (
         tempfile.TemporaryDirectory() as folder,
-        server("bench.instant_server", free_port(), Path(folder), **alone) as running,
+        server("bench.service.instant_server", free_port(), Path(folder), **alone) as running,
     ):
         os.sched_setaffinity(running.process.pid, {0})
         os.sched_setaffinity(0, set(range(os.cpu_count() or 1)) - {0} or {0})

@@ -1,0 +1,1 @@
+"""The engines of this repository beside a plain loop and the Sentence Transformers library."""

@@ -1,0 +1,1 @@
+"""A caller with a key beside attackers, and what they do."""

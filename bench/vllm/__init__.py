@@ -1,0 +1,1 @@
+"""The service on vLLM beside vLLM itself, and under a long load."""
