@@ -15,10 +15,11 @@ from typing import Any
 from service.engine import Scoring
 from service.errors import BodyTooLarge, ClientLeft, DeadlineExceeded, ServiceError, Unavailable
 from service.lifecycle import Lifecycle, Phase
+from service.scheduling.calls.entry import Entry
 from service.scheduling.overload import Overload, retry_after
 from service.scheduling.shares import NoRoom, QueueLimits, Taken, has_room, make_room
 from service.scheduling.throughput import Throughput
-from service.scheduling.window import Entry, Window
+from service.scheduling.window import Window
 from service.scheduling.work import Answer, Incoming, Work
 
 # After its deadline a reasoning call has only verdict steps left; one that takes longer than this is stuck.

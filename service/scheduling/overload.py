@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 
 from service.engine import Scoring
 from service.errors import DeadlineExceeded, Unavailable
+from service.scheduling.calls.entry import Entry
 from service.scheduling.plan import Need, Plan
 from service.scheduling.queue import FIRST_TOKENS
 from service.scheduling.throughput import Throughput
-from service.scheduling.window import Entry, Window
+from service.scheduling.window import Window
 from service.scheduling.work import Incoming
 
 LONGEST_RETRY_AFTER_SECONDS = 60.0

@@ -25,93 +25,13 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
-AGEING_SECONDS = 10.0
+from service.scheduling.calls.queued import AGEING_SECONDS, CallClass, KeyShare, QueuedCall
+
 FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
 _BEFORE_AGED = 2  # classes: small calls go before others of theirs that have waited for no longer than this
 KEY_TURN_TOKENS = 512  # small, as a key's turn has to be waited for on top of what the engine holds
-
-
-@dataclass(eq=False, slots=True)
-class CallClass:
-    """The calls of a key in one class of priority. `since`: when it was last served, or one came to it; once it has
-    aged it has `turn` tokens more. `best`: the class of the larger call that has waited longest. `pressed`: its calls
-    that are due by then go first. `calls` that are not answered yet, those of them that are `new`, and those of which
-    something waits."""
-
-    share: KeyShare
-    priority: int
-    since: float
-    turn: int
-    best: int
-    pressed: float = -math.inf
-    calls: int = 0
-    new: int = 0
-    waiting: int = 0
-
-    def level(self, now: float) -> int:
-        """Its class, below 0 once it has waited for longer than takes it to the first."""
-        return self.priority - int((now - self.since) / AGEING_SECONDS)
-
-
-@dataclass(eq=False, slots=True)
-class KeyShare:
-    """What the calls of `key` have had. `turns`: how many, and of those that others got while it had no call; `tokens`
-    left of the present one; `ahead`: those that it was given to go first when it came; `since`: when the last one
-    ended; `calls`: those that are not answered yet; `classes` by priority."""
-
-    key: str
-    turns: int
-    tokens: int
-    since: float
-    ahead: int = 0
-    calls: int = 0
-    classes: dict[int, CallClass] = field(default_factory=dict)
-
-    def level(self, now: float) -> int:
-        """Its class against other keys: that of its best call; it ages as long as it gets no turn."""
-        return min(
-            group.priority - int((now - max(group.since, self.since)) / AGEING_SECONDS)
-            for group in self.classes.values()
-            if group.waiting
-        )
-
-
-@dataclass(eq=False, slots=True)
-class QueuedCall:
-    """A call's place in the queue.
-
-    `pending`: documents that are not handed out, in their order; `tokens` of each document of the call.
-    `since`: when it came, or its last turn ended (seconds of the clock); `deadline`: when it is due. `place`: the
-    smaller, the sooner among its like. `turn`: tokens left of its turn; `served`: tokens handed out so far; `share`:
-    that of its key, and `group` its class there. `small`: its first share is all that it needs. `waits`: it counts as
-    one of which something is pending.
-    """
-
-    priority: int
-    since: float
-    tokens: Sequence[int]
-    place: int
-    turn: int
-    pending: deque[int]
-    share: KeyShare
-    group: CallClass
-    deadline: float
-    small: bool
-    new: bool = True  # until it has had its first share
-    waits: bool = True
-    served: int = 0
-
-    def class_at(self, now: float) -> int:
-        """Its class of priority, below 0 once it has waited for longer than takes it to the first."""
-        return self.priority - int((now - self.since) / AGEING_SECONDS)
-
-    @property
-    def pressed(self) -> bool:
-        """True where it has no time to take turns."""
-        return self.deadline <= self.group.pressed
 
 
 _PRESSED, _SMALL, _NEW, _LATER = range(4)  # of one class, in this order

@@ -13,13 +13,14 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 
 from service.engine import Begun, Completion, Engine, PartialOutput, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
-from service.scheduling.queue import CallQueue, QueuedCall
+from service.scheduling.calls.entry import Entry, Slice
+from service.scheduling.calls.queued import QueuedCall
+from service.scheduling.queue import CallQueue
 from service.scheduling.room import TokenRoom
 from service.scheduling.shares import Taken
 from service.scheduling.throughput import Throughput
@@ -28,65 +29,6 @@ from service.scheduling.work import Answer, Work
 _log = logging.getLogger("limrank.window")
 _SLOTS_FOR_THE_NEXT = 16  # enough for a usual small call; never more than half of all
 _COMPANY_SECONDS = 1.0  # for so long after another call a call does not count as alone
-
-
-@dataclass(eq=False, slots=True)
-class Entry:
-    """A call on its way. `held`: documents in the engine; `queued_tokens`: of those that are not. `left`: tokens of the
-    prompts that have no completion, and those of them `in_engine`. `begun`: when the first of them entered it.
-    `reason_until`: when reasoning has to be over for the sake of other calls. `counts`: what waits of its key, of its
-    scoring, and in all."""
-
-    work: Work
-    place: QueuedCall
-    costs: Sequence[int]
-    arrived: float
-    finished: asyncio.Future[None]
-    counts: Sequence[Taken]
-    queued_tokens: int
-    left: int
-    in_engine: int = 0
-    held: int = 0
-    reason_until: float = math.inf
-    begun: float | None = None
-    context: Context = field(default_factory=copy_context)  # of the call, for what is logged on its documents
-    completions: dict[int, Completion] = field(default_factory=dict)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def queued(self) -> int:
-        """Its documents that are not in the engine yet."""
-        return len(self.place.pending)
-
-    def hand_over(self, index: int, tokens: int) -> None:
-        """A document waits no longer, and so many tokens."""
-        self.in_engine += self.place.tokens[index]
-        self.queued_tokens -= tokens
-        for taken in self.counts:
-            taken.change(-1, -tokens)
-
-    def drop(self) -> None:
-        """Nothing of it waits any more."""
-        for taken in self.counts:
-            taken.change(-self.queued, -self.queued_tokens)
-        self.place.pending.clear()
-        self.queued_tokens = 0
-
-    def fail(self, error: ServiceError) -> None:
-        self.drop()
-        if not self.finished.done():
-            self.finished.set_exception(error)
-
-
-@dataclass(slots=True)
-class _Slice:
-    """Documents of one call that were handed over together. `tokens`: of those that are not computed yet; `seated`:
-    those that hold a slot, in the
-    order in which they were handed out."""
-
-    state: Entry
-    tokens: dict[int, int]
-    seated: dict[int, None]
 
 
 class Window:
@@ -207,7 +149,7 @@ class Window:
         able = (s for s in self._states.values() if s.place.pending and not s.finished.done())
         waiting = len(list(islice(able, 2)))
         most, behind = self._most_slots(waiting), self._queue.behind(self._clock())
-        slices: dict[tuple[Entry, int], _Slice] = {}
+        slices: dict[tuple[Entry, int], Slice] = {}
 
         def allowed(place: QueuedCall) -> bool:
             state = self._states[place]
@@ -218,7 +160,7 @@ class Window:
 
         for place, index in self._queue.take(allowed, self._has_room):
             state = self._states[place]
-            self._seat(slices.setdefault((state, state.work.part(index)), _Slice(state, {}, {})), index)
+            self._seat(slices.setdefault((state, state.work.part(index)), Slice(state, {}, {})), index)
             self._queue.charge(place, place.tokens[index])
         for taken in slices.values():
             self._dispatch(taken)
@@ -238,9 +180,9 @@ class Window:
             return half
         return max(half, self._size - _SLOTS_FOR_THE_NEXT) if now < self._company_until else self._size
 
-    def _seat(self, taken: _Slice, index: int) -> None:
+    def _seat(self, taken: Slice, index: int) -> None:
         """Give a document its slot."""
-        state = taken.state
+        state = taken.entry
         shared, first = len(state.work.prefix.ids), state.begun is None
         state.hand_over(index, state.costs[index] + (shared if first else 0))
         if first:
@@ -255,16 +197,16 @@ class Window:
         """Those that the engine has to compute: the prefix only where no other document of the call is there."""
         return state.place.tokens[index] + (0 if state.held else len(state.work.prefix.ids))
 
-    def _dispatch(self, taken: _Slice) -> None:
-        state = taken.state
+    def _dispatch(self, taken: Slice) -> None:
+        state = taken.entry
         self._throughput.started(state.work.scoring, len(taken.seated))
         task = asyncio.get_running_loop().create_task(self._score(taken), context=state.context)
         state.tasks.add(task)
         task.add_done_callback(state.tasks.discard)
 
-    async def _score(self, taken: _Slice) -> None:
+    async def _score(self, taken: Slice) -> None:
         """Score some documents of a call; each one the engine fails on is tried once more, alone."""
-        state = taken.state
+        state = taken.entry
         try:
             for failed in await self._try(taken, list(taken.seated)):
                 if state.work.progress is not None:
@@ -281,17 +223,17 @@ class Window:
             for index in list(taken.seated):
                 self._release(taken, index)
 
-    async def _try(self, taken: _Slice, indices: Sequence[int]) -> list[int]:
+    async def _try(self, taken: Slice, indices: Sequence[int]) -> list[int]:
         """One attempt. Returns the documents that got no completion; raises what no second attempt can mend."""
         missing = dict.fromkeys(indices)
         try:
-            async with aclosing(self._engine.submit(self._prompts(taken.state, indices))) as outputs:
+            async with aclosing(self._engine.submit(self._prompts(taken.entry, indices))) as outputs:
                 async for output in outputs:
                     index = indices[output.index]
                     if isinstance(output, Begun):
                         self._computed(taken, index)
                     elif isinstance(output, PartialOutput):
-                        self._tell(taken.state, replace(output, index=index))
+                        taken.entry.tell(replace(output, index=index))
                     elif isinstance(output, Completion) and all(map(math.isfinite, output.answers)):
                         missing.pop(index)
                         self._take(taken, index, output)
@@ -315,36 +257,26 @@ class Window:
         own = state.work.deadline - sharing * self._throughput.seconds_for(Scoring.DIRECT, direct)
         return min(own, state.reason_until)
 
-    def _take(self, taken: _Slice, index: int, completion: Completion) -> None:
-        state = taken.state
+    def _take(self, taken: Slice, index: int, completion: Completion) -> None:
+        state = taken.entry
         state.completions[index] = scored = replace(completion, index=index)
         state.left -= state.place.tokens[index]
         state.in_engine -= state.place.tokens[index]
-        self._tell(state, scored)
+        state.tell(scored)
         self._throughput.finished(state.work.scoring, state.costs[index])
         self._release(taken, index)
         if len(state.completions) == len(state.costs) and not state.finished.done():
             state.finished.set_result(None)
 
-    def _tell(self, state: Entry, output: PartialOutput | Completion) -> None:
-        """Tell the call what came, where it listens and has not ended."""
-        progress = state.work.progress
-        if progress is None or state.finished.done():
-            return
-        if isinstance(output, PartialOutput):
-            progress.wrote(output)
-        else:
-            progress.scored(output)
-
-    def _computed(self, taken: _Slice, index: int) -> None:
+    def _computed(self, taken: Slice, index: int) -> None:
         """Its prompt is computed: others may follow it into the engine, as far as there are slots."""
         if (tokens := taken.tokens.pop(index, None)) is not None:
-            self._room[taken.state.work.scoring].give_back(tokens)
+            self._room[taken.entry.work.scoring].give_back(tokens)
             self._fill_soon()
 
-    def _release(self, taken: _Slice, index: int) -> None:
+    def _release(self, taken: Slice, index: int) -> None:
         self._computed(taken, index)
         taken.seated.pop(index, None)
-        taken.state.held -= 1
+        taken.entry.held -= 1
         self._free += 1
         self._fill_soon()

@@ -1,0 +1,1 @@
+"""What the queue and the window know of one call."""
