@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,42 +18,32 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback
 
 from contract.files import write_text
-from contract.pairs import PairEncoder
 from contract.records import Group
 from contract.scored_groups import ScoredGroup
 from trainer.cross_encoder import platt_scaling
 from trainer.cross_encoder.averaging import WeightAverage
 from trainer.cross_encoder.best import BestWeights
 from trainer.cross_encoder.checkpoint import cross_encoder_manifest, write_checkpoint
-from trainer.cross_encoder.groups import GroupChoice, Row, is_labelled, load_groups, rows, scored_row
+from trainer.cross_encoder.groups import Row, scored_row
 from trainer.cross_encoder.held_out import HELD_OUT, by_bm25, by_model, say_held_out
+from trainer.cross_encoder.inputs import Prepared, calibrating, prepare
 from trainer.cross_encoder.loss import GroupLoss, TeacherTerms
 from trainer.cross_encoder.model import (
     GroupCollator,
-    PairRoom,
     PairScorer,
-    check_positions,
     dataset_row,
-    encode_row,
-    load_encoder,
-    load_pair_encoder,
     network,
     pad_id,
 )
-from trainer.errors import BadData
-from trainer.run.attention import set_attention
 from trainer.run.batching import Batching
-from trainer.run.data import licences, read_ids
-from trainer.run.dev_score import DEV, DevSet, check_dev, dev_score
+from trainer.run.data import licences
+from trainer.run.dev_score import DEV, DevSet, dev_score
 from trainer.run.folder import data_sha256, save_whole
 from trainer.run.loop import take_threads
-from trainer.run.order import order
 from trainer.run.plan import Plan, heaviest, kept_bytes, make_plan, measure
 from trainer.run.report import report_session
 from trainer.run.session import Session, Watch, Watching, run_session
 from trainer.settings import CrossEncoding
-
-_CALIBRATION_NEGATIVES = 4
 
 
 class _Trainer(CrossEncoderTrainer):
@@ -67,18 +56,6 @@ class _Trainer(CrossEncoderTrainer):
         """The card is written once, at the end, with measured scores."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """The inputs of a run, read and encoded once. `sequence` is trained on, `held` is used for calibration."""
-
-    groups: Sequence[Group | ScoredGroup]
-    held: Sequence[Group | ScoredGroup]
-    sequence: list[Row]
-    lengths: list[int]
-    encoder: PairEncoder
-    model: CrossEncoder
-
-
 def train_cross_encoder(settings: CrossEncoding, watch: Watch | None = None) -> None:
     """Runs one session, which is the whole run if time allows; with `dry_run` prints the plan. Raises TrainError.
 
@@ -86,56 +63,14 @@ def train_cross_encoder(settings: CrossEncoding, watch: Watch | None = None) -> 
     """
     run_session(
         settings,
-        prepare=partial(_prepare, settings),
+        prepare=partial(prepare, settings),
         plan=partial(_plan, settings),
         train=partial(_train, settings, watch),
     )
 
 
-def _prepare(settings: CrossEncoding) -> _Prepared:
-    choice = GroupChoice(
-        settings.negatives,
-        settings.negatives_from,
-        settings.sample,
-        settings.leave_out,
-        read_ids(settings.exclude),
-        settings.seed,
-    )
-    groups = load_groups(settings.data, choice)
-    held, trained = _hold_out(groups, settings.held_out(sum(map(is_labelled, groups))))
-    encoder = load_pair_encoder(settings.base, settings.max_tokens)
-    for group in held:  # an unscorable group must fail now, not after the training
-        encode_row(encoder, _calibrating(group))
-    check_dev(DevSet.of(settings), PairRoom(encoder))
-    laid = rows(trained, choice)
-    lengths = [sum(len(pair.ids) for pair in encode_row(encoder, row)) for row in laid]
-    sequence = order(
-        lengths, passes=settings.epochs, batch=settings.batch, seed=settings.seed, max_steps=settings.max_steps
-    )
-    model = load_encoder(
-        settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings, dropout=settings.dropout
-    )
-    check_positions(model, settings.base, settings.max_tokens)
-    set_attention(network(model), settings.precision, padded_in_front=False)
-    return _Prepared(
-        groups, held, [laid[index] for index in sequence], [lengths[index] for index in sequence], encoder, model
-    )
-
-
-def _hold_out(
-    groups: Sequence[Group | ScoredGroup], count: int
-) -> tuple[Sequence[Group | ScoredGroup], Sequence[Group | ScoredGroup]]:
-    """Labelled groups for calibration, then those to train on, which share no query with the former."""
-    held = [group for group in groups if is_labelled(group)][:count]
-    queries = {group.query for group in held}
-    trained = [group for group in groups if group.query not in queries]
-    if not trained:
-        raise BadData(f"--calibration {count} leaves no group to train; lower it.")
-    return held, trained
-
-
 def _train(
-    settings: CrossEncoding, watch: Watch | None, session: Session, prepared: _Prepared, loop: dict[str, Any]
+    settings: CrossEncoding, watch: Watch | None, session: Session, prepared: Prepared, loop: dict[str, Any]
 ) -> None:
     model = prepared.model
     average = WeightAverage(model, settings.average, session.folder.last_checkpoint()) if settings.average else None
@@ -210,7 +145,7 @@ def _whole(group: Group) -> Row:
     return Row(group.query, group.instruction, (group.positive, *group.negatives))
 
 
-def _trainer(loop: dict[str, Any], prepared: _Prepared, loss: GroupLoss, callbacks: list[TrainerCallback]) -> _Trainer:
+def _trainer(loop: dict[str, Any], prepared: Prepared, loss: GroupLoss, callbacks: list[TrainerCallback]) -> _Trainer:
     dataset = Dataset.from_list([dataset_row(row) for row in prepared.sequence])
     model = prepared.model
     collate: Any = GroupCollator(prepared.encoder, pad_id(model))  # its type demands the library's own collator
@@ -239,20 +174,13 @@ def _calibrate(model: CrossEncoder, scorer: PairScorer, held: Sequence[Group | S
         return 1.0
     scores: list[float] = []
     labels: list[bool] = []
-    for row in map(_calibrating, held):
+    for row in map(calibrating, held):
         scores += scorer.score(row.query, row.passages, row.instruction)
         labels += [True] + [False] * (len(row.passages) - 1)
     bias, temperature = platt_scaling.fit(scores, labels)
     with torch.no_grad():
         _output(model).bias.add_(bias)
     return round(temperature, 4)
-
-
-def _calibrating(group: Group | ScoredGroup) -> Row:
-    """The passages of a held-out group that are scored, its positive first."""
-    if isinstance(group, ScoredGroup):
-        return Row(group.query, group.instruction, scored_row(group).passages[: 1 + _CALIBRATION_NEGATIVES])
-    return Row(group.query, group.instruction, (group.positive, *group.negatives[:_CALIBRATION_NEGATIVES]))
 
 
 def _output(model: CrossEncoder) -> torch.nn.Linear:
@@ -277,7 +205,7 @@ def _recipe(settings: CrossEncoding, sequence: Sequence[Row]) -> str:
     )
 
 
-def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
+def _plan(settings: CrossEncoding, prepared: Prepared) -> Plan:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     prepared.model.to(device).train()
     parameters = list(prepared.model.parameters())
@@ -304,7 +232,7 @@ def _plan(settings: CrossEncoding, prepared: _Prepared) -> Plan:
     )
 
 
-def _kept(settings: CrossEncoding, prepared: _Prepared, lengths: Sequence[int]) -> int:
+def _kept(settings: CrossEncoding, prepared: Prepared, lengths: Sequence[int]) -> int:
     """Bytes that a step on groups of `lengths` keeps, assuming groups of the mean size with equally long pairs."""
     size = max(1, sum(len(row.passages) for row in prepared.sequence) // len(prepared.sequence))
     pairs = [-(-length // size) for length in lengths for _ in range(size)]
