@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
+from cli.report_page import begin
 from contract.records import Record
 from retrieval.words import count_words, cut_text, is_unspaced
 from synth.audit import charts
@@ -66,6 +68,7 @@ def render(facts: Facts) -> str:
     source = files("synth.audit").joinpath("page.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(source)
     return template.render(
+        begin=Markup(begin(f"Audit of {facts.title}")),  # noqa: S704 - escaped there
         title=facts.title,
         verdict=verdict(facts.tallies, facts.scores),
         lead=_lead(facts.tallies),

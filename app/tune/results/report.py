@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from app.batch.progress import duration
 from app.tune.results.systems import BM25, FIRST_STAGES, FUSED, NEAR, NEW, SHIPPED
 from app.tune.settings import Tune
+from cli.report_page import begin
 from retrieval.words import cut_text
 
 _SHOWN = 260  # characters of a passage
@@ -39,10 +41,12 @@ def render(facts: Facts) -> str:
     """The page as HTML. The template engine escapes every text."""
     source = files("app.tune.results").joinpath("page.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(source)
+    title = f"{facts.settings.documents} --out {facts.settings.out}"
     rival = system_name(facts.figures["rival"], facts.settings)
     cases = [_case(each, rival) for each in facts.extremes]
     return template.render(
-        title=f"{facts.settings.documents} --out {facts.settings.out}",
+        begin=Markup(begin(f"limrank tune: {title}")),  # noqa: S704 - escaped there
+        title=title,
         verdict=facts.verdict,
         mood="" if facts.helps and "may help" not in facts.verdict else " maybe" if facts.helps else " no",
         measured_note=_measured_note(facts),
