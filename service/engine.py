@@ -132,8 +132,8 @@ class Capabilities:
     many as keep it busy and no more, since what it holds is served in order. `behind_tokens`: the same for calls that
     have had their first share while another that is new waits or runs. `max_*` in tokens. `positions`: tokens
     whose places the model can tell (0: as many as are served). `random_weights`: the weights are no trained ones, so
-    verdicts mean nothing and may all be the same. `keeps_prefixes`: of a prompt it keeps what it computed of `prefix`,
-    and nothing else.
+    verdicts mean nothing and may all be the same. `kept_tokens`: of a prompt it keeps what it computed of `prefix`, if
+    that is no longer, and nothing else; 0: it keeps what it has room for.
     """
 
     engine: str  # "transformers", "vllm", "cross-encoder"
@@ -148,7 +148,7 @@ class Capabilities:
     max_reasoning_tokens: int
     positions: int = 0
     random_weights: bool = False
-    keeps_prefixes: bool = False
+    kept_tokens: int = 0
 
     @property
     def room(self) -> int:

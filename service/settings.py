@@ -6,19 +6,17 @@ A class below is a section of the help. To add knobs (an engine's, say), add a s
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, model_validator
+from pydantic import ByteSize, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from cli import settings as base
 from cli.choices import Dtype, EngineName
 from cli.environment import Program
+from cli.values import Arguments, Count, Duration, Names, Port, Seconds, check_origins, is_loopback
 from service.ranking import LongDocuments, Mode
 
 PREFIX = "LIMRANK_"
@@ -35,36 +33,8 @@ FOREIGN = (
 PROGRAM = Program("limrank-serve", PREFIX, FOREIGN, usage="[inspect MODEL] [flags]")
 
 
-def _split(value: Any) -> Any:
-    """A list in a flag or an environment value is written with commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _object(value: Any) -> Any:
-    """An object in a flag or an environment value is written as JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'is not JSON ({error}); write it like {{"enforce_eager": true}}') from error
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Count = Annotated[int, Field(ge=1)]
-Arguments = Annotated[dict[str, Any], BeforeValidator(_object)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-# An origin as browsers send it: scheme, host and port, in small letters and without a path.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]*,A-Z]+)(:[0-9]{1,5})?")
-_ANY_ORIGIN = "*"
-
-
 class _Section(base.Settings):
-    # Lists and objects are written in ways of their own (`_split`, `_object`), not as JSON.
+    # Lists and objects are written in ways of their own (`cli.values`), not as JSON.
     model_config = SettingsConfigDict(env_prefix=PREFIX, enable_decoding=False)
 
 
@@ -286,7 +256,7 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
                 f"--host {self.host!r} can be reached by others and there are no keys: "
                 "name a file of keys with --keys-file, or say --allow-anonymous"
             )
-        self._check_origins()
+        check_origins(self.cors_origins, keys=self.keys_file is not None)
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
                 f"--max-held-bytes {self.max_held_bytes:d} is less than --max-body-bytes {self.max_body_bytes:d}, so "
@@ -312,16 +282,6 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
             )
         return self
 
-    def _check_origins(self) -> None:
-        for origin in self.cors_origins:
-            if origin == _ANY_ORIGIN and self.keys_file:
-                raise ValueError("--cors-origins * is for servers without keys; name the origins of your pages")
-            if origin != _ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    f"--cors-origins: {origin!r} is no origin; write scheme, host and port as a browser sends them, "
-                    "such as https://app.example.com"
-                )
-
     @property
     def pages(self) -> bool:
         """Whether the pages for browsers are served."""
@@ -331,14 +291,6 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
     def reasoning_tokens(self) -> int:
         """The trace budget of a call that names none."""
         return min(self.default_reasoning_tokens, self.max_reasoning_tokens)
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address that only this machine can reach. A name other than `localhost` may mean anything."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def from_command_line(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:

@@ -146,6 +146,8 @@ def main() -> None:
     told = json.loads(sys.argv[2])
     for name in told["libraries"]:
         __import__(name)
+    if titles := sys.modules.get("setproctitle"):
+        titles.getproctitle()  # looks where the title stands, which it finds by the environment that is still there
     asking = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asking.sendall(b".")

@@ -101,4 +101,4 @@ class Strategies:
 
     def _means(self, call: RerankCall) -> Means:
         late = partial(too_late, len(call.passages))
-        return Means(self._log_odds, late, self._clock, self._capabilities.keeps_prefixes)
+        return Means(self._log_odds, late, self._clock, self._capabilities.kept_tokens)

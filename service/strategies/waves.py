@@ -28,7 +28,6 @@ LogOdds = Callable[[Completion], float]
 
 _MARGIN = 0.05  # of the time left, for the last verdicts; within these bounds in seconds:
 _LEAST_MARGIN, _MOST_MARGIN = 0.05, 1.0
-_KEPT_TOKENS = 512  # of a prompt: what one batch of the transformers engine computes
 _TO_MAKE_ROOM = ("deadline", "queue_full")  # reasons of `Unavailable` that are about this call
 _IN_THE_LOOP = 500  # documents up to which a wave is chosen in the event loop, in a few milliseconds
 
@@ -46,12 +45,12 @@ class Chooser(Protocol):
 @dataclass(frozen=True, slots=True)
 class Means:
     """What strategies work with. `late` makes the error of a call that has no ranking at its deadline; `now` gives
-    monotonic seconds; `keeps_prefixes`: see `service.engine.Capabilities`."""
+    monotonic seconds; `kept_tokens`: see `service.engine.Capabilities`."""
 
     log_odds: LogOdds
     late: Callable[[], ServiceError]
     now: Callable[[], float] = time.monotonic
-    keeps_prefixes: bool = False
+    kept_tokens: int = 0
 
 
 async def direct_pass(work: Work, run: Run, means: Means) -> Answer:
@@ -77,8 +76,10 @@ async def run_waves(chooser: Chooser, work: Work, run: Run, means: Means) -> dic
     try:
         async with asyncio.timeout(left):
             while asks := await _next(chooser, len(work.rests)):
-                if chooser.in_pieces and means.keeps_prefixes:
-                    kept |= {ask.index: _kept(work, ask.index) for ask in asks if ask.index not in kept}
+                if chooser.in_pieces and means.kept_tokens:
+                    kept |= {
+                        ask.index: _kept(work, ask.index, means.kept_tokens) for ask in asks if ask.index not in kept
+                    }
                 answer = await run(_piece(work, asks, last, kept, work.deadline - margin))
                 for ask, completion in zip(asks, answer.completions, strict=True):
                     last[ask.index] = completion
@@ -96,12 +97,12 @@ async def _next(chooser: Chooser, documents: int) -> list[Ask]:
     return chooser.wave() if documents <= _IN_THE_LOOP else await asyncio.to_thread(chooser.wave)
 
 
-def _kept(work: Work, index: int) -> Sequence[int] | None:
+def _kept(work: Work, index: int, most: int) -> Sequence[int] | None:
     """The prompt of a document without its last token, for engines that keep prefixes; None for a long one, of which
     they could keep few."""
     ids = work.rests[index].ids
     tokens = len(work.prefix.ids) + len(ids) - 1
-    return ids_of([*work.prefix.ids, *ids[:-1]]) if ids and tokens <= _KEPT_TOKENS else None
+    return ids_of([*work.prefix.ids, *ids[:-1]]) if ids and tokens <= most else None
 
 
 def _piece(

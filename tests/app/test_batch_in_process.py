@@ -39,7 +39,7 @@ def test_in_process_and_over_http_the_lines_are_equal(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_on_ray_with_one_of_two_workers_killed_it_is_complete_and_equal(tmp_path: Path) -> None:
     require("ray", present=importlib.util.find_spec("ray") is not None, remedy="`make ray` installs it")
-    source = write_calls(tmp_path / "in.jsonl", call_lines(2000, documents=4))
+    source = write_calls(tmp_path / "in.jsonl", call_lines(2000, documents=1))
     out, plain = tmp_path / "out.jsonl", tmp_path / "plain.jsonl"
     process = start(source, out, "--model", MODEL, "--ray", "local", "--ray-workers", 2)
     workers: list[int] = []

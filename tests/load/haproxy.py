@@ -23,7 +23,8 @@ global
   stats socket {socket} mode 600
 defaults
   mode http
-  timeout connect 2s
+  timeout connect 3600s
+  timeout check 3600s
   timeout client 3600s
   timeout server 3600s
 listen rerank

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.load.haproxy import INTERVAL, Haproxy, haproxy, require_haproxy
+from tests.load.haproxy import Haproxy, haproxy, require_haproxy
 from tests.load.locust_runs import load, require_locust
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
 from tests.waiting import wait_until
 
-# Two failed probes make haproxy turn away; a probe may begin just before the signal, and take as long as five others.
-DRAIN_DELAY = 8 * INTERVAL
 # What haproxy counts: answers of these classes, connections and answers that failed, what it tried again.
 FAULTS = ("hrsp_4xx", "hrsp_5xx", "econ", "eresp", "wretr", "wredis")
 
@@ -29,19 +28,26 @@ class Release:
         self.running: dict[str, ServerProcess] = {}
 
     def start(self, name: str) -> None:
-        """Start the service of this name, as the chart would: a drain delay, a drain budget."""
+        """Start the service of this name, as the chart would: a drain delay, a drain budget. Neither ends by itself."""
         folder = self.folder / f"{name}-{time.monotonic_ns()}"
         folder.mkdir()
-        patience = ("--drain-delay", str(DRAIN_DELAY), "--drain-budget", "3600", "--request-timeout-seconds", "3600")
+        patience = ("--drain-delay", "3600", "--drain-budget", "3600", "--request-timeout-seconds", "3600")
         flags = ("--model", str(self.model), "--threads", "1")
         started = server("service.main", self.ports[name], folder, *patience, *flags)
         self.running[name] = self.exits.enter_context(started)
 
     def replace(self, name: str, front: Haproxy) -> int:
-        """Drain the service, start another in its place, wait until it is sent calls. The old one's exit code."""
-        begun = time.monotonic()
-        code = self.running[name].stop()
-        assert front.counts(name)["status"].startswith("DOWN")
+        """Drain the service, start another in its place, wait until it is sent calls. The old one's exit code.
+
+        The drain delay stands for the time in which a balancer notices. It lasts here until haproxy has, and the calls
+        that it had sent are answered: a second signal then ends it.
+        """
+        begun, old = time.monotonic(), self.running[name]
+        old.process.send_signal(signal.SIGTERM)
+        front.wait_for(name, "DOWN")
+        old.wait_for("limrank_running_documents", 0)
+        wait_until(lambda: front.counts(name)["scur"] == "0", lambda: f"{front.counts(name)}")
+        code = old.stop()
         stopped = time.monotonic()
         self.start(name)
         front.wait_for(name, "UP")

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.errors import BadSettings
+from cli.values import is_loopback
 from service.ranking import Mode
-from service.settings import PREFIX, Settings, from_command_line, is_loopback
+from service.settings import PREFIX, Settings, from_command_line
 
 
 def refusal(*argv: str, **environ: str) -> str:

@@ -108,7 +108,7 @@ class TransformersEngine:
             max_model_tokens=self._max_tokens,
             positions=self._positions,
             max_reasoning_tokens=self._max_tokens // 2,
-            keeps_prefixes=True,
+            kept_tokens=batch,
         )
 
     @property

@@ -37,6 +37,7 @@ class WarmVllm(WarmProcess):
 
     libraries: ClassVar[tuple[str, ...]] = (
         *WarmProcess.libraries,
+        "setproctitle",
         "vllm",
         "vllm.v1.engine.async_llm",
         "vllm.v1.engine.core",
