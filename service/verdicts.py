@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contract.reasoning import Status
 from contract.verdict import OUTPUT, Reading, Temperatures
 from service.engine import Completion, Prefix, Rest
-from service.ranking import Mode, Ranked, Reasoning, RerankCall, Verdict
+from service.ranking import Listener, Mode, Ranked, Reasoning, RerankCall, Verdict
 from service.scheduling.encoding import EncodedCall
 
 _NO_FAULT = frozenset({Status.COMPLETE, Status.DIRECT, Status.STOPPED_EARLY})
@@ -72,6 +72,13 @@ def ranked_of(verdict: Verdict, call: RerankCall) -> Ranked:
 def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The best first; equal ones by their places or indices."""
     return sorted(verdicts, key=lambda v: (-v.log_odds, v.index if v.place is None else v.place))
+
+
+def tell_all(verdicts: Sequence[Verdict], call: RerankCall, listener: Listener) -> None:
+    """Tell a listener of verdicts that were not final before all of them were known."""
+    for verdict in ordered(verdicts):
+        if call.min_score is None or verdict.relevance >= call.min_score:
+            listener.ranked(ranked_of(verdict, call))
 
 
 def warnings_on(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from service.api.paths import TidyRerankPaths
 from service.api.probes import probe_router
 from service.api.routes import build_router
 from service.api.several.router import several_router
-from service.batch import BatchReranker
 from service.engine import Engine, Scoring
 from service.http.body_budget import BodyBudget
 from service.http.cross_origin import CrossOrigin
@@ -35,7 +34,7 @@ from service.pages.router import is_open, page_router
 from service.passages.cutting import ChunkSize
 from service.planning import Defaults
 from service.ranking import ANONYMOUS, ScoreKind
-from service.remembering import RememberingReranker
+from service.reranker import Reranker
 from service.scheduling.admission import Admission
 from service.scheduling.encoding import EncodingPool, PassageShare
 from service.scheduling.rate_limit import RateLimiter
@@ -44,8 +43,12 @@ from service.scheduling.start_check import StartCheck
 from service.scheduling.throughput import Throughput
 from service.scheduling.watchdog import Watchdog, WatchIntervals
 from service.scheduling.window import Window
-from service.score_cache import ScoreCache
 from service.settings import Settings
+from service.stages.parts import Parts
+from service.stages.remembering import Remembering
+from service.stages.score_cache import ScoreCache
+from service.stages.scoring import Scorer
+from service.stages.stage import Stage
 from service.strategies.choosing import NOT_FITTED, Budgets
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import RequestTracer
@@ -106,14 +109,14 @@ def create_app(
         body_seconds=settings.body_timeout_seconds,
         max_batch_requests=settings.max_batch_requests,
     )
-    parts = admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics
     gate = read_gate(checkpoint.manifest.adaptive, checkpoint.manifest.fingerprint) if checkpoint else NOT_FITTED
-    reranker: BatchReranker
+    parts = Parts(admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics, gate)
+    stage: Stage = Scorer(parts)
     if settings.score_cache_bytes:
-        fingerprint = checkpoint.manifest.fingerprint if checkpoint else ""
-        reranker = RememberingReranker(ScoreCache(int(settings.score_cache_bytes)), fingerprint, *parts, gate=gate)
-    else:
-        reranker = BatchReranker(*parts, gate=gate)
+        cache = ScoreCache(int(settings.score_cache_bytes))
+        metrics.follow_scores(lambda: cache.held_bytes)
+        stage = Remembering(stage, parts, cache, checkpoint.manifest.fingerprint if checkpoint else "")
+    reranker = Reranker(parts, stage)
     router = build_router(
         reranker,
         models=served_models(name, settings.model_aliases, capabilities.max_model_tokens, score),

@@ -242,16 +242,15 @@ class Metrics:
             if code == 200:
                 self.request_duration.labels(route, shape, size_class(documents)).observe(seconds)
 
-    def observe_answer(
-        self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings, use: AdaptiveUse | None = None
-    ) -> None:
-        """Counts the cost and the results of a call's verdicts. `blank`: how many of the documents had no text; `use`:
-        of a call in adaptive mode."""
-        if use is not None:
-            self.probes.inc(use.probes)
-            self.rounds.inc(use.rounds)
-            self.undecided.inc(use.undecided)
-            self.saved.inc(use.saved)
+    def observe_adaptive(self, use: AdaptiveUse) -> None:
+        """Counts what a call in adaptive mode took."""
+        self.probes.inc(use.probes)
+        self.rounds.inc(use.rounds)
+        self.undecided.inc(use.undecided)
+        self.saved.inc(use.saved)
+
+    def observe_answer(self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings) -> None:
+        """Counts the cost and the results of a call's verdicts. `blank`: how many of the documents had no text."""
         self.queue_wait.observe(timings.queue / 1000)
         self.tokenize.observe(timings.tokenize / 1000)
         self.inference.observe(timings.inference / 1000)
