@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.engine import Limits, Scoring
 from service.errors import BadRequest, DeadlineExceeded, ServiceError, Unavailable
 from service.planning import SCORING, Plan, available_modes
-from service.ranking import AdaptiveUse, Key, Listener, Mode, Ranking, RerankCall, Verdict
+from service.ranking import AdaptiveUse, Key, Listener, Mode, Ranking, RerankCall, ScoreKind, StageName, Verdict
 from service.scheduling.admission import Leaving, never
 from service.scheduling.work import Incoming
 from service.stages.parts import Parts
@@ -104,11 +104,14 @@ class Reranker:
             return None
         if plan.chosen.strategy is not None:
             return plan.chosen.strategy.use
-        return self._strategies.unspent([verdict.log_odds for verdict in verdicts], plan.call)
+        seen = [verdict for verdict in verdicts if verdict.stage is not StageName.FIRST]
+        return self._strategies.unspent([verdict.log_odds for verdict in seen], plan.call)
 
     def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, *, alone: bool = True) -> Plan:
         """`alone`: the call is no part of a batch."""
         defaults, mode = self._parts.defaults, self._mode(call)
+        if call.first_stage is not None and call.first_stage.weight is None:
+            call = replace(call, first_stage=replace(call.first_stage, weight=defaults.first_stage_weight))
         cap, whole = self._budget(call, mode), defaults.cutting(call) is None
         chosen = self._strategies.choose(call, mode, cap, alone=alone, whole=whole)
         direct = mode is Mode.ADAPTIVE and chosen.strategy is None
@@ -162,7 +165,7 @@ class Reranker:
         return Ranking(
             id=uuid.uuid4().hex,
             model=self._parts.defaults.model,
-            score_kind=self._parts.defaults.score_kind,
+            score_kind=_kind(self._parts.defaults.score_kind, call),
             results=tuple(ranked_of(verdict, call) for verdict in results[: call.top_n or None]),
             prompt_tokens=sum(verdict.prompt_tokens for verdict in verdicts),
             cached_tokens=sum(verdict.cached_tokens for verdict in verdicts),
@@ -172,6 +175,12 @@ class Reranker:
             adaptive=use,
             below_min_score=below,
         )
+
+
+def _kind(kind: ScoreKind, call: RerankCall) -> ScoreKind:
+    """A score that the caller's has a share in is no fitted probability."""
+    given = call.first_stage is not None and call.first_stage.weight
+    return ScoreKind.OWN if given and kind is ScoreKind.FITTED else kind
 
 
 def _outcome_of(error: ServiceError) -> str | None:

@@ -55,7 +55,7 @@ async def score_batch(parts: Parts, plans: Mapping[int, Plan], asking: Asking) -
 
 async def _score(parts: Parts, batch: _Running) -> Answer | None:
     """None where no call is left to be scored. See `Scorer._score` for what is given back."""
-    incoming, key = _as_one([plan.incoming for plan in batch.plans.values()]), batch.asking.key
+    incoming, key = as_one([plan.incoming for plan in batch.plans.values()]), batch.asking.key
 
     async def encode() -> Work:
         return await _encode(parts, batch, incoming)
@@ -122,7 +122,7 @@ def _verdicts(
     return verdicts if encoded.pieces is None else encoded.pieces.documents(verdicts, plan.call.spans)
 
 
-def _as_one(calls: Sequence[Incoming]) -> Incoming:
+def as_one(calls: Sequence[Incoming]) -> Incoming:
     """What admission is told of a batch."""
     reasons = any(call.scoring is Scoring.REASONING for call in calls)
     return replace(

@@ -19,7 +19,7 @@ from service.verdicts import ranked_of
 # added later is never forgotten.
 _OF_NO_SCORE = frozenset(
     {"passages", "documents", "model", "top_n", "min_score", "mode", "max_reasoning_tokens", "reasoning_budget"}
-    | {"priority", "return_reasoning", "return_label_mass"}
+    | {"priority", "return_reasoning", "return_label_mass", "first_stage"}
 )
 
 

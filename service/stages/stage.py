@@ -56,6 +56,20 @@ class PartListener:
         self.listener.ranked(replace(ranked, index=self.indices[ranked.index]))
 
 
+@dataclass(frozen=True, slots=True)
+class ReasoningListener:
+    """Tells a listener of reasoning alone, where verdicts are not final before all are known."""
+
+    listener: Listener
+
+    def reasoned(self, piece: ReasoningPiece) -> None:
+        """See `Listener`."""
+        self.listener.reasoned(piece)
+
+    def ranked(self, ranked: Ranked) -> None:
+        """Told at the end."""
+
+
 def of_call(error: ServiceError, indices: Sequence[int]) -> ServiceError:
     """The error about a part of a call's documents with their indices in the whole call."""
     if isinstance(error, PassageTooLong):

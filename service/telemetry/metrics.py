@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from contract.reasoning import Status
 from service.lifecycle import Lifecycle
-from service.ranking import AdaptiveUse, Mode, Timings, Verdict
+from service.ranking import AdaptiveUse, Mode, StageName, Timings, Verdict
 
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
 TOKENIZE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -141,6 +141,9 @@ class Metrics:
             "Documents of calls: answered in time, late, refused at the door because of load, or given up behind it.",
             ["outcome"],
         )
+        self.by_stage = counter(
+            "limrank_documents_by_stage", "Documents that each model of a cascade scored.", ["stage"]
+        )
         self.truncated = counter("limrank_documents_truncated", "Documents cut to fit the model.")
         self.empty = counter("limrank_documents_empty", "Blank documents among the scored.")
         self.verdicts = counter("limrank_verdicts", "Verdicts, by how the trace ended.", ["mode", "status"])
@@ -196,8 +199,9 @@ class Metrics:
             self.verdicts.labels(mode.value, status.value)
         for kind in ("prompt", "cached", "reasoning"):
             self.tokens.labels(kind)
-        for outcome in ("hit", "miss"):
+        for outcome, stage in zip(("hit", "miss"), StageName, strict=True):
             self.score_cache.labels(outcome)
+            self.by_stage.labels(stage.value)
         for size in (*(name for _, name in SIZES), LARGEST):
             self.request_duration.labels("/rerank", "cohere", size)
 

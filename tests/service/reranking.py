@@ -20,6 +20,8 @@ from service.scheduling.rate_limit import RateLimiter
 from service.scheduling.shares import QueueLimits
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
+from service.stages.cascade import Cascade, Keep, Line
+from service.stages.fusion import Fusing
 from service.stages.parts import Parts
 from service.stages.remembering import Remembering
 from service.stages.score_cache import ScoreCache
@@ -37,7 +39,8 @@ Kind = TypeVar("Kind", bound=Engine)
 
 
 class Service(Generic[Kind]):
-    """Keywords beside those of the constructor replace fields of `DEFAULTS`."""
+    """`first`: the engine of a cascade's first stage, which leaves `keep` documents. Keywords beside those of the
+    constructor replace fields of `DEFAULTS`."""
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class Service(Generic[Kind]):
         *,
         gate: Gate = NOT_FITTED,
         cache: ScoreCache | None = None,
+        first: Engine | None = None,
+        keep: int | None = None,
         queue: int = 100,
         tokens: int = 10**6,
         **defaults: Any,
@@ -66,10 +71,28 @@ class Service(Generic[Kind]):
             self.metrics,
             gate,
         )
-        self.stage: Stage = Scorer(self.parts)
-        if cache is not None:
-            self.stage = Remembering(self.stage, self.parts, cache, "fingerprint")
-        self.reranker = Reranker(self.parts, self.stage)
+        stage: Stage = self.remembering(self.parts, "second")
+        if first is None:
+            stage = Fusing(stage)
+        else:
+            self.first = self.of_first(first, QueueLimits(queue, tokens))
+            line = Line(self.first, self.remembering(self.first, "first"))
+            stage = Cascade(line, Line(self.parts, stage), Keep(keep))
+        self.reranker = Reranker(self.parts, stage)
+
+    def remembering(self, parts: Parts, name: str) -> Stage:
+        return Scorer(parts) if self.cache is None else Remembering(Scorer(parts), parts, self.cache, name)
+
+    def of_first(self, engine: Engine, limits: QueueLimits) -> Parts:
+        throughput = Throughput()
+        window = Window(engine, engine.capabilities.window, throughput)
+        return dataclasses.replace(
+            self.parts,
+            admission=Admission(window, self.lifecycle, limits, throughput),
+            capabilities=engine.capabilities,
+            encoding=EncodingPool(engine.encoder),
+            gate=NOT_FITTED,
+        )
 
     async def rank(
         self,
