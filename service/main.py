@@ -14,12 +14,12 @@ import uvloop
 from starlette.types import ASGIApp
 
 from cli.errors import BadSettings
-from service.api.app import Composition, create_app, open_keys
+from service.api.app import Composition, FirstStageModel, create_app, open_keys
 from service.api.keys import KeyFile
 from service.api.probes import metrics_app
 from service.api.server import Drain, Listener, bind, serve
-from service.engines.loading import build_engine
-from service.errors import CannotListenError, ServiceError, StartupError
+from service.engines.loading import build_engine, build_first_stage
+from service.errors import CannotListenError, ModelStoreError, ServiceError, StartupError
 from service.http.connections import Connections
 from service.http.limits import default_connections
 from service.inspection import inspect_model
@@ -75,8 +75,12 @@ def compose(settings: Settings, keys: KeyFile | None = None) -> Composition:
         prompt_format=settings.format,
     )
     checkpoint = calibrated(checkpoint, settings.calibration)
+    first = None if settings.first_stage is None else store.resolve(settings.first_stage, cache_dir=settings.cache_dir)
+    if first is not None and first.folder == checkpoint.folder:
+        raise ModelStoreError(f"--first-stage {settings.first_stage} is the served model itself; name a cheaper one.")
     engine = build_engine(settings, checkpoint)
-    return create_app(settings, engine, checkpoint, keys)
+    stage = None if first is None else FirstStageModel(build_first_stage(settings, first), first)
+    return create_app(settings, engine, checkpoint, keys, stage)
 
 
 def _inspect(argv: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -24,7 +24,7 @@ class Defaults:
     """What a call gets when it does not ask, and the most it may ask for. Times in seconds.
 
     `least_passage`: a call that has documents cut to fewer tokens is told so. `chunks`: windows of long documents;
-    `most_pieces`: of all documents of a call together.
+    `most_pieces`: of all documents of a call together. `first_stage_weight`: of the caller's scores of documents.
     """
 
     model: str
@@ -39,6 +39,7 @@ class Defaults:
     chunks: ChunkSize = _CHUNKS
     most_pieces: int = 20_000
     budgets: Budgets = field(default_factory=Budgets)
+    first_stage_weight: float = 0.5
 
     def chunks_asked(self, call: RerankCall) -> bool:
         """Whether its documents are read in windows."""

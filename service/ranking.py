@@ -35,6 +35,22 @@ class LongDocuments(StrEnum):
     CHUNK = "chunk"
 
 
+class StageName(StrEnum):
+    """Which model of a cascade gave a document its score."""
+
+    FIRST = "first"
+    SECOND = "second"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """What the caller's own search says of each document: `scores`, the higher the better, on any scale. `weight`: its
+    share of the fused score, 0 to 1; None: the server's."""
+
+    scores: tuple[float, ...]
+    weight: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A stretch of a passage: code points from `start` up to `end`."""
@@ -102,6 +118,7 @@ class RerankCall:
     max_chunks_per_doc: int | None = None  # None: as many as there are
     spans: SpansWanted | None = None
     min_score: float | None = None  # the least relevance of a result; None: results are left out by `top_n` alone
+    first_stage: FirstStage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +159,8 @@ class Verdict:
     `prompt_tokens` counts the whole prompt, `cached_tokens` those of it that were not computed again;
     `reasoning` is None in direct mode. Of a document that was read in windows, `chunk` is the best one and the verdict
     is its own, while tokens are those of all; `told_tokens`: of its reasoning alone. `spans`: best first.
-    `cached`: known from an earlier call. `place`: its rank in adaptive mode, which decides between equal log-odds.
+    `cached`: known from an earlier call. `place`: its rank where one was found, which decides between equal log-odds.
+    `stage`: of a cascade. `says_status`: the answer says how the score was reached.
     """
 
     index: int
@@ -161,6 +179,8 @@ class Verdict:
     cached: bool = False
     probes: tuple[Probe, ...] | None = None
     place: int | None = None
+    stage: StageName | None = None
+    says_status: bool = False
 
     @property
     def relevance(self) -> float:
@@ -182,7 +202,8 @@ class Ranked:
     spans: tuple[Span, ...] = ()
     cached: bool = False
     probes: tuple[Probe, ...] | None = None
-    adaptive: bool = False  # of a call in adaptive mode: the answer says how the score was reached
+    says_status: bool = False
+    stage: StageName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,22 @@ class Model(_Section):
     )
 
 
+class FirstStage(_Section):
+    """a cheaper model in front of the served one"""
+
+    first_stage: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a model, named as with --model, that scores all documents; the served one scores the best of them",
+    )
+    first_stage_keep: int | None = Field(
+        default=None, ge=0, description="documents that the served model then scores; default: twice top_n, at least 20"
+    )
+    first_stage_weight: float = Field(
+        default=0.5, ge=0, le=1, description="share of a caller's first_stage_scores or ranks in the result"
+    )
+
+
 class Vllm(_Section):
     """the vLLM engine"""
 
@@ -244,7 +260,7 @@ class Observing(_Section):
     )
 
 
-class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observing):
+class Settings(Listening, Model, FirstStage, Vllm, Scoring, Limits, Stopping, Access, Observing):
     """All knobs. Raises pydantic's ValidationError for values that are wrong or contradict each other."""
 
     @model_validator(mode="after")
@@ -261,6 +277,11 @@ class Settings(Listening, Model, Vllm, Scoring, Limits, Stopping, Access, Observ
             raise ValueError(
                 f"--max-held-bytes {self.max_held_bytes:d} is less than --max-body-bytes {self.max_body_bytes:d}, so "
                 "the largest body would always be refused; raise the one or lower the other"
+            )
+        if self.first_stage_keep is not None and self.first_stage is None:
+            raise ValueError(
+                f"--first-stage-keep {self.first_stage_keep} is of a first stage; name one with --first-stage, or "
+                "leave it out"
             )
         if self.chunk_overlap >= self.chunk_tokens:
             raise ValueError(

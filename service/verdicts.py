@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contract.reasoning import Status
 from contract.verdict import OUTPUT, Reading, Temperatures
 from service.engine import Completion, Prefix, Rest
-from service.ranking import Mode, Ranked, Reasoning, RerankCall, Verdict
+from service.ranking import Listener, Mode, Ranked, Reasoning, RerankCall, StageName, Verdict
 from service.scheduling.encoding import EncodedCall
 
 _NO_FAULT = frozenset({Status.COMPLETE, Status.DIRECT, Status.STOPPED_EARLY})
@@ -65,13 +65,21 @@ def ranked_of(verdict: Verdict, call: RerankCall) -> Ranked:
         spans=verdict.spans,
         cached=verdict.cached,
         probes=verdict.probes,
-        adaptive=verdict.status is Status.DIRECT or verdict.place is not None,
+        says_status=verdict.says_status or verdict.status is Status.DIRECT,
+        stage=verdict.stage,
     )
 
 
 def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The best first; equal ones by their places or indices."""
     return sorted(verdicts, key=lambda v: (-v.log_odds, v.index if v.place is None else v.place))
+
+
+def tell_all(verdicts: Sequence[Verdict], call: RerankCall, listener: Listener) -> None:
+    """Tell a listener of verdicts that were not final before all of them were known."""
+    for verdict in ordered(verdicts):
+        if call.min_score is None or verdict.relevance >= call.min_score:
+            listener.ranked(ranked_of(verdict, call))
 
 
 def warnings_on(call: RerankCall, verdicts: Sequence[Verdict], least_passage: int) -> tuple[str, ...]:
@@ -86,7 +94,10 @@ def warnings_on(call: RerankCall, verdicts: Sequence[Verdict], least_passage: in
             )
     if blank := [index for index, passage in enumerate(call.passages) if not passage.strip()]:
         warnings.append(f"{len(blank)} of {len(verdicts)} documents are blank: {_listed(blank)}.")
-    ends = Counter(verdict.status for verdict in verdicts if verdict.status not in _NO_FAULT)
+    if missed := sum(verdict.stage is StageName.FIRST and verdict.status is Status.DEADLINE for verdict in verdicts):
+        warnings.append(f"{missed} documents that were to be scored by the second stage keep the first one's scores.")
+    traced = [verdict for verdict in verdicts if verdict.stage is not StageName.FIRST]
+    ends = Counter(verdict.status for verdict in traced if verdict.status not in _NO_FAULT)
     return (*warnings, *(f"{n} of {len(verdicts)} traces ended by {end.value}." for end, n in sorted(ends.items())))
 
 

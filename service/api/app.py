@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,19 +14,18 @@ from fastapi import FastAPI
 
 from cli.version import installed_version
 from contract.adaptive.parameters import read_gate
-from contract.verdict import AS_IT_IS
 from service.api import error_responses
 from service.api.access_log import AccessLogMiddleware
 from service.api.auth import AuthMiddleware
 from service.api.error_responses import ErrorBoundary, paths_of
-from service.api.info import served_models, service_info
+from service.api.info import first_stage_info, served_models, service_info
 from service.api.keys import KeyFile
 from service.api.paths import TidyRerankPaths
 from service.api.probes import probe_router
 from service.api.routes import build_router
 from service.api.several.router import several_router
-from service.batch import BatchReranker
 from service.engine import Engine, Scoring
+from service.errors import EngineDead
 from service.http.body_budget import BodyBudget
 from service.http.cross_origin import CrossOrigin
 from service.lifecycle import Lifecycle, Phase
@@ -34,18 +33,19 @@ from service.models.checkpoint import Checkpoint
 from service.pages.router import is_open, page_router
 from service.passages.cutting import ChunkSize
 from service.planning import Defaults
-from service.ranking import ANONYMOUS, ScoreKind
-from service.remembering import RememberingReranker
-from service.scheduling.admission import Admission
-from service.scheduling.encoding import EncodingPool, PassageShare
+from service.ranking import ANONYMOUS, ScoreKind, StageName
+from service.reranker import Reranker
 from service.scheduling.rate_limit import RateLimiter
-from service.scheduling.shares import QueueLimits
-from service.scheduling.start_check import StartCheck
-from service.scheduling.throughput import Throughput
-from service.scheduling.watchdog import Watchdog, WatchIntervals
-from service.scheduling.window import Window
-from service.score_cache import ScoreCache
+from service.scheduling.watchdog import Watchdog
 from service.settings import Settings
+from service.stages.cascade import Cascade, Keep, Line
+from service.stages.fusion import Fusing
+from service.stages.model import Counts, Model, common_score
+from service.stages.parts import Parts
+from service.stages.remembering import Remembering
+from service.stages.score_cache import ScoreCache
+from service.stages.scoring import Scorer
+from service.stages.stage import Stage
 from service.strategies.choosing import NOT_FITTED, Budgets
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import RequestTracer
@@ -54,15 +54,27 @@ from service.wire.shape import WireLimits
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """The app, and those of its parts that the server process controls."""
+    """The app, and those of its parts that the server process controls. `models`: the served one, then the first stage
+    of a cascade."""
 
     app: FastAPI
     lifecycle: Lifecycle
-    admission: Admission
-    watch: Watchdog
+    models: Sequence[Model]
     metrics: Metrics
     bodies: BodyBudget
-    start: StartCheck
+
+    @property
+    def watch(self) -> Watchdog:
+        """That of the served model, which is told of the death of either engine."""
+        return self.models[0].watch
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStageModel:
+    """The first stage of a cascade."""
+
+    engine: Engine
+    checkpoint: Checkpoint | None = None
 
 
 def open_keys(settings: Settings) -> KeyFile | None:
@@ -73,31 +85,39 @@ def open_keys(settings: Settings) -> KeyFile | None:
 
 
 def create_app(
-    settings: Settings, engine: Engine, checkpoint: Checkpoint | None = None, keys: KeyFile | None = None
+    settings: Settings,
+    engine: Engine,
+    checkpoint: Checkpoint | None = None,
+    keys: KeyFile | None = None,
+    first: FirstStageModel | None = None,
 ) -> Composition:
     """Composes the service around an engine. `/info` describes `checkpoint`.
 
-    `keys`: the open key file; without it the one that `settings` name is opened here.
+    `keys`: the open key file; without it the one that `settings` name is opened here. `first`: what scores all
+    documents before the engine scores the best of them.
     """
-    metrics, lifecycle, throughput = Metrics(), Lifecycle(), Throughput()
+    metrics, lifecycle = Metrics(), Lifecycle()
+    models: list[Model] = []
+
+    def died(error: EngineDead) -> None:
+        for model in models:
+            model.admission.fail_all(error)
+        models[0].watch.died.set()
+
+    served = Model(settings, engine, checkpoint, lifecycle, died)
+    models.append(served)
+    if first is not None:
+        models.append(Model(settings, first.engine, first.checkpoint, lifecycle, died, first_stage=True))
     capabilities = engine.capabilities
-    window = Window(engine, min(settings.window or capabilities.window, capabilities.window), throughput)
     several_keys = settings.keys_file is not None
-    queue_limits = QueueLimits(settings.max_queued_documents, settings.max_queued_tokens, several_keys)
-    admission = Admission(window, lifecycle, queue_limits, throughput)
-    watch = Watchdog(engine, lifecycle, on_death=admission.fail_all, intervals=WatchIntervals())
     bodies = BodyBudget(settings.max_held_bytes, largest=settings.max_body_bytes, several_keys=several_keys)
-    metrics.follow(lifecycle, window, bodies)
-    for series in engine.metrics:
+    metrics.follow(lifecycle, Counts(models), bodies)
+    for series in (series for model in models for series in model.engine.metrics):
         metrics.include_engine(series.registry, series.prefix)
-    share = PassageShare(capabilities.room, capabilities.max_model_tokens, settings.min_passage_share)
-    encoding = EncodingPool(engine.encoder, share=share)
-    temperatures = checkpoint.manifest.temperatures if checkpoint else AS_IT_IS
-    start = StartCheck(engine, strict=settings.strict_model)
     version = installed_version()
     tracer = RequestTracer(settings.otlp_endpoint, settings.trace_sample_ratio, version)
-    name = settings.served_name or (checkpoint.name if checkpoint else capabilities.engine)
-    score = checkpoint.score if checkpoint else ScoreKind.OWN
+    name = settings.served_name or served.name
+    score = common_score([model.score for model in models])
     defaults = _defaults(settings, name, engine, score)
     limits = WireLimits(
         model_names=(name, *settings.model_aliases),
@@ -106,30 +126,63 @@ def create_app(
         body_seconds=settings.body_timeout_seconds,
         max_batch_requests=settings.max_batch_requests,
     )
-    parts = admission, capabilities, encoding, temperatures, defaults, RateLimiter(), metrics
-    gate = read_gate(checkpoint.manifest.adaptive, checkpoint.manifest.fingerprint) if checkpoint else NOT_FITTED
-    reranker: BatchReranker
-    if settings.score_cache_bytes:
-        fingerprint = checkpoint.manifest.fingerprint if checkpoint else ""
-        reranker = RememberingReranker(ScoreCache(int(settings.score_cache_bytes)), fingerprint, *parts, gate=gate)
-    else:
-        reranker = BatchReranker(*parts, gate=gate)
+    gate = read_gate(checkpoint.manifest.adaptive, served.fingerprint) if checkpoint else NOT_FITTED
+    parts = Parts(
+        served.admission,
+        capabilities,
+        served.encoding,
+        served.temperatures,
+        defaults,
+        RateLimiter(),
+        metrics,
+        gate,
+    )
+    reranker = Reranker(parts, _stage(settings, models, parts))
     router = build_router(
         reranker,
-        models=served_models(name, settings.model_aliases, capabilities.max_model_tokens, score),
-        info=lambda: service_info(version, defaults, limits, engine.capabilities, checkpoint, start.result, gate),
+        models=served_models(
+            name, settings.model_aliases, capabilities.max_model_tokens, score, *(model.name for model in models[1:])
+        ),
+        info=lambda: (
+            service_info(version, defaults, limits, engine.capabilities, checkpoint, served.start.result, gate)
+            | first_stage_info(models[1] if len(models) > 1 else None, settings.first_stage_keep)
+        ),
         limits=limits,
         bodies=bodies,
         device=capabilities.device,
     )
-    app = _framework(version, settings.root_path, _lifespan(lifecycle, watch, engine, tracer, throughput, encoding))
+    app = _framework(version, settings.root_path, _lifespan(lifecycle, models, tracer))
     app.include_router(probe_router(lifecycle, metrics, with_metrics=settings.metrics_port is None))
     app.include_router(router)
     app.include_router(several_router(reranker, limits, bodies))
     app.include_router(page_router(paths_of, with_pages=settings.pages))
     _add_middlewares(app, settings, keys or open_keys(settings), metrics, tracer, lifecycle)
-    _describe(metrics, version, name, engine, checkpoint)
-    return Composition(app, lifecycle, admission, watch, metrics, bodies, start)
+    metrics.build_info.labels(version, platform.python_version()).set(1)
+    for model in models:
+        _describe(metrics, name if model is served else model.name, model)
+    return Composition(app, lifecycle, models, metrics, bodies)
+
+
+def _stage(settings: Settings, models: Sequence[Model], parts: Parts) -> Stage:
+    """What judges calls: the served model, behind the first stage if there is one."""
+    remember: Callable[[Stage, Parts, str], Stage] = lambda stage, parts, name: stage  # noqa: E731
+    if settings.score_cache_bytes:
+        cache = ScoreCache(int(settings.score_cache_bytes))
+        parts.metrics.follow_scores(lambda: cache.held_bytes)
+        remember = partial(Remembering, cache=cache)
+    served = Line(parts, remember(Scorer(parts), parts, f"{StageName.SECOND} {models[0].fingerprint}"))
+    if len(models) == 1:
+        return Fusing(served.stage)
+    of_first = replace(
+        parts,
+        admission=models[1].admission,
+        capabilities=models[1].engine.capabilities,
+        encoding=models[1].encoding,
+        temperatures=models[1].temperatures,
+        gate=NOT_FITTED,
+    )
+    first = remember(Scorer(of_first), of_first, f"{StageName.FIRST} {models[1].fingerprint}")
+    return Cascade(Line(of_first, first), served, Keep(settings.first_stage_keep))
 
 
 def _framework(version: str, root_path: str, lifespan: Any) -> FastAPI:
@@ -171,40 +224,35 @@ def _add_middlewares(
     )
 
 
-def _lifespan(
-    lifecycle: Lifecycle,
-    watch: Watchdog,
-    engine: Engine,
-    tracer: RequestTracer,
-    throughput: Throughput,
-    encoding: EncodingPool,
-) -> Any:
+def _lifespan(lifecycle: Lifecycle, models: Sequence[Model], tracer: RequestTracer) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        await watch.warm_up()
-        throughput.suppose(Scoring.DIRECT, watch.direct_rate)
+        for model in models:
+            await model.watch.warm_up()
+            model.throughput.suppose(Scoring.DIRECT, model.watch.direct_rate)
         if lifecycle.phase is Phase.STARTING:
             lifecycle.phase = Phase.READY
-        watching = asyncio.create_task(watch.run())
+        watching = [asyncio.create_task(model.watch.run()) for model in models]
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-            encoding.close()
-            await engine.close()
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            for model in models:
+                model.encoding.close()
+                await model.engine.close()
             await asyncio.to_thread(tracer.close)
 
     return lifespan
 
 
-def _describe(metrics: Metrics, version: str, name: str, engine: Engine, checkpoint: Checkpoint | None) -> None:
-    capabilities = engine.capabilities
+def _describe(metrics: Metrics, name: str, model: Model) -> None:
+    capabilities, checkpoint = model.engine.capabilities, model.checkpoint
     revision = (checkpoint.revision if checkpoint else None) or ""
     metrics.model_info.labels(
         name, revision, capabilities.engine, capabilities.engine_version, capabilities.dtype, capabilities.device
     ).set(1)
-    metrics.build_info.labels(version, platform.python_version()).set(1)
 
 
 def _defaults(settings: Settings, name: str, engine: Engine, score: ScoreKind) -> Defaults:
@@ -222,4 +270,5 @@ def _defaults(settings: Settings, name: str, engine: Engine, score: ScoreKind) -
         chunks=ChunkSize(settings.chunk_tokens, settings.chunk_overlap),
         most_pieces=settings.max_queued_documents,
         budgets=Budgets(settings.default_reasoning_budget, settings.max_reasoning_budget),
+        first_stage_weight=settings.first_stage_weight,
     )

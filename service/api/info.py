@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -15,6 +15,7 @@ from service.models.checkpoint import Checkpoint
 from service.planning import Defaults, available_modes
 from service.ranking import ScoreKind
 from service.scheduling.start_check import StartResult
+from service.stages import model as staged
 from service.strategies.choosing import NOT_FITTED
 from service.wire.fields import closed
 from service.wire.several.decisions import MEANING
@@ -29,6 +30,7 @@ class Model(TypedDict):
     owned_by: str
     max_model_len: int
     score_kind: Annotated[ScoreKind, Field(description="What a score of this model is.")]
+    first_stage: NotRequired[Annotated[str, Field(description="Of a cascade: the model before this one.")]]
 
 
 @closed
@@ -38,9 +40,14 @@ class ModelList(TypedDict):
 
 
 def served_models(
-    name: str, aliases: tuple[str, ...], max_model_tokens: int, score: ScoreKind = ScoreKind.OWN
+    name: str,
+    aliases: tuple[str, ...],
+    max_model_tokens: int,
+    score: ScoreKind = ScoreKind.OWN,
+    first: str | None = None,
 ) -> list[Model]:
-    """Returns the served name and its aliases as models that were created now; `*` is no name."""
+    """Returns the served name and its aliases as models that were created now; `*` is no name. `first`: the first stage
+    of a cascade."""
     created = int(time.time())
     names = (name, *(alias for alias in aliases if alias not in (name, "*")))
     return [
@@ -51,6 +58,7 @@ def served_models(
             "owned_by": "limrank",
             "max_model_len": max_model_tokens,
             "score_kind": score,
+            **({} if first is None else {"first_stage": first}),
         }
         for each in names
     ]
@@ -104,4 +112,27 @@ def service_info(
             "max_reasoning_budget": defaults.budgets.most,
             "request_timeout_seconds": defaults.timeout,
         },
+    }
+
+
+def first_stage_info(model: staged.Model | None, keep: int | None) -> dict[str, Any]:
+    """Returns what `/info` says of the first stage of a cascade. `keep`: how many documents the served model scores."""
+    if model is None:
+        return {"first_stage": None}
+    capabilities, checkpoint = model.engine.capabilities, model.checkpoint
+    return {
+        "first_stage": {
+            "name": model.name,
+            "revision": None if checkpoint is None else checkpoint.revision,
+            **({} if checkpoint is None else checkpoint.manifest.to_json()),
+            "engine": {
+                "name": capabilities.engine,
+                "version": capabilities.engine_version,
+                "dtype": capabilities.dtype,
+                "device": capabilities.device,
+            },
+            "start_check": None if model.start.result is None else model.start.result.to_json(),
+            "keep": keep,
+            "max_model_tokens": capabilities.max_model_tokens,
+        }
     }

@@ -82,9 +82,10 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
     Raises the engine's error if it cannot score even a tiny document, and UnfitModelError where the model does not pass
     a strict start check.
     """
-    await composition.watch.warm_up()
-    await composition.start.run()
-    composition.metrics.note_start(composition.start.failed)
+    for model in composition.models:
+        await model.watch.warm_up()
+        await model.start.run()
+    composition.metrics.note_start(any(model.start.failed for model in composition.models))
     _freeze_memory()
     refuse = refuser(composition.metrics)
     servers = [_Server(_config(listener, refuse)) for listener in listeners]
@@ -134,15 +135,18 @@ async def _drain(composition: Composition, drain: Drain, signals: _Signals) -> N
     _log.info("draining", extra={"drain_budget": drain.budget})
     if not await _first_of(_all_answered(composition), signals.hurry.wait(), seconds=drain.budget):
         composition.bodies.refuse_all(CallCut())
-        composition.admission.fail_all(CallCut())
+        for model in composition.models:
+            model.admission.fail_all(CallCut())
         await asyncio.sleep(0)
 
 
 async def _all_answered(composition: Composition) -> None:
     """Returns when no body is arriving, no call is left and all answers have been sent."""
-    while composition.bodies.unanswered or composition.admission.active:
+    admissions = [model.admission for model in composition.models]
+    while composition.bodies.unanswered or any(admission.active for admission in admissions):
         await composition.bodies.idle()
-        await composition.admission.idle()
+        for admission in admissions:
+            await admission.idle()
 
 
 async def _first_of(*awaitables: Coroutine[Any, Any, object], seconds: float) -> bool:

@@ -32,6 +32,14 @@ def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
     return SeveralReads(engine) if len(engine.encoder.reading.reads) > 1 else engine
 
 
+def build_first_stage(settings: Settings, checkpoint: Checkpoint) -> Engine:
+    """Loads the first stage of a cascade: a causal model into the transformers engine, since vLLM takes a GPU's memory
+    for one model. The settings of the served model's engine and prompts are not its own. Raises as `build_engine`."""
+    engine = "auto" if checkpoint.manifest.kind == "cross-encoder" else "transformers"
+    own = {"engine": engine, "query_prompt": None, "passage_prompt": None}
+    return build_engine(settings.model_copy(update=own), checkpoint)
+
+
 def _automatic(device: str) -> str:
     """vllm if a GPU is visible, vLLM is installed and no device is named; otherwise transformers."""
     import torch

@@ -113,6 +113,11 @@ class Admission:
         self._overload.check(call, call.least_tokens - call.budget * call.documents)
         return going
 
+    def seconds_for(self, call: Incoming) -> float:
+        """What the engine needs for the prompts of a call, had it nothing else to do; 0 while nothing is known."""
+        tokens = call.least_tokens - call.budget * call.documents
+        return self._throughput.seconds_for(Scoring.DIRECT, max(0, tokens))
+
     async def score(
         self,
         call: Incoming,

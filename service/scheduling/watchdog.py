@@ -14,7 +14,7 @@ from cli.progress import progress
 from contract.verdict import AS_IT_IS
 from service.engine import Completion, Engine, Limits, Prompt, Scoring
 from service.errors import EngineDead, EngineFailed, ServiceError
-from service.lifecycle import Lifecycle, Phase
+from service.lifecycle import FirstStageLifecycle, Lifecycle, Phase
 
 _log = logging.getLogger("limrank.engine_watch")
 # Tiny, and no caller's: what an engine is warmed up with and asked now and then whether it still works.
@@ -46,7 +46,7 @@ class Watchdog:
     def __init__(
         self,
         engine: Engine,
-        lifecycle: Lifecycle,
+        lifecycle: Lifecycle | FirstStageLifecycle,
         on_death: Callable[[EngineDead], None],
         intervals: WatchIntervals | None = None,
         clock: Callable[[], float] = time.monotonic,

@@ -67,6 +67,7 @@ class Adaptive:
                 status=final.outcome,
                 reasoning=verdict.reasoning if final.tokens else "",
                 place=places[final.index],
+                says_status=True,
             )
             for verdict, final in zip(verdicts, self._race.results, strict=True)
         ]
@@ -75,7 +76,8 @@ class Adaptive:
     def use(self) -> AdaptiveUse:
         """What was spent."""
         race = self._race
-        assert race is not None
+        if race is None:  # a cascade that did not come to it
+            return AdaptiveUse()
         whole = self._parameters.cost * len(race.results)
         saved = max(0.0, whole - race.spent)
         return AdaptiveUse(race.probes, race.rounds, race.reasoned, race.undecided, race.spent, saved)

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from contract.reasoning import Status
 from service.lifecycle import Lifecycle
-from service.ranking import AdaptiveUse, Mode, Timings, Verdict
+from service.ranking import AdaptiveUse, Mode, StageName, Timings, Verdict
 
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
 TOKENIZE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -141,6 +141,9 @@ class Metrics:
             "Documents of calls: answered in time, late, refused at the door because of load, or given up behind it.",
             ["outcome"],
         )
+        self.by_stage = counter(
+            "limrank_documents_by_stage", "Documents that each model of a cascade scored.", ["stage"]
+        )
         self.truncated = counter("limrank_documents_truncated", "Documents cut to fit the model.")
         self.empty = counter("limrank_documents_empty", "Blank documents among the scored.")
         self.verdicts = counter("limrank_verdicts", "Verdicts, by how the trace ended.", ["mode", "status"])
@@ -196,8 +199,9 @@ class Metrics:
             self.verdicts.labels(mode.value, status.value)
         for kind in ("prompt", "cached", "reasoning"):
             self.tokens.labels(kind)
-        for outcome in ("hit", "miss"):
+        for outcome, stage in zip(("hit", "miss"), StageName, strict=True):
             self.score_cache.labels(outcome)
+            self.by_stage.labels(stage.value)
         for size in (*(name for _, name in SIZES), LARGEST):
             self.request_duration.labels("/rerank", "cohere", size)
 
@@ -242,16 +246,15 @@ class Metrics:
             if code == 200:
                 self.request_duration.labels(route, shape, size_class(documents)).observe(seconds)
 
-    def observe_answer(
-        self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings, use: AdaptiveUse | None = None
-    ) -> None:
-        """Counts the cost and the results of a call's verdicts. `blank`: how many of the documents had no text; `use`:
-        of a call in adaptive mode."""
-        if use is not None:
-            self.probes.inc(use.probes)
-            self.rounds.inc(use.rounds)
-            self.undecided.inc(use.undecided)
-            self.saved.inc(use.saved)
+    def observe_adaptive(self, use: AdaptiveUse) -> None:
+        """Counts what a call in adaptive mode took."""
+        self.probes.inc(use.probes)
+        self.rounds.inc(use.rounds)
+        self.undecided.inc(use.undecided)
+        self.saved.inc(use.saved)
+
+    def observe_answer(self, mode: Mode, verdicts: Sequence[Verdict], blank: int, timings: Timings) -> None:
+        """Counts the cost and the results of a call's verdicts. `blank`: how many of the documents had no text."""
         self.queue_wait.observe(timings.queue / 1000)
         self.tokenize.observe(timings.tokenize / 1000)
         self.inference.observe(timings.inference / 1000)

@@ -12,6 +12,7 @@ from service.ranking import LongDocuments, Mode, Ranking, RerankCall, SpansWante
 from service.wire.cohere_answer import CohereAnswer, build_answer
 from service.wire.documents import kept, passage
 from service.wire.fields import Count, Documents, NonBlank, PositiveCount, Switch, WireBody, read_fields, results_wanted
+from service.wire.first_stage import FirstStageBody
 from service.wire.threshold import ThresholdBody
 
 _LAST_PRIORITY = 2
@@ -33,7 +34,7 @@ class SpansBody(WireBody):
     max_spans: PositiveCount | None = Field(None, description="Of each document, the best; default: all.")
 
 
-class CohereBody(ThresholdBody):
+class CohereBody(ThresholdBody, FirstStageBody):
     """Query and documents, as Cohere's, Jina's and Voyage's clients send them. Unknown fields are ignored."""
 
     query: NonBlank
@@ -128,6 +129,7 @@ def _call(body: CohereBody, sent: Sequence[str | dict[str, Any]]) -> RerankCall:
         max_chunks_per_doc=body.max_chunks_per_doc or None,
         spans=_spans(body.relevant_spans),
         min_score=body.least_score(),
+        first_stage=body.first_stage(len(passages)),
     )
 
 

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from contract.reasoning import Status
 from service.errors import ServiceError
-from service.ranking import Chunk, Ranked, Ranking, RerankCall, ScoreKind
+from service.ranking import Chunk, Ranked, Ranking, RerankCall, ScoreKind, StageName
 from service.wire.documents import Document, echo
 from service.wire.fields import closed
 
@@ -55,7 +55,8 @@ class Result(TypedDict):
     relevance_score: Relevance
     document: NotRequired[Annotated[Document, Field(description="Absent, never null, unless asked for.")]]
     reasoning: NotRequired[Annotated[Trace, Field(description="Absent, never null, unless asked for.")]]
-    status: NotRequired[Annotated[Status, Field(description="Adaptive mode: how the score was reached.")]]
+    status: NotRequired[Annotated[Status, Field(description="Adaptive mode, cascades: how the score was reached.")]]
+    stage: NotRequired[Annotated[StageName, Field(description="Of a cascade: which of its models gave the score.")]]
     probes: NotRequired[Annotated[list[ProbeRead], Field(description="Absent, never null, unless asked for.")]]
     label_mass: NotRequired[
         Annotated[
@@ -207,8 +208,10 @@ def build_result(ranked: Ranked, call: RerankCall, return_document: bool) -> Res
     if ranked.reasoning is not None:
         trace = ranked.reasoning
         result["reasoning"] = {"text": trace.text, "status": trace.status, "tokens": trace.tokens}
-    if ranked.adaptive:
+    if ranked.says_status:
         result["status"] = ranked.status
+    if ranked.stage is not None:
+        result["stage"] = ranked.stage
     if ranked.probes is not None:
         result["probes"] = [{"tokens": probe.tokens, "log_odds": probe.log_odds} for probe in ranked.probes]
     if call.return_label_mass:

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from service.ranking import Ranking, RerankCall
 from service.wire.fields import Count, NonBlank, WireBody, closed, read_fields, results_wanted
+from service.wire.first_stage import FirstStageBody
 
 
 class NimQuery(WireBody):
@@ -20,7 +21,7 @@ class NimPassage(WireBody):
     text: str
 
 
-class NimBody(WireBody):
+class NimBody(FirstStageBody):
     """Query and passages, as clients of NVIDIA's reranking NIM send them. Unknown fields are ignored."""
 
     query: NimQuery
@@ -90,5 +91,6 @@ def read(data: dict[str, Any]) -> NimRequest:
         model=body.model,
         top_n=results_wanted(body.top_n, body.top_k),
         truncate=body.truncate != "NONE",
+        first_stage=body.first_stage(len(passages)),
     )
     return NimRequest(call)

@@ -18,6 +18,7 @@ import orjson
 
 from service.errors import BadRequest
 from service.wire.documents import PrunedDocument
+from service.wire.first_stage import NUMBER_LISTS
 from service.wire.shape import SHAPES
 from service.wire.structure import is_heavy, items_of, structure_of
 
@@ -44,7 +45,7 @@ def pruned(content: bytes, most_items: int) -> Any:
         skip(content, msgspec.Raw)
         return stand_in(content)
     fields = _members(skip(content, _struct(_NAMES)), _NAMES)
-    data = {name: _field(name, raw) for name, raw in fields.items() if name not in _LISTS}
+    data = {name: _field(name, raw, most_items) for name, raw in fields.items() if name not in _LISTS}
     read_item = _item_reader(data)
     return data | {name: _list(raw, most_items, read_item) for name, raw in fields.items() if name in _LISTS}
 
@@ -115,8 +116,11 @@ def _escaped_members(raw: bytes, names: Sequence[str]) -> dict[str, bytes]:
     return {name: bytes(members[name]) for name in names if name in members}
 
 
-def _field(name: str, raw: bytes) -> Any:
+def _field(name: str, raw: bytes, most_items: int) -> Any:
     """The value of a field that holds no documents."""
+    if raw[:1] == b"[" and name in NUMBER_LISTS:
+        count = items_of(raw)  # of too many only the number is told
+        return [1] * count if count > most_items else _list(raw, most_items, stand_in)
     if raw[:1] == b"[" and name == "rank_fields":
         count = items_of(raw)
         return [""] * count if count > 100 else [stand_in(item) for item in skip(raw, list[msgspec.Raw])]

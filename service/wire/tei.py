@@ -18,7 +18,8 @@ from service.errors import (
     Unavailable,
 )
 from service.ranking import Ranked, Ranking, RerankCall
-from service.wire.fields import Count, NonBlank, Switch, Texts, WireBody, closed, read_fields
+from service.wire.fields import Count, NonBlank, Switch, Texts, closed, read_fields
+from service.wire.first_stage import FirstStageBody
 
 # The first that fits counts.
 _STATUSES: tuple[tuple[type[ServiceError], int, str], ...] = (
@@ -31,7 +32,7 @@ _STATUSES: tuple[tuple[type[ServiceError], int, str], ...] = (
 )
 
 
-class TeiBody(WireBody):
+class TeiBody(FirstStageBody):
     """Query and texts, as clients of text-embeddings-inference send them. Unknown fields are ignored."""
 
     query: NonBlank
@@ -92,6 +93,7 @@ def read(data: dict[str, Any]) -> TeiRequest:
         top_n=body.top_n or None,
         truncate=body.truncate is not False,
         cut_left=body.truncation_direction in ("Left", "left"),
+        first_stage=body.first_stage(len(texts)),
     )
     return TeiRequest(call, raw_scores=bool(body.raw_scores), return_text=bool(body.return_text))
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.verdict import Temperatures
-from service.batch import BatchReranker, Member, Outcome
 from service.engine import Prefix, Scoring
 from service.errors import (
     BadRequest,
@@ -24,17 +21,11 @@ from service.errors import (
     TooManyRequests,
     Unavailable,
 )
-from service.lifecycle import Lifecycle, Phase
+from service.lifecycle import Phase
 from service.ranking import Key, Mode, Ranked, Ranking, RerankCall, Timings
-from service.scheduling.admission import Admission
-from service.scheduling.encoding import EncodingPool
-from service.scheduling.rate_limit import RateLimiter
-from service.scheduling.shares import QueueLimits
-from service.scheduling.throughput import Throughput
-from service.scheduling.window import Window
-from service.telemetry.metrics import Metrics
+from service.reranker import Member, Outcome
 from tests.fakes import ScriptedEncoder, ScriptedEngine
-from tests.service.test_reranker import DEFAULTS, KEY
+from tests.service.reranking import Service
 from tests.waiting import turns, until
 
 NO_TIME = Timings(total=0, queue=0, tokenize=0, inference=0)
@@ -53,31 +44,6 @@ CALLS = st.builds(
     MODES,
     st.none() | st.integers(1, 3),
 )
-
-
-class Service:
-    """A reranker of batches over a scripted engine, and the parts a test looks at."""
-
-    def __init__(self, engine: ScriptedEngine, *, queue: int = 100) -> None:
-        self.engine = engine
-        self.lifecycle = Lifecycle()
-        self.lifecycle.phase = Phase.READY
-        self.metrics = Metrics()
-        throughput = Throughput()
-        self.window = Window(engine, engine.window, throughput)
-        limits = QueueLimits(documents=queue, tokens=10**6)
-        admission = Admission(self.window, self.lifecycle, limits, throughput)
-        self.limiter = RateLimiter()
-        encoding = EncodingPool(engine.encoder)
-        self.reranker = BatchReranker(
-            admission, engine.capabilities, encoding, Temperatures(), DEFAULTS, self.limiter, self.metrics
-        )
-
-    async def rank_all(self, *calls: RerankCall, key: Key = KEY, timeout_ms: int | None = None) -> list[Outcome]:
-        return await self.reranker.rank_all(calls, key=key, received=time.monotonic(), timeout_ms=timeout_ms)
-
-    async def rank(self, one: RerankCall) -> Ranking:
-        return await self.reranker.rank(one, key=KEY, received=time.monotonic(), timeout_ms=None)
 
 
 def ranking(outcome: Outcome) -> Ranking:
@@ -101,7 +67,7 @@ def order(results: tuple[Ranked, ...]) -> list[int]:
 async def test_a_batch_ranks_as_its_calls_by_themselves(calls: list[RerankCall]) -> None:
     service = Service(ScriptedEngine(window=4))
     together = [comparable(ranking(outcome)) for outcome in await service.rank_all(*calls)]
-    assert together == [comparable(await service.rank(one)) for one in calls]
+    assert together == [comparable(await service.rank_call(one)) for one in calls]
     assert service.engine.running == service.window.running == 0
 
 

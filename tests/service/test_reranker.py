@@ -16,52 +16,14 @@ from contract.reasoning import Status
 from contract.verdict import Temperatures
 from service.engine import Completion, Output, Prefix, Prompt, Rest, Scoring
 from service.errors import BadRequest, DeadlineExceeded, PassageTooLong, ServiceError, TooManyRequests, Unavailable
-from service.lifecycle import Lifecycle, Phase
-from service.planning import Defaults
-from service.ranking import Key, Mode, Ranking, RerankCall
-from service.reranker import Reranker
-from service.scheduling.admission import Admission
-from service.scheduling.encoding import EncodedCall, EncodingPool
-from service.scheduling.rate_limit import RateLimiter
+from service.lifecycle import Phase
+from service.ranking import Key, Mode
+from service.scheduling.encoding import EncodedCall
 from service.scheduling.shares import QueueLimits
-from service.scheduling.throughput import Throughput
-from service.scheduling.window import Window
-from service.telemetry.metrics import Metrics
 from service.verdicts import verdicts_of
 from tests.fakes import ScriptedEncoder, ScriptedEngine
+from tests.service.reranking import KEY, Service
 from tests.waiting import PATIENCE
-
-DEFAULTS = Defaults(
-    model="m", mode=Mode.DIRECT, reasoning_tokens=64, most_reasoning_tokens=256, tokens_per_doc=None, timeout=60
-)
-KEY = Key("test", priority=0)
-
-
-class Service:
-    """A reranker over a scripted engine, and the parts a test looks at."""
-
-    def __init__(self, engine: ScriptedEngine, *, queue: int = 100, tokens: int = 10**6, **defaults: Any) -> None:
-        self.engine = engine
-        self.lifecycle = Lifecycle()
-        self.lifecycle.phase = Phase.READY
-        self.metrics = Metrics()
-        throughput = Throughput()
-        window = Window(engine, engine.window, throughput)
-        admission = Admission(window, self.lifecycle, QueueLimits(documents=queue, tokens=tokens), throughput)
-        self.limiter = RateLimiter()
-        self.reranker = Reranker(
-            admission,
-            engine.capabilities,
-            EncodingPool(engine.encoder),
-            Temperatures(),
-            dataclasses.replace(DEFAULTS, **defaults),
-            self.limiter,
-            self.metrics,
-        )
-
-    async def rank(self, passages: list[str], key: Key = KEY, timeout_ms: int | None = None, **fields: Any) -> Ranking:
-        call = RerankCall(query="q", passages=tuple(passages), documents=tuple(passages), **fields)
-        return await self.reranker.rank(call, key=key, received=time.monotonic(), timeout_ms=timeout_ms)
 
 
 def by_number(_: str, passage: str) -> float:
@@ -245,7 +207,7 @@ async def test_a_call_that_is_refused_is_not_encoded() -> None:
 async def test_documents_are_counted_by_what_became_of_their_calls() -> None:
     """In time; late; refused at the door; let in, and given up for another key's call."""
     service = Service(ScriptedEngine(window=1), queue=20)
-    service.reranker._admission._limits = QueueLimits(20, 10**6, several_keys=True)
+    service.admission._limits = QueueLimits(20, 10**6, several_keys=True)
     await service.rank(["1"] * 3)
     service.engine.stuck = True
     with pytest.raises(DeadlineExceeded):

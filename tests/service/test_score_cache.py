@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from contract.reasoning import Status
-from contract.verdict import Temperatures
 from service.engine import Scoring
 from service.errors import EngineFailed, PassageTooLong, TooManyRequests, Unavailable
-from service.lifecycle import Lifecycle, Phase
+from service.lifecycle import Phase
 from service.ranking import (
     Chunk,
     Key,
@@ -33,20 +32,13 @@ from service.ranking import (
     SpansWanted,
     Verdict,
 )
-from service.remembering import RememberingReranker
-from service.scheduling.admission import Admission
-from service.scheduling.encoding import EncodingPool
-from service.scheduling.rate_limit import RateLimiter
-from service.scheduling.shares import QueueLimits
-from service.scheduling.throughput import Throughput
-from service.scheduling.window import Window
-from service.score_cache import ENTRY_BYTES, ScoreCache
-from service.telemetry.metrics import Metrics
+from service.stages.score_cache import ENTRY_BYTES, ScoreCache
 from service.wire.cohere_answer import CohereAnswer
 from tests.fakes import ScriptedEngine
+from tests.service import reranking
+from tests.service.reranking import KEY
 from tests.service.serving import guarded_service, serving
 from tests.service.test_batch import CuttingEncoder
-from tests.service.test_reranker import DEFAULTS, KEY
 from tests.service.wire.server import open_service
 
 PASSAGES = st.sampled_from(["red", "green apple", "pie", "red apple pie", "", "  "])
@@ -60,34 +52,15 @@ WHOLE = st.integers(0, 2**32 - 1)
 CHUNKS = st.builds(Chunk, WHOLE, WHOLE)
 
 
-class Service:
-    """A reranker with a cache over a scripted engine, and the parts a test looks at."""
+class Service(reranking.Service[ScriptedEngine]):
+    """One with a cache."""
 
     def __init__(self, engine: ScriptedEngine | None = None, limit: int = 1 << 20, **defaults: Any) -> None:
-        self.engine = engine or ScriptedEngine()
-        self.lifecycle = Lifecycle()
-        self.lifecycle.phase = Phase.READY
-        self.metrics = Metrics()
-        self.cache = ScoreCache(limit)
-        self.limiter = RateLimiter()
-        throughput = Throughput()
-        window = Window(self.engine, self.engine.window, throughput)
-        admission = Admission(window, self.lifecycle, QueueLimits(documents=100, tokens=10**6), throughput)
-        self.reranker = RememberingReranker(
-            self.cache,
-            "fingerprint",
-            admission,
-            self.engine.capabilities,
-            EncodingPool(self.engine.encoder),
-            Temperatures(),
-            dataclasses.replace(DEFAULTS, **defaults),
-            self.limiter,
-            self.metrics,
-        )
+        self.scores = ScoreCache(limit)
+        super().__init__(engine or ScriptedEngine(), cache=self.scores, **defaults)
 
-    async def rank(self, *passages: str, key: Key = KEY, query: str = "red apple", **fields: Any) -> Ranking:
-        call = RerankCall(query=query, passages=passages, documents=passages, **fields)
-        return await self.reranker.rank(call, key=key, received=time.monotonic(), timeout_ms=None)
+    async def ranked(self, *passages: str, query: str = "red apple", **fields: Any) -> Ranking:
+        return await self.rank(passages, query=query, **fields)
 
     @property
     def scored(self) -> list[str]:
@@ -124,22 +97,22 @@ def comparable(ranking: Ranking) -> Any:
 async def test_answers_are_the_same_with_and_without_it(calls: list[tuple[list[str], Any, Any]], limit: int) -> None:
     service = Service(limit=limit)
     for passages, least, top in calls:
-        found = await service.rank(*passages, min_score=least, top_n=top)
-        alone = await Service().rank(*passages, min_score=least, top_n=top)
+        found = await service.ranked(*passages, min_score=least, top_n=top)
+        alone = await Service().ranked(*passages, min_score=least, top_n=top)
         assert comparable(found) == comparable(alone)
-        assert len(service.cache) * ENTRY_BYTES <= max(limit, ENTRY_BYTES)
+        assert len(service.scores) * ENTRY_BYTES <= max(limit, ENTRY_BYTES)
     assert service.looked_up("hit") + service.looked_up("miss") == sum(len(passages) for passages, _, _ in calls)
 
 
 async def test_only_what_is_not_known_is_scored() -> None:
     service = Service()
-    assert hits(await service.rank("a", "b")) == []
-    again = await service.rank("b", "c", "a")
+    assert hits(await service.ranked("a", "b")) == []
+    again = await service.ranked("b", "c", "a")
     assert service.scored == ["a", "b", "c"]
     assert hits(again) == [0, 2]
     assert again.cached_tokens == 20 + 2 * 50, "of what was known no token was computed again"
     assert again.prompt_tokens == 150
-    assert hits(await service.rank("a", "b", "c")) == [0, 1, 2]
+    assert hits(await service.ranked("a", "b", "c")) == [0, 1, 2]
     assert service.scored == ["a", "b", "c"]
     assert (service.looked_up("hit"), service.looked_up("miss")) == (5, 3)
 
@@ -168,8 +141,8 @@ async def test_only_what_is_not_known_is_scored() -> None:
 )
 async def test_what_changes_a_score_is_a_part_of_its_name(changed: dict[str, Any], known: bool) -> None:
     service = Service()
-    await service.rank("a")
-    assert hits(await service.rank("a", **changed)) == ([0] if known else [])
+    await service.ranked("a")
+    assert hits(await service.ranked("a", **changed)) == ([0] if known else [])
 
 
 class Told:
@@ -187,7 +160,7 @@ class Told:
 
 async def test_a_streamed_call_is_told_of_every_document_once() -> None:
     service, told = Service(), Told()
-    await service.rank("a", "c")
+    await service.ranked("a", "c")
     call = RerankCall(query="red apple", passages=("a", "b", "c", "d"), documents=())
     for known in ({0, 2}, {0, 1, 2, 3}):
         told.ranks.clear()
@@ -199,64 +172,64 @@ async def test_a_streamed_call_is_told_of_every_document_once() -> None:
 async def test_documents_that_are_read_in_windows_are_known_with_their_chunk() -> None:
     service = Service()
     long = "A red apple. " * 3
-    first = await service.rank(long, long_documents=LongDocuments.CHUNK)
-    second = await service.rank(long, long_documents=LongDocuments.CHUNK)
+    first = await service.ranked(long, long_documents=LongDocuments.CHUNK)
+    second = await service.ranked(long, long_documents=LongDocuments.CHUNK)
     assert hits(second) == [0]
     assert first.results[0].chunk == second.results[0].chunk
 
 
 async def test_the_servers_defaults_count_as_what_they_are() -> None:
     service = Service(tokens_per_doc=7)
-    await service.rank("a")
-    assert hits(await service.rank("a", max_tokens_per_doc=7)) == []
-    assert hits(await service.rank("a")) == [0]
+    await service.ranked("a")
+    assert hits(await service.ranked("a", max_tokens_per_doc=7)) == []
+    assert hits(await service.ranked("a")) == [0]
 
 
 async def test_reasoning_is_neither_kept_nor_looked_up() -> None:
     service = Service()
     for _ in range(2):
-        assert hits(await service.rank("a", mode=Mode.REASONING)) == []
-    assert (len(service.cache), service.looked_up("miss")) == (0, 0)
+        assert hits(await service.ranked("a", mode=Mode.REASONING)) == []
+    assert (len(service.scores), service.looked_up("miss")) == (0, 0)
     assert {job.scoring for job in service.engine.jobs} == {Scoring.REASONING}
 
 
 async def test_a_keys_limit_counts_what_is_known_too() -> None:
     service, key = Service(), Key("k", documents_per_minute=5)
-    await service.rank("a", "b", key=key)
-    await service.rank("a", "b", key=key)
+    await service.ranked("a", "b", key=key)
+    await service.ranked("a", "b", key=key)
     with pytest.raises(TooManyRequests):
-        await service.rank("a", "b", key=key)
+        await service.ranked("a", "b", key=key)
 
 
 async def test_a_refused_call_gives_back_what_it_took() -> None:
     service, key = Service(ScriptedEngine(encoder=CuttingEncoder())), Key("k", documents_per_minute=4)
-    await service.rank("a", key=key, truncate=False)
+    await service.ranked("a", key=key, truncate=False)
     with pytest.raises(PassageTooLong) as refused:
-        await service.rank("a", "much too long", key=key, truncate=False)
+        await service.ranked("a", "much too long", key=key, truncate=False)
     assert refused.value.index == 1, "in the whole call"
-    await service.rank("a", "a", "a", key=key, truncate=False)
+    await service.ranked("a", "a", "a", key=key, truncate=False)
 
 
 async def test_a_server_that_stops_answers_nothing_from_it() -> None:
     service = Service()
-    await service.rank("a")
+    await service.ranked("a")
     service.lifecycle.phase = Phase.DRAINING
     with pytest.raises(Unavailable):
-        await service.rank("a")
+        await service.ranked("a")
 
 
 async def test_a_document_that_the_engine_fails_on_is_named_in_the_whole_call() -> None:
     service = Service(ScriptedEngine(fail_always={"poison"}))
-    await service.rank("a", "b")
+    await service.ranked("a", "b")
     with pytest.raises(EngineFailed, match="document 2") as failed:
-        await service.rank("a", "b", "poison")
+        await service.ranked("a", "b", "poison")
     assert failed.value.indices == (2,)
 
 
 async def test_truncated_documents_are_still_said_to_be() -> None:
     service = Service(ScriptedEngine(encoder=CuttingEncoder()))
-    first = await service.rank("a", "much too long")
-    second = await service.rank("a", "much too long")
+    first = await service.ranked("a", "much too long")
+    second = await service.ranked("a", "much too long")
     assert first.warnings == second.warnings == ("1 of 2 documents were truncated: 1.",)
     assert hits(second) == [0, 1]
 

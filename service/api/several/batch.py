@@ -10,8 +10,8 @@ from typing import Any
 from service.api.context import RequestContext
 from service.api.paths import BATCH_PATH
 from service.api.several.route import Form
-from service.batch import Member, Outcome
 from service.ranking import RerankCall
+from service.reranker import Member, Outcome
 from service.wire.several import batch
 from service.wire.several.pruning import pruned_batch
 from service.wire.shape import WireLimits

@@ -9,9 +9,9 @@ from typing import Any
 from service.api.context import RequestContext
 from service.api.routes import WARNINGS_HEADER
 from service.api.several.route import Form
-from service.batch import Member, Outcome
 from service.errors import BadRequest, BodyTooLarge, EngineFailed, FixedPartsTooLong, ServiceError
 from service.ranking import RerankCall
+from service.reranker import Member, Outcome
 from service.wire.several.decisions import DecisionRequest
 from service.wire.shape import WireLimits, check_model
 

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from service.api.context import RequestContext
 from service.api.disconnect import client_leaves
 from service.api.routes import BodyRoute, SentAnswer, timeout_ms_of, timing_headers
-from service.batch import BatchReranker, Member, Outcome
 from service.http.body_budget import BodyBudget, BodyHold
 from service.ranking import RerankCall
+from service.reranker import Member, Outcome, Reranker
 from service.wire.shape import WireLimits
 
 
@@ -42,7 +42,7 @@ class Form:
 class SeveralRoute(BodyRoute):
     """Reads a request, ranks all that it asks, and answers."""
 
-    def __init__(self, reranker: BatchReranker, limits: WireLimits, bodies: BodyBudget, form: Form) -> None:
+    def __init__(self, reranker: Reranker, limits: WireLimits, bodies: BodyBudget, form: Form) -> None:
         super().__init__(limits, bodies, form.prune)
         self._reranker = reranker
         self._form = form

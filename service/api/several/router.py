@@ -8,14 +8,14 @@ from service.api.paths import BATCH_PATH, DECISIONS_PATH, SYSTEM_ONE_PATH
 from service.api.several.batch import batch_form
 from service.api.several.decisions import decisions_form
 from service.api.several.route import Form, SeveralRoute
-from service.batch import BatchReranker
 from service.http.body_budget import BodyBudget
+from service.reranker import Reranker
 from service.wire.several import openapi
 from service.wire.several.decisions import OPENAI, SYSTEM_ONE, read_decisions, read_systemone
 from service.wire.shape import WireLimits
 
 
-def several_router(reranker: BatchReranker, limits: WireLimits, bodies: BodyBudget) -> APIRouter:
+def several_router(reranker: Reranker, limits: WireLimits, bodies: BodyBudget) -> APIRouter:
     """Returns the routes, for an app whose middlewares set `RequestContext.key`."""
     router = APIRouter()
 

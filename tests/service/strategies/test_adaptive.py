@@ -19,7 +19,7 @@ from service.ranking import LongDocuments, Mode, Ranked, Ranking, ReasoningPiece
 from service.scheduling.queue import FIRST_TOKENS
 from service.strategies.choosing import Budgets
 from tests.contract.adaptive.scripted import PARAMETERS, parameters
-from tests.service.strategies.adaptive_service import Service as AdaptiveService
+from tests.service import reranking
 from tests.service.strategies.reasoning_engine import ReasoningEngine, by_direct, passage
 from tests.waiting import PATIENCE
 
@@ -29,12 +29,17 @@ PASSAGES = st.lists(st.builds(passage, ODDS, ODDS, st.integers(1, 50)), min_size
 MIXED = [passage(3.0, 6.0, 20), passage(0.4, -5.0, 33), passage(0.2, 5.0, 12), passage(0.1, 0.0, 9), passage(-8, -8, 5)]
 
 
-class Service(AdaptiveService):
-    """One over a scripted engine."""
+class Service(reranking.Service[ReasoningEngine]):
+    """Mode adaptive is the default of its calls."""
 
     def __init__(self, gate: Gate = OPEN, engine: ReasoningEngine | None = None, **defaults: Any) -> None:
-        self.engine = engine or ReasoningEngine(log_odds=by_direct)
-        super().__init__(self.engine, gate, **defaults)
+        super().__init__(
+            engine or ReasoningEngine(log_odds=by_direct),
+            gate=gate,
+            queue=1000,
+            tokens=10**7,
+            **{"mode": Mode.ADAPTIVE, "most_reasoning_tokens": 64} | defaults,
+        )
 
 
 def scores(ranking: Ranking) -> list[tuple[int, float]]:

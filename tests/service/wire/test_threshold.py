@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from contract.verdict import relevance
 from tests.fakes import ScriptedEngine, by_word_overlap
-from tests.service.test_reranker import Service, by_number
+from tests.service.reranking import Service
+from tests.service.test_reranker import by_number
 from tests.service.wire.server import open_service
 
 NUMBERS = [3, -3, 0, 1, -1]

@@ -14,7 +14,7 @@ from service.models.checkpoint import Checkpoint
 from service.ranking import Mode
 from tests.contract.adaptive.scripted import parameters
 from tests.service.engines.plain_forward import segments_of
-from tests.service.strategies.adaptive_service import Service
+from tests.service.reranking import Service
 
 PASSAGES = ["Glaciers flow under their own weight.", "Trains run on rails.", "Ice is frozen water."]
 TOLERANCE = 1e-3
@@ -23,7 +23,8 @@ TOLERANCE = 1e-3
 async def test_pieces_join_to_one_trace_and_a_budget_bounds_them(embedded_checkpoint: Checkpoint) -> None:
     segments = segments_of(embedded_checkpoint.folder)
     engine = TransformersEngine(load_model(embedded_checkpoint.folder, "float32"), segments, EngineOptions(threads=2))
-    service = Service(engine, Gate(parameters(early_stop=True, tolerance=0.0)))
+    gate = Gate(parameters(early_stop=True, tolerance=0.0))
+    service = Service(engine, gate=gate, mode=Mode.ADAPTIVE, most_reasoning_tokens=64)
     asked: dict[str, Any] = {"mode": Mode.REASONING, "max_reasoning_tokens": 20, "return_reasoning": True}
     whole = {r.index: r for r in (await service.rank(PASSAGES, **asked)).results}
     pieces = {r.index: r for r in (await service.rank(PASSAGES, **asked, return_probes=8)).results}
