@@ -13,6 +13,7 @@ from sentence_transformers import CrossEncoder
 
 from contract.pairs import PairEncoder
 from service.engine import Completion, Scoring
+from service.engines.cross_encoder.encoder import CrossEncoderPrompts
 from service.engines.vllm.pooling import Pooled, PoolingInfo, VllmPoolingEngine
 from service.errors import EngineDead, EngineFailed
 from service.models.classifier import Classifier
@@ -104,7 +105,11 @@ def engine_on(pooler: ScriptedPooler, *, reads_last: bool = False, pad: int | No
         shutdown=lambda: None,
     )
     return VllmPoolingEngine(
-        pooler, info, PairEncoder(minilm_tokenizer(), 64), Classifier(labels=2, relevant=1), stuck_after=60
+        pooler,
+        info,
+        CrossEncoderPrompts(PairEncoder(minilm_tokenizer(), 64)),
+        Classifier(labels=2, relevant=1),
+        stuck_after=60,
     )
 
 
