@@ -74,7 +74,9 @@ def inspect_model(
 
 
 def _architecture(config: Mapping[str, Any]) -> Iterator[str]:
-    yield f"architecture  {', '.join(config.get('architectures') or ['not stated'])} ({config.get('model_type')})"
+    named = config.get("architectures")
+    shown = ", ".join(map(str, named)) if isinstance(named, list) and named else "not stated"
+    yield f"architecture  {shown} ({config.get('model_type')})"
     if (limit := config.get("max_position_embeddings")) is not None:
         yield f"limit         {limit} tokens"
 

@@ -25,6 +25,10 @@ from tests.tokenizers import minilm_tokenizer
 TOLERANCE = 1e-3
 QUERY = "How is the flu treated?"
 PASSAGES = ("Rest and fluids help.", "", "The first railway opened in 1825. " * 5, "query: x", "痛風 治療")
+TEMPLATE = (
+    "{% for message in messages if message.role in ('query', 'document') %}{{ message.role }}: {{ message.content }}\n"
+    "{% endfor %}Relevant:"
+)
 
 
 def library(folder: Path) -> list[float]:
@@ -35,10 +39,12 @@ def library(folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("family", ["bert", "qwen2"])
 def test_a_classifier_on_vllm_scores_as_in_the_library(family: str, tmp_path: Path) -> None:
-    """An encoder with token types, and a decoder that is read at its last token."""
+    """An encoder with token types, and a decoder that is read at its last token, its pairs written by a template."""
     require_vllm()
     heads = {"hidden_size": 64, "num_attention_heads": 2, "head_dim": 32}  # vLLM's kernels for CPUs want 32 or more
     folder = write_classifier(tmp_path / family, family, **heads)
+    if family == "qwen2":
+        (folder / "chat_template.jinja").write_text(TEMPLATE)
     arguments = ("--model", str(folder), "--max-model-len", "128")
     with vllm_server(tmp_path, *arguments) as running:
         answer = running.rerank({"query": QUERY, "texts": list(PASSAGES), "raw_scores": True})
