@@ -79,6 +79,9 @@ def read_template(folder: Path) -> Template | None:
     tokens = read_object(folder / "tokenizer_config.json")
     file = folder / "chat_template.jinja"
     source = file.read_text(encoding="utf-8") if file.is_file() else tokens.get("chat_template")
+    if isinstance(source, list):  # several by name
+        named = {str(each.get("name")): each.get("template") for each in source if isinstance(each, dict)}
+        source = named.get("default")
     if not isinstance(source, str):
         return None
     message = (stated.get("modality_config") or {}).get("message") or {}

@@ -134,6 +134,11 @@ async def test_a_template_of_the_two_roles_without_any_further_file(template: st
     checkpoint = open_checkpoint(folder, "model")
     assert checkpoint.score == "order"
     assert await served(checkpoint, pairs) == pytest.approx(library(folder, pairs), abs=TOLERANCE)
+    (folder / "chat_template.jinja").unlink()
+    tokens = json.loads((folder / "tokenizer_config.json").read_text())
+    tokens["chat_template"] = [{"name": "tools", "template": CHAT}, {"name": "default", "template": template}]
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokens))
+    assert open_checkpoint(folder, "model").manifest.format == checkpoint.manifest.format
 
 
 async def test_a_conversion_known_by_its_name_scores_as_the_causal_model(plain: Path, tmp_path: Path) -> None:
