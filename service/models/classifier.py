@@ -142,10 +142,8 @@ def _activation(config: Mapping[str, Any], stated: Mapping[str, Any]) -> str:
 
     In the order in which Sentence Transformers looks, which passes over names that are not torch's.
     """
-    older = config.get("sentence_transformers")
-    named = older.get("activation_fn") if isinstance(older, Mapping) and "activation_fn" in older else None
-    if not isinstance(older, Mapping) or "activation_fn" not in older:
-        named = config.get("sbert_ce_default_activation_function")
+    older: Mapping[str, Any] = config.get("sentence_transformers") or {}
+    named = older.get("activation_fn", config.get("sbert_ce_default_activation_function"))
     names = (str(name) for name in (stated.get("activation_fn"), named) if name)
     return next((name.rpartition(".")[2] for name in names if name.startswith(_TORCH)), "")
 
