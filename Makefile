@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCKED := install --no-deps --no-compile --require-hashes
 
-.PHONY: help serve tools test check format bench bench-overload bench-vllm hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale tune-measured
+.PHONY: help serve tools test check format bench bench-overload bench-vllm gpu hostile clean clients helm lock soak synth-scale test-tokenizers vllm wheel image load rehearsal ray batch-scale tune-measured
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,13 @@ bench-overload: $(VENV)/.vllm  ## measure what is answered in time at 0.5 to 4 t
 
 bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and Rank1's procedure; needs an idle machine
 	$(BIN)/python -m bench.vllm.vllm_bench
+
+gpu: $(VENV)/.dev  ## on a machine with an NVIDIA GPU, torch's CUDA build and vLLM installed: everything that needs one
+	$(BIN)/python -m pytest -m gpu tests
+	$(BIN)/python -m pytest tests/service/engines/vllm/test_formats.py tests/service/engines/vllm/test_pooling.py
+	$(BIN)/python -m bench.cross_encoder_bench --device cuda --dtype float32
+	$(BIN)/python -m bench.cross_encoder_bench --device cuda --dtype bfloat16
+	$(BIN)/python -m bench.vllm_bench --gpu
 
 hostile: $(VENV)/.dev  ## all attacks at once, beside a caller with a key; eight minutes, needs an idle machine
 	$(BIN)/python -m bench.hostile

@@ -52,6 +52,11 @@ def resolve_reading(prompt_format: PromptFormat, tokenizer: Tokenizer) -> Readin
         return GradedReading(
             grades_of({_grade_ids(prompt_format, tokenizer, text): v for text, v in prompt_format.grades})
         )
+    if not prompt_format.true_words:
+        raise ContractError(
+            f"The format {prompt_format.name!r} has neither true_words nor grades, so nothing says what a causal model "
+            "answers; write one of them."
+        )
     true = tuple(_word_id(prompt_format, tokenizer, word) for word in prompt_format.true_words)
     false = tuple(_word_id(prompt_format, tokenizer, word) for word in prompt_format.false_words)
     if shared := set(true) & set(false):
@@ -141,6 +146,11 @@ def relevance(odds: float) -> float:
     return power / (1.0 + power)
 
 
+def hard_relevance(output: float) -> float:
+    """The hard sigmoid: 0 up to -3, 1 from 3 on, and a straight line between."""
+    return min(1.0, max(0.0, output / 6.0 + 0.5)) if math.isfinite(output) else output
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """`raw` is the sort key, shown as `raw_scores` and `logit`; `relevance` is in [0, 1]."""
@@ -214,7 +224,13 @@ class GradedReading:
 
 @dataclass(frozen=True, slots=True)
 class OutputReading:
-    """The one output of a cross-encoder, or the log-probabilities of true and false, in this order."""
+    """The one output of a cross-encoder, or the log-probabilities of true and false, in this order; plus `offset`,
+    divided by `scale`. `hard`: the model's own activation is the hard sigmoid, which is used for relevance as long as
+    no temperature was fitted, since one is fitted for the sigmoid."""
+
+    hard: bool = False
+    scale: float = 1.0
+    offset: float = 0.0
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -225,8 +241,10 @@ class OutputReading:
         return True
 
     def score(self, answers: Sequence[float], temperature: float) -> Scored:
-        odds = (answers[0] if len(answers) == 1 else answers[0] - answers[1]) / temperature
-        return Scored(odds, relevance(odds))
+        odds = answers[0] if len(answers) == 1 else answers[0] - answers[1]
+        odds = (odds + self.offset) / self.scale / temperature
+        hard = self.hard and temperature == 1.0
+        return Scored(odds, hard_relevance(odds) if hard else relevance(odds))
 
 
 OUTPUT = OutputReading()

@@ -6,7 +6,7 @@ Reads settings, tokenizer and manifest; of the weights only the headers, and of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,21 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from contract.formats.grades import Read
+from contract.pairs import PairPrompts
 from contract.prompt import PromptFormat
 from contract.segments import Segments
 from contract.verdict import GradedReading, WordReading
+from service.engine import Limits
+from service.engines.cross_encoder.encoder import classifier_encoder, overridden
 from service.errors import ModelStoreError
 from service.models import store
-from service.models.checkpoint import Checkpoint
+from service.models.checkpoint import PLAIN_PAIRS, Checkpoint
+from service.models.classifier import Classifier
 from service.ranking import ScoreKind
 
 QUERY, PASSAGE, INSTRUCTION = "what is a lipid?", "Lipids are fats.", "Only definitions count."
 _SHOWN_IDS = 400
+_NO_LIMIT = 1_000_000  # tokens
 # Where the files of others state a divisor of the logit: the key, in the files that may hold it.
 _SCALE_KEYS = ("scale", "logit_scale", "logits_scale", "temperature", "score_temperature")
 _SCALE_FILES = ("1_LogitScore/config.json", "config_sentence_transformers.json", "config.json")
@@ -43,9 +48,14 @@ class Report:
 
 
 def inspect_model(
-    model: str | None, revision: str | None = None, cache_dir: Path | None = None, prompt_format: str | None = None
+    model: str | None,
+    revision: str | None = None,
+    cache_dir: Path | None = None,
+    prompt_format: str | None = None,
+    prompts: tuple[str | None, str | None] = (None, None),
 ) -> Report:
-    """Describes what `limrank-serve --model MODEL` would serve. Raises ModelStoreError where there is none."""
+    """Describes what `limrank-serve --model MODEL` would serve; `prompts` are those of --query-prompt and
+    --passage-prompt. Raises ModelStoreError where there is no such model."""
     found = store.locate(model, revision=revision, cache_dir=cache_dir)
     config = _json(found.folder / "config.json")
     lines = [f"model         {found.name}", f"folder        {found.folder}", *_architecture(config)]
@@ -53,28 +63,71 @@ def inspect_model(
         checkpoint = found.open(prompt_format, weights=not found.on_hub)
     except ModelStoreError as error:
         return Report((*lines, f"missing       {error}"), servable=False)
-    lines += _served(checkpoint)
+    try:
+        lines += _served(checkpoint, overridden(checkpoint, *prompts))
+    except ModelStoreError as error:
+        return Report((*lines, f"missing       {error}"), servable=False)
+    lines += [f"note          {note}" for note in _notes(checkpoint, config, prompts)]
     problems = [*_engine_problems(checkpoint, config), *_scale_problems(checkpoint)]
     lines += [f"missing       {problem}" for problem in problems] or ["missing       nothing"]
     return Report(tuple(lines), servable=not problems)
 
 
 def _architecture(config: Mapping[str, Any]) -> Iterator[str]:
-    yield f"architecture  {', '.join(config.get('architectures') or ['not stated'])} ({config.get('model_type')})"
+    named = config.get("architectures")
+    shown = ", ".join(map(str, named)) if isinstance(named, list) and named else "not stated"
+    yield f"architecture  {shown} ({config.get('model_type')})"
     if (limit := config.get("max_position_embeddings")) is not None:
         yield f"limit         {limit} tokens"
 
 
-def _served(checkpoint: Checkpoint) -> Iterator[str]:
+def _served(checkpoint: Checkpoint, prompts: PairPrompts | None) -> Iterator[str]:
     manifest = checkpoint.manifest
     yield f"kind          {manifest.kind}"
-    if manifest.format is not None:
+    if manifest.kind == "cross-encoder":
+        yield from _classifier(checkpoint, prompts)
+    elif manifest.format is not None:
         yield from _causal(manifest.format, checkpoint)
-    else:
-        yield "read          the one output for each pair of query and passage"
-        yield "modes         direct"
     yield f"temperature   {manifest.temperature:g} direct, {manifest.temperatures.reasoning:g} behind reasoning"
     yield f"a score is    {_SCORES[checkpoint.score]}"
+
+
+def _classifier(checkpoint: Checkpoint, prompts: PairPrompts | None) -> Iterator[str]:
+    classifier = checkpoint.classifier or Classifier()
+    limit = classifier.max_tokens or _NO_LIMIT
+    encoder = classifier_encoder(checkpoint, limit, prompts)
+    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    if limit < _NO_LIMIT:
+        yield f"limit         {limit} tokens, by the files beside the model"
+    prompt = None if prompts is not None else classifier.prompt
+    if prompt is not None:
+        yield f"format        {prompt.name}, from {checkpoint.format_source}"
+        if prompt.default_instruction:
+            yield f"instruction   by default {prompt.default_instruction!r}"
+    for title, instruction in (("prompt", None), ("with an instruction", INSTRUCTION)):
+        prefix = encoder.prefix(QUERY, instruction, 0)
+        ids = [*prefix.ids, *encoder.rests(prefix, [PASSAGE], Limits())[0].ids]
+        text = tokenizer.decode(ids, False) if prompt is None else prompt.text(QUERY, PASSAGE, instruction)
+        yield from _example(title, text, ids)
+    outputs = "the one output" if classifier.labels == 1 else f"output {classifier.relevant} less the other one"
+    yield f"read          {outputs} for each pair of query and passage"
+    yield f"relevance     {_activation(classifier, checkpoint)}"
+    yield "modes         direct"
+
+
+def _activation(classifier: Classifier, checkpoint: Checkpoint) -> str:
+    if checkpoint.score is ScoreKind.FITTED:
+        return "the sigmoid of the output divided by the temperature"
+    if classifier.hard_sigmoid:
+        return "the hard sigmoid, which the model's files name"
+    own = "the model's own" if classifier.own_probability else "since its files name no activation into [0, 1]"
+    return f"the sigmoid, {own}"
+
+
+def _example(title: str, text: str, ids: Sequence[int]) -> Iterator[str]:
+    yield f"{title}:"
+    yield from (f"    {line}" for line in text.split("\n"))
+    yield f"    ids: {' '.join(map(str, ids[:_SHOWN_IDS]))}{' ...' if len(ids) > _SHOWN_IDS else ''}"
 
 
 def _causal(prompt_format: PromptFormat, checkpoint: Checkpoint) -> Iterator[str]:
@@ -85,10 +138,8 @@ def _causal(prompt_format: PromptFormat, checkpoint: Checkpoint) -> Iterator[str
         yield f"instruction   by default {prompt_format.default_instruction!r}"
     for title, instruction in (("prompt", None), ("with an instruction", INSTRUCTION)):
         ids = [*segments.prompt_ids(QUERY, PASSAGE, instruction), *segments.closing]
-        yield f"{title}:"
         text = prompt_format.text(QUERY, PASSAGE, instruction) + prompt_format.close + prompt_format.answer
-        yield from (f"    {line}" for line in text.split("\n"))
-        yield f"    ids: {' '.join(map(str, ids[:_SHOWN_IDS]))}{' ...' if len(ids) > _SHOWN_IDS else ''}"
+        yield from _example(title, text, ids)
     yield from _words(segments, tokenizer)
     yield f"modes         {'direct, reasoning' if prompt_format.reasons else 'direct'}"
 
@@ -112,6 +163,13 @@ def _place(read: Read, tokenizer: Tokenizer) -> str:
 
 def _listed(ids: tuple[int, ...], tokenizer: Tokenizer) -> str:
     return ", ".join(f"{tokenizer.decode([i], skip_special_tokens=False)!r} ({i})" for i in ids)
+
+
+def _notes(checkpoint: Checkpoint, config: Mapping[str, Any], prompts: tuple[str | None, str | None]) -> Iterator[str]:
+    if checkpoint.plain_pairs_of_a_chat_model and prompts == (None, None):
+        yield PLAIN_PAIRS
+    if "auto_map" in config:
+        yield "auto_map in its config.json names code that comes with it; it is not run, transformers' own class is."
 
 
 def _engine_problems(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Iterator[str]:

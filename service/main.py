@@ -89,7 +89,13 @@ def _inspect(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     named = ["--model", argv[0], *argv[1:]] if argv and not argv[0].startswith("-") else argv
     try:
         settings = from_command_line(named, environ)
-        report = inspect_model(settings.model, settings.model_revision, settings.cache_dir, settings.format)
+        report = inspect_model(
+            settings.model,
+            settings.model_revision,
+            settings.cache_dir,
+            settings.format,
+            (settings.query_prompt, settings.passage_prompt),
+        )
     except (BadSettings, StartupError) as error:
         return _cannot_start(str(error))
     print("\n".join(report.lines))  # noqa: T201 - a person reads it

@@ -70,7 +70,8 @@ class Model(_Section):
     format: str | None = Field(
         default=None,
         min_length=1,
-        description="prompt of a causal model without a manifest: a known name, or a YAML file; see docs/formats.md",
+        description="prompt of a causal model, or of a classifier made of one, without a manifest: a known name, or "
+        "a YAML file; see docs/formats.md",
     )
     calibration: Names = Field(
         default=(),

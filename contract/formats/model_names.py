@@ -22,8 +22,9 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"\btfrank\b", "tfrank"),
     (r"\berank-\d", "erank"),
 )
-# Models with similar names but another prompt or another head.
-_OTHERS = re.compile(r"\b(vl|seq-cls|seq-classification)\b")
+# Models with similar names but another prompt, or another head.
+_OTHER_PROMPT = re.compile(r"\bvl\b")
+_CLASSIFIER = re.compile(r"\b(seq-cls|seq-classification)\b")
 
 
 def known_hub_id(model: str) -> bool:
@@ -31,12 +32,17 @@ def known_hub_id(model: str) -> bool:
     return any(model.startswith(known) for known in _HUB_IDS)
 
 
-def format_by_name(model: str) -> PromptFormat | None:
-    """The format of a public checkpoint, by its hub id or the name of its folder; None when unknown."""
-    if (owned := next((form for known, form in _HUB_IDS.items() if model.startswith(known)), None)) is not None:
+def format_by_name(model: str, *, classifier: bool = False) -> PromptFormat | None:
+    """The format of a public checkpoint, by its hub id or the name of its folder; None when unknown.
+
+    `classifier`: its head was made into a sequence classifier's, so only formats that are read at once apply.
+    """
+    owned = next((form for known, form in _HUB_IDS.items() if model.startswith(known)), None)
+    if owned is not None and not classifier:
         return NAMED_FORMATS[owned]
     name = model.rpartition("/")[2].lower()
-    if _OTHERS.search(name):
+    if _OTHER_PROMPT.search(name) or (_CLASSIFIER.search(name) and not classifier):
         return None
-    found = next((form for pattern, form in _WORDS if re.search(pattern, name)), None)
-    return None if found is None else NAMED_FORMATS[found]
+    found = next((NAMED_FORMATS[form] for pattern, form in _WORDS if re.search(pattern, name)), None)
+    unfit = classifier and found is not None and (found.reasons or found.grades)
+    return None if unfit else found

@@ -36,7 +36,8 @@ class PromptFormat:
     `true_words` and `false_words` are the answer's words; the probabilities of several spellings are added. Without
     false words the logit of the one true word is read. `words_as` says whether they are `text`, encoded in its context,
     or literal entries of the `vocabulary`. The score is (log-odds or logit + `offset`) / `scale`. `grades` replaces the
-    words by (text, value) of every grade; the score is then their expectation.
+    words by (text, value) of every grade; the score is then their expectation. A format for a sequence classifier,
+    whose output is read, needs neither words nor grades.
 
     `special` are strings of the prompt that must be one token each; `delimiters` are further strings that user text
     must not contain. With `guard_added` user text must not contain any added token, otherwise only those that are
@@ -85,7 +86,7 @@ class PromptFormat:
         return (*own, self.true_words, self.false_words) == stated and plain and self.words_as == "text"
 
     def _check_words(self) -> None:
-        if bool(self.true_words) == bool(self.grades):
+        if self.true_words and self.grades:
             raise ContractError("A format has either true_words or grades; write one of them.")
         if self.false_words and not self.true_words:
             raise ContractError("There are false_words, but no true_words; write both, or true_words alone.")

@@ -38,6 +38,11 @@ def slots_of(text: str) -> list[str]:
     return _SLOT.findall(text)
 
 
+def parts_of(text: str) -> list[tuple[str, bool]]:
+    """The fixed parts of a text and the names of its slots in turn; True for a slot."""
+    return [(part, at % 2 == 1) for at, part in enumerate(_SLOT.split(text))]
+
+
 def filled(piece: str, values: Mapping[str, str]) -> str:
     """Fills the slots that `values` names, in one pass: a value that looks like a slot stays text."""
     return _SLOT.sub(lambda match: values.get(match[1], match[0]), piece)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
-from contract.pairs import NO_PROMPTS, PairPrompts
 from service.engine import Engine
 from service.engines.causal.several_reads import SeveralReads
 from service.engines.vllm.startup import VllmOptions, quiet_environment
 from service.errors import EngineOptionError, ModelStoreError
-from service.models.checkpoint import Checkpoint
+from service.models.checkpoint import PLAIN_PAIRS, Checkpoint
 from service.settings import Settings
 
 _NO_VLLM = "vLLM is not installed (in the project's folder: pip install '.[vllm]')"
@@ -60,23 +59,21 @@ def _cross_encoder(settings: Settings, checkpoint: Checkpoint) -> Engine:
         raise ModelStoreError(
             f"{checkpoint.name} is a cross-encoder, which the engine {settings.engine} cannot run; leave it at auto."
         )
+    from service.engines.cross_encoder.encoder import overridden
     from service.engines.cross_encoder.engine import CrossEncoderEngine
     from service.engines.device import resolve_device
+
+    prompts = overridden(checkpoint, settings.query_prompt, settings.passage_prompt)
+    if prompts is None and checkpoint.plain_pairs_of_a_chat_model:
+        _log.warning("plain_pairs", extra={"model": checkpoint.name, "reason": PLAIN_PAIRS})
 
     return CrossEncoderEngine.load(
         checkpoint,
         dtype=settings.dtype,
         device=resolve_device(settings.device),
         threads=settings.threads,
-        prompts=_prompts(settings, checkpoint),
+        prompts=prompts,
     )
-
-
-def _prompts(settings: Settings, checkpoint: Checkpoint) -> PairPrompts:
-    """The prefixes of queries and passages from the settings or, where they say nothing, from the model's files."""
-    stated = checkpoint.classifier.prompts if checkpoint.classifier else NO_PROMPTS
-    query, passage = settings.query_prompt, settings.passage_prompt
-    return PairPrompts(stated.query if query is None else query, stated.passage if passage is None else passage)
 
 
 def _transformers(settings: Settings, checkpoint: Checkpoint) -> Engine:
@@ -112,5 +109,8 @@ def _vllm(settings: Settings, checkpoint: Checkpoint) -> Engine:
         extra=settings.vllm_args or {},
     )
     if checkpoint.manifest.kind == "cross-encoder":
-        return client.load_classifier(checkpoint, options, _prompts(settings, checkpoint))
+        from service.engines.cross_encoder.encoder import overridden
+
+        prompts = overridden(checkpoint, settings.query_prompt, settings.passage_prompt)
+        return client.load_classifier(checkpoint, options, prompts)
     return client.load(checkpoint, options)

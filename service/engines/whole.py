@@ -12,6 +12,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from cli.progress import Progress, progress
+from contract.checkpoint.model_config import CONFIG, read_json_object
 from service.engines.dtype import CPU, resolve_dtype
 from service.errors import ModelStoreError
 from service.models.weights import read_header, same_bytes, weight_files
@@ -55,8 +56,18 @@ def load_whole(
         raise ModelStoreError(f"transformers cannot load {folder}{advice} ({first_line(error)}).") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
-    check_loaded(model, info, folder)
+    try:
+        check_loaded(model, info, folder)
+    except ModelStoreError as error:
+        raise ModelStoreError(f"{str(error).rstrip('.')}{_code_of_its_own(folder)}.") from error
     return model
+
+
+def _code_of_its_own(folder: Path) -> str:
+    """What a model that does not fit may be missing."""
+    if not read_json_object(folder / CONFIG).get("auto_map"):
+        return ""
+    return ", or it needs the code that comes with it (auto_map in its config.json), which is never run here"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ from contract.checkpoint.manifest import FILE_NAME, VERSION, Manifest, ManifestE
 from contract.checkpoint.model_config import ADAPTER_CONFIG, CONFIG, GENERATION_CONFIG, ConfigError, read_json_object
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
+from contract.pairs import NO_PROMPTS
 from contract.prompt import ContractError
 from contract.segments import Segments
 from contract.verdict import VerdictTokens, WordReading, first_spellings
 from service.errors import ModelStoreError
+from service.models.architecture import needs_code
 from service.models.cache import HeldFolder
 from service.models.classifier import Classifier, read_classifier
-from service.models.formats import find_format
+from service.models.formats import FoundFormat, classifier_format, find_format, has_chat_template
 from service.models.weights import check_weights
 from service.ranking import ScoreKind
 
@@ -28,6 +30,10 @@ _OPTIONAL = (GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.jso
 _OLD_MANIFEST = (
     "it is of version 1, whose fingerprint does not cover config.json: a change there is not noticed; "
     "limrank-train calibrate --weights FOLDER writes it in the present version"
+)
+PLAIN_PAIRS = (
+    "query and passage are joined as a plain pair, and the model's chat template writes no pairs: if it was trained on "
+    "a prompt, state that with --format, or its scores rank at random; if on plain pairs, say so with --query-prompt ''"
 )
 _log = logging.getLogger("limrank.models")
 
@@ -37,7 +43,7 @@ class Checkpoint:
     """A folder that an engine can load, and the name it is served under. `revision` is the commit of a hub model.
 
     `classifier`: how a cross-encoder is asked and read; None for a causal model. `format_source`: what says how the
-    prompts of a causal model are written. `held` keeps a folder of our own cache from being removed as long as this
+    prompts are written, where there are any. `held` keeps a folder of our own cache from being removed as long as this
     object lives.
     """
 
@@ -58,9 +64,19 @@ class Checkpoint:
             return ScoreKind.ORDER
         if self.manifest.temperature != 1.0 or self.manifest.reasoning_temperature is not None:
             return ScoreKind.FITTED
+        if classifier is not None:
+            return ScoreKind.OWN if classifier.own_probability else ScoreKind.ORDER
         one_word = prompt_format is not None and not prompt_format.false_words
-        no_sigmoid = classifier is not None and not classifier.sigmoid
-        return ScoreKind.ORDER if one_word or no_sigmoid else ScoreKind.OWN
+        return ScoreKind.ORDER if one_word else ScoreKind.OWN
+
+    @property
+    def plain_pairs_of_a_chat_model(self) -> bool:
+        """True when nothing states the prompt of a decoder's pairs although it is made of a model that was given
+        some."""
+        classifier = self.classifier
+        if classifier is None or not classifier.decoder or classifier.prompt is not None:
+            return False
+        return classifier.prompts == NO_PROMPTS and has_chat_template(self.folder)
 
 
 def open_checkpoint(
@@ -83,12 +99,16 @@ def open_checkpoint(
     try:
         own, source = read_manifest(folder), FILE_NAME
         classifier = None if own and own.kind == "causal" else read_classifier(folder, ours=own is not None)
-        if prompt_format is not None and (own is not None or classifier is not None):
+        pairs = classifier is not None and not classifier.decoder
+        if prompt_format is not None and (own is not None or pairs):
             raise ManifestError(f"{folder} needs no --format {prompt_format}; leave it out.")
         if own is not None:
             manifest = own
         elif classifier is not None:
-            manifest = _classifier_manifest(folder, name, revision)
+            found = classifier_format(folder, name, tokenizer, prompt_format) if classifier.decoder else None
+            manifest = _classifier_manifest(folder, name, revision, found)
+            classifier = replace(classifier, prompt=manifest.format)
+            source = FILE_NAME if found is None else found.source
         else:
             manifest, source = _manifest_of_others(folder, tokenizer, name, revision, prompt_format)
         _check_verdict_tokens(manifest, tokenizer, folder)
@@ -101,10 +121,10 @@ def open_checkpoint(
     return Checkpoint(folder, name, manifest, revision, classifier, source)
 
 
-def _classifier_manifest(folder: Path, name: str, revision: str | None) -> Manifest:
+def _classifier_manifest(folder: Path, name: str, revision: str | None, found: FoundFormat | None) -> Manifest:
     return Manifest(
         kind="cross-encoder",
-        format=None,
+        format=None if found is None else found.format,
         verdict_tokens=None,
         tokenizer_sha256=tokenizer_sha256(folder),
         base=name,
@@ -132,13 +152,18 @@ def _check_files(folder: Path) -> dict[str, Any]:
             f"{folder} holds a model and an adapter; merge them with limrank-train merge, or remove {ADAPTER_CONFIG}."
         )
     if not (folder / "tokenizer.json").is_file():
-        raise ModelStoreError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there.")
+        raise ModelStoreError(
+            f"{folder} has no tokenizer.json; have transformers make it of the model's older files: python -c \"from "
+            f"transformers import AutoTokenizer as T; T.from_pretrained('{folder}').save_pretrained('{folder}')\"."
+        )
     try:
         config = read_json_object(folder / CONFIG)
         settings = {name: read_json_object(folder / name) for name in _OPTIONAL if (folder / name).exists()}
     except ConfigError as error:
         raise ModelStoreError(str(error)) from error
     if not isinstance(config.get("model_type"), str):
+        if config.get("auto_map"):
+            raise ModelStoreError(needs_code(config, folder))
         raise ModelStoreError(f"{folder / CONFIG} does not say the model's model_type; fetch or save it again.")
     for name, values in {CONFIG: config, GENERATION_CONFIG: settings.get(GENERATION_CONFIG, {})}.items():
         _check_ends(folder / name, values.get("eos_token_id"))

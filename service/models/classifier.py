@@ -7,22 +7,23 @@ Transformers beside it state the rest. No weights are read and no code of the mo
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.formats.prompt_format import PromptFormat
 from contract.pairs import NO_PROMPTS, PairPrompts
+from contract.verdict import OutputReading
 from service.errors import ModelStoreError
+from service.models.architecture import CLASSIFIER, is_decoder, refuse_foreign
 
-_SUFFIX = "ForSequenceClassification"
 _RELEVANT_LABELS = frozenset({"relevant", "true", "yes", "positive"})
 _NO_LIMIT = 1_000_000  # a tokenizer without a limit states a number of thirty digits
 _TRANSFORMER = "Transformer"
 _SCALED_BY_US = (_TRANSFORMER, "Dense")  # as `contract.sentence_transformers` writes the files
-
-_log = logging.getLogger("limrank.models")
+_TORCH = "torch."  # of others Sentence Transformers takes no activation
+_SIGMOID, _HARD_SIGMOID = "Sigmoid", "Hardsigmoid"  # the activations of torch that map every output into [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Classifier:
 
     It has one or two outputs (`labels`); of two, `relevant` is the one that stands for relevance, and the score is how
     far it lies above the other. `sigmoid`: the model's own files name the sigmoid as its activation (two outputs have
-    their softmax, which is the same of their difference).
+    their softmax, which is the same of their difference); `hard_sigmoid`: they name that one.
+    `decoder`: it is read at the last token. `prompt`: how a decoder's pairs are written as prompts; None: as pairs of
+    texts.
     `max_tokens`: the longest pair that the files allow (None: only the model's positions limit it). `token_types`: the
     tokenizer tells the two texts apart for the model. `lower_case`: text is put into lower case first.
     """
@@ -39,10 +42,24 @@ class Classifier:
     labels: int = 1
     relevant: int = 1
     sigmoid: bool = False
+    hard_sigmoid: bool = False
+    decoder: bool = False
+    prompt: PromptFormat | None = None
     prompts: PairPrompts = NO_PROMPTS
     max_tokens: int | None = None
     token_types: bool = True
     lower_case: bool = False
+
+    @property
+    def own_probability(self) -> bool:
+        """True when the model's own files map its output into [0, 1], or its prompt's format does."""
+        return self.sigmoid or self.hard_sigmoid or bool(self.prompt and self.prompt.false_words)
+
+    @property
+    def reading(self) -> OutputReading:
+        """How the score becomes `raw_scores` and relevance; a prompt's format may have a scale and an offset."""
+        scale, offset = (1.0, 0.0) if self.prompt is None else (self.prompt.scale, self.prompt.offset)
+        return OutputReading(self.hard_sigmoid, scale, offset)
 
     def score(self, outputs: Sequence[float]) -> float:
         """The score of a pair by the outputs for it, before any activation."""
@@ -58,7 +75,7 @@ def read_classifier(folder: Path, *, ours: bool = False) -> Classifier | None:
     config = _json(folder / "config.json")
     architectures = [str(name) for name in config.get("architectures") or []]
     refuse_foreign(config, folder, architectures)
-    if not any(name.endswith(_SUFFIX) for name in architectures):
+    if not any(name.endswith(CLASSIFIER) for name in architectures):
         return None
     names = _labels(config)
     if len(names) not in (1, 2):
@@ -66,45 +83,20 @@ def read_classifier(folder: Path, *, ours: bool = False) -> Classifier | None:
             f"{folder} has {len(names)} outputs, but a cross-encoder that reranks has one, or two of which one stands "
             f"for relevance, and not {', '.join(names[:5])}; serve another model."
         )
-    stated = _sentence_transformers(folder, ours)
+    decoder = is_decoder(config)
+    stated = _sentence_transformers(folder, ours, decoder)
+    activation = _activation(config, stated)
     return Classifier(
         labels=len(names),
         relevant=_relevant(names),
-        sigmoid=len(names) == 2 or _activation(config, stated).endswith(".Sigmoid"),
+        sigmoid=len(names) == 2 or activation == _SIGMOID,
+        hard_sigmoid=len(names) == 1 and activation == _HARD_SIGMOID,
+        decoder=decoder,
         prompts=_prompts(stated),
         max_tokens=_max_tokens(folder),
         token_types=_token_types(folder, str(config.get("model_type"))),
         lower_case=bool(_json(folder / "sentence_bert_config.json").get("do_lower_case")),
     )
-
-
-def refuse_foreign(config: Mapping[str, Any], folder: Path, architectures: Sequence[str]) -> None:
-    """Raises ModelStoreError for a model that no engine runs: an encoder-decoder, or one that needs its own code.
-
-    Causal models of a type that transformers does not know are left to vLLM, which may know it.
-    """
-    from transformers import CONFIG_MAPPING
-
-    shown = ", ".join(architectures) or "a model of no stated architecture"
-    model_type, code = config.get("model_type"), config.get("auto_map")
-    known = model_type in CONFIG_MAPPING or any(name.endswith("ForCausalLM") for name in architectures)
-    if not known and code:
-        raise ModelStoreError(
-            f"{folder} ({shown}) needs the code that comes with it (auto_map in its config.json), which is never run "
-            "here; serve a model whose architecture transformers itself has."
-        )
-    if not known:
-        raise ModelStoreError(
-            f"{folder} is a model of type {model_type!r}, which this version of transformers does not know; serve "
-            "another model."
-        )
-    if code:
-        _log.warning("model_code_ignored", extra={"folder": str(folder), "model_type": model_type})
-    if config.get("is_encoder_decoder"):
-        raise ModelStoreError(
-            f"{folder} is an encoder-decoder ({shown}), which no engine runs; serve a causal model, or a classifier "
-            f"with one output (*{_SUFFIX})."
-        )
 
 
 def _labels(config: Mapping[str, Any]) -> list[str]:
@@ -121,7 +113,7 @@ def _relevant(names: Sequence[str]) -> int:
     return named[0] if len(named) == 1 else 1
 
 
-def _sentence_transformers(folder: Path, ours: bool) -> Mapping[str, Any]:
+def _sentence_transformers(folder: Path, ours: bool, decoder: bool) -> Mapping[str, Any]:
     """Returns config_sentence_transformers.json, or {} where the folder was not saved by that library.
 
     Raises ModelStoreError where its files describe more than pairs of text through the network itself.
@@ -135,21 +127,25 @@ def _sentence_transformers(folder: Path, ours: bool) -> Mapping[str, Any]:
             f"{path} puts {', '.join(modules[1:]) or 'other modules'} behind the network, which no engine computes; "
             "serve a classifier whose own output is the score."
         )
-    transformer = _json(folder / "sentence_bert_config.json")
-    if "message" in transformer.get("modality_config", {}):
+    modalities = _json(folder / "sentence_bert_config.json").get("modality_config") or {}
+    if "message" in modalities and not decoder:
         raise ModelStoreError(
             f"{folder / 'sentence_bert_config.json'} writes pairs through a chat template (modality_config names "
-            '"message"), which cross-encoders have none of here; serve the causal model that it was made from.'
+            '"message"), which only decoders are asked with here; serve the model that it was made from.'
         )
     stated: Mapping[str, Any] = _json(folder / "config_sentence_transformers.json")
     return stated
 
 
 def _activation(config: Mapping[str, Any], stated: Mapping[str, Any]) -> str:
-    """The dotted name of the activation that is named for the output; "" for none."""
-    older = config.get("sentence_transformers") or {}
-    named = stated.get("activation_fn") or older.get("activation_fn")
-    return str(named or config.get("sbert_ce_default_activation_function") or "")
+    """The class of torch that is named as the activation of the output, without its module; "" for none.
+
+    In the order in which Sentence Transformers looks, which passes over names that are not torch's.
+    """
+    older: Mapping[str, Any] = config.get("sentence_transformers") or {}
+    named = older.get("activation_fn", config.get("sbert_ce_default_activation_function"))
+    names = (str(name) for name in (stated.get("activation_fn"), named) if name)
+    return next((name.rpartition(".")[2] for name in names if name.startswith(_TORCH)), "")
 
 
 def _prompts(stated: Mapping[str, Any]) -> PairPrompts:

@@ -1,4 +1,4 @@
-"""Finds the prompt format of a causal checkpoint that has no manifest, and says where it came from.
+"""Finds the prompt format of a checkpoint that has no manifest, and says where it came from.
 
 In this order: what the operator states (`--format`: a name, or a YAML file in the fields of
 `contract.formats.prompt_format.PromptFormat`), the LogitScore files of Sentence Transformers in the folder, and the
@@ -21,7 +21,8 @@ from contract.formats.reading import format_from_json, named_format
 from contract.formats.seams import check_joined, cut_before_document
 from contract.formats.template import Pieces
 from contract.formats.tokenizer import ContractError
-from service.models.logit_score import has_logit_score, imported_format
+from service.models.library.logit_score import has_logit_score, imported_format
+from service.models.library.template import Template, cut_template, read_object, read_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,52 @@ def find_format(folder: Path, name: str, tokenizer: Tokenizer, stated: str | Non
         return FoundFormat(imported_format(folder, name, tokenizer), "the LogitScore files in its folder")
     named = format_by_name(name)
     return None if named is None else FoundFormat(named, f"the words in its name: {named.name}")
+
+
+def classifier_format(folder: Path, name: str, tokenizer: Tokenizer, stated: str | None = None) -> FoundFormat | None:
+    """How the pairs of a decoder with a classifier's head are written as prompts; None where they are pairs of texts.
+
+    In this order: `--format`, a chat template with the roles query and document, and the words in the model's name.
+    Raises ContractError for a format that a classifier cannot be asked with.
+    """
+    if stated is not None:
+        return _read_at_once(stated_format(stated, tokenizer))
+    template = read_template(folder)
+    if template is not None and _writes_pairs(template):
+        cut = cut_template(template, tokenizer)
+        made = PromptFormat(
+            name=name,
+            prompt=cut.prompt,
+            prompt_without_instruction=cut.without_instruction,
+            default_instruction=cut.default_instruction,
+            special=cut.special(tokenizer),
+            delimiters=cut.delimiters,
+        )
+        return FoundFormat(made, "the chat template in its folder")
+    named = format_by_name(name, classifier=True)
+    return None if named is None else FoundFormat(named, f"the words in its name: {named.name}")
+
+
+def has_chat_template(folder: Path) -> bool:
+    """True for a folder with a chat template whose files do not say that pairs are plain texts."""
+    stated = read_object(folder / "sentence_bert_config.json").get("modality_config")
+    return stated is None and read_template(folder) is not None
+
+
+def _writes_pairs(template: Template) -> bool:
+    """Whether Sentence Transformers would write pairs with this template. Without a word on it in its files it does
+    with every template that has the roles; where the files list texts alone, it does not."""
+    modalities = read_object(template.where / "sentence_bert_config.json").get("modality_config")
+    return template.has_roles if modalities is None else "message" in modalities
+
+
+def _read_at_once(found: FoundFormat) -> FoundFormat:
+    if found.format.reasons or found.format.grades:
+        raise ContractError(
+            f"The format {found.format.name!r} is read after reasoning or by grades, and a classifier has one output; "
+            "serve the causal model, or state another format."
+        )
+    return found
 
 
 def stated_format(stated: str, tokenizer: Tokenizer) -> FoundFormat:

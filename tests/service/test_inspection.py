@@ -11,6 +11,7 @@ import pytest
 from service.main import run
 from service.models.checkpoint import Checkpoint
 from tests.contract.formats.references import tokenizer_named
+from tests.service.engines.cross_encoder.tiny_classifiers import write_classifier
 from tests.service.engines.tiny_models import save_tiny_model
 from tests.service.models import logit_score_folders
 from tests.service.models.logit_score_folders import save_logit_score
@@ -99,6 +100,57 @@ def test_what_no_engine_runs(
     code, told = inspected(capsys, str(folder))
     assert code == 1
     assert said in told
+
+
+def test_a_cross_encoder_shows_its_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_classifier(tmp_path / "ms-marco-tiny", "bert")
+    code, told = inspected(capsys, str(folder))
+    assert code == 0, told
+    assert "BertForSequenceClassification (bert)" in told
+    assert "kind          cross-encoder" in told
+    assert "    [CLS] what is a lipid? [SEP] lipids are fats. [SEP]\n    ids: 101 2054 2003 " in told
+    assert "    [CLS] what is a lipid? only definitions count. [SEP] lipids are fats. [SEP]" in told
+    assert "read          the one output for each pair of query and passage" in told
+    assert "relevance     the sigmoid, since its files name no activation into [0, 1]" in told
+    assert "an order only" in told
+    assert told.endswith("missing       nothing\n")
+    config = json.loads((folder / "config.json").read_text())
+    for named, said in (
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.activation.Hardsigmoid"}, "the hard sigmoid"),
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.activation.Sigmoid"}, "sigmoid, the model's own"),
+        ({"id2label": {"0": "yes", "1": "no"}}, "output 0 less the other one for each pair"),
+        (
+            {"auto_map": {"AutoModelForSequenceClassification": "m.M"}},
+            "note          auto_map in its config.json names",
+        ),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | named))
+        code, told = inspected(capsys, str(folder))
+        assert (code, said in told) == (0, True), told
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "has no config.json, so it is not a model folder"),
+        ({"config.json": "{"}, "is not JSON"),
+        ({"config.json": "[]"}, "must hold a JSON object"),
+        ({"config.json": '{"model_type": "bert"}'}, "has no tokenizer.json; have transformers make it"),
+        ({"config.json": '{"architectures": 5}', "tokenizer.json": "{}"}, "does not say the model's model_type"),
+        ({"config.json": '{"model_type": "bert"}', "tokenizer.json": "{"}, "cannot be read"),
+        ({"adapter_config.json": "{}"}, "holds an adapter and no model"),
+    ],
+)
+def test_a_broken_folder_is_told_of_in_one_line(
+    files: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    code, told = inspected(capsys, str(tmp_path))
+    assert code == 1
+    assert f"folder        {tmp_path}" in told
+    assert told.splitlines()[-1].startswith("missing       ")
+    assert said in told.splitlines()[-1]
 
 
 def test_no_such_model(capsys: pytest.CaptureFixture[str]) -> None:

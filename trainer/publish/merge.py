@@ -14,6 +14,7 @@ import torch
 from contract.checkpoint.manifest import Manifest
 from contract.segments import Segments
 from trainer.errors import BadBase
+from trainer.publish.library_files import write_library_files
 from trainer.publish.model_card import Rounding, model_card, read_results
 from trainer.run.dev_score import DEV, DevSet, dev_score
 from trainer.run.folder import save_whole
@@ -63,8 +64,16 @@ def merge(settings: Merge) -> None:
     scores = {**manifest.scores, **{name: value["scores"] for name, value in results.items()}}
     stated = replace(manifest, scores=scores)
     card = model_card(stated, rounding, results, change)
-    save_whole(settings.out, lambda part: _write(part, model, settings.base, stated, card))
+    unwritten = ""
+
+    def write(part: Path) -> None:
+        nonlocal unwritten
+        _write(part, model, settings.base, stated, card)
+        unwritten = write_library_files(part, segments) or ""
+
+    save_whole(settings.out, write)
     print(f"Merged into {settings.out}; log-odds changed by at most {change:.1e} (float32).")  # noqa: T201
+    print(_library(unwritten))  # noqa: T201
     if rounding.dtype != "float32":
         print(  # noqa: T201
             f"In {rounding.dtype} they change by at most {rounding.change:.4f} in {rounding.pairs} pairs"
@@ -123,6 +132,12 @@ def _write(folder: Path, model: Any, base: Path, manifest: Manifest, card: str) 
             shutil.copyfile(base / name, folder / name)
     (folder / "README.md").write_text(card, encoding="utf-8")
     restated(manifest, folder).write(folder)
+
+
+def _library(unwritten: str) -> str:
+    if unwritten:
+        return f"Sentence Transformers cannot load it exactly, so its files were not written: {unwritten}."
+    return "Sentence Transformers loads it too: CrossEncoder(folder) gives its log-odds, times its temperature."
 
 
 def _shown(rounding: Rounding) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from contract.formats.tokenizer import token_ends
+from contract.formats.tokenizer import Tokenizer, token_ends
+from contract.prompt import PromptEncoder
 from contract.segments import Segments
 from contract.truncation import PassageFitter
 from contract.verdict import Reading
@@ -20,21 +22,40 @@ def scoring_of(segments: Segments) -> frozenset[Scoring]:
     return frozenset(Scoring) if segments.format.reasons else frozenset({Scoring.DIRECT})
 
 
+class PromptParts(Protocol):
+    """What the encoder needs of a format and its tokenizer; `contract.segments.Segments` has it."""
+
+    @property
+    def prompt(self) -> PromptEncoder: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def closing(self) -> tuple[int, ...]: ...
+    @property
+    def reading(self) -> Reading: ...
+
+
 class CausalEncoder:
     """A `service.engine.Encoder` for a model of `max_tokens` tokens. Thread-safe."""
 
-    def __init__(self, segments: Segments, max_tokens: int) -> None:
+    def __init__(self, segments: PromptParts, max_tokens: int) -> None:
         self._segments = segments
         self._fitter = PassageFitter(segments.prompt)
         self._max_tokens = max_tokens
         # After the prompt: the end of reasoning, and the ids of a further read of a grade.
-        self._closing_tokens = len(segments.closing) + max(len(read.behind) for read in segments.reading.reads)
+        further = max((len(read.behind) for read in segments.reading.reads), default=0)
+        self._closing_tokens = len(segments.closing) + further
         longest = max(map(len, segments.tokenizer.get_vocab(with_added_tokens=True)))
         self._characters_per_token = longest * _CHARACTERS_PER_NORMAL_CHARACTER
 
     @property
+    def max_tokens(self) -> int:
+        return self._max_tokens
+
+    @property
     def answers(self) -> tuple[int, ...]:
-        return self.reading.reads[0].answers
+        reads = self.reading.reads
+        return reads[0].answers if reads else ()
 
     @property
     def reading(self) -> Reading:

@@ -1,18 +1,21 @@
-"""The encoder of cross-encoders: turns a call's text into pairs of query and passage, truncated to what fits the
-model."""
+"""The encoders of cross-encoders: they turn a call's text into pairs of query and passage, or into prompts where a
+decoder's pairs are written as such, truncated to what fits the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from tokenizers import Tokenizer
 from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as Normalizers
 
-from contract.pairs import PairEncoder, PairPrompts
-from contract.prompt import ContractError
-from contract.verdict import OUTPUT, Reading
-from service.engine import Limits, Prefix, Rest, ids_of
+from contract.pairs import NO_PROMPTS, PairEncoder, PairPrompts
+from contract.prompt import ContractError, PromptEncoder
+from contract.verdict import OUTPUT, OutputReading, Reading
+from service.engine import Encoder, Limits, Prefix, Rest, ids_of
+from service.engines.causal.prompts import CausalEncoder
 from service.errors import FixedPartsTooLong, ModelStoreError
 from service.models.checkpoint import Checkpoint
 from service.models.classifier import Classifier
@@ -20,11 +23,33 @@ from service.models.classifier import Classifier
 _LONGEST_TOKEN = 100  # characters; BERT's tokenizers turn a longer word into one [UNK]
 
 
+class ClassifierEncoder(Encoder, Protocol):
+    """The encoder of a classifier that reads at most `max_tokens` tokens."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _WrittenPairs:
+    """The parts of a prompt after which the classifier's output is read."""
+
+    prompt: PromptEncoder
+    tokenizer: Tokenizer
+    reading: OutputReading
+    closing: tuple[int, ...] = ()
+
+
 class CrossEncoderPrompts:
     """A `service.engine.Encoder` for the contract's pairs. Thread-safe."""
 
-    def __init__(self, pairs: PairEncoder) -> None:
+    def __init__(self, pairs: PairEncoder, reading: OutputReading = OUTPUT) -> None:
         self._pairs = pairs
+        self._reading = reading
+
+    @property
+    def max_tokens(self) -> int:
+        return self._pairs.max_tokens
 
     @property
     def answers(self) -> tuple[int, ...]:
@@ -32,7 +57,7 @@ class CrossEncoderPrompts:
 
     @property
     def reading(self) -> Reading:
-        return OUTPUT
+        return self._reading
 
     def least_tokens(self, text: str) -> int:
         """Always 0, because a word of any length may be one token."""
@@ -68,6 +93,31 @@ class CrossEncoderPrompts:
         most = prefix.room if limits.passage_tokens is None else min(prefix.room, limits.passage_tokens)
         fitted = (self._pairs.after_query(passage, most, cut_left=limits.cut_left) for passage in passages)
         return [Rest(ids_of(each.ids), each.truncated) for each in fitted]
+
+
+def classifier_encoder(
+    checkpoint: Checkpoint, max_tokens: int, prompts: PairPrompts | None = None
+) -> ClassifierEncoder:
+    """The encoder of a checkpoint. `prompts` override what its files say, a prompt of a causal model included. Raises
+    ModelStoreError."""
+    classifier = checkpoint.classifier or Classifier()
+    if classifier.prompt is None or prompts is not None:
+        return CrossEncoderPrompts(pair_encoder(checkpoint, max_tokens, prompts), classifier.reading)
+    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    try:
+        written = PromptEncoder(classifier.prompt, tokenizer)
+    except ContractError as error:
+        raise ModelStoreError(str(error)) from error
+    return CausalEncoder(_WrittenPairs(written, tokenizer, classifier.reading), max_tokens)
+
+
+def overridden(checkpoint: Checkpoint, query: str | None, passage: str | None) -> PairPrompts | None:
+    """The prefixes of queries and passages that settings state; what one leaves open is as in the model's files. None
+    where they say nothing."""
+    if query is None and passage is None:
+        return None
+    stated = checkpoint.classifier.prompts if checkpoint.classifier else NO_PROMPTS
+    return PairPrompts(stated.query if query is None else query, stated.passage if passage is None else passage)
 
 
 def pair_encoder(checkpoint: Checkpoint, max_tokens: int, prompts: PairPrompts | None = None) -> PairEncoder:

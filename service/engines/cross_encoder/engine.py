@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 import transformers
 
-from contract.pairs import PairEncoder, PairPrompts
+from contract.pairs import PairPrompts
 from service.engine import Capabilities, Completion, Health, Output, Prompt, Scoring, Series
-from service.engines.cross_encoder.encoder import CrossEncoderPrompts, pair_encoder
+from service.engines.cross_encoder.encoder import ClassifierEncoder, classifier_encoder
 from service.engines.cross_encoder.model import CrossEncoderModel, Pair
 from service.engines.dtype import CPU
 from service.engines.submission import Submission
@@ -48,12 +48,16 @@ class CrossEncoderEngine:
     """A `service.engine.Engine`. Create it with `load`."""
 
     def __init__(
-        self, model: CrossEncoderModel, pairs: PairEncoder, *, threads: int | None = None, window: int | None = None
+        self,
+        model: CrossEncoderModel,
+        encoder: ClassifierEncoder,
+        *,
+        threads: int | None = None,
+        window: int | None = None,
     ) -> None:
         """`threads` None: torch's default, one per core. `window` is in documents."""
         self._model = model
-        self._pairs = pairs
-        self._encoder = CrossEncoderPrompts(pairs)
+        self._encoder = encoder
         self._window = window or _WINDOW.get(model.device.type, _WINDOW_OF_GPUS)
         self._batch_tokens = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_OF_GPUS)
         self._closed = False
@@ -78,7 +82,7 @@ class CrossEncoderEngine:
                 f"{checkpoint.name} is a {manifest.kind} model and no cross-encoder; leave the engine at auto."
             )
         model = CrossEncoderModel.load(checkpoint.folder, dtype=dtype, device=device, classifier=checkpoint.classifier)
-        return cls(model, pair_encoder(checkpoint, model.max_tokens, prompts), threads=threads)
+        return cls(model, classifier_encoder(checkpoint, model.max_tokens, prompts), threads=threads)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -91,13 +95,13 @@ class CrossEncoderEngine:
             window=self._window,
             window_tokens=_BATCHES_AHEAD * self._batch_tokens,
             behind_tokens=self._batch_tokens // 2,
-            max_model_tokens=self._pairs.max_tokens,
+            max_model_tokens=self._encoder.max_tokens,
             max_reasoning_tokens=0,
             positions=self._model.positions,
         )
 
     @property
-    def encoder(self) -> CrossEncoderPrompts:
+    def encoder(self) -> ClassifierEncoder:
         return self._encoder
 
     @property

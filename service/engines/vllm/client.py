@@ -24,7 +24,7 @@ from contract.pairs import PairPrompts
 from contract.prompt import ContractError
 from contract.reasoning import Reader, folder_end_ids
 from contract.segments import Segments
-from service.engines.cross_encoder.encoder import pair_encoder
+from service.engines.cross_encoder.encoder import classifier_encoder
 from service.engines.vllm.engine import EngineInfo, VllmEngine
 from service.engines.vllm.pooling import Pooled, PoolingInfo, VllmPoolingEngine
 from service.engines.vllm.requests import AnswerLogprobs, Generation, RequestParams
@@ -78,8 +78,8 @@ def load_classifier(
     info = _pooling_info(llm)
     classifier = checkpoint.classifier or Classifier()
     most = llm.vllm_config.model_config.max_model_len
-    pairs = pair_encoder(checkpoint, min(most, classifier.max_tokens or most), prompts)
-    return VllmPoolingEngine(VllmPooler(llm), info, pairs, classifier, stuck_after=options.stuck_after)
+    encoder = classifier_encoder(checkpoint, min(most, classifier.max_tokens or most), prompts)
+    return VllmPoolingEngine(VllmPooler(llm), info, encoder, classifier, stuck_after=options.stuck_after)
 
 
 def _start(

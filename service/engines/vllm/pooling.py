@@ -15,9 +15,8 @@ from typing import Protocol
 
 from prometheus_client import REGISTRY
 
-from contract.pairs import PairEncoder
 from service.engine import Capabilities, Completion, Health, Output, Prompt, Scoring, Series
-from service.engines.cross_encoder.encoder import CrossEncoderPrompts
+from service.engines.cross_encoder.encoder import ClassifierEncoder
 from service.engines.submission import Submission
 from service.engines.vllm.metrics import ProgressWatch, vllm_progress
 from service.errors import EngineDead
@@ -69,14 +68,19 @@ class VllmPoolingEngine:
     """A `service.engine.Engine`, created by `service.engines.vllm.client.load_classifier`."""
 
     def __init__(
-        self, pooler: Pooler, info: PoolingInfo, pairs: PairEncoder, classifier: Classifier, *, stuck_after: float
+        self,
+        pooler: Pooler,
+        info: PoolingInfo,
+        encoder: ClassifierEncoder,
+        classifier: Classifier,
+        *,
+        stuck_after: float,
     ) -> None:
         """`stuck_after`: seconds with work but without progress after which vLLM counts as stuck."""
         self._pooler = pooler
         self._info = info
-        self._pairs = pairs
         self._classifier = classifier
-        self._encoder = CrossEncoderPrompts(pairs)
+        self._encoder = encoder
         self._names = itertools.count()
         self._running: dict[asyncio.Task[None], Submission] = {}
         self._done = 0
@@ -95,14 +99,14 @@ class VllmPoolingEngine:
             window=self._info.max_requests * self._info.ranks,
             window_tokens=_STEPS_AHEAD * step,
             behind_tokens=int(_STEP_SHARE * step),
-            max_model_tokens=self._pairs.max_tokens,
+            max_model_tokens=self._encoder.max_tokens,
             max_reasoning_tokens=0,
             positions=self._info.positions,
             random_weights=self._info.random_weights,
         )
 
     @property
-    def encoder(self) -> CrossEncoderPrompts:
+    def encoder(self) -> ClassifierEncoder:
         return self._encoder
 
     @property

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +17,9 @@ from typing import Any
 import httpx
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
+from tokenizers import Tokenizer
 
 from contract.pairs import PairPrompts
 from service.api.app import create_app
@@ -21,6 +27,7 @@ from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.engines.loading import build_engine
 from service.errors import ModelStoreError
 from service.models.checkpoint import Checkpoint, open_checkpoint
+from service.models.classifier import Classifier
 from service.models.export import export
 from service.models.store import resolve
 from service.settings import Settings
@@ -167,7 +174,15 @@ async def test_query_and_document_styles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("activation", "kind"),
-    [(torch.nn.Sigmoid(), "own"), (torch.nn.Identity(), "order"), (torch.nn.Tanh(), "order"), (None, "order")],
+    [
+        (torch.nn.Sigmoid(), "own"),
+        (torch.nn.Hardsigmoid(), "own"),
+        (torch.nn.Identity(), "order"),
+        (torch.nn.Tanh(), "order"),
+        (torch.nn.LogSigmoid(), "order"),
+        (torch.nn.Softmax(), "order"),  # of one output: 1 for every pair
+        (None, "order"),
+    ],
 )
 def test_relevance_is_in_0_to_1_and_says_what_it_is(activation: Any, kind: str, tmp_path: Path) -> None:
     folder = write_classifier(tmp_path / "bert", "bert")
@@ -182,7 +197,8 @@ def test_relevance_is_in_0_to_1_and_says_what_it_is(activation: Any, kind: str, 
     assert info["model"]["score"] == kind
     outputs = dict(enumerate(library(folder, [(query, passage) for passage in passages])))
     assert {each["index"]: each["score"] for each in raw} == pytest.approx(outputs, abs=TOLERANCE)
-    expected = {index: float(torch.tensor(output).sigmoid()) for index, output in outputs.items()}
+    own = activation if isinstance(activation, torch.nn.Hardsigmoid) else torch.nn.Sigmoid()
+    expected = {index: float(own(torch.tensor(output))) for index, output in outputs.items()}
     assert {each["index"]: each["relevance_score"] for each in ranked} == pytest.approx(expected, abs=TOLERANCE)
 
 
@@ -200,6 +216,40 @@ def test_the_older_names_of_the_activation_are_read(tmp_path: Path) -> None:
     assert open_checkpoint(folder, "three").score == "own"
     _rewrite(folder / "config.json", {"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}})
     assert open_checkpoint(folder, "four").score == "order"
+
+
+def test_the_activation_is_looked_for_where_the_library_looks(tmp_path: Path) -> None:
+    """As ms-marco-MiniLM-L6-v2 has it, with both older names; and names that are not torch's count for nothing."""
+    folder = write_classifier(tmp_path / "bert", "bert")
+    both = {
+        "sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity",
+        "sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid", "version": "4.1.0"},
+    }
+    for changed in (
+        both,
+        {"sentence_transformers": {"version": "4.1.0"}},
+        {"sbert_ce_default_activation_function": "mine.Sigmoid"},
+        {"sbert_ce_default_activation_function": "torch.nn.Hardsigmoid"},
+    ):
+        _rewrite(folder / "config.json", changed)
+        used: Any = CrossEncoder(str(folder), local_files_only=True, device="cpu").activation_fn
+        checkpoint = open_checkpoint(folder, "bert")
+        assert checkpoint.classifier is not None
+        named = json.loads((folder / "config.json").read_text())["sbert_ce_default_activation_function"]
+        said = named.startswith("torch.") or changed is both
+        assert checkpoint.classifier.sigmoid == (said and isinstance(used, torch.nn.Sigmoid)), changed
+        assert checkpoint.classifier.hard_sigmoid == isinstance(used, torch.nn.Hardsigmoid), changed
+    _rewrite(folder / "modules.json", {})
+    (folder / "modules.json").write_text(json.dumps(_TRANSFORMER))
+    _rewrite(folder / "config_sentence_transformers.json", {"activation_fn": "theirs.Hardsigmoid"})
+    assert open_checkpoint(folder, "bert").classifier.hard_sigmoid, "theirs is passed over"  # type: ignore[union-attr]
+
+
+def test_a_fitted_temperature_is_one_of_the_sigmoid() -> None:
+    reading = Classifier(hard_sigmoid=True).reading
+    assert reading.score((1.5,), 1.0).relevance == pytest.approx(0.75)
+    assert reading.score((1.5,), 2.0).relevance == pytest.approx(float(torch.tensor(0.75).sigmoid()))
+    assert [reading.score((far,), 1.0).relevance for far in (-9.0, 9.0)] == [0.0, 1.0]
 
 
 def test_the_stated_limit_cuts_before_the_models_positions_do(tmp_path: Path) -> None:
@@ -241,6 +291,49 @@ REFUSED = {
         },
         r"needs the code that comes with it \(auto_map in its config.json\), which is never run here; serve a model",
     ),
+    "code of its own for a known type": Refused(  # jina-reranker-v1-turbo-en
+        {
+            "architectures": ["JinaBertForSequenceClassification"],
+            "auto_map": {"AutoModelForSequenceClassification": "modeling_bert.JinaBertForSequenceClassification"},
+        },
+        r"\(JinaBertForSequenceClassification\) needs the code that comes with it",
+    ),
+    "code of its own under a name of transformers": Refused(  # a bidirectional Llama, which llama would not be
+        {
+            "model_type": "llama",
+            "architectures": ["LlamaBidirectionalForSequenceClassification"],
+            "auto_map": {"AutoModelForSequenceClassification": "llama_bidirectional.LlamaBidirectional"},
+        },
+        r"needs the code that comes with it",
+    ),
+    "code of its own and no type": Refused(  # jina-reranker-v2-base-multilingual
+        {
+            "model_type": None,
+            "architectures": ["XLMRobertaForSequenceClassification"],
+            "auto_map": {"AutoConfig": "configuration_xlm_roberta.XLMRobertaFlashConfig"},
+        },
+        r"\(XLMRobertaForSequenceClassification\) needs the code that comes with it",
+    ),
+    "a type of its own": Refused(  # gte-multilingual-reranker-base
+        {
+            "model_type": "new",
+            "architectures": ["NewForSequenceClassification"],
+            "auto_map": {"AutoConfig": "configuration.NewConfig"},
+        },
+        r"\(NewForSequenceClassification\) needs the code that comes with it",
+    ),
+    "a listwise reranker": Refused(  # jina-reranker-v3
+        {"model_type": "qwen3", "architectures": ["JinaForRanking"], "auto_map": {"AutoModel": "modeling.Jina"}},
+        r"\(JinaForRanking\) needs the code that comes with it",
+    ),
+    "an embedding model": Refused(
+        {"architectures": ["BertModel"]},
+        r"is a BertModel, which has neither a language model's output nor a classifier's, so it scores no pair; serve",
+    ),
+    "monoT5": Refused(
+        {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True},
+        r"is an encoder-decoder \(T5ForConditionalGeneration\)",
+    ),
     "an unknown type": Refused({"model_type": "next_year"}, "'next_year', which this version of transformers does not"),
     "three outputs": Refused(
         {"id2label": _THREE},
@@ -254,6 +347,37 @@ REFUSED = {
     ),
     "a broken file": Refused({}, "modules.json holds no list", (("modules.json", {}),)),
 }
+
+
+def test_the_command_for_a_folder_without_a_fast_tokenizer_makes_one(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As older checkpoints have it: vocab.txt and no tokenizer.json."""
+    folder = tmp_path / "old"
+    shutil.copytree(folders("bert"), folder)
+    before = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").unlink()
+    words = sorted(before.get_vocab(), key=before.get_vocab().__getitem__)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    with pytest.raises(ModelStoreError, match=r"no tokenizer\.json; have transformers make it .* python -c") as error:
+        open_checkpoint(folder, "old")
+    command = str(error.value).partition('python -c "')[2].rpartition('"')[0]
+    subprocess.run([sys.executable, "-c", command], check=True, capture_output=True)
+    pairs = two_hundred()[:20]
+    expected = library(folders("bert"), pairs)
+    found = asyncio.run(served(open_checkpoint(folder, "old"), pairs))
+    assert found == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_weights_that_only_code_of_its_own_reads_are_said_to_need_it(tmp_path: Path) -> None:
+    """A known class and type, but auto_map and other tensors, as code with fused layers saves them."""
+    folder = write_classifier(tmp_path / "bert", "bert")
+    _rewrite(folder / "config.json", {"auto_map": {"AutoModelForSequenceClassification": "modeling.Bert"}})
+    tensors = {f"fused.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelStoreError, match=r"lacks .*, or it needs the code that comes with it \(auto_map") as error:
+        CrossEncoderEngine.load(open_checkpoint(folder, "bert"))
+    assert str(error.value).count("\n") == 0
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

@@ -13,6 +13,7 @@ from sentence_transformers import CrossEncoder
 
 from contract.pairs import PairEncoder
 from service.engine import Completion, Scoring
+from service.engines.cross_encoder.encoder import CrossEncoderPrompts
 from service.engines.vllm.pooling import Pooled, PoolingInfo, VllmPoolingEngine
 from service.errors import EngineDead, EngineFailed
 from service.models.classifier import Classifier
@@ -24,6 +25,10 @@ from tests.tokenizers import minilm_tokenizer
 TOLERANCE = 1e-3
 QUERY = "How is the flu treated?"
 PASSAGES = ("Rest and fluids help.", "", "The first railway opened in 1825. " * 5, "query: x", "痛風 治療")
+TEMPLATE = (
+    "{% for message in messages if message.role in ('query', 'document') %}{{ message.role }}: {{ message.content }}\n"
+    "{% endfor %}Relevant:"
+)
 
 
 def library(folder: Path) -> list[float]:
@@ -34,10 +39,12 @@ def library(folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("family", ["bert", "qwen2"])
 def test_a_classifier_on_vllm_scores_as_in_the_library(family: str, tmp_path: Path) -> None:
-    """An encoder with token types, and a decoder that is read at its last token."""
+    """An encoder with token types, and a decoder that is read at its last token, its pairs written by a template."""
     require_vllm()
     heads = {"hidden_size": 64, "num_attention_heads": 2, "head_dim": 32}  # vLLM's kernels for CPUs want 32 or more
     folder = write_classifier(tmp_path / family, family, **heads)
+    if family == "qwen2":
+        (folder / "chat_template.jinja").write_text(TEMPLATE)
     arguments = ("--model", str(folder), "--max-model-len", "128")
     with vllm_server(tmp_path, *arguments) as running:
         answer = running.rerank({"query": QUERY, "texts": list(PASSAGES), "raw_scores": True})
@@ -104,7 +111,11 @@ def engine_on(pooler: ScriptedPooler, *, reads_last: bool = False, pad: int | No
         shutdown=lambda: None,
     )
     return VllmPoolingEngine(
-        pooler, info, PairEncoder(minilm_tokenizer(), 64), Classifier(labels=2, relevant=1), stuck_after=60
+        pooler,
+        info,
+        CrossEncoderPrompts(PairEncoder(minilm_tokenizer(), 64)),
+        Classifier(labels=2, relevant=1),
+        stuck_after=60,
     )
 
 

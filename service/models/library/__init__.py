@@ -1,0 +1,1 @@
+"""Reads what the files of Sentence Transformers say of the prompt of a reranker."""
