@@ -52,9 +52,9 @@ bench-vllm: $(VENV)/.vllm  ## measure the service on vLLM beside vLLM itself and
 gpu: $(VENV)/.dev  ## on a machine with an NVIDIA GPU, torch's CUDA build and vLLM installed: everything that needs one
 	$(BIN)/python -m pytest -m gpu tests
 	$(BIN)/python -m pytest tests/service/engines/vllm/test_formats.py tests/service/engines/vllm/test_pooling.py
-	$(BIN)/python -m bench.cross_encoder_bench --device cuda --dtype float32
-	$(BIN)/python -m bench.cross_encoder_bench --device cuda --dtype bfloat16
-	$(BIN)/python -m bench.vllm_bench --gpu
+	$(BIN)/python -m bench.engines.cross_encoder_bench --device cuda --dtype float32
+	$(BIN)/python -m bench.engines.cross_encoder_bench --device cuda --dtype bfloat16
+	$(BIN)/python -m bench.vllm.vllm_bench --gpu
 
 hostile: $(VENV)/.dev  ## all attacks at once, beside a caller with a key; eight minutes, needs an idle machine
 	$(BIN)/python -m bench.hostile

@@ -22,6 +22,9 @@ PROGRAM = Program("limrank", "LIMRANK_PLAN_")
 _GIB = 1024**3
 _SECONDS = 3600.0
 _ADAM_BYTES = 16  # bytes per trained parameter: weight, gradient and two moments, in float32
+# Bytes per frozen parameter: of the layers' matrices, and of the rest, which QLoRA leaves in bfloat16. NF4 has half a
+# byte, and for each 64 of them a constant that is quantised too (Dettmers et al. 2023: 0.127 bits a parameter).
+_FROZEN_BYTES = {"float32": (4.0, 4.0), "bfloat16": (2.0, 2.0), "4bit": (0.516, 2.0)}
 _ROOM = 0.92  # usable share of a GPU's memory; the driver and fragmentation take the rest
 
 
@@ -67,6 +70,9 @@ class Plan(base.Command):
     rank: int = Field(default=32, ge=1, description="rank of the LoRA matrices (sft)")
     gradient_checkpointing: bool = Field(default=True, description="compute activations twice to save memory")
     fsdp: bool = Field(default=False, description="shard the weights over the GPUs")
+    base_weights: Literal["float32", "bfloat16", "4bit"] = Field(
+        default="float32", description="number format of the base (sft)"
+    )
     utilisation: float = Field(default=0.3, gt=0, le=1, description="share of the vendor's stated rate that is reached")
     hour_cost: float | None = Field(default=None, ge=0, description="cost of one GPU for an hour")
 
@@ -74,12 +80,13 @@ class Plan(base.Command):
 @dataclass(frozen=True, slots=True)
 class Shapes:
     """`parameters` is the total; `computed` are those that every token passes through, `trained` those that are
-    trained. `kept` is the bytes of activations a step keeps; `attention` the FLOPs of one token's attention in a
-    forward pass."""
+    trained, `adapted` those of the matrices that LoRA adapts. `kept` is the bytes of activations a step keeps;
+    `attention` the FLOPs of one token's attention in a forward pass."""
 
     parameters: int
     computed: int
     trained: int
+    adapted: int
     kept: int
     attention: float
 
@@ -89,7 +96,7 @@ def plan(settings: Plan) -> str:
     gpu, count = _gpu(settings.gpu)
     shapes, kind = _shapes(settings)
     shards = count if settings.fsdp else 1
-    weights = ((shapes.parameters - shapes.trained) * 4 + shapes.trained * _ADAM_BYTES) / shards
+    weights = (_frozen_bytes(settings, shapes, kind) + shapes.trained * _ADAM_BYTES) / shards
     memory, room = (weights + shapes.kept) / _GIB, gpu.memory * _ROOM
     steps = -(-round(settings.examples * settings.epochs) // settings.batch)
     hours = _hours(settings, shapes, gpu, count, lora=kind == "sft")
@@ -102,12 +109,26 @@ def plan(settings: Plan) -> str:
     ]
     if settings.hour_cost is not None:
         rows.append(("cost", f"about {hours * count * settings.hour_cost:.2f}"))
-    verdict = "It fits." if memory <= room else _too_large(settings, weights / _GIB, room, count)
+    verdict = "It fits." if memory <= room else _too_large(settings, weights / _GIB, room, count, kind)
     return f"{table(rows)}\n{verdict} Reckoned from shapes; a dry run there measures: limrank train {kind} --dry-run"
 
 
-def _too_large(settings: Plan, weights: float, room: float, count: int) -> str:
+def _frozen_bytes(settings: Plan, shapes: Shapes, kind: str) -> float:
+    """Bytes of the weights that are not trained. Raises BadSettings where only some are frozen but --base-weights is
+    given."""
+    if kind != "sft":
+        if settings.base_weights != "float32":
+            raise BadSettings("--base-weights is of sft; a cross-encoder is trained in float32.")
+        return (shapes.parameters - shapes.trained) * 4
+    matrices, rest = _FROZEN_BYTES[settings.base_weights]
+    return shapes.adapted * matrices + (shapes.parameters - shapes.adapted) * rest
+
+
+def _too_large(settings: Plan, weights: float, room: float, count: int, kind: str) -> str:
     remedies = []
+    if kind == "sft" and settings.base_weights != "4bit" and not settings.fsdp:
+        fewer = "4bit" if settings.base_weights == "bfloat16" else "bfloat16 or 4bit"
+        remedies.append(f"--base-weights {fewer}")
     if not settings.fsdp and count > 1:
         remedies.append("--fsdp")
     if not settings.gradient_checkpointing:
@@ -167,6 +188,7 @@ def _shapes(settings: Plan) -> tuple[Shapes, str]:
             parameters=parameters,
             computed=parameters - embedded,
             trained=trained if kind == "sft" else parameters - embedded,
+            adapted=sum(linear.weight.numel() for linear in linears),
             kept=kept_bytes(network, lengths, causal=kind == "sft", bfloat16=True, logits=len(lengths)),
             attention=(2 if kind == "sft" else 4) * settings.tokens * config.hidden_size * config.num_hidden_layers,
         ),

@@ -23,7 +23,7 @@ class Command(base.Command):
 
 
 class Scoring(Command):
-    """The scorer and its options. Exactly one of the first six fields names it."""
+    """The scorer and its options. Exactly one of the first seven fields names it."""
 
     model: str | None = Field(default=None, description="folder, embedded model or hub id, served in a child process")
     url: str | None = Field(default=None, description="a running service, such as http://127.0.0.1:8080")
@@ -31,6 +31,9 @@ class Scoring(Command):
     bm25: bool = Field(default=False, description="BM25 over the task's own corpus")
     bi_encoder: str | None = Field(default=None, description="sentence-transformers model id or folder")
     cross_encoder: str | None = Field(default=None, description="cross-encoder of the Hugging Face kind: id or folder")
+    list_model: str | None = Field(
+        default=None, description="folder of a setwise or listwise model, merged by limrank-train merge"
+    )
     label: str | None = Field(default=None, description="name in tables and folders; default: the scorer's own")
     mode: Literal["direct", "reasoning"] = Field(default="direct", description="mode of the service")
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
@@ -48,8 +51,10 @@ class Scoring(Command):
     @model_validator(mode="after")
     def _one_scorer(self) -> Self:
         given = [self.model, self.url, self.run_file, self.bm25 or None, self.bi_encoder, self.cross_encoder]
+        given.append(self.list_model)
         if sum(scorer is not None for scorer in given) != 1:
             raise ValueError(
-                "name one scorer: --model, --url, --run-file, --bm25, --bi-encoder or --cross-encoder, and only one"
+                "name one scorer: --model, --url, --run-file, --bm25, --bi-encoder, --cross-encoder or --list-model, "
+                "and only one"
             )
         return self

@@ -118,6 +118,10 @@ class Sft(Training):
     batch: int = Field(default=32, ge=1, description="examples in a step, over all devices")
     device_batch: int = Field(default=4, ge=1, description="examples that a device computes at a time")
     max_tokens: int = Field(default=2048, ge=16, description="longest sequence; longer passages are truncated")
+    format: Literal["pointwise", "setwise", "listwise"] = Field(
+        default="pointwise",
+        description="what the data holds, as limrank-synth export writes it: records, or rows of several passages",
+    )
     adapter: Path | None = Field(default=None, description="folder of an adapter to train further")
     kept: float = Field(
         default=1.0, gt=0, le=1, description="interpolation between --adapter (0) and the trained weights (1)"
@@ -137,6 +141,10 @@ class Sft(Training):
     )
     passage_tokens: int | None = Field(default=None, ge=1, description="longest passage; default: what fits")
     fsdp: bool = Field(default=False, description="shard the weights over the GPUs (torchrun)")
+    base_weights: Literal["float32", "bfloat16", "4bit"] = Field(
+        default="float32",
+        description="number format of the base, which is not trained; 4bit: NF4 by bitsandbytes (QLoRA), an extra",
+    )
     dev_modes: list[Literal["direct", "reasoning"]] = Field(
         default=["direct"],
         min_length=1,
@@ -148,6 +156,21 @@ class Sft(Training):
     def _can_interpolate(self) -> Self:
         if self.kept < 1 and (self.adapter is None or self.fsdp):
             raise ValueError("--kept below 1 needs --adapter, where the way begins, and cannot be had with --fsdp")
+        return self
+
+    @model_validator(mode="after")
+    def _base_is_whole(self) -> Self:
+        if self.fsdp and self.base_weights != "float32":
+            raise ValueError(f"--fsdp shards float32 weights; with --base-weights {self.base_weights} leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_format(self) -> Self:
+        if self.format != "pointwise" and (self.dev is not None or self.adapter is not None):
+            flag = "--dev" if self.dev is not None else "--adapter"
+            raise ValueError(
+                f"{flag} is for --format pointwise; limrank eval measures a {self.format} model (--list-model)"
+            )
         return self
 
 
@@ -232,6 +255,12 @@ class SftAblation(Sft, Comparison):
 
     kind: CliPositionalArg[Literal["traces", "volume"]] = Field(description="what changes: traces, volume")
     volumes: list[int] = Field(default=[2000, 10000, 20000], description="records of each variant of `volume`")
+
+    @model_validator(mode="after")
+    def _compares_records(self) -> Self:
+        if self.format != "pointwise":
+            raise ValueError("ablate-sft compares trainings on records; leave --format out")
+        return self
 
 
 class OwnTraces(Choosing):

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-from app.tune import training
+from app.tune import model_steps
 from app.tune.documents.choosing import chosen_passages, held_out_documents
 from app.tune.documents.passages import Passage
-from app.tune.documents.reading import Source, content_sum
+from app.tune.documents.reading import Source
+from app.tune.given import Given
 from app.tune.groups.candidates import FirstStages, Found, open_encoder, read_vectors, write_vectors
 from app.tune.groups.filtering import Filter
 from app.tune.groups.labels import Labelled, by_bi_encoder
-from app.tune.progress import Progress
 from app.tune.queries.made import OWN, Query, make_queries
 from app.tune.queries.own import OwnQuery
-from app.tune.results.systems import NEW, SHIPPED, verdict
-from app.tune.settings import UNKNOWN, Tune
-from app.tune.training import TrainingPlan
-from app.tune.work import Step, Work, file_sum
+from app.tune.work import Step
 from cli.errors import BadInput
 from cli.output import write_whole
-from contract.checkpoint.packaged import minilm
-from contract.records import join_licences
-from contract.scored_groups import ScoredGroup, read_scored_groups, write_scored_groups
+from contract.scored_groups import ScoredGroup, write_scored_groups
 
 LEAST_GROUPS, LEAST_TESTED = 12, 5
 Told = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Everything that is done without a language model, and what is the same with one. `own`: the user's queries."""
-
-    settings: Tune
-    work: Work
-    progress: Progress
-    own: list[OwnQuery]
+class Steps(Given):
+    """Everything that is done without a language model, and what is the same with one."""
 
     def in_order(self) -> list[Step]:
         """All steps; later ones may be asked for once earlier ones are done."""
@@ -106,65 +92,6 @@ class Steps:
     def finish(self) -> Step:
         return Step("finish", ("../model",), ("train", "evaluate"), {}, self._finish)
 
-    @cached_property
-    def documents_sum(self) -> str:
-        return content_sum(self.settings.documents)
-
-    @cached_property
-    def bi_encoder(self) -> Path | str:
-        """The bi-encoder's folder or hub id. Raises `BadInput`."""
-        found = self.settings.bi_encoder or minilm()
-        if found is None:
-            raise BadInput("The package of all-MiniLM-L6-v2 is not installed; run `make tools`, or name --bi-encoder.")
-        return found
-
-    @cached_property
-    def bi_encoder_sum(self) -> str:
-        weights = Path(self.bi_encoder) / "model.safetensors"
-        return file_sum(weights) if weights.is_file() else str(self.bi_encoder)
-
-    @cached_property
-    def base(self) -> Path:
-        """The folder of the model to begin from. Raises `TrainError`."""
-        from trainer.run.bases import resolve
-
-        return resolve(self.settings.base).folder
-
-    @cached_property
-    def base_sum(self) -> str:
-        return file_sum(self.base)
-
-    @property
-    def plan(self) -> TrainingPlan:
-        settings = self.settings
-        graded = settings.llm is not None
-        return TrainingPlan(
-            settings.base, settings.learning_rate, settings.epochs, settings.max_tokens, settings.seed, graded
-        )
-
-    @property
-    def licence(self) -> str:
-        """Of the groups: the documents' and the teacher's."""
-        return training.licence_of(self.settings.licence, UNKNOWN if self.settings.bi_encoder else "Apache-2.0")
-
-    def cost(self) -> float | None:
-        """What calls of a language model have cost; None where there are none."""
-        return None
-
-    def held_out(self) -> frozenset[str]:
-        return frozenset(self.work.json("choice.json")["held_out"])
-
-    def read_passages(self) -> list[Passage]:
-        """The passages as they were read."""
-        return [Passage.from_row(row) for row in self.work.rows("read.jsonl")]
-
-    def all_passages(self) -> list[Passage]:
-        """The passages as they are ranked."""
-        return [Passage.from_row(row) for row in self.work.rows("passages.jsonl")]
-
-    def all_queries(self) -> list[Query]:
-        return [Query.from_row(row) for row in self.work.rows("queries.jsonl")]
-
     def _read(self) -> Told:
         source = Source(self.settings.documents)
         wanted = {name for query in self.own for name in query.relevant}
@@ -215,7 +142,9 @@ class Steps:
 
     def _vectors(self) -> Told:
         texts = [passage.text for passage in self.all_passages()]
-        shape = write_vectors(self.work.file("vectors.npy"), texts, open_encoder(self.bi_encoder), self.progress.at)
+        portions = self.work.only(f"vectors-{self.short_key(self.vectors)}", "vectors-*")
+        encoder = open_encoder(self.bi_encoder)
+        shape = write_vectors(self.work.file("vectors.npy"), texts, encoder, portions, self.progress.at)
         return {"passages": shape[0], "dimensions": shape[1]}
 
     def _candidates(self) -> Told:
@@ -264,54 +193,22 @@ class Steps:
         return {"groups": len(groups), "labelled": labelled_groups, "refused": dict(refused)}
 
     def _train(self) -> Told:
-        groups = sum(1 for _ in read_scored_groups(self.work.file("groups.jsonl")))
-        key = self.work.key(self.train)[:12]
-        link, folder = self.work.file("training"), self.work.file(f"training-{key}")
-        for old in self.work.path.glob("training-*"):
-            if old != folder and old.is_dir():
-                shutil.rmtree(old, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
-        _point(link, folder.name)
-        return training.train(
-            self.plan, self.work.file("groups.jsonl"), groups, folder, self.work.file("train.log"), self.progress.at
-        )
+        return model_steps.train(self, self.short_key(self.train))
 
     def _evaluate(self) -> Told:
-        from app.tune.results import measuring
-
-        queries = {query.id: query for query in self.all_queries()}
-        found = (Found.from_row(row) for row in self.work.rows("candidates.jsonl"))
-        cases = [measuring.Case(queries[each.query], each) for each in found if queries[each.query].held_out]
-        passages = self.all_passages()
-        models = {SHIPPED: self.base, NEW: self.work.file("training/model")}
-        ranked = measuring.rankings(cases, passages, models, self.progress.at)
-        figures = measuring.measured(cases, passages, ranked)
-        self.work.write_json("measured.json", figures)
-        self.work.write_json("extremes.json", {"cases": measuring.extremes(cases, passages, ranked, figures)})
-        helps, told = verdict(figures)
-        return {"helps": helps, "verdict": told}
+        return model_steps.evaluate(self, self.short_key(self.evaluate))
 
     def _finish(self) -> Told:
-        from trainer.publish.model_card import model_card
+        told = model_steps.finish(self)
+        for pattern in ("vectors-*", "evaluation-*"):  # of steps that have their manifests
+            self.work.only("", pattern)
+        return told
 
-        folder = self.work.file("training")
-        manifest = training.own_manifest(folder / "model")
-        figures = self.work.json("measured.json")
-        scores = {name: round(value["mean"], 4) for name, value in figures["systems"].items()}
-        result = {"scores": scores, "protocol": {"passage": "as split"}, "queries": figures["queries"]}
-        card = model_card(manifest, None, {f"held-out queries of its documents, {figures['measure']}": result})
-        training.publish(folder, self.settings.out / "model", card)
-        return {"licences": join_licences(manifest.licences)}
+    def short_key(self, step: Step) -> str:
+        """The beginning of the step's key, for the names of what a stopped one leaves."""
+        return self.work.key(step)[:12]
 
 
 def _own(query: OwnQuery, known: set[str]) -> Query:
     relevant = {name: grade for name, grade in query.relevant.items() if name in known}
     return Query(query.id, query.text, OWN, relevant, bool(relevant), by_document=True)
-
-
-def _point(link: Path, name: str) -> None:
-    """A link to the folder of the training at hand, replaced in one step."""
-    part = link.with_name(f"{link.name}.part")
-    part.unlink(missing_ok=True)
-    part.symlink_to(name, target_is_directory=True)
-    part.replace(link)

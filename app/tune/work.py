@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,15 @@ class Work:
 
     def file(self, name: str) -> Path:
         return self.path / name
+
+    def only(self, name: str, pattern: str) -> Path:
+        """The file or folder `name`, which may not be there; the others that match `pattern` are removed."""
+        for old in self.path.glob(pattern):
+            if old.name != name and old.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+            elif old.name != name:
+                old.unlink(missing_ok=True)
+        return self.file(name)
 
     def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Replace a file of rows; their number. Raises `DiskFull`."""

@@ -67,7 +67,7 @@ def run(settings: RankSettings) -> str:
                 continue
             forget_not_run(settings.out, f"{benchmark.name}/{name}")
             if scorer is None:
-                scorer = stack.enter_context(open_scorer(settings, settings.out))
+                scorer = stack.enter_context(open_scorer(settings, settings.out, lists=True))
             result = rank_task(
                 task,
                 scorer,
@@ -76,7 +76,7 @@ def run(settings: RankSettings) -> str:
                 queries=settings.queries,
                 depth=settings.depth or benchmark.depth,
                 first_stage=_first_stage(settings),
-                documents_per_call=settings.documents_per_call,
+                documents_per_call=_per_call(settings),
             )
             lines.append(result_line(result))
     return "\n".join(lines)
@@ -145,6 +145,11 @@ def forget_not_run(out: Path, task: str) -> None:
 def slug(name: str) -> str:
     """A name converted to a folder name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
+
+
+def _per_call(settings: RankSettings) -> int:
+    """A list model orders all candidates of a query together: its scores are places."""
+    return settings.documents_per_call if settings.list_model is None else sys.maxsize
 
 
 def _first_stage(settings: RankSettings) -> str | None:

@@ -17,12 +17,17 @@ from evaluation.settings import Scoring
 
 
 @contextlib.contextmanager
-def open_scorer(settings: Scoring, folder: Path, *, probe_tokens: int | None = None) -> Iterator[Scorer]:
+def open_scorer(
+    settings: Scoring, folder: Path, *, probe_tokens: int | None = None, lists: bool = False
+) -> Iterator[Scorer]:
     """The scorer that the settings name. The log of a child process goes to `folder/service.log`. A service is asked
-    for the verdict after every `probe_tokens` of a trace.
+    for the verdict after every `probe_tokens` of a trace. `lists`: all candidates of a query are scored in one call,
+    which a list model needs.
 
     Raises `BadSettings`, or `ScorerFailed` when a service cannot be started or reached.
     """
+    if settings.list_model is not None and not lists:
+        raise BadSettings("--list-model only orders the candidates of a query; `limrank-eval run` measures that.")
     folder.mkdir(parents=True, exist_ok=True)
     if settings.model is not None:
         served = local_service(
@@ -52,6 +57,10 @@ def _plain(settings: Scoring, probe_tokens: int | None) -> Scorer:
         from evaluation.scorers.bm25 import Bm25
 
         return Bm25()
+    if settings.list_model is not None:
+        from evaluation.scorers.listed import ListReranker
+
+        return ListReranker(settings.list_model)
     from evaluation.scorers.encoders import BiEncoder, PublicCrossEncoder  # imported here: they import torch
 
     if settings.bi_encoder is not None:

@@ -42,7 +42,9 @@ def test_seven_billion_parameters_fit_one_gpu_and_not_another(
     assert "It fits." in said
     assert "cost" in said
     assert plan(*words, "--gpu", "rtx4090") == 0
-    assert "It does NOT fit" in capsys.readouterr().out
+    assert "It does NOT fit: try --base-weights bfloat16 or 4bit, " in capsys.readouterr().out
+    assert plan(*words, "--gpu", "rtx4090", "--base-weights", "4bit") == 0
+    assert "It fits." in capsys.readouterr().out
 
 
 def test_what_is_unknown_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,6 +53,7 @@ def test_what_is_unknown_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
         (("--base", tmp_path, "--gpu", "h100x8"), "cannot be had"),
         (("--base", tmp_path, "--gpu", "z80"), "'gpu' is 'z80'; write a kind and a number"),
         (("--gpu", "h100"), "'base' is not given"),
+        (("--base", tmp_path, "--gpu", "h100", "--base-weights", "8bit"), "'base_weights'"),
     ):
         assert plan(*words) == 2
         complained = capsys.readouterr().err

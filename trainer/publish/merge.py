@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from contract.checkpoint.manifest import Manifest
+from contract.listed.model import is_list_model
 from contract.segments import Segments
 from trainer.errors import BadBase
 from trainer.publish.library_files import write_library_files
+from trainer.publish.merge_listed import merge_listed
 from trainer.publish.model_card import Rounding, model_card, read_results
 from trainer.run.dev_score import DEV, DevSet, dev_score
 from trainer.run.folder import save_whole
@@ -45,6 +47,9 @@ _PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def merge(settings: Merge) -> None:
     """Writes the merged checkpoint to `settings.out`, or nothing. Raises TrainError."""
+    if is_list_model(settings.adapter):
+        merge_listed(settings, _DTYPES[settings.dtype], _TOKENIZER_FILES)
+        return
     manifest = read_adapter(settings.adapter, settings.base)
     segments = load_segments(settings.base)
     results = read_results(settings.results)

@@ -47,6 +47,8 @@ _FREE = frozenset(
     | {"dev", "dev_split", "dev_candidates", "dev_queries", "dev_depth", "dev_modes", "dev_trace_tokens"}
     | {"device_batch", "precision", "keep"}
 )
+# Settings that runs begun before they existed do not state, with what was done then.
+_SINCE = {"format": "pointwise", "base_weights": "float32"}
 # The files of a model's folder whose content matters.
 _MODEL_FILES = ("*.safetensors", "config.json", "tokenizer.json", "adapter_config.json")
 
@@ -81,7 +83,8 @@ class RunFolder:
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
             known = before.pop("data_sha256", None)
-            _check_same(path, before, _bound(settings))
+            now = _bound(settings)
+            _check_same(path, {name: value for name, value in _SINCE.items() if name in now} | before, now)
             if known is not None and data_sha256 is not None:
                 _check_same_data(path, known, data_sha256)
 

@@ -63,14 +63,16 @@ def make_plan(
     parameters: int,
     trained: int,
     step_bytes: Callable[[Sequence[int]], int],
+    frozen_bytes: int | None = None,
     shards: int = 1,
     steps_here: Callable[[], Measured] | None = None,
 ) -> Plan:
     """A plan for examples of `lengths` (in tokens, in training order). `step_bytes` returns the bytes that a batch of
     given lengths keeps on one device; the weights are sharded over `shards` devices; `steps_here` measures the
-    speed."""
+    speed. `frozen_bytes`: of the weights that are not trained; None: four each."""
     steps = -(-len(lengths) // batching.batch)
-    weights = ((parameters - trained) * 4 + trained * _ADAM_BYTES) // shards
+    frozen = (parameters - trained) * 4 if frozen_bytes is None else frozen_bytes
+    weights = (frozen + trained * _ADAM_BYTES) // shards
     memory = weights + step_bytes(lengths[heaviest(lengths, batching.device_batch)])
     measured = steps_here() if steps_here else None
     return Plan(len(lengths), sum(lengths), max(lengths), steps, parameters, trained, memory, measured)

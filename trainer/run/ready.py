@@ -12,12 +12,19 @@ from contract import scored_groups
 from trainer.errors import BadSettings, CommandError
 from trainer.run.bases import problem_of, resolve
 from trainer.run.batching import Batching
-from trainer.settings import UNKNOWN, CrossEncoding, Training
+from trainer.settings import UNKNOWN, Sft, Training
 
 AnyTraining = TypeVar("AnyTraining", bound=Training)
 # The fields of /proc/cpuinfo of CPUs with bfloat16 units, on x86 and on ARM.
 _BFLOAT16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-_EXPORTS = {"limrank.records": "pointwise", "limrank.groups": "lce", scored_groups.FORMAT: "lce"}
+_EXPORTS = {
+    "limrank.records": "pointwise",
+    "limrank.setwise": "setwise",
+    "limrank.listwise": "listwise",
+    "limrank.groups": "lce",
+    scored_groups.FORMAT: "lce",
+}
+_HELD = {"pointwise": "records", "lce": "groups", "setwise": "setwise rows", "listwise": "listwise rows"}
 
 
 def ready(settings: AnyTraining, read: Callable[[Path], object] | None = None) -> AnyTraining:
@@ -97,12 +104,10 @@ def _of_kind(settings: Training) -> str | None:
     except ValueError:
         return None  # reading the file gives a better error
     found = header.get("format") if isinstance(header, dict) else None
-    grouped = isinstance(settings, CrossEncoding)
-    wanted = "lce" if grouped else "pointwise"
+    wanted = settings.format if isinstance(settings, Sft) else "lce"
     if found in _EXPORTS and _EXPORTS[found] != wanted:
-        holds = "records" if grouped else "groups"
         return (
-            f"{path} holds {holds}, and this training takes {'groups' if grouped else 'records'}: "
+            f"{path} holds {_HELD[_EXPORTS[found]]}, and this training takes {_HELD[wanted]}: "
             f"`limrank synth export --format {wanted}` writes them."
         )
     return None

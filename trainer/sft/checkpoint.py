@@ -1,4 +1,5 @@
-"""The folder of a trained adapter: weights in float16, config, and the manifest of base and adapter together."""
+"""The folder of a trained adapter: weights in float16, config, and what it states: the manifest of base and adapter
+together, or list.json."""
 
 from __future__ import annotations
 
@@ -11,15 +12,18 @@ import torch
 
 from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.checkpoint.model_config import adapter_config_of, config_of
+from contract.listed.model import ListModel
 from contract.segments import Segments
 from trainer.sft.lora import save_lora
 
 
-def write_adapter(folder: Path, model: Any, weights: Mapping[str, torch.Tensor], manifest: Manifest) -> None:
+def write_adapter(folder: Path, model: Any, weights: Mapping[str, torch.Tensor], stated: Manifest | ListModel) -> None:
     """Writes the files that `limrank-train merge` and the service's embedded model read; `weights` are those of the
     whole adapter."""
-    save_lora(model, folder, weights=weights, base_name=manifest.base, dtype=torch.float16)
-    replace(manifest, adapter=adapter_config_of(folder)).write(folder)
+    save_lora(model, folder, weights=weights, base_name=stated.base, dtype=torch.float16)
+    if isinstance(stated, Manifest):
+        stated = replace(stated, adapter=adapter_config_of(folder))
+    stated.write(folder)
 
 
 def adapter_manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,23 +13,54 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from contract.truncation import table_rows
-from trainer.errors import BadBase
+from trainer.errors import BadBase, BadSettings
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
-def load_base(base: Path, *, dtype: torch.dtype = torch.float32) -> Any:
-    """Loads the causal model in a folder. Raises BadBase when it cannot be loaded."""
+def load_base(base: Path, weights: str = "float32") -> Any:
+    """Loads the causal model in a folder, with `weights` in float32, bfloat16 or 4bit (NF4, on the GPU where there is
+    one). Raises BadBase when it cannot be loaded, BadSettings without bitsandbytes."""
     if not (base / "config.json").is_file():
         raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
+    how: dict[str, Any] = _in_four_bits() if weights == "4bit" else {"dtype": getattr(torch, weights)}
     try:
-        return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, trust_remote_code=False)
+        return AutoModelForCausalLM.from_pretrained(base, local_files_only=True, trust_remote_code=False, **how)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BadBase(f"{base} cannot be loaded as a causal model: {str(error).splitlines()[0]}") from error
+
+
+def _in_four_bits() -> dict[str, Any]:
+    """Dettmers et al. 2023, arXiv 2305.14314: NF4, whose constants are quantised again."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BadSettings(
+            "--base-weights 4bit needs bitsandbytes (in the project's folder: pip install '.[qlora]'); bfloat16 does "
+            "not."
+        )
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    device = torch.cuda.current_device() if torch.cuda.is_available() else "cpu"
+    return {"quantization_config": config, "dtype": torch.bfloat16, "device_map": {"": device}}
+
+
+def base_bytes(model: PeftModel) -> int:
+    """Bytes of the weights that are not trained, as they are stored."""
+    frozen = (weight for weight in model.parameters() if not weight.requires_grad)
+    return sum(weight.numel() * weight.element_size() for weight in frozen)
+
+
+def parameter_counts(model: PeftModel) -> tuple[int, int]:
+    """How many parameters there are, and how many of them are trained; packed ones count as many as they stand for."""
+    trained, every = model.get_nb_trainable_parameters()
+    return int(every), int(trained)
 
 
 def check_positions(model: Any, base: Path, tokens: int) -> None:

@@ -1,4 +1,5 @@
-"""`limrank-train sft`: LoRA on a causal model, from records with traces, with transformers' trainer."""
+"""`limrank-train sft`: LoRA on a causal model, from records with traces or from rows of several passages, with
+transformers' trainer."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from contract.checkpoint.manifest import Manifest
-from contract.records import Record
+from contract.listed.model import ListModel
 from contract.segments import Segments
 from trainer.run.attention import set_attention
 from trainer.run.batching import Batching, world
@@ -28,25 +29,20 @@ from trainer.run.report import report_session
 from trainer.run.session import Session, run_session
 from trainer.settings import Sft
 from trainer.sft.checkpoint import adapter_manifest, write_adapter
-from trainer.sft.examples import (
-    Lengths,
-    LossWeights,
-    RecordChoice,
-    TrainingSequence,
-    load_records,
-    load_segments,
-    sequences,
-    without_contradictions,
-)
+from trainer.sft.examples import TrainingSequence
+from trainer.sft.inputs import Inputs, read_inputs
+from trainer.sft.listed import list_model
 from trainer.sft.lora import (
     adapter_weights,
     add_lora,
+    base_bytes,
     check_positions,
     go_back,
     load_base,
     load_lora,
     lora_config,
     merged,
+    parameter_counts,
 )
 from trainer.sft.loss import SequenceCollator, completion_loss
 from trainer.sft.scorer import CausalScorer, QueryRoom
@@ -70,9 +66,8 @@ class _Prepared:
     """The inputs of a run, read and encoded once. `sequence` holds the training sequences in order; `earlier` is the
     manifest of the adapter that the run continues from."""
 
-    records: list[Record]
+    inputs: Inputs
     sequence: list[TrainingSequence]
-    segments: Segments
     model: Any
     earlier: Manifest | None
 
@@ -85,16 +80,8 @@ def train_sft(settings: Sft) -> None:
 
 
 def _prepare(settings: Sft) -> _Prepared:
-    segments = load_segments(settings.base)
-    chosen = load_records(settings.data, RecordChoice.of(settings, settings.direct_share))
-    records = without_contradictions(chosen)
-    if left_out := len(chosen) - len(records):
-        print(  # noqa: T201
-            f"{left_out} records are left out: they call irrelevant what another calls relevant to the same query."
-        )
-    lengths = Lengths(settings.max_tokens, settings.passage_tokens)
-    weights = LossWeights(settings.verdict_weight, settings.conclusion_weight, settings.trace_weight)
-    laid = list(sequences(records, segments, lengths, weights))
+    inputs = read_inputs(settings)
+    laid = inputs.laid
     sequence = order(
         [len(sequence.ids) for sequence in laid],
         passes=settings.epochs,
@@ -103,15 +90,17 @@ def _prepare(settings: Sft) -> _Prepared:
         max_steps=settings.max_steps,
     )
     earlier = None if settings.adapter is None else read_adapter(settings.adapter, settings.base)
-    check_dev(DevSet.of(settings), QueryRoom(segments, trace_tokens=max(_trace_tokens(settings).values())))
+    if inputs.segments is not None:
+        room = QueryRoom(inputs.segments, trace_tokens=max(_trace_tokens(settings).values()))
+        check_dev(DevSet.of(settings), room)
     model = _model(settings, longest=max(len(sequence.ids) for sequence in laid))
-    return _Prepared(records, [laid[index] for index in sequence], segments, model, earlier)
+    return _Prepared(inputs, [laid[index] for index in sequence], model, earlier)
 
 
 def _model(settings: Sft, longest: int) -> Any:
     """The base with the adapter to train: a new one or that of `--adapter`. Raise BadBase where it cannot read a
     sequence of `longest` tokens."""
-    base = load_base(settings.base)
+    base = load_base(settings.base, settings.base_weights)
     check_positions(base, settings.base, longest)
     set_attention(base, settings.precision, padded_in_front=True)
     if settings.adapter is not None:
@@ -138,35 +127,46 @@ def _train(settings: Sft, session: Session, prepared: _Prepared, loop: dict[str,
     weights = adapter_weights(prepared.model)
     if not trainer.is_world_process_zero():
         return
-    manifest = adapter_manifest(
-        settings.base,
-        prepared.segments,
-        name=settings.base_name or settings.base.name,
-        data_sha256=data_sha256(settings.data),
-        licences=_licences(settings.base_licence, prepared),
-        recipe=_recipe(settings, prepared, trainer.state.global_step),
-        scores={} if dev is None else {DEV: dev},
-    )
-    save_whole(session.folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, manifest))
+    stated = _stated(settings, prepared, trainer.state.global_step, {} if dev is None else {DEV: dev})
+    save_whole(session.folder.path / "adapter", lambda part: write_adapter(part, prepared.model, weights, stated))
     folder = session.folder.path
     merge = f"limrank train merge --base {settings.base} --adapter {folder / 'adapter'} --out {folder / 'model'}"
-    after = [f"Next: {merge}; then limrank serve --model {folder / 'model'}"] if session.ended == "finished" else []
+    then = "serve --model" if settings.format == "pointwise" else "eval run BENCHMARK --out RESULTS --list-model"
+    after = [f"Next: {merge}; then limrank {then} {folder / 'model'}"] if session.ended == "finished" else []
     report_session(session.folder, session.ended, trainer.state, session.seconds, dev, after)
 
 
+def _stated(settings: Sft, prepared: _Prepared, step: int, scores: dict[str, object]) -> Manifest | ListModel:
+    """What the adapter states of itself."""
+    stated, recipe = _licences(settings.base_licence, prepared), _recipe(settings, prepared, step)
+    if prepared.inputs.segments is None:
+        return list_model(settings, prepared.inputs.rows, stated, recipe)
+    return adapter_manifest(
+        settings.base,
+        prepared.inputs.segments,
+        name=settings.base_name or settings.base.name,
+        data_sha256=data_sha256(settings.data),
+        licences=stated,
+        recipe=recipe,
+        scores=scores,
+    )
+
+
 def _dev_score(settings: Sft, prepared: _Prepared) -> dict[str, float] | None:
-    dev = DevSet.of(settings)
+    dev, segments = DevSet.of(settings), prepared.inputs.segments
+    if segments is None:
+        return None
     if not settings.fsdp:
         take_threads()
-    with nullcontext() if dev is None or settings.fsdp else merged(prepared.model):
-        return dev_score_of_modes(_scorers(settings, prepared), dev)
+    # Sharded weights cannot be merged for a moment, and those of fewer bits would not come back as they were.
+    apart = dev is None or settings.fsdp or settings.base_weights != "float32"
+    with nullcontext() if apart else merged(prepared.model):
+        return dev_score_of_modes(_scorers(settings, prepared.model, segments), dev)
 
 
-def _scorers(settings: Sft, prepared: _Prepared) -> dict[str, CausalScorer]:
+def _scorers(settings: Sft, model: Any, segments: Segments) -> dict[str, CausalScorer]:
     return {
-        mode: CausalScorer(
-            prepared.model, prepared.segments, passage_tokens=settings.passage_tokens, trace_tokens=trace_tokens
-        )
+        mode: CausalScorer(model, segments, passage_tokens=settings.passage_tokens, trace_tokens=trace_tokens)
         for mode, trace_tokens in _trace_tokens(settings).items()
     }
 
@@ -188,7 +188,7 @@ def _pad_id(model: Any) -> int:
 
 def _licences(base: str, prepared: _Prepared) -> tuple[str, ...]:
     """The base's licence, then those of all data, including the data of an adapter that the run continues from."""
-    known = {record.licence for record in prepared.records}
+    known = set(prepared.inputs.licences)
     if prepared.earlier is not None:
         known.update(prepared.earlier.licences)
     return tuple(dict.fromkeys((base, *licences(known))))
@@ -197,12 +197,19 @@ def _licences(base: str, prepared: _Prepared) -> tuple[str, ...]:
 def _recipe(settings: Sft, prepared: _Prepared, step: int) -> str:
     examples, lora = len(prepared.sequence), lora_config(prepared.model)
     before = "" if prepared.earlier is None else f"{prepared.earlier.recipe}; then "
+    kind = f"{examples} {settings.format} rows, loss on the letters of the answer"
+    weights = ""
+    if settings.format == "pointwise":
+        kind = f"{examples} examples ({settings.direct_share:.0%} of those with a trace without it)"
+        weights = (
+            f"weights {settings.verdict_weight} (verdict), {settings.conclusion_weight} (conclusion), "
+            f"{settings.trace_weight} (traced), "
+        )
     return before + (
-        f"limrank-train sft: LoRA rank {lora.r}, alpha {lora.lora_alpha}, all linear layers; {examples} examples "
-        f"({settings.direct_share:.0%} of those with a trace without it), {step} steps of {settings.batch}, learning "
-        f"rate {settings.learning_rate} {settings.schedule}, weights {settings.verdict_weight} (verdict), "
-        f"{settings.conclusion_weight} (conclusion), {settings.trace_weight} (traced), "
+        f"limrank-train sft: LoRA rank {lora.r}, alpha {lora.lora_alpha}, all linear layers; {kind}, {step} steps of "
+        f"{settings.batch}, learning rate {settings.learning_rate} {settings.schedule}, {weights}"
         f"{settings.max_tokens} tokens, {settings.precision}, seed {settings.seed}"
+        + ("" if settings.base_weights == "float32" else f", the base in {settings.base_weights}")
         + ("" if settings.kept == 1 else f", {settings.kept:.0%} of the way from the weights before")
     )
 
@@ -214,7 +221,7 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable()
     model.train()
-    parameters = list(model.parameters())
+    parameters, trained = parameter_counts(model)
     lengths = [len(sequence.ids) for sequence in prepared.sequence]
     sample = prepared.sequence[heaviest(lengths, settings.device_batch)]
     logits = max(len(sequence.weights) for sequence in sample)
@@ -231,8 +238,9 @@ def _plan(settings: Sft, prepared: _Prepared) -> Plan:
     return make_plan(
         lengths,
         Batching.of(settings),
-        parameters=sum(weight.numel() for weight in parameters),
-        trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
+        parameters=parameters,
+        trained=trained,
+        frozen_bytes=base_bytes(model),
         shards=world() if settings.fsdp else 1,
         step_bytes=lambda batch: kept_bytes(model, batch, causal=True, bfloat16=bfloat16, logits=logits * len(batch)),
         steps_here=lambda: measure(step, settings.measure_seconds),

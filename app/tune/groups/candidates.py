@@ -69,17 +69,26 @@ def open_encoder(model: str | Path) -> BiEncoder:
 
 
 def write_vectors(
-    path: Path, texts: Sequence[str], encoder: BiEncoder, report: Callable[[int, int], None]
+    path: Path, texts: Sequence[str], encoder: BiEncoder, portions: Path, report: Callable[[int, int], None]
 ) -> tuple[int, ...]:
-    """The vectors of `texts` into a NumPy file; their shape. Raises `DiskFull`."""
-    portions = []
+    """The vectors of `texts` into a NumPy file; their shape. `portions` is a folder of what a stopped run has encoded
+    of the same texts, and of what is encoded now. Raises `DiskFull`."""
+    portions.mkdir(exist_ok=True)
+    encoded = []
     for start in range(0, len(texts), _PORTION):
-        portions.append(encoder.encode_passages(texts[start : start + _PORTION]))
+        portion = portions / f"{start}.npy"
+        if not portion.exists():
+            _save(portion, encoder.encode_passages(texts[start : start + _PORTION]))
+        encoded.append(read_vectors(portion))
         report(min(start + _PORTION, len(texts)), len(texts))
-    vectors = np.concatenate(portions)
+    vectors = np.concatenate(encoded)
+    _save(path, vectors)
+    return vectors.shape
+
+
+def _save(path: Path, vectors: Vectors) -> None:
     with translate_disk_errors(path), replacing(path) as part, part.open("wb") as file:
         np.save(file, vectors, allow_pickle=False)
-    return vectors.shape
 
 
 def read_vectors(path: Path) -> Vectors:

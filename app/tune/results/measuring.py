@@ -10,6 +10,7 @@ from typing import Any
 from app.tune.documents.passages import Passage
 from app.tune.groups.candidates import RERANKED, Found
 from app.tune.queries.made import Query
+from app.tune.results.ranked_log import RankedLog
 from app.tune.results.systems import BM25, FUSED, MEASURE, NEAR, NEW
 from contract.truncation import position_count
 from evaluation.metrics import PerQuery, by_order, mean, oracle, per_query
@@ -36,21 +37,25 @@ def rankings(
     cases: Sequence[Case],
     passages: Sequence[Passage],
     models: Mapping[str, Path],
+    log: RankedLog,
     report: Callable[[int, int], None],
 ) -> Rankings:
-    """The rankings of all systems. Every model ranks the best candidates of both first stages, fused."""
+    """The rankings of all systems. Every model ranks the best candidates of both first stages, fused; what `log` knows
+    is not ranked again, and what is ranked is added to it."""
     found: Rankings = {
         BM25: {case.query.id: _ids(passages, [hit.index for hit in case.found.bm25]) for case in cases},
         NEAR: {case.query.id: _ids(passages, [hit.index for hit in case.found.bi_encoder]) for case in cases},
         FUSED: {case.query.id: _ids(passages, case.found.fused()) for case in cases},
     }
-    for place, (name, folder) in enumerate(models.items()):
-        scorer = _scorer(folder)
-        found[name] = {}
-        for number, case in enumerate(cases, start=1):
-            found[name][case.query.id] = _ranked(scorer, case, passages)
-            report(place * len(cases) + number, len(models) * len(cases))
-    return found
+    left = [(name, case) for name in models for case in cases if (name, case.query.id) not in log.known]
+    total = len(models) * len(cases)
+    scorers: dict[str, PairScorer] = {}
+    for number, (name, case) in enumerate(left, start=1 + total - len(left)):
+        if name not in scorers:
+            scorers = {name: _scorer(models[name])}  # one model in memory at a time
+        log.add(name, case.query.id, _ranked(scorers[name], case, passages))
+        report(number, total)
+    return found | {name: {case.query.id: log.known[name, case.query.id] for case in cases} for name in models}
 
 
 def measured(cases: Sequence[Case], passages: Sequence[Passage], found: Rankings) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     whole, code = tuned
     out = tmp_path / "out"
     choose = random.SystemRandom()
-    moments = (("choose", 1.0), ("vectors", 1.0), ("filter", 4.0))  # about when it is in a later step
+    moments = (("choose", 1.0), ("filter", 4.0), ("train", 0.5))  # about when it is in a later step
     for step, wait in ((step, choose.uniform(0, longest)) for step, longest in moments):
         process = start(documents, out, tiny_model)
         manifest = out / "work" / f"{step}.manifest.json"
@@ -161,6 +161,11 @@ def test_a_full_disk_loses_nothing(
     assert "the disk takes no more" in told
     assert not list((out / "work").glob("*.part"))
     assert not (out / "model").exists()
+
+
+def test_nothing_but_the_files_of_the_steps_is_left(tuned: tuple[Path, int]) -> None:
+    left = {path.name for path in (tuned[0] / "work").iterdir()}
+    assert not {name for name in left if name.startswith(("vectors-", "evaluation-"))}
 
 
 def test_the_result_does_not_lie_among_the_documents(

@@ -101,7 +101,7 @@ def test_a_dev_score_is_measured_before_and_after_rounding(
         ]
         for scorer in (
             CausalScorer(load_lora(load_base(tiny_llama), adapter), segments),
-            CausalScorer(load_base(tmp_path / "merged", dtype=torch.bfloat16), segments),
+            CausalScorer(load_base(tmp_path / "merged", "bfloat16"), segments),
         )
     )
     changed = re.search(r"by at most (\S+) in 19 pairs, dev", said)
