@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from evaluation.benchmarks.task import Query, Task
+from evaluation.evidence import count_evidence
 from evaluation.metrics import by_order, mean, oracle, p_mrr, per_query
 from evaluation.results.ranking import Figures, Gain, GroupMean, Reading
 from evaluation.scorers.scorer import Scored
@@ -45,6 +46,9 @@ def assess(
         groups=_groups(queries, values[headline]),
         endings=_endings(scored),
         readings={name: _reading(qrels, queries, order, candidates, task) for name, qrels in task.readings.items()},
+        evidence=count_evidence(
+            (task.documents[document], one) for found in scored.values() for document, one in found.items()
+        ),
     )
     return figures, values
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from evaluation.benchmarks.task import Protocol
 from evaluation.errors import BadData
+from evaluation.evidence import EvidenceCounts
 from evaluation.results.files import FORMAT, VERSION, Made, parsed, write_json, write_per_query
 from evaluation.significance import Interval, Paired
 from retrieval.trec import Run, write_run
@@ -47,7 +48,8 @@ class Figures:
     """The measures, headline first, compared to the first stage and to the best order of its candidates.
 
     `endings` counts how traces ended, because one cut short by a deadline differs from the model's own.
-    `without_candidates` counts the queries for which the first stage found nothing; their value is 0.
+    `without_candidates` counts the queries for which the first stage found nothing; their value is 0. `evidence` counts
+    traces whose quotation and conclusion hold; None without traces.
     """
 
     queries: int
@@ -61,6 +63,7 @@ class Figures:
     endings: Mapping[str, int]
     readings: Mapping[str, Reading]
     without_candidates: int = 0
+    evidence: EvidenceCounts | None = None
 
     @property
     def headline(self) -> str:

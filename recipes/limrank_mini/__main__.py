@@ -2,7 +2,8 @@
 programs.
 
 An error is printed as a sentence on standard error, with an exit code. Settings in the environment are those of the
-program that a command belongs to: LIMRANK_SYNTH_... for `import`, LIMRANK_TRAIN_EVAL_... for `traces` and `table`.
+program that a command belongs to: LIMRANK_SYNTH_... for `import`, LIMRANK_TRAIN_EVAL_... for `traces`, `table`
+and `measure`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cli.settings import AnyCommand, Command, read_command
 from contract.checkpoint.packaged import MINILM_PACKAGE, minilm
 from evaluation.errors import BadSettings, Interrupted, NotAvailable
 from recipes.limrank_mini import check_traces, import_medquad, table
+from recipes.limrank_mini.measuring import command as measuring
 
 PROGRAM = "python -m recipes.limrank_mini"
 
@@ -67,6 +69,10 @@ def _table(arguments: Sequence[str]) -> str:
     return table.run(_evaluation_settings(table.MiniSettings, "table", arguments))
 
 
+def _measure(arguments: Sequence[str]) -> str:
+    return measuring.run(_evaluation_settings(measuring.MeasureSettings, "measure", arguments))
+
+
 def _minilm(arguments: Sequence[str]) -> str:
     """The folder of the packaged MiniLM: the base of limrank-mini-ce, and the bi-encoder of limrank-mini's last run."""
     if set(arguments) & {"-h", "--help"}:
@@ -82,7 +88,7 @@ def _minilm(arguments: Sequence[str]) -> str:
 def _evaluation_settings(kind: type[AnyCommand], name: str, arguments: Sequence[str]) -> AnyCommand:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down the service
     signal.signal(signal.SIGTERM, _stop)
-    known: list[type[Command]] = [check_traces.TracesSettings, table.MiniSettings]
+    known: list[type[Command]] = [check_traces.TracesSettings, table.MiniSettings, measuring.MeasureSettings]
     known += [command.settings for command in evaluation.cli.COMMANDS]
     return read_command(kind, _program(evaluation.settings.PROGRAM), name, arguments, known)
 
@@ -105,6 +111,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], str]]] = {
     "import": ("Turn MedQuAD's labels into records with traces and into groups.", _import),
     "traces": ("Check traces on MedQuAD pairs: what they name, and whether they agree with the verdict.", _traces),
     "table": ("The full table of limrank-mini and limrank-mini-ce, and whether it meets the targets.", _table),
+    "measure": ("One model in one mode on general text, DL19, MedQuAD and everyday questions.", _measure),
     "minilm": ("Print the folder of the packaged MiniLM, from which training starts.", _minilm),
 }
 

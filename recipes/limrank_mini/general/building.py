@@ -1,5 +1,5 @@
-"""Builds the whole file: labelled, derived and MedQuAD's groups and unlabelled lists, scored, with a manifest beside
-it."""
+"""Builds the whole file: labelled, derived, injected and MedQuAD's groups and unlabelled lists, scored, with a manifest
+beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contract.scored_groups import ScoredGroup, write_scored_groups
 from recipes.limrank_mini.general.derived import Derived, claim, documents, long_query, usable_pieces
 from recipes.limrank_mini.general.derived_groups import derived_groups
 from recipes.limrank_mini.general.drafts import Draft, scored, spdx
+from recipes.limrank_mini.general.injected import injected_groups
 from recipes.limrank_mini.general.labelled import Found, labelled_group
 from recipes.limrank_mini.general.lists import list_queries, teacher_lists
 from recipes.limrank_mini.general.medquad import medquad_groups, medquad_pieces
@@ -33,6 +34,7 @@ class Amounts:
     long_queries: int = 2_500
     claims: int = 1_500
     lists: int = 7_000
+    injected: int = 1_200
     medquad_groups: int = 7_000
     medquad_pieces: int = 3_000
 
@@ -58,6 +60,7 @@ def build(
     pieces = list(usable_pieces(general))
     drafts = [*_labelled(general, encoder, amounts.labelled, refused)]
     say(f"{len(drafts)} labelled groups; candidates refused: {dict(refused)}")
+    injected = list(injected_groups(drafts, amounts.injected))
     made = _derived(general, pieces, amounts)
     drafts += derived_groups(made, pieces, encoder, refused)
     say(f"{len(drafts)} groups with those of {len(made)} derived queries")
@@ -69,7 +72,7 @@ def build(
         excluded = read_ids(data / "medquad" / "exclude_from_training.txt")
         pieces += medquad_pieces(data / "medquad", excluded, amounts.medquad_pieces)
     drafts += teacher_lists(list_queries(pieces, asked, amounts.lists), pieces, encoder)
-    drafts = [draft for draft in drafts if encoder.reads_whole(draft.query)]
+    drafts = [draft for draft in drafts + injected if encoder.reads_whole(draft.query)]
     say(f"{len(drafts)} groups in all whose query the teacher reads whole; scoring")
     drafts.sort(key=lambda draft: draw(draft.id, "order"))
     manifest = _Manifest({piece.source: spdx(piece.licence) for piece in pieces})

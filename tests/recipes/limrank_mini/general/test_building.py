@@ -55,7 +55,7 @@ def kind(group: ScoredGroup) -> str:
 
 
 def test_every_kind_is_there_and_groups_differ_in_size(groups: list[ScoredGroup]) -> None:
-    assert {kind(group) for group in groups} == {"general", "long", "claim", "list", "medquad"}
+    assert {kind(group) for group in groups} == {"general", "long", "claim", "list", "medquad", "injected"}
     assert len({len(group.passages) for group in groups}) > 1
     assert len({group.id for group in groups}) == len(groups)
 
@@ -63,7 +63,7 @@ def test_every_kind_is_there_and_groups_differ_in_size(groups: list[ScoredGroup]
 def test_labels_and_teacher_stand_where_they_are_known(groups: list[ScoredGroup]) -> None:
     for group in groups:
         assert (group.positive is None) == (kind(group) == "list")
-        assert bool(group.teacher) == (kind(group) != "medquad")
+        assert bool(group.teacher) == (kind(group) not in {"medquad", "injected"})
         assert len(set(group.passages)) == len(group.passages)
 
 
