@@ -22,11 +22,14 @@ class HttpLimits:
 
     A head is the request line with all header fields. `head_seconds` also bounds a new connection without a first byte;
     `idle_seconds` bounds a connection between two requests. `drain_*`: what is read and dropped of a body after its
-    request was answered. `write_seconds`: how long a client may take nothing of its answer.
+    request was answered. `write_seconds`: how long a client may take nothing of its answer. A body in more than
+    `chunks` chunks must have at least `chunk_bytes` in each, on average.
     """
 
     head_bytes: int = 64 * KIBIBYTE
     head_fields: int = 256
+    chunks: int = 8192
+    chunk_bytes: int = 16
     head_seconds: float = 30.0
     idle_seconds: float = 75.0  # longer than the usual 60 s of balancers, so that they close idle connections, not we
     drain_bytes: int = 64 * MEBIBYTE

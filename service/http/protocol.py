@@ -7,6 +7,7 @@ trailers apart from header fields, and bounds an unfinished head; httptools does
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,14 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from service.http.bounded import BoundedConnection
 from service.http.connections import Connections, Seat
-from service.http.limits import HttpLimits, Refusal, Refuse
+from service.http.limits import KIBIBYTE, HttpLimits, Refusal, Refuse
 from service.http.transport import PatientTransport
 
-_REQUEST_LINE_AND_END = 4  # bytes around method, target and version, and around each field
 _BUSY = "The server has as many connections as it takes; retry later."
-_INVALID = "The request is not valid HTTP."
 _READING = (h11.SEND_BODY, h11.ERROR)
+_ANSWERED = (h11.DONE, h11.MUST_CLOSE)
+_MOST_DROPPED_IN_CHUNKS = 16 * KIBIBYTE  # of an answered request, while the connection may still be used again
+_AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,49 +56,6 @@ class GuardedConfig(uvicorn.Config):
         self.guard = guard
 
 
-class _BoundedConnection(h11.Connection):
-    """h11's connection, with a bound on a whole head too: h11 itself bounds unfinished ones only.
-
-    `refused` is the status and the sentence for the error that was raised last.
-    """
-
-    def __init__(self, limits: HttpLimits, head: Callable[[], None], end: Callable[[], None]) -> None:
-        """`head` is called once a request's head is whole, `end` once its body is."""
-        super().__init__(h11.SERVER, limits.head_bytes)
-        self._limits = limits
-        self._head = head
-        self._end = end
-        self.refused = (HTTPStatus.BAD_REQUEST, _INVALID)
-
-    def next_event(self) -> Any:
-        """The next event. Raises RemoteProtocolError as h11 does, and for a head that is too large."""
-        try:
-            event = super().next_event()
-        except h11.RemoteProtocolError as error:
-            if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-                self.refused = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_large())
-            raise
-        if isinstance(event, h11.Request):
-            self._head()
-            if self._is_too_large(event):
-                self.refused = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_large())
-                raise h11.RemoteProtocolError(self._too_large())
-        elif isinstance(event, h11.EndOfMessage):
-            self._end()
-        return event
-
-    def _is_too_large(self, event: h11.Request) -> bool:
-        size = len(event.method) + len(event.target) + len(event.http_version) + _REQUEST_LINE_AND_END
-        size += sum(len(name) + len(value) + _REQUEST_LINE_AND_END for name, value in event.headers)
-        return size > self._limits.head_bytes or len(event.headers) > self._limits.head_fields
-
-    def _too_large(self) -> str:
-        return (
-            f"The request's header is larger than {self._limits.head_bytes} bytes or has more than "
-            f"{self._limits.head_fields} fields; send less of it."
-        )
-
-
 class GuardedProtocol(H11Protocol):
     """One connection. Heads, idle time, answers and the close are bounded by its listener's `Guard`."""
 
@@ -110,7 +70,7 @@ class GuardedProtocol(H11Protocol):
         self._guard = config.guard
         self._seat = Seat.NONE
         self._head_timer: asyncio.TimerHandle | None = None
-        self._bounded = _BoundedConnection(config.guard.limits, self._head_is_whole, self._request_is_whole)
+        self._bounded = BoundedConnection(config.guard.limits, self._head_is_whole, self._request_is_whole)
         self.conn = self._bounded
         self.app = cast("Any", self._answered_app)
         self._served = config.loaded_app
@@ -142,6 +102,9 @@ class GuardedProtocol(H11Protocol):
                 return
         if self.conn.our_state is h11.DONE:  # the request was answered while its body was coming
             self._patient.drop(len(data))
+            if self._bounded.in_chunks and self._patient.dropped > _MOST_DROPPED_IN_CHUNKS:
+                self.transport.close()  # what still comes is dropped unread: reading chunks costs far more
+                return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and self._head_timer is None and not self.transport.is_closing():
             self._start_head_timer(self._guard.limits.head_seconds)
@@ -170,6 +133,9 @@ class GuardedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what h11 could not read, unless an answer has begun already: then all that is left is to close."""
+        if self.conn.our_state in _ANSWERED:  # the rest of a body whose request was answered
+            self.transport.close()
+            return
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if cycle.response_started:
@@ -181,6 +147,7 @@ class GuardedProtocol(H11Protocol):
 
     async def _answered_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app. Its last `send` returns once the answer has been taken, so that what it holds counts until then."""
+        _to_origin_form(scope)
         if self._seat is Seat.RESERVE and scope["path"] not in self._guard.probe_paths:
             await _refuse_request(self._guard.refuse, send)
             return
@@ -232,6 +199,14 @@ class GuardedProtocol(H11Protocol):
         self._head_timer = None
         if not self.transport.is_closing():
             self._patient.abort()
+
+
+def _to_origin_form(scope: Scope) -> None:
+    """Takes scheme and authority off a target that is a whole URL, as requests to a proxy have: a server has to serve
+    these too (RFC 9112, 3.2.2)."""
+    if scope["type"] == "http" and (whole := _AUTHORITY.match(scope["path"])):
+        scope["path"] = scope["path"][whole.end() :] or "/"
+        scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("ascii"), count=1).encode("ascii") or b"/"
 
 
 def _fields(refusal: Refusal) -> list[tuple[bytes, bytes]]:

@@ -28,7 +28,7 @@ class PatientTransport:
         self._limits = limits
         self._arrived_whole = arrived_whole
         self._loop = loop
-        self._dropped = 0
+        self.dropped = 0
         self._unsent = 0
         self._end: asyncio.TimerHandle | None = None
         self._write_check: asyncio.TimerHandle | None = None
@@ -66,15 +66,15 @@ class PatientTransport:
 
     def arrived(self) -> None:
         """The request has arrived whole."""
-        self._dropped = 0
+        self.dropped = 0
         if self._end is not None and not self.lingering:
             self._end.cancel()
             self._end = None
 
     def drop(self, size: int) -> None:
         """`size` more bytes came that nobody wants; too many end the connection."""
-        self._dropped += size
-        if self._dropped > self._limits.drain_bytes:
+        self.dropped += size
+        if self.dropped > self._limits.drain_bytes:
             self._transport.close()
 
     def ended(self) -> None:

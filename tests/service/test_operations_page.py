@@ -12,7 +12,7 @@ from pydantic import ByteSize
 
 from service.api import body, keys
 from service.api.paths import METRICS_PATH, PROBE_PATHS
-from service.http import body_budget, connections, limits
+from service.http import body_budget, connections, limits, protocol
 from service.http.limits import MEBIBYTE, HttpLimits
 from service.scheduling import shares
 from service.scheduling.watchdog import WatchIntervals
@@ -48,6 +48,8 @@ FIXED = {
     "a connection without a request": f"{HTTP.head_seconds:g} s for the first, {HTTP.idle_seconds:g} s between two",
     "connections": f"a reserve of at most {connections._MOST_RESERVE} still answers probes, and gives all else "
     f"{HTTP.reserve_head_seconds:g} s for a head",
+    "a body in chunks": f"400 beyond {HTTP.chunks:,} chunks of fewer than {HTTP.chunk_bytes} bytes on average; behind "
+    f"an early refusal no more than {protocol._MOST_DROPPED_IN_CHUNKS // 1024} KiB",
     "the time of a body": f"after {body._IDLE_SECONDS:g} s without a byte",
     "what is dropped of a body behind an early refusal": f"{shown(ByteSize(HTTP.drain_bytes))}, "
     f"{HTTP.drain_seconds:g} s",
@@ -96,7 +98,7 @@ def test_every_row_is_fixed_or_has_a_setting_and_every_limit_has_a_row() -> None
 def test_every_fixed_bound_of_a_connection_is_on_the_page() -> None:
     """A new one fails here: give it a line."""
     assert {field.name for field in dataclasses.fields(HttpLimits)} == {
-        *("head_bytes", "head_fields", "head_seconds", "idle_seconds"),
+        *("head_bytes", "head_fields", "head_seconds", "idle_seconds", "chunks", "chunk_bytes"),
         *("drain_bytes", "drain_seconds", "write_seconds", "reserve_head_seconds"),
     }
 

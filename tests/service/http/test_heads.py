@@ -89,3 +89,32 @@ def test_trailers_are_no_header_fields() -> None:
         connection.sendall(post("Transfer-Encoding: chunked", "Connection: close", body=body, length=False))
         assert everything(connection).endswith(b"5")
     assert not served.trailers_seen
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_body_with_two_lengths_is_refused_and_hides_no_request(version: str) -> None:
+    """By one of them the second request is a part of the body of the first."""
+    inner = b"0\r\n\r\nGET /info HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = post("Transfer-Encoding: chunked", body=inner).replace(b"HTTP/1.1", f"HTTP/{version}".encode(), 1)
+    with guarded(LIMITS) as served, connected(served.url) as connection:
+        connection.sendall(request)
+        answer = everything(connection)
+    assert statuses(answer) == [400], answer
+    assert b"both Content-Length and Transfer-Encoding" in answer
+
+
+@pytest.mark.parametrize("target", ["http://x/early?a=/b", "HTTPS://user@x:80/early", "http://[::1]:8080/early"])
+def test_a_target_that_is_a_whole_url_is_its_path(target: str) -> None:
+    with guarded(LIMITS) as served, connected(served.url) as connection:
+        connection.sendall(post("Connection: close", body=b"", path=target))
+        assert statuses(everything(connection)) == [413]
+
+
+@pytest.mark.parametrize(("target", "status"), [("http://x/health/live", 200), ("http://x", 503)])
+def test_a_probe_by_a_whole_url_is_one_in_the_reserve_too(target: str, status: int) -> None:
+    with guarded(connections=1) as served, connected(served.url) as taken:
+        taken.sendall(post(body=b""))
+        assert taken.recv(4096).startswith(b"HTTP/1.1 200")
+        with connected(served.url) as connection:
+            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert statuses(everything(connection)) == [status]
