@@ -25,7 +25,7 @@ serve: $(VENV)/.service  ## install, prepare the embedded model once, serve it o
 
 test:           ## install what the tests need, run them all
 	@$(MAKE) --no-print-directory --jobs=4 check vllm ray clients helm .venv-load/.installed .venv-image/.installed
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 tools: $(VENV)/.dev  ## install what limrank-synth, limrank-train and limrank-eval need, into .venv/bin
 

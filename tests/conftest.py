@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ from tests.logging_state import logging_restored
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
+_POSITIONS = 8192  # as the embedded model has
 _VLLM = "tests/service/engines/vllm/"
 _TOGETHER = (_VLLM, "tests/clients/")
-# What takes a minute or more comes first, so that what is left at the end is small and both processes end together.
+# What takes a minute or more comes first, so that what is left at the end is small and all processes end together.
 _SLOW = (
     _VLLM,
+    "tests/app/test_batch_in_process.py",
     "tests/load/",
     "tests/trainer/test_distributed.py",
     "tests/recipes/limrank_mini/test_table.py",
@@ -35,15 +38,17 @@ _SLOW = (
     "tests/helm/test_live_prometheus.py",
     "tests/clients/",
     "tests/service/test_embedded_service.py",
+    "tests/service/hostile/",
     "tests/service/engines/",
     "tests/synth/test_scale.py",
     "tests/synth/",
+    "tests/service/wire/test_pruning.py",
 )
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist comes without types
-    """Where two processes run the tests, a file's belong together, and a folder's whose files share a server: two vLLMs
-    at work on the same cores stand still for a minute at a time. (xdist's own groups do nothing with this pytest.)"""
+    """Tests of a file stay in one process, and those of a folder whose files share a server: two vLLMs at work on the
+    same cores stand still for a minute at a time. (xdist's own groups do nothing with this pytest.)"""
 
     def _split_scope(self, nodeid: str) -> str:
         together = next((folder for folder in _TOGETHER if nodeid.startswith(folder)), None)
@@ -98,6 +103,24 @@ def small_model(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPa
     assert manifest is not None
     manifest.write(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """The small model with weights that spread: its answers differ widely from text to text, as a trained one's do."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("spread") / "model"
+    shutil.copytree(small_model, folder)
+    torch.manual_seed(2)
+    model: Any = LlamaForCausalLM.from_pretrained(folder, max_position_embeddings=_POSITIONS)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "norm" not in name:
+                weights.normal_(0.0, 0.3 if "embed" in name else 0.1)
+    model.save_pretrained(folder)
+    return resolve(str(folder))
 
 
 @pytest.fixture(scope="session")

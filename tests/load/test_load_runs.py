@@ -1,4 +1,4 @@
-"""Short Locust runs against the real service with the embedded model, as processes, bounded as everybody's are."""
+"""Short Locust runs against the real service with a small model, as processes, bounded as everybody's are."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ for second in range(6):
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def service(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     require_locust()
-    with embedded_server(tmp_path_factory.mktemp("service")) as running:
+    with embedded_server(tmp_path_factory.mktemp("service"), "--model", str(small_model)) as running:
         yield running
 
 

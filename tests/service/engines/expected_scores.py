@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from tokenizers import Tokenizer
 
 from tests.service.engines.tiny_models import PlainLogits
@@ -42,10 +43,14 @@ def expected_raw(name: str, plain: PlainLogits, tokenizer: Tokenizer, ids: list[
 def expected_grade(name: str, plain: PlainLogits, tokenizer: Tokenizer, ids: list[int]) -> float:
     """The expectation over all grades, token by token."""
 
+    known: dict[tuple[int, ...], torch.Tensor] = {}
+
     def probability(context: list[int], token: str) -> float:
         number = tokenizer.token_to_id(token)
         assert number is not None, token
-        return float(plain.probabilities(context)[number])
+        if (at := tuple(context)) not in known:
+            known[at] = plain.probabilities(context)
+        return float(known[at][number])
 
     def id_of(token: str) -> int:
         number = tokenizer.token_to_id(token)

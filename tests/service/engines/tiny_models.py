@@ -64,7 +64,7 @@ class PlainLogits:
     @torch.inference_mode()
     def after(self, ids: list[int]) -> torch.Tensor:
         """The logits of all tokens behind `ids`, in float64."""
-        logits: torch.Tensor = self._model(torch.tensor([ids])).logits[0, -1].double()
+        logits: torch.Tensor = self._model(torch.tensor([ids]), logits_to_keep=1).logits[0, -1].double()
         return logits
 
     def probabilities(self, ids: list[int]) -> torch.Tensor:

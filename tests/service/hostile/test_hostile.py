@@ -12,6 +12,7 @@ from bench.hostile.attacks import EXPECTED
 from bench.hostile.rounds import FLAGS, Watched, attacked, unexpected, warm_up, write_keys
 from tests.ports import free_port
 from tests.processes import server
+from tests.waiting import PATIENCE
 
 SECONDS = 10.0
 MEMORY_MARGIN = 0.15
@@ -29,7 +30,7 @@ def test_a_caller_with_a_key_is_served_whatever_others_do(tmp_path: Path) -> Non
         attacked(watched, watched, SECONDS)
         before = watched.settle(0, SETTLE_SECONDS)
         seen, found = attacked(watched, watched, SECONDS)
-        after = watched.settle(int((1 + MEMORY_MARGIN) * before), SETTLE_SECONDS)
+        after = watched.settle(int((1 + MEMORY_MARGIN) * before), PATIENCE)
         last = watched.call_once()
         watched.close()
         running.wait_for("limrank_held_bytes", 0)

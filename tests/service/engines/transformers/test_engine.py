@@ -26,13 +26,13 @@ LENGTHS = (0, 1, 2, 5, 8, 12, 16, 22, 30, 45)
 
 
 @pytest.fixture(scope="module")
-def plain(embedded_checkpoint: Checkpoint) -> PlainForward:
-    return PlainForward(embedded_checkpoint.folder, segments_of(embedded_checkpoint.folder))
+def plain(small_checkpoint: Checkpoint) -> PlainForward:
+    return PlainForward(small_checkpoint.folder, segments_of(small_checkpoint.folder))
 
 
 @pytest.fixture
-async def engine(embedded_checkpoint: Checkpoint) -> AsyncIterator[TransformersEngine]:
-    engine = TransformersEngine.load(embedded_checkpoint, threads=2)
+async def engine(small_checkpoint: Checkpoint) -> AsyncIterator[TransformersEngine]:
+    engine = TransformersEngine.load(small_checkpoint, threads=2)
     yield engine
     await engine.close()
 
@@ -72,9 +72,9 @@ async def test_blank_and_one_token_passages_and_an_instruction(engine: Transform
     assert all(verdict.status is Status.COMPLETE and verdict.reasoning is None for verdict in verdicts)
 
 
-async def test_parts_of_long_texts_and_several_batches(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:
+async def test_parts_of_long_texts_and_several_batches(small_checkpoint: Checkpoint, plain: PlainForward) -> None:
     choose = random.Random(2)
-    engine = engine_with(embedded_checkpoint, EngineOptions(threads=2, batch_tokens=64))
+    engine = engine_with(small_checkpoint, EngineOptions(threads=2, batch_tokens=64))
     jobs = [
         job("long query", text(choose, 120), *(text(choose, n) for n in (3, 40, 110))),
         job("long passages", "glacier", *(text(choose, n) for n in (150, 1, 80))),
@@ -99,9 +99,9 @@ async def test_the_prefix_is_computed_once_for_all_jobs_of_a_call(
 
 
 async def test_prefixes_that_do_not_fit_the_cache_are_computed_again(
-    embedded_checkpoint: Checkpoint, plain: PlainForward
+    small_checkpoint: Checkpoint, plain: PlainForward
 ) -> None:
-    engine = engine_with(embedded_checkpoint, EngineOptions(threads=2, prefix_bytes=1))
+    engine = engine_with(small_checkpoint, EngineOptions(threads=2, prefix_bytes=1))
     for query in ("glacier", "railway", "glacier"):
         asked = job(query, query, "Ice flows.", "Trains run.")
         verdicts = await score(engine, asked)
@@ -125,8 +125,8 @@ def tokens(plain: PlainForward, passage: str) -> int:
     return len(plain.segments.prompt.passage_offsets(passage))
 
 
-async def test_what_does_not_fit_is_refused_in_a_sentence(embedded_checkpoint: Checkpoint) -> None:
-    engine = engine_with(embedded_checkpoint, EngineOptions(threads=2, max_model_tokens=256))
+async def test_what_does_not_fit_is_refused_in_a_sentence(small_checkpoint: Checkpoint) -> None:
+    engine = engine_with(small_checkpoint, EngineOptions(threads=2, max_model_tokens=256))
     long = text(random.Random(4), 400)
     with pytest.raises(FixedPartsTooLong, match=r"the model has 256; shorten the query") as fixed:
         await score(engine, job("call", long, "Ice."))
@@ -151,8 +151,8 @@ async def test_a_query_of_ten_megabytes_is_refused_at_once(engine: TransformersE
         await score(engine, job("call", "ice " * 2_500_000, "Ice."))
 
 
-async def test_the_temperature_divides_the_log_odds(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:
-    raw, fitted = engine_with(embedded_checkpoint, EngineOptions(threads=2)), Temperatures(4.0, 8.0)
+async def test_the_temperature_divides_the_log_odds(small_checkpoint: Checkpoint, plain: PlainForward) -> None:
+    raw, fitted = engine_with(small_checkpoint, EngineOptions(threads=2)), Temperatures(4.0, 8.0)
     asked = job("call", "ice", "Ice flows.")
     (direct,) = await score(raw, asked, temperatures=fitted)
     (reasoned,) = await score(raw, asked, Mode.REASONING, budget=8, temperatures=fitted)

@@ -21,13 +21,13 @@ JOB = Job("call", "how do glaciers move", ("Ice flows.", "Trains run on rails.")
 
 
 @pytest.fixture(scope="module")
-def plain(embedded_checkpoint: Checkpoint) -> PlainForward:
-    return PlainForward(embedded_checkpoint.folder, segments_of(embedded_checkpoint.folder))
+def plain(small_checkpoint: Checkpoint) -> PlainForward:
+    return PlainForward(small_checkpoint.folder, segments_of(small_checkpoint.folder))
 
 
 @pytest.fixture
-async def engine(embedded_checkpoint: Checkpoint) -> AsyncIterator[TransformersEngine]:
-    engine = TransformersEngine.load(embedded_checkpoint, dtype="float32", threads=2)
+async def engine(small_checkpoint: Checkpoint) -> AsyncIterator[TransformersEngine]:
+    engine = TransformersEngine.load(small_checkpoint, dtype="float32", threads=2)
     yield engine
     await engine.close()
 
@@ -39,7 +39,7 @@ def scripted_engine(checkpoint: Checkpoint, written: list[int]) -> TransformersE
 
 
 async def test_the_answers_are_log_probabilities_and_their_mass_is_the_sum_of_the_softmax(
-    embedded_checkpoint: Checkpoint, engine: TransformersEngine, plain: PlainForward
+    small_checkpoint: Checkpoint, engine: TransformersEngine, plain: PlainForward
 ) -> None:
     """Of any answers, as many as are asked for, each prompt its own."""
     prompts = await prompts_of(engine, JOB)
@@ -76,10 +76,10 @@ async def test_reasoning_that_goes_on_ends_in_the_same_answers_as_in_one_pass(en
 
 
 async def test_reasoning_that_the_model_has_ended_is_only_read(
-    embedded_checkpoint: Checkpoint, plain: PlainForward
+    small_checkpoint: Checkpoint, plain: PlainForward
 ) -> None:
     written = plain.segments.tokenizer.encode("Ice flows.</think>", add_special_tokens=False).ids
-    engine = scripted_engine(embedded_checkpoint, written)
+    engine = scripted_engine(small_checkpoint, written)
     (prompt, _) = await prompts_of(engine, JOB, budget=30)
     (made,) = await completions(engine, [prompt])
     (again,) = await completions(engine, [replace(prompt, written=made.written)])
@@ -99,9 +99,9 @@ async def test_reasoning_that_the_model_has_ended_is_only_read(
     ],
     ids=["closed", "characters of several tokens", "almost closed", "loop"],
 )
-async def test_pieces_joined_are_the_reasoning(embedded_checkpoint: Checkpoint, plain: PlainForward, text: str) -> None:
+async def test_pieces_joined_are_the_reasoning(small_checkpoint: Checkpoint, plain: PlainForward, text: str) -> None:
     written = plain.segments.tokenizer.encode(text, add_special_tokens=False).ids
-    engine = scripted_engine(embedded_checkpoint, [*written, 0])
+    engine = scripted_engine(small_checkpoint, [*written, 0])
     (prompt, _) = await prompts_of(engine, JOB, budget=len(written) + 1)
     outputs = [output async for output in engine.submit([replace(prompt, stream=True)])]
     await engine.close()

@@ -30,8 +30,8 @@ QUERY = "how do glaciers move"
 
 
 @pytest.fixture(scope="module")
-def plain(embedded_checkpoint: Checkpoint) -> PlainForward:
-    return PlainForward(embedded_checkpoint.folder, segments_of(embedded_checkpoint.folder))
+def plain(small_checkpoint: Checkpoint) -> PlainForward:
+    return PlainForward(small_checkpoint.folder, segments_of(small_checkpoint.folder))
 
 
 class Scripted:
@@ -80,11 +80,11 @@ def assert_greedy(plain: PlainForward, job: Job, verdict: Verdict, written: list
 
 
 async def test_traces_of_several_calls_are_those_of_a_plain_loop(
-    embedded_checkpoint: Checkpoint, plain: PlainForward
+    small_checkpoint: Checkpoint, plain: PlainForward
 ) -> None:
     recorded = Recorded()
     engine = engine_of(
-        embedded_checkpoint, recorded, generations=3
+        small_checkpoint, recorded, generations=3
     )  # fewer than documents: they leave and join as they go
     choose = random.Random(6)
     jobs = [Job(f"call-{n}", text(choose, 5 * n), tuple(text(choose, m) for m in (0, 7, 25))) for n in (1, 4)]
@@ -95,7 +95,7 @@ async def test_traces_of_several_calls_are_those_of_a_plain_loop(
             assert_greedy(plain, job, verdict, recorded.written[job.call, verdict.index], 14)
 
 
-async def test_every_way_a_trace_ends_keeps_its_context(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:
+async def test_every_way_a_trace_ends_keeps_its_context(small_checkpoint: Checkpoint, plain: PlainForward) -> None:
     looping = ids(plain, " the ice") * 60
     written = [
         ids(plain, "\nIce flows.</think>"),  # closed by the model; on this tokenizer the full stop is its own token
@@ -106,7 +106,7 @@ async def test_every_way_a_trace_ends_keeps_its_context(embedded_checkpoint: Che
     ]
     scripts = {index: [*script, *looping] for index, script in enumerate(written)}
     scripts[1] = ids(plain, "".join(f" word{n}" for n in range(60)))
-    engine = engine_of(embedded_checkpoint, Scripted(scripts))
+    engine = engine_of(small_checkpoint, Scripted(scripts))
     passages = ("Ice flows.", "Trains run.", "Snow falls.", "Rocks.", "Water.")
     verdicts = await score(engine, Job("call", QUERY, passages), Mode.REASONING, 80)
     await engine.close()
@@ -124,8 +124,8 @@ async def test_every_way_a_trace_ends_keeps_its_context(embedded_checkpoint: Che
     assert verdicts[3].reasoning_tokens < 60, "a loop is noticed long before the budget is spent"
 
 
-async def test_a_budget_of_nothing_is_a_direct_verdict(embedded_checkpoint: Checkpoint, plain: PlainForward) -> None:
-    engine = engine_of(embedded_checkpoint)
+async def test_a_budget_of_nothing_is_a_direct_verdict(small_checkpoint: Checkpoint, plain: PlainForward) -> None:
+    engine = engine_of(small_checkpoint)
     (verdict,) = await score(engine, Job("call", QUERY, ("Ice flows.",)), Mode.REASONING, 0)
     await engine.close()
     assert (verdict.status, verdict.reasoning, verdict.reasoning_tokens) == (Status.BUDGET, "", 0)
@@ -150,14 +150,14 @@ class Ticking:
 
 
 async def test_near_a_deadline_traces_are_closed_and_those_not_begun_are_direct(
-    embedded_checkpoint: Checkpoint, plain: PlainForward
+    small_checkpoint: Checkpoint, plain: PlainForward
 ) -> None:
     endless = ids(plain, "".join(f" word{n}" for n in range(2000)))
     options = EngineOptions(generations=2, choose=Scripted(dict.fromkeys(range(4), endless)))
-    model, segments = load_model(embedded_checkpoint.folder, "float32"), plain.segments
+    model, segments = load_model(small_checkpoint.folder, "float32"), plain.segments
     clock, reader = Ticking(model), Reader(segments, ())
     runner = runner_of(ModelRunner(model), segments, reader, options, clock)
-    encoding = engine_of(embedded_checkpoint)
+    encoding = engine_of(small_checkpoint)
     passages = ("Ice flows.", "Trains run.", "Snow falls.", "Rocks.")
 
     async def run(call: str, budget: int, deadline: float | None = None) -> list[Completion]:
@@ -194,12 +194,12 @@ def log_odds(completion: Completion) -> float:
     return true - false
 
 
-async def test_what_a_deadline_hurries_does_not_wait_for_its_share_of_time(embedded_checkpoint: Checkpoint) -> None:
+async def test_what_a_deadline_hurries_does_not_wait_for_its_share_of_time(small_checkpoint: Checkpoint) -> None:
     """Batches and steps have equal time; a request whose deadline leaves it no reasoning goes before the steps all the
     same."""
-    segments = segments_of(embedded_checkpoint.folder)
-    engine, reader = engine_of(embedded_checkpoint), Reader(segments, ())
-    model = ModelRunner(load_model(embedded_checkpoint.folder, "float32"))
+    segments = segments_of(small_checkpoint.folder)
+    engine, reader = engine_of(small_checkpoint), Reader(segments, ())
+    model = ModelRunner(load_model(small_checkpoint.folder, "float32"))
     runner = runner_of(model, segments, reader, EngineOptions())
 
     async def add(call: str, budget: int, deadline: float | None = None) -> Submission:
@@ -221,18 +221,16 @@ async def test_what_a_deadline_hurries_does_not_wait_for_its_share_of_time(embed
     assert (completion.status, completion.reasoning) == (Status.DEADLINE, "")
 
 
-async def test_a_deadline_that_has_passed_gives_direct_verdicts(embedded_checkpoint: Checkpoint) -> None:
-    engine = engine_of(embedded_checkpoint)
+async def test_a_deadline_that_has_passed_gives_direct_verdicts(small_checkpoint: Checkpoint) -> None:
+    engine = engine_of(small_checkpoint)
     verdicts = await score(engine, Job("call", QUERY, ("Ice.", "Snow.")), Mode.REASONING, 100, time.monotonic() - 1)
     await engine.close()
     assert [(verdict.status, verdict.reasoning) for verdict in verdicts] == [(Status.DEADLINE, "")] * 2
 
 
-async def test_both_modes_at_once_do_not_disturb_each_other(
-    embedded_checkpoint: Checkpoint, plain: PlainForward
-) -> None:
+async def test_both_modes_at_once_do_not_disturb_each_other(small_checkpoint: Checkpoint, plain: PlainForward) -> None:
     recorded = Recorded()
-    engine = engine_of(embedded_checkpoint, recorded)
+    engine = engine_of(small_checkpoint, recorded)
     jobs = [Job(call, QUERY, ("Ice flows under its own weight.", "Trains run.", "")) for call in ("traced", "direct")]
     traced, direct = await asyncio.gather(score(engine, jobs[0], Mode.REASONING, 8), score(engine, jobs[1]))
     await engine.close()

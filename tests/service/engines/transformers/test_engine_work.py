@@ -78,16 +78,16 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def model(embedded_checkpoint: Checkpoint) -> Any:
-    return load_model(embedded_checkpoint.folder, "float32")
+def model(small_checkpoint: Checkpoint) -> Any:
+    return load_model(small_checkpoint.folder, "float32")
 
 
 @pytest.fixture
-async def watched(embedded_checkpoint: Checkpoint, model: Any) -> AsyncIterator[Watched]:
+async def watched(small_checkpoint: Checkpoint, model: Any) -> AsyncIterator[Watched]:
     """An engine of small batches whose passes are counted."""
     passes = Passes()
     hook = model.base_model.register_forward_pre_hook(passes.before, with_kwargs=True)
-    segments = segments_of(embedded_checkpoint.folder)
+    segments = segments_of(small_checkpoint.folder)
     engine = TransformersEngine(model, segments, EngineOptions(threads=2, batch_tokens=BATCH))
     yield Watched(engine, passes)
     await engine.close()
@@ -160,9 +160,9 @@ class Finishing(TransformersEngine):
 
 
 @pytest.fixture
-async def finishing(embedded_checkpoint: Checkpoint, model: Any) -> AsyncIterator[Finishing]:
+async def finishing(small_checkpoint: Checkpoint, model: Any) -> AsyncIterator[Finishing]:
     engine = Finishing(
-        model, segments_of(embedded_checkpoint.folder), EngineOptions(threads=2, window=64, batch_tokens=BATCH)
+        model, segments_of(small_checkpoint.folder), EngineOptions(threads=2, window=64, batch_tokens=BATCH)
     )
     engine.finished = []
     yield engine
@@ -213,10 +213,8 @@ async def _passed_by(finishing: Finishing, priority: int) -> tuple[int, int]:
     return passed, held + BATCH // shortest
 
 
-async def test_a_failing_pass_fails_its_documents_and_no_other(
-    watched: Watched, embedded_checkpoint: Checkpoint
-) -> None:
-    watched.passes.fails = holds(embedded_checkpoint, FAULTY)
+async def test_a_failing_pass_fails_its_documents_and_no_other(watched: Watched, small_checkpoint: Checkpoint) -> None:
+    watched.passes.fails = holds(small_checkpoint, FAULTY)
     passages = tuple(f"{FAULTY} is far." if index == 5 else f"{PASSAGE} {index}" for index in range(24))
     seen: list[int] = []
 
@@ -257,8 +255,8 @@ async def test_a_failing_step_fails_its_traces_and_the_next_go_on(watched: Watch
     assert len(await score(watched.engine, job, Mode.REASONING, 3)) == 2
 
 
-async def test_when_the_thread_dies_everybody_is_told(watched: Watched, embedded_checkpoint: Checkpoint) -> None:
-    watched.passes.fails = holds(embedded_checkpoint, FAULTY)
+async def test_when_the_thread_dies_everybody_is_told(watched: Watched, small_checkpoint: Checkpoint) -> None:
+    watched.passes.fails = holds(small_checkpoint, FAULTY)
     watched.passes.error = SystemExit
     jobs = [await prompts_of(watched.engine, job) for job in (Job("deadly", QUERY, (FAULTY,)), many("other", 64))]
     outcomes = await asyncio.gather(*(completions(watched.engine, job) for job in jobs), return_exceptions=True)

@@ -20,9 +20,9 @@ PASSAGES = ["Glaciers flow under their own weight.", "Trains run on rails.", "Ic
 TOLERANCE = 1e-3
 
 
-async def test_pieces_join_to_one_trace_and_a_budget_bounds_them(embedded_checkpoint: Checkpoint) -> None:
-    segments = segments_of(embedded_checkpoint.folder)
-    engine = TransformersEngine(load_model(embedded_checkpoint.folder, "float32"), segments, EngineOptions(threads=2))
+async def test_pieces_join_to_one_trace_and_a_budget_bounds_them(small_checkpoint: Checkpoint) -> None:
+    segments = segments_of(small_checkpoint.folder)
+    engine = TransformersEngine(load_model(small_checkpoint.folder, "float32"), segments, EngineOptions(threads=2))
     gate = Gate(parameters(early_stop=True, tolerance=0.0))
     service = Service(engine, gate=gate, mode=Mode.ADAPTIVE, most_reasoning_tokens=64)
     asked: dict[str, Any] = {"mode": Mode.REASONING, "max_reasoning_tokens": 20, "return_reasoning": True}

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from service.models.embedded import BASE_NAME
 from tests.ports import free_port
 from tests.processes import ROOT, ServerProcess, server
 from tests.requirements_check import require
@@ -35,13 +34,11 @@ def require_vllm() -> None:
 def vllm_server(
     folder: Path, *arguments: str, tapped: bool = False, scripted: bool = False, dummy: bool = False, **environment: str
 ) -> Iterator[ServerProcess]:
-    """`limrank-serve --engine vllm` with the embedded model's base in float32, offline, unless told another model.
+    """`limrank-serve --engine vllm` in float32, offline, with the model that `arguments` name.
 
     It may be `tapped` (`engine_process`), write the scripts of `scripted_traces`, and fill its model with random
     numbers (`dummy`).
     """
-    if "--model" not in arguments:
-        arguments = ("--model", BASE_NAME, *arguments)
     args = ENGINE_ARGS | (SCRIPTED if scripted else {}) | ({"load_format": "dummy"} if dummy else {})
     module = "tests.service.engines.vllm.engine_process" if tapped else "service.main"
     if tapped:
