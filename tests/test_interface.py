@@ -1,7 +1,7 @@
 """What a user touches stays: the list in tests/data/interface.json may grow, and nothing on it may vanish.
 
-`python -m tests.interface > tests/data/interface.json` writes the list anew, for what was added. A change that is meant
-is entered below, with its reason; the list itself keeps the old name.
+`python -m tests.interface` adds what is new. A change that is meant is entered below, with its reason; the list itself
+keeps the old name.
 """
 
 from __future__ import annotations
