@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from service.api.paths import LIVE_PATHS, METRICS_PATH, READY_PATHS
-from service.settings import PREFIX, Settings, from_command_line
+from service.sections import PREFIX
+from service.settings import Settings, from_command_line
 from tests.helm.chart import (
     CHART,
     ROOT,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from cli.errors import BadSettings
 from cli.values import is_loopback
 from service.ranking import Mode
-from service.settings import PREFIX, Settings, from_command_line
+from service.sections import PREFIX
+from service.settings import Settings, from_command_line
 
 
 def refusal(*argv: str, **environ: str) -> str:
