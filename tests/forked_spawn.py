@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from multiprocessing import connection, context, forkserver, resource_tracker, spawn
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ def fork_what_is_spawned() -> None:
     server = cast(Any, forkserver)._forkserver
     server.ensure_running = resource_tracker.ensure_running  # it runs already, and is no child of all that ask
     resource_tracker.ensure_running()
-    address = connection.arbitrary_address("AF_UNIX")  # type: ignore[attr-defined]
+    address = cast(Any, connection).arbitrary_address("AF_UNIX")
     server._forkserver_address = address
     read, write = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -42,7 +43,7 @@ def _pass_the_environment_on() -> None:
     def told_with_environment(name: str) -> dict[str, Any]:
         return {**told(name), "environment": dict(os.environ)}
 
-    def prepare_with_environment(data: dict[str, Any]) -> None:
+    def prepare_with_environment(data: Mapping[str, Any]) -> None:
         os.environ.clear()
         os.environ.update(data["environment"])
         prepare(data)
