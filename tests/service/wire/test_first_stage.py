@@ -12,7 +12,6 @@ from service.api.app import FirstStageModel, create_app
 from service.settings import Settings
 from tests.fakes import ScriptedEngine
 from tests.service.serving import serving
-from tests.service.test_reranker import by_number
 
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "documents": ("/rerank", {"query": "q", "documents": ["1", "2", "3"]}),
@@ -35,10 +34,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def by_length_or_number(_: str, passage: str) -> float:
+    """Also of what a server is warmed up with."""
+    return float(passage) if passage.isdigit() else float(len(passage))
+
+
 @pytest.fixture(scope="module")
 def alone() -> Iterator[httpx.Client]:
     """A served model without a first stage."""
-    app = create_app(Settings(), ScriptedEngine(log_odds=by_number)).app
+    app = create_app(Settings(), ScriptedEngine(log_odds=by_length_or_number)).app
     with serving(app) as url, httpx.Client(base_url=url) as client:
         yield client
 
@@ -47,8 +51,8 @@ def alone() -> Iterator[httpx.Client]:
 def cascade() -> Iterator[httpx.Client]:
     """One behind a first stage that has the other order, and keeps one document."""
     settings = Settings(first_stage="scripted", first_stage_keep=1)
-    first = ScriptedEngine(log_odds=lambda query, passage: -by_number(query, passage))
-    app = create_app(settings, ScriptedEngine(log_odds=by_number), first=FirstStageModel(first)).app
+    first = ScriptedEngine(log_odds=lambda query, passage: -by_length_or_number(query, passage))
+    app = create_app(settings, ScriptedEngine(log_odds=by_length_or_number), first=FirstStageModel(first)).app
     with serving(app) as url, httpx.Client(base_url=url) as client:
         yield client
 
@@ -106,7 +110,8 @@ def test_a_cascade_tells_its_stages(cascade: httpx.Client) -> None:
         (1, "first", "direct"),
         (2, "first", "direct"),
     ]
-    events = [line for line in cascade.post(path, json={**body, "stream": True}).text.splitlines() if line]
+    events = cascade.post(path, json={**body, "stream": True}).text.splitlines()
+    events = [line for line in events if line.startswith("data:")]
     assert len(events) == 4
     assert sum('"stage":"first"' in line for line in events[:3]) == 2
     fused = {**body, "first_stage_scores": [1, 2, 3], "first_stage_weight": 1}
