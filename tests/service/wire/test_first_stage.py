@@ -50,7 +50,7 @@ def alone() -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def cascade() -> Iterator[httpx.Client]:
     """One behind a first stage that has the other order, and keeps one document."""
-    settings = Settings(first_stage="scripted", first_stage_keep=1)
+    settings = Settings.model_validate({"first_stage": "scripted", "first_stage_keep": 1, "score_cache_bytes": 1 << 20})
     first = ScriptedEngine(log_odds=lambda query, passage: -by_length_or_number(query, passage))
     app = create_app(settings, ScriptedEngine(log_odds=by_length_or_number), first=FirstStageModel(first)).app
     with serving(app) as url, httpx.Client(base_url=url) as client:
@@ -118,10 +118,11 @@ def test_a_cascade_tells_its_stages(cascade: httpx.Client) -> None:
     assert order(cascade.post(path, json=fused).json()) == [2, 1, 0]
     info = cascade.get("/info").json()["first_stage"]
     assert (info["name"], info["keep"], info["engine"]["name"]) == ("scripted", 1, "scripted")
+    assert all(result["cached"] for result in cascade.post(path, json=body).json()["results"])
     assert {entry["first_stage"] for entry in cascade.get("/v1/models").json()["data"]} == {"scripted"}
     metrics = cascade.get("/metrics").text
-    assert 'limrank_documents_by_stage_total{stage="first"} 9.0' in metrics
-    assert 'limrank_documents_by_stage_total{stage="second"} 3.0' in metrics
+    assert 'limrank_documents_by_stage_total{stage="first"} 12.0' in metrics
+    assert 'limrank_documents_by_stage_total{stage="second"} 4.0' in metrics
 
 
 def test_a_model_is_served_alone_unless_a_first_stage_is_given(alone: httpx.Client) -> None:
