@@ -6,7 +6,9 @@ from evaluation.evidence import EvidenceCounts
 from evaluation.results.adaptive import AdaptiveResult
 from evaluation.results.answers import AnswersResult
 from evaluation.results.calibration import CalibrationResult
+from evaluation.results.cascade import CascadeResult
 from evaluation.results.comparison import Comparison
+from evaluation.results.fusion import FusionResult
 from evaluation.results.injections import InjectionsResult
 from evaluation.results.ranking import RankingResult
 from evaluation.significance import Interval
@@ -64,6 +66,38 @@ def adaptive_line(result: AdaptiveResult) -> str:
         )
     )
     return f"{result.scorer}: adaptive: {state}: {result.reason}{more}"
+
+
+def fusion_lines(result: FusionResult) -> str:
+    """What to do with the first stage and why, and each way to rank with its figures."""
+    advice = {
+        "leave": "leave the first stage alone",
+        "replace": "replace the first stage",
+        "fuse": f"fuse, with first_stage_weight {result.weight:g} and first_stage_{result.of}",
+    }[result.advice]
+    fitted = f"weight fitted on {result.fit_queries:,} queries of {result.fit_on}"
+    rows = [
+        f"  {row.way}: {interval_text(row.value)}, {signed_interval_text(row.against_first)} against the first stage, "
+        f"{signed_interval_text(row.against_replaced)} against the model"
+        for row in result.rows
+    ]
+    head = f"{result.task}, {result.protocol}, {result.scorer}: {advice} ({result.reason}; {fitted})"
+    return "\n".join([head, *rows])
+
+
+def cascade_lines(result: CascadeResult) -> str:
+    """Each way to rank with its order, the served model's tokens and the time, relative to that model alone."""
+    head = (
+        f"{result.task} ({result.queries:,} queries, {result.protocol}): {result.first} then {result.second}, "
+        f"{result.mode}"
+    )
+    rows = [
+        f"  {row.way}: nDCG@10 {interval_text(row.value)}, {signed_interval_text(row.against_second)} against the "
+        f"second alone; {row.second_tokens:,} tokens of the second ({row.share:.1%}), {row.seconds:,.1f} s "
+        f"({row.time:.2f} times)"
+        for row in result.rows
+    ]
+    return "\n".join([head, *rows])
 
 
 def comparison_line(comparison: Comparison) -> str:

@@ -32,6 +32,17 @@ class ServiceOptions:
     probe_tokens: int | None = None  # read the verdict behind every so many tokens of a trace
 
 
+@dataclass(frozen=True, slots=True)
+class RankedDocuments:
+    """One call's answer: indices, best first; all tokens that it took; seconds as the client saw them. `cascaded`: both
+    models of a cascade had a part in it."""
+
+    order: Sequence[int]
+    tokens: int
+    seconds: float
+    cascaded: bool = False
+
+
 class HttpScorer:
     """`POST /rerank` of a service at `url`. `weights` identifies its weights, if known."""
 
@@ -98,6 +109,20 @@ class HttpScorer:
         }
         body |= {name: value for name, value in optional.items() if value is not None}
         return _read(self._post(body).json(), len(passages))
+
+    def rank(self, query: Query, texts: Sequence[str]) -> RankedDocuments:
+        """Ranks documents in one call, in the order that the service gives them. Raises `ScorerFailed`."""
+        body: dict[str, Any] = {"query": query.text, "documents": list(texts), "mode": self._options.mode}
+        if query.instruction is not None:
+            body["instruction"] = query.instruction
+        begun = time.monotonic()
+        answer = self._post(body).json()
+        seconds = time.monotonic() - begun
+        order = [result["index"] for result in answer["results"]]
+        if sorted(order) != list(range(len(texts))):
+            raise ScorerFailed(f"The service answered for {len(order)} of {len(texts)} passages.")
+        cascaded = any(result.get("stage") == "first" for result in answer["results"])
+        return RankedDocuments(order, answer["usage"]["total_tokens"], seconds, cascaded)
 
     def close(self) -> None:
         self._client.close()

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -36,11 +36,13 @@ def local_service(
     engine: str = "auto",
     dtype: str = "auto",
     threads: int | None = None,
+    flags: Sequence[str] = (),
 ) -> Iterator[HttpScorer]:
     """Serves `model` (a folder, the name of an embedded model or a hub id) on a free loopback port while the block
     runs.
 
-    Logs to `log`. Raises `ScorerFailed`, with the end of that log, when the service cannot be started.
+    Logs to `log`. `flags`: further ones of the service. Raises `ScorerFailed`, with the end of that log, when the
+    service cannot be started.
     """
     port = _free_port()
     arguments = ["--model", model, "--port", str(port), "--engine", engine, "--dtype", dtype]
@@ -48,6 +50,7 @@ def local_service(
     arguments += ["--drain-delay", "0", "--log-level", "warning"]
     if threads is not None:
         arguments += ["--threads", str(threads)]
+    arguments += flags
     with log.open("ab") as out:
         process = subprocess.Popen(  # noqa: S603 - the program of this distribution, with our own arguments
             [*_program(), *arguments], stdout=out, stderr=out, env=_environment(os.environ)

@@ -1,6 +1,6 @@
 # How limrank-mini and limrank-mini-ce are trained and measured; part of the Makefile, whose variables it uses.
 
-.PHONY: train-mini train-mini-ce train-mini-ce-general eval-mini eval-adaptive
+.PHONY: train-mini train-mini-ce train-mini-ce-general eval-mini eval-adaptive eval-cascade
 
 RECIPE := recipes/limrank_mini
 
@@ -127,3 +127,7 @@ eval-mini: data $(VENV)/.dev  ## measure limrank-mini and limrank-mini-ce; DATA=
 eval-adaptive: data $(VENV)/.dev  ## whether reasoning pays for limrank-mini, on MedQuAD; DATA=folder of medquad/, ADAPTIVE="--queries 200"
 	$(BIN)/limrank-eval adaptive --model limrank-mini --data $(DATA)/medquad --first-stage bm25 \
 	    --out $(or $(OUT),out/eval-adaptive) $(ADAPTIVE)
+
+eval-cascade: data $(VENV)/.dev  ## limrank-mini-ce before limrank-mini, on MedQuAD; DATA=folder of medquad/, CASCADE="--queries 200"
+	$(BIN)/limrank-eval cascade --first limrank-mini-ce --model limrank-mini --data $(DATA)/medquad --first-stage minilm \
+	    --out $(or $(OUT),out/eval-cascade) $(CASCADE)

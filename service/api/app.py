@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -165,12 +165,16 @@ def create_app(
 
 def _stage(settings: Settings, models: Sequence[Model], parts: Parts) -> Stage:
     """What judges calls: the served model, behind the first stage if there is one."""
-    remember: Callable[[Stage, Parts, str], Stage] = lambda stage, parts, name: stage  # noqa: E731
-    if settings.score_cache_bytes:
-        cache = ScoreCache(int(settings.score_cache_bytes))
+    cache = ScoreCache(int(settings.score_cache_bytes)) if settings.score_cache_bytes else None
+    if cache is not None:
         parts.metrics.follow_scores(lambda: cache.held_bytes)
-        remember = partial(Remembering, cache=cache)
-    served = Line(parts, remember(Scorer(parts), parts, f"{StageName.SECOND} {models[0].fingerprint}"))
+
+    def line(parts: Parts, name: StageName, model: Model) -> Line:
+        scorer = Scorer(parts)
+        named = f"{name} {model.fingerprint}"
+        return Line(parts, scorer if cache is None else Remembering(scorer, parts, named, cache))
+
+    served = line(parts, StageName.SECOND, models[0])
     if len(models) == 1:
         return Fusing(served.stage)
     of_first = replace(
@@ -181,8 +185,7 @@ def _stage(settings: Settings, models: Sequence[Model], parts: Parts) -> Stage:
         temperatures=models[1].temperatures,
         gate=NOT_FITTED,
     )
-    first = remember(Scorer(of_first), of_first, f"{StageName.FIRST} {models[1].fingerprint}")
-    return Cascade(Line(of_first, first), served, Keep(settings.first_stage_keep))
+    return Cascade(line(of_first, StageName.FIRST, models[1]), served, Keep(settings.first_stage_keep))
 
 
 def _framework(version: str, root_path: str, lifespan: Any) -> FastAPI:

@@ -1,10 +1,4 @@
-"""Fuses a model's scores with those of the caller's own search.
-
-The search's scores may be on any scale, so they are brought to the mean and the spread of the model's log-odds on the
-same documents; the result is a weighted mean of both. With a weight of 0 nothing is changed, with 1 the order is the
-search's. Worked out: the model says -2, 0 and 2, the search 10, 30 and 20 (mean 20), which becomes -2, 2 and 0; with
-equal weights the three are -2, 1 and 1.
-"""
+"""Fuses a model's verdicts with the scores of the caller's own search (`contract.fusion`)."""
 
 from __future__ import annotations
 
@@ -12,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from contract.fusion import alike, fused_odds
 from contract.verdict import relevance
 from service.errors import ServiceError
 from service.planning import Plan
@@ -60,14 +55,10 @@ def with_given(verdicts: Sequence[Verdict], call: RerankCall, indices: Sequence[
 
 def fused(verdicts: Sequence[Verdict], scores: Sequence[float], weight: float) -> list[Verdict]:
     """The verdicts with their log-odds fused, in their order. `scores`: one for each of them."""
-    if not weight or len(verdicts) < 2:
+    if not weight or len(verdicts) < 2 or alike(scores, (0.0, 0.0)) is None:
         return list(verdicts)
     own = [on_one_scale(verdict) for verdict in verdicts]
-    odds = [verdict.log_odds for verdict in own]
-    given = alike(scores, odds)
-    if given is None:
-        return list(verdicts)
-    mixed = [(1 - weight) * a + weight * b for a, b in zip(odds, given, strict=True)]
+    mixed = fused_odds([verdict.log_odds for verdict in own], scores, weight)
     places = {verdict.index: place for place, verdict in enumerate(ordered(own))}
     order = sorted(
         range(len(own)),
@@ -79,20 +70,6 @@ def fused(verdicts: Sequence[Verdict], scores: Sequence[float], weight: float) -
     return found
 
 
-def alike(scores: Sequence[float], odds: Sequence[float]) -> list[float] | None:
-    """`scores` with the mean and the spread of `odds`; where these are all the same, with a spread of 1. None where the
-    scores are all the same, and so say nothing."""
-    most = max(map(abs, scores))
-    if most == 0.0 or min(scores) == max(scores):
-        return None
-    scaled = [score / most for score in scores]  # finite sums of squares, whatever the scale
-    mean, spread = _moments(scaled)
-    if spread == 0.0:
-        return None
-    to_mean, to_spread = _moments(odds)
-    return [to_mean + (to_spread or 1.0) * (score - mean) / spread for score in scaled]
-
-
 def on_one_scale(verdict: Verdict) -> Verdict:
     """A verdict whose log-odds are those of its relevance: a graded one has its expected grade in their place."""
     own = verdict.own_relevance
@@ -100,8 +77,3 @@ def on_one_scale(verdict: Verdict) -> Verdict:
         return verdict
     odds = math.log(own / (1 - own)) if 0.0 < own < 1.0 else math.copysign(_LARGEST, own - 0.5)
     return replace(verdict, log_odds=odds)
-
-
-def _moments(values: Sequence[float]) -> tuple[float, float]:
-    mean = math.fsum(values) / len(values)
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))

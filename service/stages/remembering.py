@@ -26,8 +26,8 @@ _OF_NO_SCORE = frozenset(
 class Remembering:
     """Judges calls from `cache` as far as it can, and has `stage` judge the rest. Batches are always scored."""
 
-    def __init__(self, stage: Stage, parts: Parts, cache: ScoreCache, fingerprint: str) -> None:
-        """`fingerprint` is that of the model."""
+    def __init__(self, stage: Stage, parts: Parts, fingerprint: str, cache: ScoreCache) -> None:
+        """`fingerprint`: of the model, and of what else its scores depend on."""
         self._stage = stage
         self._parts = parts
         self._cache = cache

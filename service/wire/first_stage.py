@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import FailFast, Field
+from pydantic import Field
 
+from contract.fusion import of_rank
 from service.errors import BadRequest
 from service.ranking import FirstStage
 from service.wire.fields import PositiveCount, WireBody
 
-_RANK_FUSION = 60  # Cormack, Clarke and Buettcher 2009
 NUMBER_LISTS = ("first_stage_scores", "first_stage_ranks")
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -19,10 +19,10 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 class FirstStageBody(WireBody):
     """The fields of a body that are fused with the model's scores."""
 
-    first_stage_scores: Annotated[list[Number], FailFast()] | None = Field(
+    first_stage_scores: Annotated[list[Number], Field(fail_fast=True)] | None = Field(
         None, description="The caller's own score of each document, the higher the better, on any scale."
     )
-    first_stage_ranks: Annotated[list[PositiveCount], FailFast()] | None = Field(
+    first_stage_ranks: Annotated[list[PositiveCount], Field(fail_fast=True)] | None = Field(
         None, description="In place of scores: the rank of each document, 1 for the best."
     )
     first_stage_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(
@@ -51,5 +51,5 @@ class FirstStageBody(WireBody):
                 f"{field} holds {len(numbers)} numbers for {documents} documents; send one for each, in their order.",
                 field=field,
             )
-        scores = numbers if field == "first_stage_scores" else [1 / (_RANK_FUSION + rank) for rank in numbers]
+        scores = numbers if field == "first_stage_scores" else [of_rank(rank) for rank in numbers]
         return FirstStage(tuple(map(float, scores)), self.first_stage_weight)

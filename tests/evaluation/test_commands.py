@@ -344,3 +344,34 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(by: signal.Signals, tmp_path
 def _lines(out: Path) -> int:
     """Of the journal of scores, once there is one."""
     return sum(path.read_bytes().count(b"\n") for path in out.rglob("scores.jsonl"))
+
+
+def test_what_to_do_with_a_first_stage_is_fitted_on_one_split_and_decided_on_another(
+    service: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
+    words = flags(data=folder, out=out, url=service.url, depth=6)
+    assert main(["fuse", *words]) == 0
+    found = result(out, "fusion.json")
+    assert (found["fit_on"], found["task"], found["queries"]) == ("medquad/dev", "medquad/test", 12)
+    assert found["advice"] in ("leave", "replace", "fuse")
+    assert 0 < found["weight"] < 1
+    assert len(found["rows"]) == 3
+    said = capsys.readouterr().out
+    assert "replaced against the first stage" in said
+    assert "weight fitted on 12 queries of medquad/dev" in said
+    assert main(["fuse", *words, *flags(fit_split="test")]) == 2
+    assert "name two splits" in capsys.readouterr().err
+
+
+def test_a_cascade_is_measured_against_its_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The embedded pair over the real service, each call of a query in turn."""
+    folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
+    words = flags(first="limrank-mini-ce", model="limrank-mini", data=folder, out=out, depth=6, queries=2, keep=2)
+    assert main(["cascade", *words]) == 0
+    found = result(out, "cascade.json")
+    first, second, both = found["rows"]
+    assert (first["second_tokens"], second["share"], second["time"]) == (0, 1.0, 1.0)
+    assert 0 < both["second_tokens"] < second["second_tokens"]
+    assert both["tokens"] == both["second_tokens"] + first["tokens"]
+    assert "limrank-mini-ce then limrank-mini, direct" in capsys.readouterr().out

@@ -81,7 +81,7 @@ class Service(Generic[Kind]):
         self.reranker = Reranker(self.parts, stage)
 
     def remembering(self, parts: Parts, name: str) -> Stage:
-        return Scorer(parts) if self.cache is None else Remembering(Scorer(parts), parts, self.cache, name)
+        return Scorer(parts) if self.cache is None else Remembering(Scorer(parts), parts, name, self.cache)
 
     def of_first(self, engine: Engine, limits: QueueLimits) -> Parts:
         throughput = Throughput()

@@ -18,6 +18,9 @@ LIMRANK_CACHE_DIR is left to the image, which may carry the embedded model prepa
   "LIMRANK_FORMAT" $v.model.format
   "LIMRANK_CALIBRATION" (join "," $v.model.calibration)
   "LIMRANK_STRICT_MODEL" (ternary "true" "" $v.model.strict)
+  "LIMRANK_FIRST_STAGE" $v.model.firstStage
+  "LIMRANK_FIRST_STAGE_KEEP" $v.scoring.firstStageKeep
+  "LIMRANK_FIRST_STAGE_WEIGHT" $v.scoring.firstStageWeight
   "LIMRANK_SERVED_NAME" $v.model.servedName
   "LIMRANK_MODEL_ALIASES" (join "," $v.model.aliases)
   "LIMRANK_QUERY_PROMPT" $v.model.queryPrompt

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.fusion import alike
 from contract.reasoning import Status
 from service.ranking import FirstStage, Ranking, ScoreKind, Verdict
-from service.stages.fusion import alike, fused, on_one_scale
+from service.stages.fusion import fused, on_one_scale
 from tests.fakes import ScriptedEngine
 from tests.service.reranking import Service
 from tests.service.test_reranker import by_number

@@ -12,7 +12,6 @@ from service.api.app import FirstStageModel, create_app
 from service.settings import Settings
 from tests.fakes import ScriptedEngine
 from tests.service.serving import serving
-from tests.service.test_reranker import by_number
 
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "documents": ("/rerank", {"query": "q", "documents": ["1", "2", "3"]}),
@@ -35,10 +34,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def by_length_or_number(_: str, passage: str) -> float:
+    """Also of what a server is warmed up with."""
+    return float(passage) if passage.isdigit() else float(len(passage))
+
+
 @pytest.fixture(scope="module")
 def alone() -> Iterator[httpx.Client]:
     """A served model without a first stage."""
-    app = create_app(Settings(), ScriptedEngine(log_odds=by_number)).app
+    app = create_app(Settings(), ScriptedEngine(log_odds=by_length_or_number)).app
     with serving(app) as url, httpx.Client(base_url=url) as client:
         yield client
 
@@ -46,9 +50,9 @@ def alone() -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def cascade() -> Iterator[httpx.Client]:
     """One behind a first stage that has the other order, and keeps one document."""
-    settings = Settings(first_stage="scripted", first_stage_keep=1)
-    first = ScriptedEngine(log_odds=lambda query, passage: -by_number(query, passage))
-    app = create_app(settings, ScriptedEngine(log_odds=by_number), first=FirstStageModel(first)).app
+    settings = Settings.model_validate({"first_stage": "scripted", "first_stage_keep": 1, "score_cache_bytes": 1 << 20})
+    first = ScriptedEngine(log_odds=lambda query, passage: -by_length_or_number(query, passage))
+    app = create_app(settings, ScriptedEngine(log_odds=by_length_or_number), first=FirstStageModel(first)).app
     with serving(app) as url, httpx.Client(base_url=url) as client:
         yield client
 
@@ -106,17 +110,19 @@ def test_a_cascade_tells_its_stages(cascade: httpx.Client) -> None:
         (1, "first", "direct"),
         (2, "first", "direct"),
     ]
-    events = [line for line in cascade.post(path, json={**body, "stream": True}).text.splitlines() if line]
+    events = cascade.post(path, json={**body, "stream": True}).text.splitlines()
+    events = [line for line in events if line.startswith("data:")]
     assert len(events) == 4
     assert sum('"stage":"first"' in line for line in events[:3]) == 2
     fused = {**body, "first_stage_scores": [1, 2, 3], "first_stage_weight": 1}
     assert order(cascade.post(path, json=fused).json()) == [2, 1, 0]
     info = cascade.get("/info").json()["first_stage"]
     assert (info["name"], info["keep"], info["engine"]["name"]) == ("scripted", 1, "scripted")
+    assert all(result["cached"] for result in cascade.post(path, json=body).json()["results"])
     assert {entry["first_stage"] for entry in cascade.get("/v1/models").json()["data"]} == {"scripted"}
     metrics = cascade.get("/metrics").text
-    assert 'limrank_documents_by_stage_total{stage="first"} 9.0' in metrics
-    assert 'limrank_documents_by_stage_total{stage="second"} 3.0' in metrics
+    assert 'limrank_documents_by_stage_total{stage="first"} 12.0' in metrics
+    assert 'limrank_documents_by_stage_total{stage="second"} 4.0' in metrics
 
 
 def test_a_model_is_served_alone_unless_a_first_stage_is_given(alone: httpx.Client) -> None:
