@@ -83,4 +83,5 @@ def _of_transformers(architectures: Sequence[str]) -> list[str]:
 
 
 def _shown(config: Mapping[str, Any]) -> str:
-    return ", ".join(map(str, config.get("architectures") or [])) or "a model of no stated architecture"
+    named = config.get("architectures")
+    return ", ".join(map(str, named if isinstance(named, list) else ())) or "a model of no stated architecture"

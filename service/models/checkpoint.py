@@ -151,16 +151,16 @@ def _check_files(folder: Path) -> dict[str, Any]:
         raise ModelStoreError(
             f"{folder} holds a model and an adapter; merge them with limrank-train merge, or remove {ADAPTER_CONFIG}."
         )
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelStoreError(
-            f"{folder} has no tokenizer.json; have transformers make it of the model's older files: python -c \"from "
-            f"transformers import AutoTokenizer as T; T.from_pretrained('{folder}').save_pretrained('{folder}')\"."
-        )
     try:
         config = read_json_object(folder / CONFIG)
         settings = {name: read_json_object(folder / name) for name in _OPTIONAL if (folder / name).exists()}
     except ConfigError as error:
         raise ModelStoreError(str(error)) from error
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelStoreError(
+            f"{folder} has no tokenizer.json; have transformers make it of the model's older files: python -c \"from "
+            f"transformers import AutoTokenizer as T; T.from_pretrained('{folder}').save_pretrained('{folder}')\"."
+        )
     if not isinstance(config.get("model_type"), str):
         if config.get("auto_map"):
             raise ModelStoreError(needs_code(config, folder))
