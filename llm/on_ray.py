@@ -56,6 +56,12 @@ class LLMOnRay:
         return read_answer(said)
 
     async def close(self) -> None:
+        try:
+            for actor in self._actors:
+                await actor.close.remote()
+        except self._died:
+            pass  # its connections died with it
+        self._actors.clear()  # Ray ends actors that nobody refers to
         self._opened.close()
 
 
@@ -69,6 +75,9 @@ class Asking:
 
     async def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         return await answer(self._llm, question_from_json(question))
+
+    async def close(self) -> None:
+        await self._llm.close()
 
 
 def _part(endpoint: Endpoint, share: int, count: int) -> Endpoint:

@@ -19,10 +19,10 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 class FirstStageBody(WireBody):
     """The fields of a body that are fused with the model's scores."""
 
-    first_stage_scores: Annotated[list[Number], FailFast()] | None = Field(
+    first_stage_scores: Annotated[list[Number] | None, FailFast()] = Field(
         None, description="The caller's own score of each document, the higher the better, on any scale."
     )
-    first_stage_ranks: Annotated[list[PositiveCount], FailFast()] | None = Field(
+    first_stage_ranks: Annotated[list[PositiveCount] | None, FailFast()] = Field(
         None, description="In place of scores: the rank of each document, 1 for the best."
     )
     first_stage_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(

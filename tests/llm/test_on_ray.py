@@ -22,6 +22,8 @@ from tests.requirements_check import require
 from tests.synth.endpoint import Fault, ScriptedEndpoint
 
 QUESTION = Question((Message("user", "is it so?"),), "Answer", {"type": "object"})
+# Ray Data warns of its own settings.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 HAS_RAY = importlib.util.find_spec("ray") is not None
 
 
