@@ -9,8 +9,9 @@ from app.tune.queries.made import HEADING, Query
 from app.tune.results.fusing import LEAST, fitted_weight, fused_order
 from app.tune.results.measuring import Case, measured, rankings, weights_of
 from app.tune.results.systems import ALONE, FUSED, NEW, SHIPPED, SHIPPED_FUSED, verdict
+from contract.reasoning import Status
 from retrieval.retriever import Hit
-from service.ranking import Status, Verdict
+from service.ranking import Verdict
 from service.stages.fusion import fused
 from tests.app.tune.test_measuring import passage
 
