@@ -120,8 +120,8 @@ synth-scale: $(VENV)/.dev  ## calls per second, and memory for a million rows; n
 batch-scale: $(VENV)/.dev  ## limrank batch on 100,000 documents: its memory, and its throughput beside the engine's own; hours
 	$(BIN)/python -m bench.programs.batch_bench
 
-tune-measured: $(VENV)/.dev  ## limrank tune on the documentation of three public projects, into out/tune; needs an idle machine
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench.programs.tune_bench $(if $(TUNE),-- $(TUNE))
+tune-measured: $(VENV)/.dev  ## limrank tune on the documentation of three public projects, or of ONLY=flask, pip, pytest, into out/tune; needs an idle machine
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench.programs.tune_bench $(if $(ONLY),--only $(ONLY)) $(if $(TUNE),-- $(TUNE))
 
 clean:          ## remove the environments and everything built
 	rm -rf .venv .venv-clients-* .venv-helm .venv-load .venv-image out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -38,6 +38,9 @@ class Endpoint(BaseModel):
     processes: int = Field(
         default=1, ge=1, le=64, description="client processes that share the requests; increase if one core is too slow"
     )
+    ray: str = Field(
+        default="", description="address of a Ray cluster, such as auto or local: its nodes ask, each a share"
+    )
     requests_per_minute: int | None = Field(default=None, ge=1, description="most requests in any 60 seconds")
     tokens_per_minute: int | None = Field(default=None, ge=1, description="most prompt and reply tokens in 60 seconds")
     timeout: float = Field(default=120.0, gt=0, description="seconds to wait for a reply")
@@ -54,6 +57,12 @@ class Endpoint(BaseModel):
     def _limited_where_it_costs(self) -> Self:
         if not self.max_tokens_name and self.priced:
             raise ValueError("prices need a max_tokens_name: without a limit a reply may cost any sum")
+        return self
+
+    @model_validator(mode="after")
+    def _asked_from_one_kind_of_place(self) -> Self:
+        if self.ray and self.processes > 1:
+            raise ValueError("ray and processes contradict each other: on a cluster every node has one client process")
         return self
 
     @property

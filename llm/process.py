@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from llm.base import EndpointFailed, Finish, Message, NoReply, Question, Reply
+from llm.base import LLM, EndpointFailed, Finish, Message, NoReply, Question, Reply
 from llm.endpoint import Endpoint
 from llm.event_loop import new_event_loop
 from llm.openai import OpenAILLM
@@ -26,6 +26,30 @@ LONGEST_LINE = 1 << 26  # bytes
 def question_to_json(question: Question) -> dict[str, Any]:
     messages = [[message.role, message.content] for message in question.messages]
     return {"messages": messages, "name": question.schema_name, "schema": question.schema}
+
+
+def question_from_json(value: Mapping[str, Any]) -> Question:
+    messages = tuple(Message(role, content) for role, content in value["messages"])
+    return Question(messages, value["name"], value["schema"])
+
+
+async def answer(llm: LLM, question: Question) -> dict[str, Any]:
+    """One of `reply`, `no_reply` and `failed` with what `read_answer` needs."""
+    try:
+        return {"reply": asdict(await llm.ask(question))}
+    except NoReply as error:
+        return {"no_reply": {"reason": error.reason, "raw": error.raw, "final": error.final}}
+    except EndpointFailed as error:
+        return {"failed": str(error)}
+
+
+def read_answer(value: Mapping[str, Any]) -> Reply:
+    """The reply in a result of `answer`. Raises the error that it states."""
+    if "reply" in value:
+        return reply_from_json(value["reply"])
+    if "no_reply" in value:
+        raise NoReply(**value["no_reply"])
+    raise EndpointFailed(value["failed"])
 
 
 def reply_from_json(value: Mapping[str, Any]) -> Reply:
@@ -56,17 +80,9 @@ async def _serve() -> None:
 
 
 async def _answer(llm: OpenAILLM, slots: asyncio.Semaphore, number: int, asked: Mapping[str, Any]) -> None:
-    messages = tuple(Message(role, content) for role, content in asked["messages"])
-    answer: dict[str, Any]
-    try:
-        async with slots:
-            reply = await llm.ask(Question(messages, asked["name"], asked["schema"]))
-        answer = {"reply": asdict(reply)}
-    except NoReply as error:
-        answer = {"no_reply": {"reason": error.reason, "raw": error.raw, "final": error.final}}
-    except EndpointFailed as error:
-        answer = {"failed": str(error)}
-    sys.stdout.write(json.dumps({"id": number} | answer) + "\n")
+    async with slots:
+        said = await answer(llm, question_from_json(asked))
+    sys.stdout.write(json.dumps({"id": number} | said) + "\n")
     sys.stdout.flush()
 
 

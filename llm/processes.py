@@ -15,7 +15,7 @@ from typing import Any
 from llm.base import EndpointFailed, NoReply, Question, Reply
 from llm.endpoint import Endpoint
 from llm.openai import check_key
-from llm.process import LONGEST_LINE, question_to_json, reply_from_json
+from llm.process import LONGEST_LINE, question_to_json, read_answer
 
 
 class LLMProcesses:
@@ -27,8 +27,8 @@ class LLMProcesses:
         shares = endpoint.concurrency_shares()
         alike = {
             "processes": 1,
-            "requests_per_minute": _part(endpoint.requests_per_minute, len(shares)),
-            "tokens_per_minute": _part(endpoint.tokens_per_minute, len(shares)),
+            "requests_per_minute": part_of(endpoint.requests_per_minute, len(shares)),
+            "tokens_per_minute": part_of(endpoint.tokens_per_minute, len(shares)),
         }
         self._clients = [_Client(endpoint.model_copy(update=alike | {"concurrency": share})) for share in shares]
 
@@ -93,17 +93,16 @@ class _Client:
             future = self._waiting.pop(answer["id"])
             if future.cancelled():
                 continue
-            if "reply" in answer:
-                future.set_result(reply_from_json(answer["reply"]))
-            elif "no_reply" in answer:
-                future.set_exception(NoReply(**answer["no_reply"]))
-            else:
-                future.set_exception(EndpointFailed(answer["failed"]))
+            try:
+                future.set_result(read_answer(answer))
+            except (NoReply, EndpointFailed) as error:
+                future.set_exception(error)
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(EndpointFailed("A client process ended unasked; run again to go on."))
         self._waiting.clear()
 
 
-def _part(limit: int | None, parts: int) -> int | None:
+def part_of(limit: int | None, parts: int) -> int | None:
+    """An even part of a limit per minute, never 0."""
     return None if limit is None else max(1, limit // parts)

@@ -100,8 +100,16 @@ def connect(endpoints: dict[Role, Endpoint]) -> dict[Role, tuple[Endpoint, LLM]]
     made: list[tuple[Endpoint, LLM]] = []
     for endpoint in endpoints.values():
         if all(endpoint != other for other, _ in made):
-            made.append((endpoint, OpenAILLM(endpoint) if endpoint.processes == 1 else LLMProcesses(endpoint)))
+            made.append((endpoint, _client(endpoint)))
     return {role: next(pair for pair in made if pair[0] == endpoint) for role, endpoint in endpoints.items()}
+
+
+def _client(endpoint: Endpoint) -> LLM:
+    if endpoint.ray:
+        from llm.on_ray import LLMOnRay  # Ray is an extra
+
+        return LLMOnRay(endpoint)
+    return OpenAILLM(endpoint) if endpoint.processes == 1 else LLMProcesses(endpoint)
 
 
 class _Worker:

@@ -60,7 +60,7 @@ class RunOptions(BaseModel):
 
     method: Method = Field(default=Method.LIMRANK, description="limrank (persona-guided) or corpus (groups)")
     generator: Endpoint = Field(default=Endpoint(), description="the endpoint that writes")
-    judge: Endpoint = Field(default=Endpoint(), description="the endpoint that judges")
+    judge: Endpoint = Field(default=Endpoint(), description="the endpoint that judges; unset: the one that writes")
     limrank: LimrankSettings = LimrankSettings()
     corpus: CorpusSettings = CorpusSettings()
     random_seed: int = Field(default=0, description="seed of every draw")
@@ -69,7 +69,7 @@ class RunOptions(BaseModel):
     )
 
     def endpoint(self, role: Role) -> Endpoint:
-        return self.generator if role is Role.GENERATOR else self.judge
+        return self.generator if role is Role.GENERATOR or self.judge == Endpoint() else self.judge
 
     @property
     def endpoints(self) -> dict[Role, Endpoint]:
@@ -91,22 +91,28 @@ class RunSettings(RunOptions, Command):  # type: ignore[misc]  # typed apart: a 
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        for role in Role:
-            if not self.endpoint(role).model:
-                raise ValueError(f"name the model of the {role}: --{role}.model")
+        problems = [
+            f"name the model of the {role}: --{role}.model"
+            for role in Role
+            if not self.endpoint(role).model and (role is Role.GENERATOR or self.endpoint(role) != self.generator)
+        ]
         if self.budget is not None and not all(self.endpoint(role).priced for role in Role):
-            raise ValueError(
+            problems.append(
                 "a budget needs prices of both endpoints: --generator.price-prompt, --judge.price-prompt, ..."
             )
-        needed = {
-            Method.LIMRANK: ("seeds", "seeds_licence", "personas", "personas_licence"),
-            Method.CORPUS: ("documents", "documents_licence", "examples", "examples_licence"),
-        }[self.method]
-        section = self.limrank if self.method is Method.LIMRANK else self.corpus
-        folder = self.method is Method.CORPUS and self.corpus.documents and self.corpus.documents.is_dir()
-        for name in needed:
-            if folder and name.startswith("examples") and not self.corpus.examples:
-                continue  # the folder has its own, under its own licence
-            if not getattr(section, name):
-                raise ValueError(f"--method {self.method} needs --{self.method}.{name.replace('_', '-')}")
+        problems += [
+            f"--method {self.method} needs --{self.method}.{name.replace('_', '-')}" for name in self._missing_inputs()
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
+
+    def _missing_inputs(self) -> list[str]:
+        """The settings that name files and licences and are not given."""
+        section = self.limrank if self.method is Method.LIMRANK else self.corpus
+        needed: tuple[str, ...] = ("seeds", "seeds_licence", "personas", "personas_licence")
+        if self.method is Method.CORPUS:
+            needed = ("documents", "documents_licence", "examples", "examples_licence")
+            if not self.corpus.examples and self.corpus.documents and self.corpus.documents.is_dir():
+                needed = needed[:2]  # the folder has examples of its own, under its own licence
+        return [name for name in needed if not getattr(section, name)]

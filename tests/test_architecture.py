@@ -23,7 +23,7 @@ IMPORTERS = {
     "peft": {"service.models.adapter", "trainer.sft.lora"},
     "gguf": {"service.models.gguf"},
     "opentelemetry": {"service.telemetry.tracing"},
-    "ray": {"app.batch.on_ray"},
+    "ray": {"app.batch.on_ray", "cli.ray_cluster"},
 }
 
 

@@ -24,6 +24,7 @@ from app.batch.settings import Batch
 from app.connection import Connection, Target, connect, model_flags, note
 from app.errors import ServiceFailed
 from cli.errors import BadSettings, CommandError
+from cli.ray_cluster import ray_cluster
 
 _BLOCK_CALLS, _BLOCK_BYTES = 256, 1 << 20  # answered again when a worker dies; see _BLOCKS_AT_A_TIME
 _BLOCKS_AT_A_TIME = 2  # per worker, so that its engine never waits for the next block
@@ -74,22 +75,17 @@ def answer_on_ray(settings: Batch, calls: Calls, rows: Iterator[int], results: R
 
     Raises BadSettings when Ray is missing or the cluster has no room, ServiceFailed when a worker cannot continue.
     """
-    ray = _library()
-    try:
-        ray.init(address=settings.ray, log_to_driver=False, logging_level="error", configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise BadSettings(f"'ray' is {settings.ray!r}: {_first_line(error)}") from None
-    try:
-        answered = _dataset(ray, settings, calls, rows).iter_rows()
-        _write(answered, results, progress)
-    except KeyboardInterrupt:
-        return False
-    except CommandError:
-        raise
-    except Exception as error:  # Ray's own errors, and errors of a worker that they wrap
-        raise ServiceFailed(f"The workers cannot go on: {_cause(error)} What was answered is kept.") from error
-    finally:
-        ray.shutdown()
+    assert settings.ray is not None
+    with ray_cluster(settings.ray) as ray:
+        try:
+            answered = _dataset(ray, settings, calls, rows).iter_rows()
+            _write(answered, results, progress)
+        except KeyboardInterrupt:
+            return False
+        except CommandError:
+            raise
+        except Exception as error:  # Ray's own errors, and errors of a worker that they wrap
+            raise ServiceFailed(f"The workers cannot go on: {_cause(error)} What was answered is kept.") from error
     return True
 
 
@@ -200,16 +196,6 @@ def _read(path: Path, block: list[tuple[int, int]]) -> Any:
         return pyarrow.table({"line": [os.pread(file, size, begin) for begin, size in block]})
     finally:
         os.close(file)
-
-
-def _library() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray from a cluster started here
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise BadSettings("--ray needs Ray (in the project's folder: pip install '.[ray]').") from None
-    return ray
 
 
 def _cause(error: BaseException) -> str:

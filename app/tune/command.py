@@ -12,7 +12,7 @@ from app.tune.expecting import expected, seconds_each
 from app.tune.progress import Progress
 from app.tune.queries.own import read_queries
 from app.tune.results.report import Facts, commands, say_figures, system_name, write
-from app.tune.results.systems import SHIPPED
+from app.tune.results.systems import NEW, SHIPPED
 from app.tune.settings import PROGRAM, Tune
 from app.tune.steps import Steps
 from app.tune.training import own_manifest
@@ -128,7 +128,7 @@ def _told(steps: Steps, told: Mapping[str, Mapping[str, Any]]) -> str:
         raise NoHelp(
             "\n".join([*lines, f"Serve {system_name(SHIPPED, settings)} or rank by the better first stage instead."])
         )
-    lines.append(f"Serve it: {commands(settings, helps)[0][1]}")
+    lines.append(f"Serve it: {commands(settings, helps, figures['weights'][NEW])[0][1]}")
     return "\n".join(lines)
 
 

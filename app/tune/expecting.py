@@ -9,6 +9,7 @@ from pathlib import Path
 from app.tune.documents.passages import Passage
 from app.tune.groups.candidates import RERANKED, open_encoder
 from app.tune.groups.filtering import NEGATIVES
+from app.tune.results.fusing import MOST_RESERVED, RESERVED
 from app.tune.settings import Tune
 from app.tune.training import TrainingPlan, held_out
 from synth.run.draws import draw
@@ -46,6 +47,6 @@ def expected(settings: Tune, plan: TrainingPlan, each: float, passages: int, wri
         "label": 1.0,
         "filter": 1.0,
         "train": _STARTING + (pairs + looked_at) * each,
-        "evaluate": _STARTING + tested * 2 * RERANKED * each * _SCORED,
+        "evaluate": _STARTING + (tested + min(MOST_RESERVED, groups // RESERVED)) * 2 * RERANKED * each * _SCORED,
         "finish": 1.0,
     }

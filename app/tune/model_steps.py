@@ -31,17 +31,20 @@ def train(given: Given, key: str) -> Told:
 def evaluate(given: Given, key: str) -> Told:
     """Ranks the held-out queries' candidates; what a stopped evaluation of the same `key` has ranked is kept."""
     from app.tune.results import measuring
-    from app.tune.results.ranked_log import RankedLog
+    from app.tune.results.score_log import ScoreLog
 
     work = given.work
     queries = {query.id: query for query in given.all_queries()}
-    found = (Found.from_row(row) for row in work.rows("candidates.jsonl"))
-    cases = [measuring.Case(queries[each.query], each) for each in found if queries[each.query].held_out]
+    found = {row["query"]: Found.from_row(row) for row in work.rows("candidates.jsonl")}
+    reserved = [measuring.Case(queries[name], found[name]) for name in work.json("reserved.json")["queries"]]
+    cases = [measuring.Case(queries[name], each) for name, each in found.items() if queries[name].held_out]
     passages = given.all_passages()
     models = {SHIPPED: given.base, NEW: work.file("training/model")}
-    with RankedLog(work.only(f"evaluation-{key}.jsonl", "evaluation-*")) as log:
-        ranked = measuring.rankings(cases, passages, models, log, given.progress.at)
-    figures = measuring.measured(cases, passages, ranked)
+    with ScoreLog(work.only(f"evaluation-{key}.jsonl", "evaluation-*")) as log:
+        scores = measuring.scored([*reserved, *cases], passages, models, log, given.progress.at)
+    weights = measuring.weights_of(reserved, passages, scores)
+    ranked = measuring.rankings(cases, passages, scores, weights)
+    figures = measuring.measured(cases, passages, ranked, weights)
     work.write_json("measured.json", figures)
     work.write_json("extremes.json", {"cases": measuring.extremes(cases, passages, ranked, figures)})
     helps, told = verdict(figures)

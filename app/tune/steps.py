@@ -13,14 +13,16 @@ from app.tune.documents.passages import Passage
 from app.tune.documents.reading import Source
 from app.tune.given import Given
 from app.tune.groups.candidates import FirstStages, Found, open_encoder, read_vectors, write_vectors
-from app.tune.groups.filtering import Filter
+from app.tune.groups.filtering import Filter, group_id
 from app.tune.groups.labels import Labelled, by_bi_encoder
-from app.tune.queries.made import OWN, Query, make_queries
+from app.tune.queries.made import OWN, WORDS, Query, make_queries
 from app.tune.queries.own import OwnQuery
+from app.tune.results.fusing import LEAST, MOST_RESERVED, RESERVED
 from app.tune.work import Step
 from cli.errors import BadInput
 from cli.output import write_whole
 from contract.scored_groups import ScoredGroup, write_scored_groups
+from synth.run.draws import draw
 
 LEAST_GROUPS, LEAST_TESTED = 12, 5
 Told = Mapping[str, Any]
@@ -76,7 +78,8 @@ class Steps(Given):
     @property
     def filter(self) -> Step:
         settings = {"licence": self.settings.licence}
-        return Step("filter", ("groups.jsonl",), ("queries", "candidates", "label", "vectors"), settings, self._filter)
+        files = ("groups.jsonl", "reserved.json")
+        return Step("filter", files, ("queries", "candidates", "label", "vectors"), settings, self._filter)
 
     @property
     def train(self) -> Step:
@@ -86,7 +89,8 @@ class Steps(Given):
     @property
     def evaluate(self) -> Step:
         files = ("measured.json", "extremes.json")
-        return Step("evaluate", files, ("candidates", "queries", "train"), {"base": self.base_sum}, self._evaluate)
+        needs = ("candidates", "queries", "filter", "train")
+        return Step("evaluate", files, needs, {"base": self.base_sum}, self._evaluate)
 
     @property
     def finish(self) -> Step:
@@ -183,6 +187,8 @@ class Steps(Given):
                 if self.settings.llm is None
                 else made.from_grades(query, labelled)
             )
+        reserved = self._reserved(groups)
+        groups = [group for group in groups if group.id not in reserved]
         labelled_groups = sum(group.positive is not None for group in groups)
         if labelled_groups < LEAST_GROUPS:
             raise BadInput(
@@ -190,7 +196,18 @@ class Steps(Given):
                 "are the least to train on; give more documents or queries."
             )
         write_whole(self.work.file("groups.jsonl"), write_scored_groups, groups)
-        return {"groups": len(groups), "labelled": labelled_groups, "refused": dict(refused)}
+        self.work.write_json("reserved.json", {"queries": list(reserved.values())})
+        told = {"groups": len(groups), "labelled": labelled_groups, "refused": dict(refused)}
+        return told | ({"reserved": len(reserved)} if reserved else {})
+
+    def _reserved(self, groups: Sequence[ScoredGroup]) -> dict[str, str]:
+        """Group -> query of those that nothing is learned from but the weight of the first stages' scores. None where
+        there are too few to spare."""
+        kinds = {group_id(query): query for query in self.all_queries() if query.kind != WORDS}
+        labelled = [group.id for group in groups if group.positive is not None]
+        count = min(MOST_RESERVED, len(labelled) // RESERVED)
+        natural = sorted((name for name in labelled if name in kinds), key=lambda name: draw(name, "reserved"))[:count]
+        return {name: kinds[name].id for name in natural} if len(natural) >= LEAST else {}
 
     def _train(self) -> Told:
         return model_steps.train(self, self.short_key(self.train))

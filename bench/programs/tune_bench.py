@@ -1,6 +1,7 @@
 """`limrank tune` on the documentation of three public projects: nDCG@10 on held-out queries, time, memory.
 
-`make tune-measured`. The documents are small copies out of the projects' source packages on PyPI (Flask: BSD-3-Clause;
+`make tune-measured`, or for one of them `make tune-measured ONLY=flask`; TUNE="--test-queries 400" narrows the
+intervals. The documents are small copies out of the projects' source packages on PyPI (Flask: BSD-3-Clause;
 pip and pytest: MIT), in --folder, where the results lie too; a run that was stopped goes on. With --scripted an
 endpoint by rules takes the place of a language model: a query is nine words of a sentence, a grade the share of them.
 """

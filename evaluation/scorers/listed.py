@@ -35,9 +35,7 @@ class ListReranker:
         """Raises BadSettings for a folder that is no such model."""
         try:
             self._stated = read_list_model(Path(folder))
-            self._model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
+            self._model = _loaded(folder)
             tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
             self._prompt = ListPrompt(self._stated.kind, tokenizer)
         except (ListModelError, ContractError) as error:
@@ -111,6 +109,10 @@ class ListReranker:
             logits = self._model(input_ids=inputs, logits_to_keep=1, use_cache=False).logits[0, -1]
         values: list[float] = logits[list(self._prompt.letters[:count])].float().tolist()
         return values
+
+
+def _loaded(folder: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _starts(count: int, window: int) -> list[int]:

@@ -29,6 +29,9 @@ class DistilSettings(Command):
         default="train", description="split of a BEIR folder; documents that only others judge are left out"
     )
     excluded: Path | None = Field(default=None, description="file of ids of documents not to use, one a line")
+    ray: str | None = Field(
+        default=None, description="address of a Ray cluster, such as auto or local, whose workers encode the passages"
+    )
     passages: int = Field(default=12_000, ge=1, description="passages to index, drawn of all")
     queries: int = Field(default=6_000, ge=1, description="queries to make; each gives about six records")
 
@@ -43,6 +46,7 @@ def run(settings: DistilSettings) -> str:
         settings.out,
         Labels(source=settings.source, licence=licence, domain=settings.domain),
         bi_encoder=settings.bi_encoder,
+        ray=settings.ray,
         passages=settings.passages,
         queries=settings.queries,
     )

@@ -18,7 +18,7 @@ CUSTOM = {path.stem: json.loads(path.read_text()) for path in (HERE / "schemas")
 ALL_KINDS = {
     *("ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy", "PersistentVolumeClaim"),
     *("Pod", "PodDisruptionBudget", "Service", "ServiceAccount"),
-    *("HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"),
+    *("HTTPRoute", "LeaderWorkerSet", "PrometheusRule", "ScaledObject", "ServiceMonitor"),
 }
 
 
@@ -46,7 +46,7 @@ def test_every_object_meets_its_schema() -> None:
 def test_the_value_sets_bring_out_every_kind() -> None:
     assert len(VALUES) >= 16
     assert {kind for name in VALUES for kind in kinds(rendered(name))} == ALL_KINDS
-    assert set(CUSTOM) == {"HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
+    assert set(CUSTOM) == {"HTTPRoute", "LeaderWorkerSet", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,8 @@ def test_the_value_sets_bring_out_every_kind() -> None:
         ("monitoring", "PrometheusRule", lambda spec: spec["groups"][0]["rules"][0].pop("expr")),
         ("keda", "ScaledObject", lambda spec: spec["triggers"][0]["metadata"].update(threshold=5)),
         ("keda", "ScaledObject", lambda spec: spec.pop("scaleTargetRef")),
+        ("several-nodes", "LeaderWorkerSet", lambda spec: spec["leaderWorkerTemplate"].update(size="2")),
+        ("several-nodes", "LeaderWorkerSet", lambda spec: spec["leaderWorkerTemplate"].pop("workerTemplate")),
         ("http-route", "HTTPRoute", lambda spec: spec["rules"][0]["timeouts"].update(request="55 seconds")),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from cli.settings import read_command
 from synth.cli import COMMANDS, main
 from synth.errors import BadSettings
+from synth.llm.stage import Role
 from synth.settings import PROGRAM, RunSettings
 from synth.snapshot import keep_snapshot, read_snapshot
 from tests.synth.examples import record, records_file
@@ -66,6 +67,13 @@ def test_what_cannot_be_is_a_sentence(file: str, argv: list[str], said: str) -> 
         read("out", *(argv if "--settings" in argv else ["--settings", file, *argv]))
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_one_endpoint_writes_and_judges_unless_another_is_named(file: str, tmp_path: Path) -> None:
+    knobs = {name: value for name, value in limrank_knobs(tmp_path, URL, seeds=1).items() if name != "judge"}
+    settings = read("out", "--settings", str(toml_of(knobs, tmp_path / "alone.toml")))
+    assert settings.endpoints[Role.JUDGE] == settings.generator
+    assert read("out", "--settings", file).endpoints[Role.JUDGE] == read("out", "--settings", file).judge
 
 
 def test_a_file_is_held_to_the_same_names(tmp_path: Path) -> None:
@@ -125,7 +133,11 @@ def test_the_program_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_error_is_one_line_and_an_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "limrank-synth run: name the model of the generator: --generator.model.\n"
+    assert capsys.readouterr().err == (
+        "limrank-synth run: name the model of the generator: --generator.model; --method limrank needs "
+        "--limrank.seeds; --method limrank needs --limrank.seeds-licence; --method limrank needs --limrank.personas; "
+        "--method limrank needs --limrank.personas-licence.\n"
+    )
     assert main(["status", str(tmp_path)]) == 2
     assert "it is no run folder" in capsys.readouterr().err
 

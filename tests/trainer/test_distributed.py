@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.evaluation.small_data import beir_folder
+from tests.ports import free_port
 from tests.trainer.running import cross_encoder_flags, sft_flags, start, train, weights
 from tests.waiting import PATIENCE
 
@@ -39,6 +40,21 @@ def test_two_processes_give_the_weights_of_one(
     # A key's bias moves all scores of a softmax together, so its gradient is rounding alone, which Adam makes steps of.
     for name, tensor in ((name, tensor) for name, tensor in expected.items() if not name.endswith("key.bias")):
         assert torch.allclose(tensor.float(), found[name].float(), atol=2e-3), name
+
+
+def test_two_nodes_with_a_shared_folder_give_the_weights_of_one(
+    tiny_llama: Path, records_file: Path, tmp_path: Path
+) -> None:
+    """Each node has its own torchrun, as docs/trainer.md has them; here both are on this machine."""
+    one, two = (sft_flags(tiny_llama, records_file, tmp_path / name, dropout=0.0) for name in ("one", "two"))
+    meeting = f"--rdzv-endpoint=127.0.0.1:{free_port()}"
+    launch = ("-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", meeting)
+    nodes = [start(two, *launch, "-m", "trainer.train") for _ in range(2)]
+    train(one)
+    for node in nodes:
+        _ended(node)
+    _same_adapters(tmp_path / "one", tmp_path / "two", atol=2e-3)
+    assert len((tmp_path / "two" / "legs.jsonl").read_text().splitlines()) == 1
 
 
 # torch's FSDP over gloo on CPUs, which nothing but this test uses, has once crashed by itself in some twenty runs.

@@ -54,11 +54,16 @@ class Found:
 
     def fused(self) -> list[int]:
         """The indexes that either found, by the sum of their reciprocal ranks."""
+        scores = self.fused_scores()
+        return sorted(scores, key=lambda index: (-scores[index], index))
+
+    def fused_scores(self) -> dict[int, float]:
+        """The sum of the reciprocal ranks of what either found, by index."""
         scores: dict[int, float] = {}
         for hits in (self.bm25, self.bi_encoder):
             for rank, hit in enumerate(hits, start=1):
                 scores[hit.index] = scores.get(hit.index, 0.0) + 1 / (_RANK_FUSION + rank)
-        return sorted(scores, key=lambda index: (-scores[index], index))
+        return scores
 
 
 def open_encoder(model: str | Path) -> BiEncoder:

@@ -24,6 +24,11 @@ _MINED = 14  # negatives, of which the first two are taken and others drawn
 ANSWERS, PASSED_BY = 8, 3  # grades of a language model: from 8 on a passage answers, up to 3 it does not
 
 
+def group_id(query: Query) -> str:
+    """The id of the group that a query gives."""
+    return f"tune/{query.id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Makes groups of one corpus. `refused` counts queries and candidates by reason."""
@@ -81,7 +86,7 @@ class Filter:
             self.refused["too few other passages"] += 1
             return
         yield ScoredGroup(
-            id=f"tune/{query.id}",
+            id=group_id(query),
             query=query.text,
             passages=tuple(self.passages[index].text for index in kept),
             positive=None if answer is None else kept.index(answer),

@@ -10,8 +10,9 @@ from typing import Any
 from app.tune.documents.passages import Passage
 from app.tune.groups.candidates import RERANKED, Found
 from app.tune.queries.made import Query
-from app.tune.results.ranked_log import RankedLog
-from app.tune.results.systems import BM25, FUSED, MEASURE, NEAR, NEW
+from app.tune.results.fusing import Scores, fitted_weight, fused_order
+from app.tune.results.score_log import ScoreLog
+from app.tune.results.systems import ALONE, BM25, FUSED, MEASURE, NEAR, NEW, SHIPPED, SHIPPED_FUSED
 from contract.truncation import position_count
 from evaluation.metrics import PerQuery, by_order, mean, oracle, per_query
 from evaluation.significance import interval, paired
@@ -33,32 +34,68 @@ class Case:
     found: Found
 
 
-def rankings(
+def scored(
     cases: Sequence[Case],
     passages: Sequence[Passage],
     models: Mapping[str, Path],
-    log: RankedLog,
+    log: ScoreLog,
     report: Callable[[int, int], None],
-) -> Rankings:
-    """The rankings of all systems. Every model ranks the best candidates of both first stages, fused; what `log` knows
-    is not ranked again, and what is ranked is added to it."""
-    found: Rankings = {
-        BM25: {case.query.id: _ids(passages, [hit.index for hit in case.found.bm25]) for case in cases},
-        NEAR: {case.query.id: _ids(passages, [hit.index for hit in case.found.bi_encoder]) for case in cases},
-        FUSED: {case.query.id: _ids(passages, case.found.fused()) for case in cases},
-    }
+) -> dict[str, dict[str, dict[str, float]]]:
+    """system -> query -> passage -> score, of every model on the best candidates of both first stages, fused. What
+    `log` knows is not scored again, and what is scored is added to it."""
     left = [(name, case) for name in models for case in cases if (name, case.query.id) not in log.known]
     total = len(models) * len(cases)
     scorers: dict[str, PairScorer] = {}
     for number, (name, case) in enumerate(left, start=1 + total - len(left)):
         if name not in scorers:
             scorers = {name: _scorer(models[name])}  # one model in memory at a time
-        log.add(name, case.query.id, _ranked(scorers[name], case, passages))
+        log.add(name, case.query.id, _scores(scorers[name], case, passages))
         report(number, total)
-    return found | {name: {case.query.id: log.known[name, case.query.id] for case in cases} for name in models}
+    return {name: {case.query.id: log.known[name, case.query.id] for case in cases} for name in models}
 
 
-def measured(cases: Sequence[Case], passages: Sequence[Passage], found: Rankings) -> dict[str, Any]:
+def first_stage_scores(cases: Sequence[Case], passages: Sequence[Passage]) -> dict[str, dict[str, float]]:
+    """query -> passage -> score by both first stages, fused."""
+    return {
+        case.query.id: {passages[index].id: score for index, score in case.found.fused_scores().items()}
+        for case in cases
+    }
+
+
+def rankings(
+    cases: Sequence[Case],
+    passages: Sequence[Passage],
+    scores: Mapping[str, Mapping[str, Scores]],
+    weights: Mapping[str, float],
+) -> Rankings:
+    """The rankings of all systems. `scores` of the models and `weights` of the first stages' scores beside them, by
+    system; a model with a weight above 0 is ranked with and without them."""
+    given = first_stage_scores(cases, passages)
+    found: Rankings = {
+        BM25: {case.query.id: _ids(passages, [hit.index for hit in case.found.bm25]) for case in cases},
+        NEAR: {case.query.id: _ids(passages, [hit.index for hit in case.found.bi_encoder]) for case in cases},
+        FUSED: {case.query.id: _ids(passages, case.found.fused()) for case in cases},
+        SHIPPED: _order(cases, scores[SHIPPED], given, 0.0),
+    }
+    if weights[SHIPPED]:
+        found[SHIPPED_FUSED] = _order(cases, scores[SHIPPED], given, weights[SHIPPED])
+    if weights[NEW]:
+        found[ALONE] = _order(cases, scores[NEW], given, 0.0)
+    return found | {NEW: _order(cases, scores[NEW], given, weights[NEW])}
+
+
+def weights_of(
+    reserved: Sequence[Case], passages: Sequence[Passage], scores: Mapping[str, Mapping[str, Scores]]
+) -> dict[str, float]:
+    """The weight of the first stages' scores beside each model's, fitted on queries that nothing was trained on."""
+    given = first_stage_scores(reserved, passages)
+    qrels = {case.query.id: case.query.relevant for case in reserved}
+    return {name: fitted_weight(of_model, given, qrels) for name, of_model in scores.items()}
+
+
+def measured(
+    cases: Sequence[Case], passages: Sequence[Passage], found: Rankings, weights: Mapping[str, float]
+) -> dict[str, Any]:
     """The figures of all systems, and how the new model stands to each of the others."""
     documents = {passage.id: passage.document for passage in passages}
     qrels = {case.query.id: dict(case.query.relevant) for case in cases}
@@ -73,11 +110,13 @@ def measured(cases: Sequence[Case], passages: Sequence[Passage], found: Rankings
     best = mean(per_query(qrels, oracle(qrels, by_order(_cut(units[FUSED]))), [MEASURE])[MEASURE])
     others = [system for system in found if system != NEW]
     against = {system: asdict(paired(values[NEW], values[system])) for system in others}
-    rival = max(others, key=lambda system: (mean(values[system]), -others.index(system)))
+    before = [system for system in others if system != ALONE]
+    rival = max(before, key=lambda system: (mean(values[system]), -before.index(system)))
     return {
         "measure": MEASURE,
         "queries": len(cases),
         "reranked": RERANKED,
+        "weights": dict(weights),
         "systems": {system: asdict(interval(list(of_system.values()))) for system, of_system in values.items()},
         "best_possible": best,
         "against": against,
@@ -115,13 +154,18 @@ def _scorer(folder: Path) -> PairScorer:
     return PairScorer(model, load_pair_encoder(folder, min(LONGEST, position_count(network(model)))), _PAIRS_AT_ONCE)
 
 
-def _ranked(scorer: PairScorer, case: Case, passages: Sequence[Passage]) -> list[str]:
+def _scores(scorer: PairScorer, case: Case, passages: Sequence[Passage]) -> dict[str, float]:
     candidates = [passages[index] for index in case.found.fused()[:RERANKED]]
     if not candidates:
-        return []
-    scores = scorer.score(case.query.text, [each.text for each in candidates])
-    order = sorted(range(len(candidates)), key=lambda place: (-scores[place], place))
-    return [candidates[place].id for place in order]
+        return {}
+    found = scorer.score(case.query.text, [each.text for each in candidates])
+    return {candidate.id: score for candidate, score in zip(candidates, found, strict=True)}
+
+
+def _order(
+    cases: Sequence[Case], own: Mapping[str, Scores], given: Mapping[str, Scores], weight: float
+) -> dict[str, list[str]]:
+    return {case.query.id: fused_order(own[case.query.id], given[case.query.id], weight) for case in cases}
 
 
 def _ids(passages: Sequence[Passage], indexes: Sequence[int]) -> list[str]:

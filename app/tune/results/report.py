@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from app.batch.progress import duration
-from app.tune.results.systems import BM25, FIRST_STAGES, FUSED, NEAR, NEW, SHIPPED
+from app.tune.results.systems import ALONE, BM25, FUSED, NEAR, NEW, SHIPPED, SHIPPED_FUSED
 from app.tune.settings import Tune
 from cli.report_page import begin
 from retrieval.words import cut_text
@@ -60,19 +60,22 @@ def render(facts: Facts) -> str:
         facts=_made_of(facts),
         times=_times(facts),
         notes=facts.notes,
-        commands=commands(facts.settings, facts.helps),
+        commands=commands(facts.settings, facts.helps, facts.figures["weights"][NEW]),
     )
 
 
-def commands(settings: Tune, helps: bool) -> list[tuple[str, str]]:
-    """What to do next, and the commands for it."""
+def commands(settings: Tune, helps: bool, weight: float) -> list[tuple[str, str]]:
+    """What to do next, and the commands for it. `weight`: of the first stages' scores beside the new model's."""
     model = settings.out.resolve() / "model"
     served = shlex.quote(str(model))
     longer = settings.out.with_name(f"{settings.out.name}-longer")
     again = f"limrank tune {shlex.quote(str(settings.documents))} --out {shlex.quote(str(longer))}"
     said = "Serve it:" if helps else "Serve it all the same, to try it:"
+    fused = f" --first-stage-weight {weight:g}" if weight else ""
+    if weight:
+        said = f"{said[:-1]}, with your search's scores sent as first_stage_scores (docs/requests.md):"
     return [
-        (said, f"limrank serve --model {served}"),
+        (said, f"limrank serve --model {served}{fused}"),
         (
             "Rerank with it from the shell:",
             f"limrank rerank 'a question' notes/*.txt --model {served}",
@@ -97,6 +100,8 @@ def system_name(name: str, settings: Tune) -> str:
         NEAR: f"the bi-encoder ({settings.bi_encoder or 'all-MiniLM-L6-v2'})",
         FUSED: "both first stages, fused",
         SHIPPED: f"the model before ({settings.base})",
+        SHIPPED_FUSED: "the model before, with the first stages' scores",
+        ALONE: "the new model alone",
         NEW: "the new model",
     }
     return names[name]
@@ -110,6 +115,12 @@ def _measured_note(facts: Facts) -> str:
         f"was trained on. The models rank the best {facts.figures['reranked']} passages of the fused first stages; the "
         f"best possible order of these has {facts.figures['best_possible']:.3f}."
     )
+    if weight := facts.figures["weights"][NEW]:
+        note += (
+            f" The new model is ranked with the first stages' scores at a weight of {weight:g}, fitted on "
+            f"{facts.told['filter'].get('reserved', 0)} queries that nothing was trained on, as a service does with "
+            "--first-stage-weight and first_stage_scores."
+        )
     made = set(queries["tested"]) - {"own"}
     return f"{note} Queries made of the documents flatter: people ask otherwise." if made else note
 
@@ -187,9 +198,7 @@ def say_figures(figures: Mapping[str, Any], settings: Tune) -> list[str]:
     """The table for the terminal, a line for each system."""
     width = max(len(system_name(name, settings)) for name in figures["systems"])
     return [
-        f"  {system_name(name, settings):{width}}  {value['mean']:.3f}"
-        for name, value in figures["systems"].items()
-        if name in (*FIRST_STAGES, SHIPPED, NEW)
+        f"  {system_name(name, settings):{width}}  {value['mean']:.3f}" for name, value in figures["systems"].items()
     ]
 
 

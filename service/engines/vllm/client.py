@@ -28,6 +28,7 @@ from service.engines.cross_encoder.encoder import classifier_encoder
 from service.engines.vllm.engine import EngineInfo, VllmEngine
 from service.engines.vllm.pooling import Pooled, PoolingInfo, VllmPoolingEngine
 from service.engines.vllm.requests import AnswerLogprobs, Generation, RequestParams
+from service.engines.vllm.several_nodes import check_nodes
 from service.engines.vllm.startup import (
     VllmOptions,
     checked_extra,
@@ -55,6 +56,7 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     except ContractError as error:
         raise ModelStoreError(str(error)) from error
     extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
+    check_nodes(extra, options.data_parallel_size)
     check_weights(checkpoint, extra, AutoModelForCausalLM)
     llm = _start(
         checkpoint,
@@ -73,6 +75,7 @@ def load_classifier(
 ) -> VllmPoolingEngine:
     """Starts vLLM with a sequence classifier. `prompts` override those in its files. Raises ModelStoreError."""
     extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])
+    check_nodes(extra, options.data_parallel_size)
     check_weights(checkpoint, extra, AutoModelForSequenceClassification)
     llm = _start(checkpoint, options, runner="pooling", extra=extra)
     info = _pooling_info(llm)

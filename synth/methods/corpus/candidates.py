@@ -112,7 +112,8 @@ def _mined(
 def _retrievers(store: DocumentStore, settings: CorpusSettings) -> dict[NegativeType, Retriever]:
     from synth.sources.first_stages import first_stages  # bm25s takes a second to import
 
-    return first_stages(list(store.passages()), settings.bi_encoder or None, settings.bi_encoder_tokens)
+    model, tokens, ray = settings.bi_encoder or None, settings.bi_encoder_tokens, settings.ray or None
+    return first_stages(list(store.passages()), model, tokens, ray)
 
 
 def _fingerprint(queries: list[SyntheticQuery], settings: CorpusSettings) -> str:

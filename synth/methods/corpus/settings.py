@@ -41,6 +41,9 @@ class CorpusSettings(BaseModel):
     )
     bi_encoder: str = Field(default="", description="model id or folder for sentence-transformers; empty: BM25 alone")
     bi_encoder_tokens: int = Field(default=256, ge=8, description="longest input of the bi-encoder in tokens")
+    ray: str = Field(
+        default="", description="address of a Ray cluster, such as auto or local, whose workers encode the documents"
+    )
     candidates: int = Field(default=10, ge=1, le=1000, description="candidates for each query from each retriever")
     document_characters: int = Field(default=6000, ge=200, description="characters of a document that a prompt shows")
     positive_from: int = Field(default=8, ge=1, le=10, description="lowest score of a positive")

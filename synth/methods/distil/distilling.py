@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.output import write_whole
 from contract.reading import reading_key
@@ -19,6 +20,9 @@ from synth.run.draws import draw
 from synth.scratch import digest
 from synth.sources.first_stages import vector_index
 from synth.sources.labels import Labels
+
+if TYPE_CHECKING:  # takes seconds to import
+    from retrieval.bi_encoder import VectorIndex
 
 EVEN = 0.55  # cosine at which a passage is as likely relevant as not
 STEEPNESS = 12.0  # change of the log-odds per unit of cosine
@@ -55,8 +59,10 @@ def distil(
     bi_encoder: str | Path,
     passages: int = 12_000,
     queries: int = 6_000,
+    ray: str | None = None,
 ) -> DistilReport:
-    """Writes about six records per query. `documents` are (id, text) pairs.
+    """Writes about six records per query. `documents` are (id, text) pairs. `ray`: the address of a cluster that
+    encodes the passages.
 
     Verdicts are drawn, not thresholded: a passage is relevant with the probability that corresponds to its cosine. So
     the file as a whole expresses degrees of similarity, and a model trained on it learns more than a threshold.
@@ -75,7 +81,8 @@ def distil(
     if not made:
         raise BadInput("No document holds a sentence that a query can be made of; give a corpus of prose.")
     report.passages, report.queries = len(texts), len(made)
-    records = _records(made, texts, labels, bi_encoder, report)
+    meaning = vector_index([text for _, text in texts], bi_encoder, ray=ray)
+    records = _records(made, texts, labels, meaning, report)
     report.records = write_whole(out, write_records, records)
     return report
 
@@ -112,11 +119,11 @@ def _records(
     made: Sequence[_Made],
     texts: Sequence[tuple[str, str]],
     labels: Labels,
-    bi_encoder: str | Path,
+    meaning: VectorIndex,
     report: DistilReport,
 ) -> Iterator[Record]:
     passages = [text for _, text in texts]
-    words, meaning = Bm25(passages), vector_index(passages, bi_encoder)
+    words = Bm25(passages)
     for start in range(0, len(made), _QUERIES_AT_ONCE):
         batch = made[start : start + _QUERIES_AT_ONCE]
         asked = [query.text for query in batch]

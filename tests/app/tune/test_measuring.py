@@ -39,6 +39,7 @@ def filtered(passages: list[Passage], vectors: list[list[float]]) -> Filter:
     return Filter(passages, unit / np.linalg.norm(unit, axis=1, keepdims=True), "CC0-1.0", Counter())
 
 
+NO_WEIGHTS = {SHIPPED: 0.0, NEW: 0.0}
 APART: list[list[float]] = [[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [0, 2, 1], [0, 1, 2]]
 
 
@@ -120,7 +121,7 @@ def rankings(new: int, count: int = 30) -> tuple[list[Case], list[Passage], dict
 )
 def test_the_verdict(new: int, helps: bool, begin: str) -> None:
     cases, passages, ranked = rankings(new)
-    figures = measured(cases, passages, ranked)
+    figures = measured(cases, passages, ranked, NO_WEIGHTS)
     told = verdict(figures)
     assert (told[0], told[1].startswith(begin)) == (helps, True), told
     assert figures["rival"] == BM25
@@ -137,7 +138,7 @@ def test_documents_are_ranked_by_their_best_passage() -> None:
     ranked = {system: {"q": ["p0", "p2", "p1"]} for system in (BM25, NEAR, FUSED, SHIPPED)} | {
         NEW: {"q": ["p1", "p0", "p2"]}
     }
-    figures = measured([case], passages, ranked)
+    figures = measured([case], passages, ranked, NO_WEIGHTS)
     assert figures["systems"][NEW]["mean"] == 1.0
     assert figures["systems"][BM25]["mean"] == pytest.approx(0.6309, abs=1e-4)  # second of two documents
 

@@ -12,8 +12,8 @@ import pytest
 from app.tune.documents.passages import Passage
 from app.tune.groups.candidates import Found, Vectors, read_vectors, write_vectors
 from app.tune.queries.made import HEADING, Query
-from app.tune.results.measuring import Case, rankings
-from app.tune.results.ranked_log import RankedLog
+from app.tune.results.measuring import Case, scored
+from app.tune.results.score_log import ScoreLog
 from app.tune.results.systems import NEW, SHIPPED
 from app.tune.work import Work
 from retrieval.retriever import Hit
@@ -76,16 +76,16 @@ def test_a_stopped_evaluation_ranks_only_what_is_left(tiny_model: Path, tmp_path
         for number in range(3)
     ]
     models = {SHIPPED: tiny_model, NEW: tiny_model}
-    with RankedLog(tmp_path / "whole.jsonl") as log:
-        whole = rankings(cases, PASSAGES, models, log, no_report)
-    with RankedLog(tmp_path / "log.jsonl") as log, pytest.raises(Stopped):
-        rankings(cases, PASSAGES, models, log, stops_after(4))
+    with ScoreLog(tmp_path / "whole.jsonl") as log:
+        whole = scored(cases, PASSAGES, models, log, no_report)
+    with ScoreLog(tmp_path / "log.jsonl") as log, pytest.raises(Stopped):
+        scored(cases, PASSAGES, models, log, stops_after(4))
     kept = (tmp_path / "log.jsonl").read_bytes()
     assert kept.count(b"\n") == 4
     (tmp_path / "log.jsonl").write_bytes(kept + b'{"system":"new mod')  # torn by a kill
     told: list[tuple[int, int]] = []
-    with RankedLog(tmp_path / "log.jsonl") as log:
-        assert rankings(cases, PASSAGES, models, log, lambda done, total: told.append((done, total))) == whole
+    with ScoreLog(tmp_path / "log.jsonl") as log:
+        assert scored(cases, PASSAGES, models, log, lambda done, total: told.append((done, total))) == whole
     assert told == [(5, 6), (6, 6)]
     assert (tmp_path / "log.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 

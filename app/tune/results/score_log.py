@@ -1,4 +1,4 @@
-"""The rankings of an evaluation as they are made, a line for each query and model, so that a stopped one resumes."""
+"""The scores of an evaluation as they are made, a line for each query and model, so that a stopped one resumes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from cli.output import translate_disk_errors
 from contract.files import LineLog, json_line, whole_lines
 
 
-class RankedLog:
-    """`known`: (system, query) -> passages, best first. A line that a kill has torn is cut off. Not safe for several
+class ScoreLog:
+    """`known`: (system, query) -> passage -> score. A line that a kill has torn is cut off. Not safe for several
     processes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.known: dict[tuple[str, str], list[str]] = {}
+        self.known: dict[tuple[str, str], dict[str, float]] = {}
 
     def __enter__(self) -> Self:
         with translate_disk_errors(self._path):
             self._log = LineLog(self._path)
         for _, line in whole_lines(self._path):
             row = json.loads(line)
-            self.known[row["system"], row["query"]] = row["ranked"]
+            self.known[row["system"], row["query"]] = row["scores"]
         return self
 
     def __exit__(
@@ -32,8 +32,8 @@ class RankedLog:
     ) -> None:
         self._log.close()
 
-    def add(self, system: str, query: str, ranked: list[str]) -> None:
-        """Appends a ranking. Raises `DiskFull`."""
+    def add(self, system: str, query: str, scores: dict[str, float]) -> None:
+        """Appends the scores of one query. Raises `DiskFull`."""
         with translate_disk_errors(self._path):
-            self._log.append(json_line({"system": system, "query": query, "ranked": ranked}))
-        self.known[system, query] = ranked
+            self._log.append(json_line({"system": system, "query": query, "scores": scores}))
+        self.known[system, query] = scores
