@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def runs(tmp_path: Path, small_model: Path) -> Path:
     (tmp_path / "calibration").mkdir()
     for path in (tmp_path / "calibration" / "ids.txt", tmp_path / "exclude_from_training.txt"):
         path.write_text("q7\n")
-    about = {"source": "made", "licence": "CC0-1.0", "domain": "things"}
+    about: dict[str, Any] = {"source": "made", "licence": "CC0-1.0", "domain": "things"}
     write_scored_groups(
         tmp_path / "scored.jsonl",
         (
