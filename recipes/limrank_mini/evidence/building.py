@@ -50,7 +50,7 @@ class Amounts:
     claim: int = 800
     injected: int = 700
     list: int = 2_500
-    medquad: int = 8_000
+    medquad_records: int = 8_000
     negatives: int = 2
     list_pairs: int = 3
     direct_percent: int = 40
@@ -120,7 +120,7 @@ def _drawn(
             missing = without_answer(group, question)
             pairs += [] if missing is None else [_moded(missing, amounts)]
     if medquad is not None:
-        pairs += [_moded(pair, amounts) for pair in medquad_pairs(read_records(medquad), amounts.medquad)]
+        pairs += [_moded(pair, amounts) for pair in medquad_pairs(read_records(medquad), amounts.medquad_records)]
     pairs += taught(listed, scorer)
     pairs.sort(key=lambda pair: draw(pair.id, "order"))
     yield from pairs

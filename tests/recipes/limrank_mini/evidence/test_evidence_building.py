@@ -11,6 +11,7 @@ import pytest
 from contract.evidence import read_evidence, stands_in
 from contract.records import Difficulty, Intent, NegativeType, Record, read_records, write_records
 from contract.scored_groups import ScoredGroup, write_scored_groups
+from recipes.limrank_mini.evidence.__main__ import main
 from recipes.limrank_mini.evidence.building import Amounts, build
 from recipes.limrank_mini.evidence.scorers import ByCrossEncoder
 from tests.recipes.limrank_mini.general.folders import THINGS, passage_of, query_of, write_general
@@ -147,6 +148,20 @@ def test_the_same_inputs_give_the_same_bytes(folder: Path) -> None:
     made(folder)
     made(folder, "again.jsonl")
     assert (folder / "again.jsonl").read_bytes() == (folder / "records.jsonl").read_bytes()
+
+
+def test_the_command_takes_its_files_and_amounts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder = minilm_folder()
+    files = [str(folder / "general"), str(folder / "records.jsonl"), "--groups", str(folder / "groups.jsonl")]
+    flags = ["--medquad", str(folder / "medquad.jsonl"), "--tokenizer", str(encoder / "tokenizer.json")]
+    amounts = ["--labelled", "2", "--long", "1", "--list", "1", "--medquad-records", "3"]
+    assert main([*files, *flags, "--encoder", str(encoder), *amounts]) == 0
+    records = list(read_records(folder / "records.jsonl"))
+    assert len({record.id.rsplit("/", 1)[0] for record in records if record.id.startswith("general/")}) <= 2
+    assert sum(record.source == "medquad" for record in records) <= 3
+    assert f"{len(records)} records" in capsys.readouterr().err
+    (folder / "groups.jsonl").write_text("{}\n")
+    assert main([*files, *flags, "--encoder", str(encoder)]) == 2
 
 
 def test_a_cross_encoder_scores_each_pair_once(tmp_path: Path) -> None:
