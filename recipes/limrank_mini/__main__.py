@@ -24,7 +24,7 @@ from cli.errors import CommandError
 from cli.settings import AnyCommand, Command, read_command
 from contract.checkpoint.packaged import MINILM_PACKAGE, minilm
 from evaluation.errors import BadSettings, Interrupted, NotAvailable
-from recipes.limrank_mini import check_traces, import_medquad, table
+from recipes.limrank_mini import calibration_set, check_traces, import_medquad, table
 from recipes.limrank_mini.measuring import command as measuring
 
 PROGRAM = "python -m recipes.limrank_mini"
@@ -73,6 +73,12 @@ def _measure(arguments: Sequence[str]) -> str:
     return measuring.run(_evaluation_settings(measuring.MeasureSettings, "measure", arguments))
 
 
+def _calibration_set(arguments: Sequence[str]) -> str:
+    return calibration_set.run(
+        _evaluation_settings(calibration_set.CalibrationSetSettings, "calibration-set", arguments)
+    )
+
+
 def _minilm(arguments: Sequence[str]) -> str:
     """The folder of the packaged MiniLM: the base of limrank-mini-ce, and the bi-encoder of limrank-mini's last run."""
     if set(arguments) & {"-h", "--help"}:
@@ -88,7 +94,8 @@ def _minilm(arguments: Sequence[str]) -> str:
 def _evaluation_settings(kind: type[AnyCommand], name: str, arguments: Sequence[str]) -> AnyCommand:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down the service
     signal.signal(signal.SIGTERM, _stop)
-    known: list[type[Command]] = [check_traces.TracesSettings, table.MiniSettings, measuring.MeasureSettings]
+    known: list[type[Command]] = [check_traces.TracesSettings, table.MiniSettings]
+    known += [measuring.MeasureSettings, calibration_set.CalibrationSetSettings]
     known += [command.settings for command in evaluation.cli.COMMANDS]
     return read_command(kind, _program(evaluation.settings.PROGRAM), name, arguments, known)
 
@@ -103,7 +110,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _usage() -> str:
-    lines = [f"  {name:8} {about}" for name, (about, _) in COMMANDS.items()]
+    lines = [f"  {name:16} {about}" for name, (about, _) in COMMANDS.items()]
     return "\n".join([f"usage: {PROGRAM} COMMAND ... (COMMAND --help lists its settings)", "", *lines])
 
 
@@ -112,6 +119,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], str]]] = {
     "traces": ("Check traces on MedQuAD pairs: what they name, and whether they agree with the verdict.", _traces),
     "table": ("The full table of limrank-mini and limrank-mini-ce, and whether it meets the targets.", _table),
     "measure": ("One model in one mode on general text, DL19, MedQuAD and everyday questions.", _measure),
+    "calibration-set": ("Keep train queries out of training, to fit temperatures on.", _calibration_set),
     "minilm": ("Print the folder of the packaged MiniLM, from which training starts.", _minilm),
 }
 

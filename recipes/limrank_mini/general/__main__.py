@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder that holds general/ and medquad/")
     parser.add_argument("out", type=Path, help="file of scored groups to write")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of all-MiniLM-L6-v2, which is the teacher")
+    parser.add_argument("--general", type=Path, help="folder of the general data; default: general/ under DATA")
     parser.add_argument("--medquad", type=Path, help="groups of `recipes.limrank_mini import`; default: no MedQuAD")
     parser.add_argument("--vectors", type=Path, help="folder that keeps vectors; default: beside OUT")
     for field in fields(Amounts):
@@ -31,7 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
     amounts = Amounts(**{field.name: getattr(given, field.name) for field in fields(Amounts)})
     try:
         encoder = Encoder(given.encoder, given.vectors or given.out.parent / "vectors")
-        build(given.data, given.out, encoder=encoder, medquad=given.medquad, amounts=amounts, say=_say)
+        build(
+            given.data,
+            given.out,
+            encoder=encoder,
+            medquad=given.medquad,
+            amounts=amounts,
+            general_folder=given.general,
+            say=_say,
+        )
     except (CommandError, RecordError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -34,7 +34,7 @@ class Amounts:
     long_queries: int = 2_500
     claims: int = 1_500
     lists: int = 7_000
-    injected: int = 1_200
+    injected: int = 0
     medquad_groups: int = 7_000
     medquad_pieces: int = 3_000
 
@@ -46,15 +46,16 @@ def build(
     encoder: Encoder,
     medquad: Path | None,
     amounts: Amounts,
+    general_folder: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, object]:
     """Writes `out` and, beside it, `<out>.manifest.json`. Returns the manifest.
 
-    `data` holds `general/` and `medquad/`. `medquad` is the file of groups written by `recipes.limrank_mini import`;
-    None builds without MedQuAD. The same inputs give the same groups; cosines differ in the fourth decimal between
-    machines.
+    `data` holds `medquad/` and `general/`, unless `general_folder` is that. `medquad` is the file of groups written by
+    `recipes.limrank_mini import`; None builds without MedQuAD. The same inputs give the same groups; cosines differ in
+    the fourth decimal between machines.
     """
-    general = read_general(data / "general")
+    general = read_general(general_folder or data / "general")
     say(f"{len(general.questions)} queries, {len(general.passages)} passages, {len(general.barred)} of them barred")
     refused: Counter[str] = Counter()
     pieces = list(usable_pieces(general))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,3 +68,18 @@ def outcomes(task: Task, scored: Mapping[str, Mapping[str, Scored]]) -> list[Out
             )
         )
     return found
+
+
+def as_markdown(found: Sequence[Outcome]) -> str:
+    """All outcomes as a table, the failures first: the question, the first passage, and the right one's place."""
+    lines = ["| question | ranked first | the right passage is |", "|---|---|---|"]
+    for outcome in sorted(found, key=lambda outcome: outcome.right == 1):
+        first, score = outcome.passages[0], outcome.scores[0]
+        lines.append(
+            f"| {outcome.query} | {first} ({score:+.2f}) | number {outcome.right} ({_right_score(outcome):+.2f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _right_score(outcome: Outcome) -> float:
+    return outcome.scores[outcome.right - 1]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from contract.files import write_text
 from evaluation.benchmarks import beir
 from evaluation.benchmarks.names import Benchmark, named
 from evaluation.benchmarks.task import Task
@@ -19,7 +20,7 @@ from evaluation.results.files import write_json
 from evaluation.scorers.scorer import Scorer
 from evaluation.scoring import score_all
 from recipes.limrank_mini.measuring import rows
-from recipes.limrank_mini.measuring.everyday import everyday_task, outcomes
+from recipes.limrank_mini.measuring.everyday import as_markdown, everyday_task, outcomes
 from recipes.limrank_mini.measuring.rows import Column, Row
 
 GENERAL = Benchmark("general", dict.fromkeys(("dev", "unseen", "train"), ""), beir.load, "general/, a BEIR folder")
@@ -72,6 +73,7 @@ class Steps:
         )
         found = outcomes(task, scored)
         write_json(folder / "outcomes.json", {"questions": [asdict(outcome) for outcome in found]})
+        write_text(folder / "outcomes.md", as_markdown(found))
         first = sum(outcome.right == 1 for outcome in found)
         yield rows.share(rows.EVERYDAY, first, len(found), "questions", f"{first} of {len(found)} right passages first")
 

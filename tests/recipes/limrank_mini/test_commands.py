@@ -147,7 +147,8 @@ def test_make_still_trains_and_measures(tmp_path: Path) -> None:
         assert "from service" not in done.stdout
         return done.stdout
 
-    said = run("train-mini", "LEG=2", "PROCESSES=2", "TRAIN=--device-batch 4", "WEIGHTS=w", "FIT=50", "OWN=9", "NEAR=7")
+    flags = ("PROCESSES=2", "TRAIN=--device-batch 4", "WEIGHTS=w", "FIT=50", "OWN=9")
+    said = run("train-mini", "MINI_RECIPE=medquad", "LEG=2", "NEAR=7", *flags)
     assert (
         f"python -m recipes.limrank_mini import {tmp_path}/medquad {tmp_path}/runs/records.jsonl --groups-out" in said
     )
@@ -162,9 +163,24 @@ def test_make_still_trains_and_measures(tmp_path: Path) -> None:
     assert said.count("--leg 2") == 1
     for part in ("--fit-pairs 50", "--sample 9", "--queries 7 --passages 7", "--weights w --name limrank-mini\n"):
         assert part in said
-    said = run("train-mini-ce", "LEG=3")
+    said = run("train-mini-ce", "MINI_CE_RECIPE=medquad", "LEG=3")
     assert '--base "$(.venv/bin/python -m recipes.limrank_mini minilm)"' in said
     assert "--leg 3 --config recipes/limrank_mini/configs/limrank-mini-ce.yaml" in said
     assert "--weights service/weights --name limrank-mini-ce" in said
+    general = f"GENERAL={tmp_path}/elsewhere"
+    said = run("train-mini", "MINI_RECIPE=general", general, "LEG=2", *flags)
+    trained = re.findall(r"--config (\S+)", said)
+    assert [Path(config).stem for config in trained] == ["limrank-mini-general", "limrank-mini-general-own"]
+    assert said.count(f"--dev {tmp_path}/elsewhere --dev-candidates") == said.count("calibration/ids.txt --dev") == 2
+    assert f"limrank_mini.evidence {tmp_path}/elsewhere {tmp_path}/runs/evidence.jsonl" in said
+    assert f"--benchmark beir --data {tmp_path}/runs/calibration --max-tokens-per-doc 224 --fit-pairs 50" in said
+    assert "rm " not in said  # no file that `make` takes for an intermediate one
+    said = run("train-mini-ce", "MINI_CE_RECIPE=general", general, "LEG=3", "SCORED=--lists 9")
+    assert f"--general {tmp_path}/elsewhere --encoder" in said
+    assert "--lists 9" in said
+    assert "--leg 3 --config recipes/limrank_mini/configs/limrank-mini-ce-general.yaml" in said
+    assert "--weights service/weights --name limrank-mini-ce --even-if-worse" in said
+    said = run("measure-mini", "OUT=o", "MEASURE=--model x")
+    assert f"measure --data {tmp_path} --general {tmp_path}/general --dtype bfloat16 --out o" in said
     said = run("eval-mini", "OUT=o", "EVAL=--only direct")
     assert f"-m recipes.limrank_mini table --data {tmp_path} --out o --only direct" in said

@@ -41,7 +41,16 @@ def built(bi_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, bi_encoder: Path, name: str) -> None:
-    flags = ["--encoder", str(bi_encoder), "--medquad", str(folder / "medquad.jsonl"), "--lists", "20"]
+    flags = [
+        "--encoder",
+        str(bi_encoder),
+        "--medquad",
+        str(folder / "medquad.jsonl"),
+        "--lists",
+        "20",
+        "--injected",
+        "4",
+    ]
     assert main([str(folder), str(folder / name), *flags]) == 0
 
 

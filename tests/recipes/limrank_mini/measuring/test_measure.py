@@ -74,6 +74,11 @@ def test_every_step_fills_its_row_and_a_missing_set_is_reported(
     expected = {rows.EVERYDAY, rows.INJECTED, rows.INJECTED_GENERAL, rows.UNSEEN, rows.GENERAL_DEV, rows.MEDQUAD}
     assert set(column["rows"]) == expected
     assert "measure/dl19: not run" in said
+    table = next((out / "everyday").rglob("outcomes.md")).read_text(encoding="utf-8").splitlines()
+    assert len(table) == 42
+    right = ["| number 1 (" in line for line in table[2:]]
+    assert right == sorted(right)  # failures first
+    assert sum(right) == round(40 * column["rows"][rows.EVERYDAY]["value"])
     for row in column["rows"].values():
         assert row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9, row
     assert column["rows"][rows.MEDQUAD]["count"] == 5
