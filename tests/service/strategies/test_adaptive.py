@@ -35,13 +35,8 @@ class Service(reranking.Service[ReasoningEngine]):
     """Mode adaptive is the default of its calls."""
 
     def __init__(self, gate: Gate = OPEN, engine: ReasoningEngine | None = None, **defaults: Any) -> None:
-        super().__init__(
-            engine or ReasoningEngine(log_odds=by_direct),
-            gate=gate,
-            queue=1000,
-            tokens=10**7,
-            **{"mode": Mode.ADAPTIVE, "most_reasoning_tokens": 64} | defaults,
-        )
+        given: dict[str, Any] = {"mode": Mode.ADAPTIVE, "most_reasoning_tokens": 64} | defaults
+        super().__init__(engine or ReasoningEngine(log_odds=by_direct), gate=gate, queue=1000, tokens=10**7, **given)
 
 
 def scores(ranking: Ranking) -> list[tuple[int, float]]:
