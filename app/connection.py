@@ -41,8 +41,10 @@ class Connection:
 
     @property
     def model(self) -> dict[str, Any]:
-        """The model and the default mode: everything that determines scores."""
-        return {**(self.info.get("model") or {}), "default_mode": self.info.get("default_mode")}
+        """The model, the default mode and its budget: everything that determines scores."""
+        mode, limits = self.info.get("default_mode"), self.info.get("limits") or {}
+        budget = {"reasoning_budget": limits.get("default_reasoning_budget")} if mode == "adaptive" else {}
+        return {**(self.info.get("model") or {}), "default_mode": mode, **budget}
 
 
 @asynccontextmanager

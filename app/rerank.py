@@ -18,6 +18,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from app.connection import Target, connect, key_from, model_flags, note
 from app.errors import ServiceFailed
 from cli import settings as base
+from cli.choices import ModeName
 from cli.commands import Subcommand
 from cli.environment import Program
 from cli.errors import BadInput
@@ -45,7 +46,12 @@ class Rerank(base.Command):
     url: str | None = Field(default=None, description="a running service, such as http://127.0.0.1:8080")
     key_variable: str | None = Field(default=None, description="environment variable that holds the service's key")
     model: str | None = Field(default=None, description="folder, hub id or embedded model to load; default: embedded")
-    mode: Literal["direct", "reasoning"] | None = Field(default=None, description="default: direct")
+    mode: ModeName | None = Field(default=None, description="default: direct")
+    reasoning_budget: int | None = Field(
+        default=None,
+        ge=0,
+        description="adaptive mode: the most tokens to write for all documents together",
+    )
     instruction: str | None = Field(default=None, description="what counts as relevant here")
     top: int | None = Field(default=None, ge=1, description="show the best N only")
     show: Literal["reasoning"] | None = Field(
@@ -56,7 +62,9 @@ class Rerank(base.Command):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.show == "reasoning" and self.mode == "direct":
-            raise ValueError("--show reasoning needs --mode reasoning: in direct mode nothing is written")
+            raise ValueError("--show reasoning needs --mode reasoning or adaptive: in direct mode nothing is written")
+        if self.reasoning_budget is not None and self.mode != "adaptive":
+            raise ValueError("--reasoning-budget is for --mode adaptive; --mode reasoning writes about every document")
         if self.url is not None and self.model is not None:
             raise ValueError("--url and --model contradict each other: a running service has its own model")
         return self
@@ -117,12 +125,13 @@ def _decoded(name: str, content: bytes) -> str:
 
 async def _ask(settings: Rerank, documents: Sequence[Document]) -> dict[str, Any]:
     target = Target(url=settings.url, key=key_from(settings.key_variable), flags=model_flags(model=settings.model))
-    mode = "reasoning" if settings.show == "reasoning" else settings.mode
+    mode = settings.mode or ("reasoning" if settings.show == "reasoning" else None)
     body = {
         "query": settings.query,
         "documents": [document.text for document in documents],
         "top_n": settings.top,
         "mode": mode,
+        "reasoning_budget": settings.reasoning_budget,
         "instruction": settings.instruction,
         "return_reasoning": settings.show == "reasoning",
     }

@@ -31,7 +31,8 @@ _drawing = threading.RLock()
 
 
 class Progress:
-    """The progress of one operation. `total` is None while unknown; it may be set or increased later."""
+    """The progress of one operation. `total` is None while unknown; it may be set or increased later. `step` tells in
+    words what is being done, where amounts are not known."""
 
     def __init__(
         self, work: str, total: float | None = None, unit: str = "", clock: Callable[[], float] = time.monotonic
@@ -40,6 +41,7 @@ class Progress:
         self.total = total
         self.done = 0.0
         self.unit = unit
+        self.step: Callable[[], str] = str
         self._clock = clock
         self._begun = clock()
 
@@ -60,8 +62,10 @@ class Progress:
     def facts(self) -> dict[str, Any]:
         """The fields of a log line."""
         left = self.seconds_left
+        step = self.step()
         return {
             "work": self.work,
+            **({"step": step} if step else {}),
             "seconds": round(self.seconds, 1),
             "done": int(self.done),
             "total": None if self.total is None else int(self.total),
@@ -79,6 +83,8 @@ class Progress:
             parts += ["█" * full + "░" * (_BAR_CELLS - full), f"{share:4.0%} of {_amount(self.total, self.unit)}"]
         elif self.done:
             parts.append(_amount(self.done, self.unit))
+        if step := self.step():
+            parts.append(step)
         parts.append(_time(self.seconds))
         if (left := self.seconds_left) is not None:
             parts.append(f"about {_time(left)} left")

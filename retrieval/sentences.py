@@ -23,12 +23,13 @@ _SENTENCE_END = regex.compile(
 _ENDS = ".!?\u2026\u061f\u06d4\u0964\u0965\u0589\u1362"
 _TIGHT_ENDS = rf"{FULL_WIDTH_ENDS}\u17d4\u17d5\u104b"
 _CLOSING = r"\"'\u201d\u2019\u00bb)\]"
+_MARKS = r"\p{M}\u200d"  # belong to the character before them
 _TIGHT_CLOSING = "\u300d\u300f\uff09\u201d\u2019"
 _ABBREVIATION = r"\b(?:\p{Lu}|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|vs|e\.g|i\.e)\."
 # A match begins at the first blank of a run and takes all of it, so that a text of blanks takes no longer than another.
 _BORDER = regex.compile(
     rf"(?<=[{_ENDS}][{_CLOSING}]{{0,3}})(?<!{_ABBREVIATION})\s++(?!\p{{Ll}})"
-    rf"|(?<=[{_TIGHT_ENDS}][{_TIGHT_CLOSING}]{{0,3}})(?![{_TIGHT_CLOSING}{_TIGHT_ENDS}])\s*+"
+    rf"|(?<=[{_TIGHT_ENDS}][{_TIGHT_CLOSING}]{{0,3}})(?![{_TIGHT_CLOSING}{_TIGHT_ENDS}{_MARKS}])\s*+"
     r"|(?<=[\p{Thai}\p{Lao}])\s++(?=[\p{Thai}\p{Lao}])"
     r"|(?<!\s)(?=[^\S\n]*+\n[^\S\n]*+\n)\s++"
     r"|(?<!\s)(?=[^\S\n]*+\n[^\S\n]*+(?:[-*\u2022\u2013]|\d{1,3}[.)])\s)\s++"

@@ -144,6 +144,15 @@ class EngineFailed(ServiceError):
         super().__init__(message)
         self.indices = tuple(indices)
 
+    def at(self, places: Sequence[int]) -> EngineFailed:
+        """Returns the same error with `places[index]` for each index."""
+        if not self.indices:
+            return self
+        indices = sorted({places[index] for index in self.indices})
+        told = EngineFailed(f"The engine could not score document {indices[0]}, also when it was alone.", indices)
+        told.begun = self.begun
+        return told
+
 
 class Unavailable(ServiceError):
     """`reason` is the label of `limrank_requests_rejected_total`: queue_full, deadline, draining, cut or not_ready.

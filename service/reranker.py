@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from service.engine import Limits, Scoring
@@ -57,15 +57,13 @@ class Reranker:
         Raises the errors of `service.errors`, ClientLeft among them where `client_leaves` returns first; that and
         cancelling the task free the engine.
         """
-        plan, outcomes = self._plan(call, key, received, timeout_ms), self._parts.metrics.outcomes
+        plan = self._plan(call, key, received, timeout_ms)
         try:
             judged = await self._stage.judge(plan, Asking(key, received, client_leaves, listener))
         except ServiceError as error:
-            if (outcome := _outcome_of(error)) is not None:
-                outcomes.labels(outcome).inc(plan.incoming.documents)
+            self._count_unanswered(error, [plan])
             raise
-        in_time = self._parts.clock() <= plan.incoming.deadline
-        outcomes.labels("in_time" if in_time else "late").inc(plan.incoming.documents)
+        self._count_answered(plan)
         return self._ranking(plan, judged)
 
     async def rank_all(
@@ -89,12 +87,25 @@ class Reranker:
                 plans[place] = self._plan(call, key, received, timeout_ms, alone=False)
             except BadRequest as error:
                 outcomes[place] = error
-        judged = await self._stage.judge_all(plans, Asking(key, received, client_leaves)) if plans else {}
+        try:
+            judged = await self._stage.judge_all(plans, Asking(key, received, client_leaves)) if plans else {}
+        except ServiceError as error:
+            self._count_unanswered(error, plans.values())
+            raise
         for place, found in judged.items():
             outcomes[place] = found if isinstance(found, ServiceError) else self._member(plans[place], found)
         return [outcomes[place] for place in range(len(calls))]
 
+    def _count_answered(self, plan: Plan) -> None:
+        outcome = "in_time" if self._parts.clock() <= plan.incoming.deadline else "late"
+        self._parts.metrics.outcomes.labels(outcome).inc(plan.incoming.documents)
+
+    def _count_unanswered(self, error: ServiceError, plans: Iterable[Plan]) -> None:
+        if (outcome := _outcome_of(error)) is not None:
+            self._parts.metrics.outcomes.labels(outcome).inc(sum(plan.incoming.documents for plan in plans))
+
     def _member(self, plan: Plan, judged: Judged) -> Member:
+        self._count_answered(plan)
         truncated = tuple(verdict.index for verdict in judged[0] if verdict.truncated)
         return Member(self._ranking(plan, judged), truncated)
 

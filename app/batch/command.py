@@ -93,7 +93,13 @@ async def _over_one_connection(
 
 def target_of(settings: Batch) -> Target:
     """Who answers, according to the settings."""
-    flags = model_flags(model=settings.model, engine=settings.engine, mode=settings.mode, threads=settings.threads)
+    flags = model_flags(
+        model=settings.model,
+        engine=settings.engine,
+        mode=settings.mode,
+        default_reasoning_budget=settings.reasoning_budget,
+        threads=settings.threads,
+    )
     return Target(url=settings.url, key=key_from(settings.key_variable), flags=flags)
 
 

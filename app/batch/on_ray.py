@@ -114,6 +114,7 @@ def _dataset(ray: Any, settings: Batch, calls: Calls, rows: Iterator[int]) -> An
         model=settings.model,
         engine=settings.engine,
         mode=settings.mode,
+        default_reasoning_budget=settings.reasoning_budget,
         threads=settings.threads or (settings.ray_cpus if "num_cpus" in share else None),
     )
     environ = {name: value for name, value in os.environ.items() if name.startswith("LIMRANK_")}

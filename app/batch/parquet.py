@@ -23,7 +23,7 @@ _ROWS = 1024
 # Columns that become fields of a body; other columns are ignored.
 FIELDS = (
     *("query", "documents", "instruction", "mode", "top_n", "max_tokens_per_doc", "max_reasoning_tokens"),
-    *("return_reasoning", "return_documents", "rank_fields", "model"),
+    *("reasoning_budget", "return_reasoning", "return_documents", "rank_fields", "model"),
 )
 
 

@@ -167,7 +167,8 @@ def _status(row: Mapping[str, Any]) -> int:
 
 def _about(model: Mapping[str, Any]) -> dict[str, Any]:
     names = ("name", "revision", "fingerprint", "temperature", "default_mode")
-    return {"model": {name: model.get(name) for name in names}}
+    budget = {name: model[name] for name in ("reasoning_budget",) if name in model}  # of adaptive mode
+    return {"model": {name: model.get(name) for name in names} | budget}
 
 
 def _read_about(path: Path) -> Any:

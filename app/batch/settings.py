@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from cli import settings as base
-from cli.choices import EngineName
+from cli.choices import EngineName, ModeName
 from cli.environment import Program
 
 PROGRAM = Program("limrank", "LIMRANK_BATCH_")
@@ -30,8 +30,9 @@ class Batch(base.Command):
     key_variable: str | None = Field(default=None, description="environment variable that holds the service's key")
     model: str | None = Field(default=None, description="folder, hub id or embedded model to load; default: embedded")
     engine: EngineName | None = Field(default=None, description="engine that runs the model; default: auto")
-    mode: Literal["direct", "reasoning"] | None = Field(
-        default=None, description="mode of calls that name none; default: direct"
+    mode: ModeName | None = Field(default=None, description="mode of calls that name none; default: direct")
+    reasoning_budget: int | None = Field(
+        default=None, ge=0, description="adaptive mode: the most tokens to write for a call that names no budget"
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the model; default: one per core")
     limit: int | None = Field(default=None, ge=1, description="answer at most N calls now, for a trial")
@@ -50,8 +51,10 @@ class Batch(base.Command):
     def _consistent(self) -> Self:
         if self.url is not None and (self.model or self.engine or self.threads):
             raise ValueError("--url and --model, --engine or --threads contradict each other: the service has its own")
-        if self.url is not None and self.mode is not None:
-            raise ValueError("--mode is for a model loaded here; with --url write `mode` into the bodies")
+        if self.url is not None and not (self.mode is None and self.reasoning_budget is None):
+            name = "reasoning_budget" if self.mode is None else "mode"
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag} is for a model loaded here; with --url write `{name}` into the bodies")
         if self.ray is not None and self.url is not None:
             raise ValueError("--ray and --url contradict each other: a service is asked from one place")
         if self.source.expanduser().resolve() == self.out.expanduser().resolve():

@@ -50,14 +50,24 @@ class Pieces:
         """The places of a document's pieces."""
         return self._of[document]
 
-    def documents(self, verdicts: Sequence[Verdict], wanted: SpansWanted | None) -> list[Verdict]:
-        """The verdicts on all documents, from those on all pieces, in their order."""
-        return [self.document([verdicts[place] for place in places], wanted) for places in self._of.values()]
+    @property
+    def read(self) -> list[list[int]]:
+        """Of each document the places of the pieces that it is read in."""
+        return [[place for place in places if place not in self.spans] for places in self._of.values()]
 
-    def document(self, verdicts: Sequence[Verdict], wanted: SpansWanted | None) -> Verdict:
+    def documents(
+        self, verdicts: Sequence[Verdict], wanted: SpansWanted | None, best: Sequence[int] | None = None
+    ) -> list[Verdict]:
+        """The verdicts on all documents, from those on all pieces, in their order. `best`: the place of each one's best
+        piece, where that is not the one of the highest score."""
+        of_each = [[verdicts[place] for place in places] for places in self._of.values()]
+        chosen = [None if best is None else verdicts[place] for place in (best or self._of)]
+        return [self.document(of, wanted, one) for of, one in zip(of_each, chosen, strict=True)]
+
+    def document(self, verdicts: Sequence[Verdict], wanted: SpansWanted | None, best: Verdict | None = None) -> Verdict:
         """The verdict on a document, from those on its pieces: that of the best of those it is read in."""
         read = [verdict for verdict in verdicts if verdict.index not in self.spans]
-        best = max(read, key=lambda verdict: verdict.log_odds)  # of equals the first
+        best = best or max(read, key=lambda verdict: verdict.log_odds)  # of equals the first
         piece = self.all[best.index]
         return replace(
             best,
@@ -73,10 +83,7 @@ class Pieces:
 
     def of_documents(self, error: EngineFailed) -> EngineFailed:
         """The error with the indices of documents in place of those of pieces."""
-        documents = sorted({self.all[place].document for place in error.indices})
-        told = EngineFailed(f"The engine could not score document {documents[0]}, also when it was alone.", documents)
-        told.begun = error.begun
-        return told
+        return error.at([piece.document for piece in self.all])
 
     def _best_spans(self, verdicts: Sequence[Verdict], wanted: SpansWanted) -> tuple[Span, ...]:
         scored = (

@@ -59,7 +59,8 @@ class Going:
 class Work:
     """A call in ids: one rest for each document. `budget`: the most reasoning tokens for each; `key` names the
     caller. `progress` is told what comes of it. `direct`: rests that are scored directly whatever the budget is.
-    `going`: how the reasoning of each document goes on, where it is written piece by piece."""
+    `going`: how the reasoning of each document goes on, where it is written piece by piece. `read`: the rests that each
+    document is read in; None: it is one each."""
 
     call: str
     prefix: Prefix
@@ -73,6 +74,7 @@ class Work:
     progress: Progress | None = None
     direct: frozenset[int] = frozenset()
     going: Sequence[Going] = ()
+    read: Sequence[Sequence[int]] | None = None
 
     @property
     def tokens(self) -> int:

@@ -28,10 +28,12 @@ class Scorer:
         parts, listener = self._parts, asking.listener
         encoded, answer = await self._score(plan, asking)
         verdicts = verdicts_of(answer.completions, encoded, plan.mode, parts.temperatures, parts.encoding.reading)
-        if (strategy := plan.chosen.strategy) is not None:
-            verdicts = strategy.verdicts(verdicts)
+        strategy = plan.chosen.strategy
         if encoded.pieces is not None:
-            verdicts = encoded.pieces.documents(verdicts, plan.call.spans)
+            best = None if strategy is None else strategy.best
+            verdicts = encoded.pieces.documents(verdicts, plan.call.spans, best)
+        if strategy is not None:
+            verdicts = strategy.verdicts(verdicts)
         timings = parts.timings(asking.received, answer.begun, encoded.seconds)
         blank = sum(1 for passage in plan.call.passages if not passage.strip())
         parts.metrics.observe_answer(plan.mode, verdicts, blank, timings)
@@ -83,6 +85,7 @@ class Scorer:
             key=call.key,
             progress=self._telling(plan, encoded, listener) if listener is not None and one else None,
             direct=frozenset() if encoded.pieces is None else encoded.pieces.spans,
+            read=None if encoded.pieces is None else encoded.pieces.read,
         )
 
     def _telling(self, plan: Plan, encoded: EncodedCall, listener: Listener) -> Telling:

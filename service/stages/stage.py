@@ -74,9 +74,4 @@ def of_call(error: ServiceError, indices: Sequence[int]) -> ServiceError:
     """The error about a part of a call's documents with their indices in the whole call."""
     if isinstance(error, PassageTooLong):
         return error.of_call(indices[error.index])
-    if isinstance(error, EngineFailed) and error.indices:
-        places = [indices[index] for index in error.indices]
-        told = EngineFailed(f"The engine could not score document {places[0]}, also when it was alone.", places)
-        told.begun = error.begun
-        return told
-    return error
+    return error.at(indices) if isinstance(error, EngineFailed) else error

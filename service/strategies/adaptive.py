@@ -10,6 +10,7 @@ from contract.adaptive.parameters import Parameters
 from contract.adaptive.race import PROBE_TOKENS, Limits, Race
 from contract.adaptive.recording import Recording
 from service.engine import Completion
+from service.errors import EngineFailed
 from service.ranking import AdaptiveUse, Probe, Verdict
 from service.scheduling.work import Answer, Work
 from service.strategies.waves import Means, Run, direct_pass, run_waves
@@ -27,7 +28,12 @@ class Strategy(Protocol):
         ...
 
     def verdicts(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
-        """Those of the answer, as this strategy reads them."""
+        """Those of the answer, as this strategy reads them; one for each document."""
+        ...
+
+    @property
+    def best(self) -> Sequence[int] | None:
+        """Of documents that are read in windows, the place of the one that stands for each; None where none is."""
         ...
 
     @property
@@ -47,13 +53,24 @@ class Adaptive:
     def __init__(self, parameters: Parameters, limits: Limits, means: Means) -> None:
         self._parameters, self._limits, self._means = parameters, limits, means
         self._race: Race | None = None
+        self.best: Sequence[int] | None = None
 
     async def score(self, work: Work, run: Run) -> Answer:
-        """See `Strategy.score`."""
+        """See `Strategy.score`. Of a document that is read in windows, the best one by its direct verdict is reasoned
+        about and stands for it."""
         answer = await direct_pass(work, run, self._means)
         direct = list(map(self._means.log_odds, answer.completions))
-        self._race = Race(self._parameters, direct, self._limits)
-        return _with(answer, await run_waves(self._race, work, run, self._means))
+        if work.read is None:
+            self._race = Race(self._parameters, direct, self._limits)
+            return _with(answer, await run_waves(self._race, work, run, self._means))
+        best = self.best = [max(places, key=direct.__getitem__) for places in work.read]
+        self._race = Race(self._parameters, [direct[place] for place in best], self._limits)
+        part = replace(work, rests=[work.rests[place] for place in best], direct=frozenset(), read=None)
+        try:
+            last = await run_waves(self._race, part, run, self._means)
+        except EngineFailed as error:
+            raise error.at(best) from error
+        return _with(answer, {best[document]: completion for document, completion in last.items()})
 
     def verdicts(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """All on the fused scale, with their places in the order that was found."""
@@ -93,6 +110,7 @@ class Probing:
     def __init__(self, distance: int, cap: int, means: Means) -> None:
         self._distance, self._cap, self._means = distance, cap, means
         self._probes: list[tuple[Probe, ...]] = []
+        self.best = None
         self.spent = 0
 
     async def score(self, work: Work, run: Run) -> Answer:

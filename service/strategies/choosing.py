@@ -20,7 +20,6 @@ from service.strategies.waves import LogOdds, Means
 _TRACES = 10  # median ones, in the budget of a call that names none where the server names none either
 NOT_FITTED = Gate(None, "nothing was fitted for this model")
 _ALONE = "in a batch no document is reasoned about"
-_WHOLE = "documents that are read in windows or for spans are not reasoned about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,8 @@ class Strategies:
         parameters = self._gate.parameters
         if parameters is None:
             return Chosen(why=self._gate.reason)
-        if not (alone and whole):
-            return Chosen(why=_WHOLE if alone else _ALONE)
+        if not alone:
+            return Chosen(why=_ALONE)
         total = self._total(call, parameters.median_tokens)
         if not (total and cap):
             return Chosen()

@@ -17,7 +17,7 @@ from typing import Protocol
 from contract.adaptive.race import Ask, Read
 from contract.reasoning import Status
 from service.engine import Completion, Scoring, ids_of
-from service.errors import ServiceError, Unavailable
+from service.errors import EngineFailed, ServiceError, Unavailable
 from service.scheduling.work import Answer, Going, Work
 
 Run = Callable[[Work], Awaitable[Answer]]
@@ -80,7 +80,10 @@ async def run_waves(chooser: Chooser, work: Work, run: Run, means: Means) -> dic
                     kept |= {
                         ask.index: _kept(work, ask.index, means.kept_tokens) for ask in asks if ask.index not in kept
                     }
-                answer = await run(_piece(work, asks, last, kept, work.deadline - margin))
+                try:
+                    answer = await run(_piece(work, asks, last, kept, work.deadline - margin))
+                except EngineFailed as error:
+                    raise error.at([ask.index for ask in asks]) from error
                 for ask, completion in zip(asks, answer.completions, strict=True):
                     last[ask.index] = completion
                     chooser.took(ask.index, _read(completion, means.log_odds))

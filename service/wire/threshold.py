@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated
@@ -16,6 +17,8 @@ from service.wire.fields import WireBody
 NAMES = ("min_score", "score_threshold", "threshold")
 _MEANING = "Results of a lower relevance, in [0, 1], are left out."
 _LONGEST_SHOWN = 40
+# As JSON and clients write one; Python's `float` also takes 0_5 and digits of other scripts. A plus arrives as a blank.
+_NUMBER = re.compile(r"[ +-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 Least = Annotated[float, Field(ge=0, le=1)]
 
@@ -69,10 +72,7 @@ def _agreed(named: Iterable[tuple[str, float | None]]) -> float | None:
 
 
 def _number(name: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
+    number = float(value) if _NUMBER.fullmatch(value) else -1.0
     if not 0 <= number <= 1:
         shown = value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."
         raise BadRequest(f"{name} must be a number from 0 to 1, got {shown!r}.", field=name)

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from httpx2 import AsyncClient
 
+from app.batch.command import target_of
+from app.batch.results import _about
+from app.batch.settings import Batch
+from app.connection import Connection, _service_settings
 from tests.app.batches import batch, call_lines, read, start, write_calls
 from tests.app.conftest import Service
 
@@ -158,6 +163,8 @@ def test_other_refusals(service: Service, tmp_path: Path, capsys: pytest.Capture
         ((tmp_path, out, "--url", service.url), "is a folder"),
         ((source, source, "--url", service.url), "the same file"),
         ((source, out, "--url", service.url, "--model", "x"), "contradict each other"),
+        ((source, out, "--url", service.url, "--mode", "adaptive"), "write `mode` into the bodies"),
+        ((source, out, "--url", service.url, "--reasoning-budget", 5), "write `reasoning_budget` into the bodies"),
         ((source, out, "--url", "http://127.0.0.1:9"), "http://127.0.0.1:9 cannot be reached"),
         ((source, out, "--url", service.url + "/docs"), "so it is no limrank-serve"),
         ((source, tmp_path / "in.jsonl" / "out", "--url", service.url), "cannot be written"),
@@ -192,6 +199,22 @@ def test_out_goes_on_with_its_own_lines_and_its_own_model_only(
     # A file may grow.
     assert batch(write_calls(source, call_lines(5)), out, "--url", service.url) == 0
     assert len(read(out)) == 5
+
+
+def test_mode_and_budget_are_those_of_the_model_loaded_here(tmp_path: Path) -> None:
+    """And a run with another budget does not go on where this one stopped: its scores are others."""
+    chosen = Batch(source=tmp_path / "in", out=tmp_path / "out", mode="adaptive", reasoning_budget=5)
+    settings = _service_settings(target_of(chosen).flags, {})
+    assert (settings.mode, settings.default_reasoning_budget) == ("adaptive", 5)
+    infos = [
+        {"model": {"name": "m"}, "default_mode": mode, "limits": {"default_reasoning_budget": budget}}
+        for mode, budget in (("adaptive", 5), ("adaptive", 6), ("direct", 5), ("direct", 6))
+    ]
+    stated = [_about(Connection(AsyncClient(), info).model) for info in infos]
+    assert stated[0]["model"]["reasoning_budget"] == 5
+    assert stated[0] != stated[1]
+    assert stated[2] == stated[3]
+    assert list(stated[2]["model"]) == ["name", "revision", "fingerprint", "temperature", "default_mode"]
 
 
 def test_two_runs_do_not_write_one_file(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,22 @@ def test_lines_of_the_standard_input_as_json_with_reasoning(
     assert capsys.readouterr().out.splitlines()[2].strip() == "It answers the question."
 
 
+def test_mode_and_budget_are_those_of_the_call(
+    service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scripted model has nothing fitted, and the answer says so: adaptive mode was asked for."""
+    _stdin(monkeypatch, b"gout pain\n")
+    assert rerank("gout pain", "--url", service.url, "--mode", "adaptive", "--reasoning-budget", 0, "--json") == 0
+    told = capsys.readouterr()
+    (result,) = json.loads(told.out)["results"]
+    assert result["status"] == "direct"
+    assert "Mode 'adaptive' is answered as 'direct'" in told.err
+    _stdin(monkeypatch, b"gout pain\n")
+    assert rerank("gout pain", "--url", service.url, "--mode", "adaptive", "--show", "reasoning", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert "adaptive" in answer["meta"], "--show reasoning leaves the mode that was named"
+
+
 def test_what_cannot_be_ranked_is_told_in_one_sentence(
     service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +106,9 @@ def test_what_cannot_be_ranked_is_told_in_one_sentence(
         ((), "required: QUERY"),
         (("q", "--show", "reasoning", "--mode", "direct"), "needs --mode reasoning"),
         (("q", "--url", "http://127.0.0.1:9", "--model", "x"), "contradict each other"),
+        (("q", "--mode", "reasoning", "--reasoning-budget", 9), "is for --mode adaptive"),
+        (("q", "--reasoning-budget", 9), "is for --mode adaptive"),
+        (("q", "--mode", "adaptive", "--reasoning-budget", -1), "reasoning_budget"),
     ):
         assert rerank(*words) == 2, words
         complained = capsys.readouterr().err

@@ -56,6 +56,17 @@ def test_a_total_may_be_unknown_or_grow() -> None:
     assert "about 0 s left" in shown.line()
 
 
+def test_a_step_is_told_where_amounts_are_not_known() -> None:
+    clock = Clock()
+    shown = Progress("starting_vllm", clock=clock)
+    assert "step" not in shown.facts()
+    shown.step = lambda: "2 of 4: loading the weights"
+    clock.now += 20
+    assert shown.line() == "Starting vllm  2 of 4: loading the weights  20 s"
+    assert shown.facts()["step"] == "2 of 4: loading the weights"
+    assert shown.facts()["seconds_left"] is None
+
+
 @contextmanager
 def logged() -> Iterator[io.StringIO]:
     """The service's log, and afterwards what was there before."""

@@ -165,10 +165,37 @@ def test_the_dashboard_covers_what_it_promises() -> None:
         "limrank_queued_documents",
         "limrank_documents_scored_total",
         "limrank_tokens_total",
+        "limrank_score_cache_documents_total",
         "limrank_verdicts_total",
         "limrank_requests_rejected_total",
         "DCGM_FI_DEV_GPU_UTIL",
     } <= names
+
+
+@pytest.mark.parametrize(("hits", "misses", "rate"), [(30, 10, 0.75), (0, 5, 0), (0, 0, 0)])
+def test_the_hit_rate_of_the_cache_of_scores(hits: int, misses: int, rate: float, tmp_path: Path) -> None:
+    """Over two replicas of the same load; where the cache is off nothing is looked up."""
+    [expression] = [expression for title, expression in panel_expressions() if title == "Known scores"]
+    for variable, value in (("$__rate_interval", "5m"), ("$namespace", ".*"), ("$job", "j"), ("$instance", ".+")):
+        expression = expression.replace(variable, value)
+    name = "limrank_score_cache_documents_total"
+    series = [
+        {
+            "series": f'{name}{{outcome="{outcome}",namespace="n",job="j",instance="{one}"}}',
+            "values": f"0+{count}x10",
+        }
+        for outcome, count in (("hit", hits), ("miss", misses))
+        for one in ("a", "b")
+    ]
+    wanted = {
+        "expr": f"round({expression}, 0.01)",
+        "eval_time": "10m",
+        "exp_samples": [{"labels": "{}", "value": rate}],
+    }
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": [wanted]}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [test]}))
+    done = promtool("test", "rules", tmp_path / "test.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_metrics_of_others_stand_only_in_the_optional_row() -> None:

@@ -51,6 +51,12 @@ def test_abbreviations_and_initials_end_no_sentence() -> None:
     ]
 
 
+@pytest.mark.parametrize("mark", ["\ufe0f", "\u0301", "\u200d", "\ufe0f\u200d"])
+def test_a_full_stop_is_not_parted_from_a_mark_that_is_shown_with_it(mark: str) -> None:
+    text = f"一つ目。{mark}二つ目。三つ目"
+    assert [text[start:end] for start, end in sentence_spans(text)] == [f"一つ目。{mark}二つ目。", "三つ目"]
+
+
 def test_a_closing_bracket_belongs_to_the_sentence_before_it() -> None:
     quoted = f"\u300c{CHINESE}\u3002\u300d"
     assert sentences(f"{CHINESE}\u3002{quoted}{CHINESE}") == [f"{CHINESE}\u3002", quoted, CHINESE]

@@ -124,6 +124,26 @@ async def test_what_is_wrong_with_one_is_its_own() -> None:
     assert service.window.running == 0
 
 
+async def test_documents_of_batches_are_counted_by_what_became_of_them() -> None:
+    """In time; late; refused at the door. What is wrong with a request itself counts for none, as in a call alone."""
+    engine = ScriptedEngine(window=1, fail_always={"poison"})
+    service = Service(engine, queue=20)
+    await service.rank_all(call("a", "b", "c"), call("a", "poison", "d"), call("b", "e"))
+    engine.stuck = True
+    with pytest.raises(DeadlineExceeded):
+        await service.rank_all(call("a", "b"), call("b", "c", "d"), timeout_ms=20)
+    waiting = asyncio.create_task(service.rank_all(call("a", *["b"] * 20)))
+    await turns(20)
+    with pytest.raises(Unavailable):
+        await service.rank_all(call("a", "b"), call("b", "c"))
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    names = ("in_time", "late", "refused", "given_up")
+    value = service.metrics.registry.get_sample_value
+    counted = {name: value("limrank_documents_by_outcome_total", {"outcome": name}) for name in names}
+    assert counted == {"in_time": 3, "late": 3, "refused": 2, "given_up": 0}
+
+
 async def test_a_document_that_must_not_be_cut_is_named_in_its_own_call() -> None:
     service = Service(ScriptedEngine(encoder=CuttingEncoder()))
     kept, refused = await service.rank_all(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Literal
 
 import vllm
@@ -37,6 +38,7 @@ from service.engines.vllm.startup import (
     why,
     with_exact_answers,
 )
+from service.engines.vllm.steps import step_now
 from service.engines.vllm.weights import check_weights, has_quantised_head
 from service.errors import EngineDead, ModelStoreError
 from service.models.checkpoint import Checkpoint
@@ -94,8 +96,8 @@ def _start(
     logits: bool = False,
 ) -> AsyncLLM:
     """Starts vLLM. With `logits`, answers are read as logits instead of log-probabilities."""
-    # vLLM tells how far it is with the weights by a bar of its own, from another process.
-    with progress("starting_vllm"), engine_log() as errors, no_keyboard_interrupts():
+    with progress("starting_vllm") as shown, engine_log() as log, no_keyboard_interrupts():
+        shown.step = partial(step_now, log.steps)
         try:
             return AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
@@ -119,7 +121,7 @@ def _start(
                 )
             )
         except Exception as error:  # vLLM passes on whatever its parts raise, mostly in another process
-            raise ModelStoreError(f"vLLM cannot serve {checkpoint.name}: {why(error, errors)}") from error
+            raise ModelStoreError(f"vLLM cannot serve {checkpoint.name}: {why(error, log.errors)}") from error
 
 
 def _info(llm: AsyncLLM) -> EngineInfo:

@@ -70,6 +70,14 @@ class VllmOptions:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class EngineLog:
+    """Files that vLLM's processes write while they start. `steps`: see `service.engines.vllm.steps`."""
+
+    errors: Path
+    steps: Path
+
+
 def checked_extra(extra: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """The further arguments. Raises EngineOptionError for one that vLLM does not know or that must be set by a flag."""
     names = [name for name in known if not name.startswith("_")]
@@ -101,19 +109,19 @@ def quiet_environment() -> None:
 
 
 @contextmanager
-def engine_log() -> Iterator[Path]:
-    """Inside this context, vLLM logs JSON lines from level warning on, and its errors also go to the file whose path
-    this yields. A logging configuration set by the user is kept."""
+def engine_log() -> Iterator[EngineLog]:
+    """Inside this context, vLLM logs JSON lines from level warning on. Its errors also go to a file, and the steps of
+    its start to another. A logging configuration set by the user is kept, and both files stay empty."""
     if os.environ.get(_CONFIG_PATH) or os.environ.get("VLLM_CONFIGURE_LOGGING") == "0":
-        yield Path(os.devnull)
+        yield EngineLog(Path(os.devnull), Path(os.devnull))
         return
     with tempfile.TemporaryDirectory(prefix="limrank-vllm-") as folder:
-        errors = Path(folder) / "errors.jsonl"
+        log = EngineLog(Path(folder) / "errors.jsonl", Path(folder) / "steps")
         config = Path(folder) / "logging.json"
-        config.write_text(json.dumps(_logging_config(errors)))
+        config.write_text(json.dumps(_logging_config(log)))
         os.environ[_CONFIG_PATH] = str(config)
         try:
-            yield errors
+            yield log
         finally:
             del os.environ[_CONFIG_PATH]
             _close_file_handlers()
@@ -138,7 +146,7 @@ def why(error: BaseException, errors: Path) -> str:
     return f"{reason.rstrip('.')}; {remedy}."
 
 
-def _logging_config(errors: Path) -> dict[str, object]:
+def _logging_config(log: EngineLog) -> dict[str, object]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -149,10 +157,11 @@ def _logging_config(errors: Path) -> dict[str, object]:
                 "()": "service.telemetry.logs.ErrorFile",
                 "formatter": "json",
                 "level": "ERROR",
-                "filename": str(errors),
+                "filename": str(log.errors),
             },
+            "steps": {"()": "service.engines.vllm.steps.StepFile", "level": "INFO", "filename": str(log.steps)},
         },
-        "loggers": {"vllm": {"handlers": ["stderr", "errors"], "level": "WARNING", "propagate": False}},
+        "loggers": {"vllm": {"handlers": ["stderr", "errors", "steps"], "level": "INFO", "propagate": False}},
     }
 
 
@@ -161,6 +170,7 @@ def _close_file_handlers() -> None:
     for handler in [each for each in logger.handlers if isinstance(each, logging.FileHandler)]:
         logger.removeHandler(handler)
         handler.close()
+    logger.setLevel(logging.WARNING)
 
 
 def _last_logged(errors: Path) -> str | None:

@@ -153,6 +153,7 @@ export class Column {
     if (result?.label_mass != null) about.push(`answer words ${(100 * result.label_mass).toFixed(1)} %`);
     if (result?.chunk) about.push(`best window: ${result.chunk.start} to ${result.chunk.end}`);
     if (result?.cached) about.push("cached");
+    if (result?.status === "direct") about.push("not reasoned about");
     card.querySelector(".about").textContent = about.join(" · ");
     this.#reason(entry);
   }
@@ -173,7 +174,7 @@ export class Column {
   #reason({ card, result, live }) {
     const reasoning = result?.reasoning;
     const words = reasoning?.text ?? live;
-    if (!words && !reasoning) return;
+    if (!words && (!reasoning || reasoning.status === "direct")) return;
     let box = card.querySelector("details");
     if (!box) {
       box = el("details", { class: "why" }, el("summary"), el("p"));

@@ -29,7 +29,7 @@ async function learn() {
 }
 
 function showModes() {
-  const modes = page.info?.modes ?? ["direct", "reasoning"];
+  const modes = [...(page.info?.modes ?? ["direct", "reasoning"])];
   if (request.mode && !modes.includes(request.mode) && page.info) modes.push(request.mode);
   const chosen = request.mode ?? page.info?.default_mode ?? "direct";
   segments(byId("modes"), "mode", modes.map((mode) => [mode, mode]), chosen, (mode) => {

@@ -14,7 +14,7 @@ from service.ranking import Ranking, RerankCall
 from service.wire import cohere
 from service.wire.cohere_answer import CohereAnswer, Error
 from service.wire.fields import WireBody, closed, json_kind, read_fields
-from service.wire.shape import SUPERSET, WireLimits, check_model, error_body
+from service.wire.shape import SHAPES, SUPERSET, WireLimits, check_model, error_body
 
 LABEL = "batch"
 
@@ -92,8 +92,16 @@ def _read_one(request: Any, path: str, limits: WireLimits) -> cohere.CohereReque
     try:
         if not isinstance(request, dict):
             raise BadRequest(f"A request of a batch must be an object, got {json_kind(request)}.", field="requests")
+        _check_shape(request)
         read = cohere.read(request, path)
         check_model(read.call.model, limits.model_names)
     except ServiceError as error:
         return error
     return read
+
+
+def _check_shape(request: dict[str, Any]) -> None:
+    """Raises BadRequest for a body of another shape, or of several: it would be ranked without a part of it."""
+    others = [shape.items for shape in SHAPES if shape is not SUPERSET and request.get(shape.items) is not None]
+    if others:
+        raise BadRequest(f"{others[0]} was sent; requests of a batch are bodies with documents.", field=others[0])

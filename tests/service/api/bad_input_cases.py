@@ -206,9 +206,11 @@ def _thresholds() -> Iterator[Case]:
         yield Case(f"{shape}: every score at least 0", 200, body, results=2, path=path + "0")
         yield Case(f"{shape}: none at least 1", 200, body, results=0, path=path + "1.0")
         yield Case(f"{shape}: an empty threshold", 200, body, results=2, path=path)
-        for text in ("-1", "1.5", "nan", "inf", "1e999", "half", "0x1", "%E2%88%9E"):
+        for text in ("-1", "1.5", "nan", "inf", "1e999", "half", "0x1", "%E2%88%9E", "0_0.5", "%EF%BC%91", "0.5%00"):
             says = ("min_score must be a number from 0 to 1",)
             yield Case(f"{shape}: min_score={text}", REFUSED[shape], body, says, "min_score", path=path + text)
+        for text in ("+0", "0e5", ".0", "0.", "-0.0"):
+            yield Case(f"{shape}: min_score={text}", 200, body, results=2, path=path + text)
         both = path + "0.5&threshold=0.6"
         says = ("min_score is 0.5 and threshold is 0.6",)
         yield Case(f"{shape}: two thresholds in the path", REFUSED[shape], body, says, "threshold", path=both)

@@ -120,6 +120,24 @@ def test_rows_and_json_stay_in_step(browser: Browser, service: str) -> None:
     assert order(page) == [0], "a field that only the JSON has is sent as well"
 
 
+def test_a_mode_that_is_being_typed_does_not_stay(browser: Browser, service: str) -> None:
+    page = opened(browser, service)
+    page.wait("document.querySelector('#model').dataset.state === 'known'")
+    modes = "[...document.querySelectorAll('input[name=mode]')].map((e) => e.value)"
+    known = page.js(modes)
+    assert known == ["adaptive", "direct", "reasoning"]
+    page.click("#tab-json")
+    for mode in ("r", "rea", "reason"):
+        page.type("#json", json.dumps({"query": "q", "documents": ["a"], "mode": mode}))
+        assert page.js(modes) == [*known, mode], "what the request holds is shown"
+    page.type("#json", json.dumps({"query": "q", "documents": ["a"], "mode": "adaptive"}))
+    assert page.js(modes) == known
+    rank(page)
+    assert "not reasoned about" in page.text(".card")
+    assert page.texts(".card .why") == []
+    assert "is answered as 'direct'" in page.text(".notes")
+
+
 def test_two_modes_stand_side_by_side_with_their_reasoning_and_moves(browser: Browser) -> None:
     def log_odds(query: str, passage: str) -> float:
         return float(len(passage))

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from contract.adaptive.parameters import Gate
 from contract.reasoning import Status
-from service.engine import Scoring
-from service.errors import BadRequest, ClientLeft, DeadlineExceeded, EngineDead, Unavailable
-from service.ranking import LongDocuments, Mode, Ranked, Ranking, ReasoningPiece
+from service.engine import Completion, Prompt, Scoring
+from service.errors import BadRequest, ClientLeft, DeadlineExceeded, EngineDead, EngineFailed, Unavailable
+from service.passages.cutting import ChunkSize
+from service.ranking import LongDocuments, Mode, Ranked, Ranking, ReasoningPiece, SpansWanted
 from service.scheduling.queue import FIRST_TOKENS
 from service.strategies.choosing import Budgets
 from tests.contract.adaptive.scripted import PARAMETERS, parameters
+from tests.fakes import text_of
 from tests.service import reranking
 from tests.service.strategies.reasoning_engine import ReasoningEngine, by_direct, passage
 from tests.waiting import PATIENCE
@@ -33,13 +35,8 @@ class Service(reranking.Service[ReasoningEngine]):
     """Mode adaptive is the default of its calls."""
 
     def __init__(self, gate: Gate = OPEN, engine: ReasoningEngine | None = None, **defaults: Any) -> None:
-        super().__init__(
-            engine or ReasoningEngine(log_odds=by_direct),
-            gate=gate,
-            queue=1000,
-            tokens=10**7,
-            **{"mode": Mode.ADAPTIVE, "most_reasoning_tokens": 64} | defaults,
-        )
+        given: dict[str, Any] = {"mode": Mode.ADAPTIVE, "most_reasoning_tokens": 64} | defaults
+        super().__init__(engine or ReasoningEngine(log_odds=by_direct), gate=gate, queue=1000, tokens=10**7, **given)
 
 
 def scores(ranking: Ranking) -> list[tuple[int, float]]:
@@ -233,11 +230,90 @@ async def test_probes_are_read_along_every_trace_when_asked_for() -> None:
     assert ranking.adaptive is None
 
 
-async def test_documents_in_windows_are_answered_as_direct_with_a_warning() -> None:
+def in_windows(*passages: str) -> str:
+    """One document, of which each passage is a window: 19 to 23 characters, where two have no room in one."""
+    numbers = [each.split("|", maxsplit=1) for each in passages]
+    return "\n\n".join(f"{float(direct):+013.3f}|{rest}" for direct, rest in numbers)
+
+
+def in_few_tokens(gate: Gate = OPEN, **fields: Any) -> Service:
+    return Service(gate, chunks=ChunkSize(tokens=8, overlap=0), **fields)
+
+
+LONG = [
+    in_windows("-4.0|9.0|5", "0.4|-5.0|33", "-3.0|1.0|7"),
+    in_windows("0.2|5.0|12"),
+    in_windows("-8|-8|5", "-9|9|5"),
+]
+
+
+async def test_of_documents_in_windows_the_best_one_is_reasoned_about() -> None:
+    """It stands for its document also where its trace makes it worse than another window."""
+    service = in_few_tokens(Gate(parameters()))
+    chunk = LongDocuments.CHUNK
+    ranking = await service.rank(LONG, top_n=2, reasoning_budget=1000, long_documents=chunk, return_reasoning=True)
+    assert ranking.warnings == ()
+    assert ranking.reasoning_tokens == service.engine.written == 33 + 12
+    assert ranking.adaptive is not None
+    assert ranking.adaptive.reasoned == 2
+    found = {result.index: result for result in ranking.results}
+    assert [result.index for result in ranking.results] == [1, 0]
+    assert found[0].log_odds == pytest.approx(PARAMETERS.fused(0.4, -5.0))
+    assert found[0].chunk is not None
+    assert LONG[0][found[0].chunk.start : found[0].chunk.end] == in_windows("0.4|-5.0|33")
+    assert found[0].reasoning is not None
+    assert (found[0].reasoning.tokens, found[0].status) == (33, Status.COMPLETE)
+    whole = await service.rank(LONG, reasoning_budget=0, long_documents=chunk)
+    direct = await service.rank(LONG, mode=Mode.DIRECT, long_documents=chunk)
+    assert scores(whole) == scores(direct)
+    assert [result.chunk for result in whole.results] == [result.chunk for result in direct.results]
+
+
+async def test_spans_of_documents_that_are_reasoned_about_are_scored_directly() -> None:
+    service = Service(Gate(parameters()))
+    wanted = SpansWanted(threshold=0.0)
+    found = await service.rank(MIXED, top_n=2, reasoning_budget=1000, spans=wanted)
+    plain = await service.rank(MIXED, top_n=2, reasoning_budget=1000)
+    assert scores(found) == scores(plain)
+    assert found.reasoning_tokens == plain.reasoning_tokens > 0
+    direct = await service.rank(MIXED, mode=Mode.DIRECT, spans=wanted)
+    spans = {result.index: result.spans for result in direct.results}
+    assert all(result.spans == spans[result.index] for result in found.results)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(PASSAGES.map(lambda found: found[:4]), min_size=1, max_size=6), st.integers(0, 200), st.booleans())
+async def test_the_budget_bounds_documents_in_windows(documents: list[list[str]], budget: int, early: bool) -> None:
+    service = in_few_tokens(Gate(parameters(early_stop=early)))
+    passages = [in_windows(*each) for each in documents]
+    ranking = await service.rank(passages, reasoning_budget=budget, long_documents=LongDocuments.CHUNK)
+    assert ranking.adaptive is not None
+    assert ranking.reasoning_tokens == service.engine.written + ranking.adaptive.probes <= budget
+    assert sorted(result.index for result in ranking.results) == list(range(len(passages)))
+    odds = [result.log_odds for result in ranking.results]
+    assert odds == sorted(odds, reverse=True)
+
+
+@pytest.mark.parametrize("chunk", [LongDocuments.TRUNCATE, LongDocuments.CHUNK])
+async def test_a_trace_that_the_engine_fails_on_is_named_by_its_document(chunk: LongDocuments) -> None:
+    class Failing(ReasoningEngine):
+        def _completion(self, index: int, prompt: Prompt, log_odds: float) -> Completion:
+            if prompt.budget and by_direct("", text_of(prompt.rest)) == 0.2:
+                raise EngineFailed("The engine failed.")
+            return super()._completion(index, prompt, log_odds)
+
+    service = in_few_tokens(Gate(parameters()), engine=Failing(log_odds=by_direct))
+    passages = [passage(-8, -8, 5), *LONG[:2]] if chunk is LongDocuments.CHUNK else [passage(-8, -8, 5), *MIXED]
+    with pytest.raises(EngineFailed) as failed:
+        await service.rank(passages, top_n=2, reasoning_budget=1000, long_documents=chunk)
+    place = 2 if chunk is LongDocuments.CHUNK else 3
+    assert failed.value.indices == (place,)
+    assert f"document {place}," in failed.value.message
+    await freed(service)
+
+
+async def test_probes_are_not_for_documents_in_windows() -> None:
     service = Service()
-    cut = await service.rank(MIXED, reasoning_budget=1000, long_documents=LongDocuments.CHUNK)
-    assert "read in windows or for spans are not reasoned about" in cut.warnings[0]
-    assert service.engine.written == 0
     with pytest.raises(BadRequest, match="return_probes is not for documents that are read in windows"):
         await service.rank(MIXED, mode=Mode.REASONING, return_probes=8, long_documents=LongDocuments.CHUNK)
 

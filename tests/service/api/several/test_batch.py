@@ -83,6 +83,22 @@ def test_one_that_does_not_fit_keeps_no_other_from_its_answer(client: httpx.Clie
     assert results[10]["body"]["error"]["code"] == "engine_failed"
 
 
+@pytest.mark.parametrize("other", [{"texts": ["b"]}, {"passages": [{"text": "b"}]}, {"texts": [], "passages": []}])
+@pytest.mark.parametrize("documents", [{"documents": ["a"]}, {"documents": None}, {}])
+def test_a_request_in_another_shape_or_in_two_is_refused_with_its_key(
+    client: httpx.Client, documents: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """As it is by itself, where it is in two: a part of it would be left out."""
+    request = {"query": "a", **documents, **other}
+    refused, good = post(client, request, FRUIT)
+    assert (refused["status"], good["status"]) == (400, 200)
+    key = next(iter(other))
+    assert refused["body"]["error"]["param"] == key
+    assert refused["body"]["message"] == f"{key} was sent; requests of a batch are bodies with documents."
+    if documents.get("documents"):
+        assert client.post("/rerank", json=request).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [
