@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from contract.checkpoint.manifest import FILE_NAME, VERSION, Manifest, ManifestError, read_manifest, tokenizer_sha256
 from contract.checkpoint.model_config import ADAPTER_CONFIG, CONFIG, GENERATION_CONFIG, ConfigError, read_json_object
+from contract.checkpoint.stated import check_stated
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
 from contract.pairs import NO_PROMPTS
@@ -157,6 +158,7 @@ def _check_files(folder: Path) -> dict[str, Any]:
             f"transformers import AutoTokenizer as T; T.from_pretrained('{folder}').save_pretrained('{folder}')\"."
         )
     try:
+        check_stated(folder)
         config = read_json_object(folder / CONFIG)
         settings = {name: read_json_object(folder / name) for name in _OPTIONAL if (folder / name).exists()}
     except ConfigError as error:
