@@ -28,7 +28,7 @@ def test_a_count_of_tokens_that_is_none_costs_no_reply(tokens: Any) -> None:
         *("", "null", "7", '"choices"', "[]", "{}", "[" * 100_000, '{"choices": {"0": 1}}', '{"choices": [null]}'),
         body(usage=[1]),
         body(usage={"prompt_tokens": 10**400}),
-        body(usage={"prompt_tokens": {}}),
+        body(usage={"prompt_tokens": {"a": 1}}),
         json.dumps({"choices": [{"message": {"content": ["a", {"type": "text", "text": "b"}]}}]}),
         json.dumps({"choices": [{"message": {"content": 7}}]}),
     ],
