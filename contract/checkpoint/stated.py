@@ -81,7 +81,7 @@ def _modules(path: Path) -> list[str]:
         return []
     value = read_json(path)
     if not isinstance(value, list) or not all(isinstance(module, dict) for module in value):
-        raise ConfigError(f"{path} must hold a list of modules, each an object; fetch or save it again.")
+        raise ConfigError(f"{path} holds no list of modules, each an object; fetch or save it again.")
     places = [_checked(module, {"type": str, "path": str}, str(path)).get("path", "") for module in value]
     for place in places:
         if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts or "\0" in place:
