@@ -56,8 +56,8 @@ gpu: $(VENV)/.dev  ## on a machine with an NVIDIA GPU, torch's CUDA build and vL
 	$(BIN)/python -m bench.engines.cross_encoder_bench --device cuda --dtype bfloat16
 	$(BIN)/python -m bench.vllm.vllm_bench --gpu
 
-hostile: $(VENV)/.dev  ## all attacks at once, beside a caller with a key; eight minutes, needs an idle machine
-	$(BIN)/python -m bench.hostile
+hostile: $(VENV)/.dev  ## all attacks at once, beside a caller with a key; four minutes an engine, needs an idle machine
+	$(BIN)/python -m bench.hostile $(HOSTILE)
 
 clients: .venv-clients-a/.installed .venv-clients-b/.installed  ## install the client SDKs that the tests run
 

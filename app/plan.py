@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -17,6 +16,7 @@ from cli.commands import Subcommand
 from cli.environment import Program
 from cli.errors import BadSettings
 from cli.output import table
+from contract.paths import standing
 
 PROGRAM = Program("limrank", "LIMRANK_PLAN_")
 _GIB = 1024**3
@@ -206,8 +206,8 @@ def _config(name: str) -> Any:
     from httpx2 import HTTPError
     from huggingface_hub.errors import HfHubHTTPError
 
-    path = Path(name).expanduser()
-    where = str(path.parent if path.name == "config.json" and path.is_file() else path if path.exists() else name)
+    path = standing(name)
+    where = name if path is None else str(path.parent if path.name == "config.json" and path.is_file() else path)
     try:
         return transformers.AutoConfig.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError, HfHubHTTPError, HTTPError) as error:

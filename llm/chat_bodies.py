@@ -17,6 +17,7 @@ _THOUGHT_TAGS = (
     ("[THINK]", "[/THINK]"),
     ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
 )
+_MOST_TOKENS = 1e12
 _THOUGHT_PARTS = ("thinking", "reasoning")
 _TEXT_PARTS = ("text", "output_text")
 FINISHES = {"length": Finish.LENGTH, "max_tokens": Finish.LENGTH, "content_filter": Finish.REFUSAL}
@@ -47,14 +48,14 @@ def read_completion(raw: str, seconds: float) -> Reply:
     try:
         body = json.loads(raw)
         usage = body.get("usage") or {}
-        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        prompt, completion = _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")
         choice = body["choices"][0]
         message = choice["message"]
         content, refusal = _text(message.get("content")), _text(message.get("refusal"))
         thought = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
         thought = thought or _thinking(message.get("content"))
         finish = Finish.REFUSAL if refusal else FINISHES.get(choice.get("finish_reason"), Finish.STOP)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError):
         return Reply(raw, "", Finish.BROKEN, prompt, completion, seconds)
     if not thought:
         thought, content = split_thought(content)
@@ -70,6 +71,12 @@ def error_in(raw: str) -> str | None:
         return None
     message = error.get("message") if isinstance(error, dict) else error
     return None if error is None else str(message or error)
+
+
+def _tokens(usage: dict[str, Any], name: str) -> int:
+    """A count of tokens; 0 for what is none, which some endpoints send."""
+    value = usage.get(name) or 0
+    return int(value) if 0 < float(value) < _MOST_TOKENS else 0
 
 
 def _thinking(content: object) -> str:

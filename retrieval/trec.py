@@ -24,7 +24,7 @@ Qrels = dict[str, dict[str, int]]
 """query id -> document id -> grade; 0 or less: judged irrelevant."""
 
 _BLANKS = re.compile(r"[ \t\f\v]+")  # U+00A0 and the like belong to an id
-_WHOLE = re.compile(r"-?[0-9]+")
+_GRADE = re.compile(r"-?0*[0-9]{1,6}")  # measures count in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,10 @@ def read_judgements(path: Path, rejects: Rejects) -> Iterator[Judgement]:
         parts = [part.strip() for part in line.split("\t")] if tabs else _BLANKS.split(line.strip())
         if number == 1 and parts[-1] == "score":
             continue
-        if len(parts) != 3 or not all(parts) or not _WHOLE.fullmatch(parts[2]):
-            rejects.add(path, number, "not 'query-id<TAB>corpus-id<TAB>score' with a whole score.", line)
+        if len(parts) != 3 or not all(parts) or not _GRADE.fullmatch(parts[2]):
+            rejects.add(
+                path, number, "not 'query-id<TAB>corpus-id<TAB>score' with a whole score below a million.", line
+            )
             continue
         yield Judgement(path, number, parts[0], parts[1], int(parts[2]))
 

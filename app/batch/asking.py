@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,4 +93,6 @@ def _wait(response: httpx2.Response, attempt: int) -> float:
         wanted = float(response.headers.get("retry-after", ""))
     except ValueError:
         wanted = 2.0**attempt
+    if math.isnan(wanted):
+        wanted = 0.0
     return min(max(wanted, 0.5 * 2.0**attempt), _LONGEST_WAIT)

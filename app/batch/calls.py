@@ -7,6 +7,7 @@ takes 40 bytes a line, whatever the length of the line.
 from __future__ import annotations
 
 import os
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from cli.errors import BadInput
 LONGEST_LINE = 64 * 2**20
 _ITEMS = ("documents", "texts", "passages")
 _PRINT = slice(-32, -16)  # the part of a call's id that the index stores
+_SURELY_FLAT = 200  # brackets
+_PATH = re.compile(r"/(?!/)[^\x00-\x20\x7f\\]{0,2000}")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -146,13 +149,23 @@ def parse_call(line: bytes, place: str = "the line") -> Call:
     custom_id, url, body = row.get("custom_id"), row.get("url"), row.get("body")
     if not isinstance(custom_id, str) or not custom_id:
         raise BadInput(f"{place}: 'custom_id' must be a text that is not empty.")
-    if not isinstance(url, str) or not url.startswith("/") or url.startswith("//"):
+    if not isinstance(url, str) or not _PATH.fullmatch(url):
         raise BadInput(f"{place}: 'url' is {_shown(url)}; it must be a path such as /v1/rerank.")
     if row.get("method") not in (None, "POST"):
         raise BadInput(f"{place}: 'method' is {_shown(row['method'])}; only POST is there.")
     if not isinstance(body, dict):
         raise BadInput(f"{place}: 'body' must be an object, the body of a rerank call.")
+    if line.count(b"[") + line.count(b"{") > _SURELY_FLAT and not _can_be_written(body):
+        raise BadInput(f"{place}: 'body' is nested too deeply to be sent; send it flatter.")
     return Call(f"batch_req_{blake2b(line.strip(), digest_size=16).hexdigest()}", custom_id, url, body)
+
+
+def _can_be_written(body: dict[str, Any]) -> bool:
+    try:
+        orjson.dumps(body)
+    except TypeError:  # it reads deeper values than it writes
+        return False
+    return True
 
 
 def _group(body: dict[str, Any]) -> int:

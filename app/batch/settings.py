@@ -11,6 +11,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from cli import settings as base
 from cli.choices import EngineName, ModeName
 from cli.environment import Program
+from contract.paths import at_home
 
 PROGRAM = Program("limrank", "LIMRANK_BATCH_")
 
@@ -57,6 +58,6 @@ class Batch(base.Command):
             raise ValueError(f"--{flag} is for a model loaded here; with --url write `{name}` into the bodies")
         if self.ray is not None and self.url is not None:
             raise ValueError("--ray and --url contradict each other: a service is asked from one place")
-        if self.source.expanduser().resolve() == self.out.expanduser().resolve():
+        if at_home(self.source).resolve() == at_home(self.out).resolve():
             raise ValueError("IN and OUT are the same file; name another OUT")
         return self

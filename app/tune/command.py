@@ -20,6 +20,7 @@ from app.tune.work import Step, Work
 from cli.commands import Subcommand
 from cli.errors import BadSettings, DiskFull
 from contract.files import disk_is_full
+from contract.paths import at_home
 
 _FIRST = ("read", "choose")  # take seconds, and say how much there is to do
 
@@ -34,9 +35,7 @@ def tune(settings: Tune) -> str:
     """Do all steps; the summary. Raises `NoHelp` where the model is written and does not help, other `CommandError`s
     where it is not."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    settings = settings.model_copy(
-        update={"out": settings.out.expanduser(), "documents": settings.documents.expanduser()}
-    )
+    settings = settings.model_copy(update={"out": at_home(settings.out), "documents": at_home(settings.documents)})
     if settings.documents.is_dir() and settings.out.resolve().is_relative_to(settings.documents.resolve()):
         raise BadSettings(f"--out {settings.out} lies in {settings.documents}, which is read; name a folder elsewhere.")
     own = read_queries(settings.queries)

@@ -93,6 +93,14 @@ async def never_ends_its_trailers(target: Target, _: int) -> str:
         return await it.answer_to(start + _FIELDS * 600)
 
 
+async def sends_tiny_chunks(target: Target, number: int) -> str:
+    """A body in chunks of one byte, with a key or behind a refusal."""
+    async with wire(target) as it:
+        await it.send(head("Transfer-Encoding: chunked", key=target.small if number % 2 else "none"))
+        await asyncio.sleep(0.05 * (number % 3))
+        return await it.answer_to(b"1\r\n \r\n" * 500_000)
+
+
 async def hides_its_key_in_a_trailer(target: Target, _: int) -> str:
     async with wire(target) as it:
         start = head("Transfer-Encoding: chunked")
@@ -237,6 +245,7 @@ class Plan:
 PLANS = (
     Plan(offers_an_upgrade, 2, 0.2, _RANKED),
     Plan(hides_a_request, 2, 0.2, frozenset({"400"}) | _BUSY),
+    Plan(sends_tiny_chunks, 2, 0.5, frozenset({"400", "401"}) | _BUSY),
     Plan(hides_its_key_in_a_trailer, 1, 0.3, frozenset({"401"}) | _BUSY),
     Plan(sends_its_head_slowly, 12, 0.5, _BUSY),
     Plan(never_ends_its_head, 3, 0.3, frozenset({"431"}) | _BUSY),

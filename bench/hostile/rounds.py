@@ -167,7 +167,7 @@ def unexpected(found: dict[str, dict[str, int]], expected: dict[str, frozenset[s
 def warm_up(watched: Watched) -> int:
     """Sends one call of each size. Returns the server's memory afterwards, which includes what its allocator and torch
     retain for that load."""
-    varied = call([text for words in range(5, 105) for text in passages(8, words, words)], top_n=10)
+    varied = call([text for words in range(5, 105, 10) for text in passages(8, words, words)], top_n=10)
     echoed = call([{"text": "a", "x": "y" * (12 * _MEBIBYTE)}], return_documents=True)
     headers = {"Authorization": f"Bearer {SECRETS['caller']}"}
     with httpx.Client(base_url=watched.url, timeout=600, headers=headers) as client:

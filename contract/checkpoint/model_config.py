@@ -36,22 +36,27 @@ class ConfigError(ValueError):
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """Reads a JSON file that holds an object. Raises ConfigError."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} must hold a JSON object, not {type(value).__name__}; fetch or save it again.")
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file. Raises ConfigError."""
     try:
         if not path.is_file():
             reason = "it is no file" if path.exists() else "there is no such file"
             raise ConfigError(f"{path} cannot be read: {reason}; fetch or save it again.")
         if path.stat().st_size > _MOST_BYTES:
             raise ConfigError(f"{path} has more than {_MOST_BYTES} bytes; fetch or save it again.")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}; mend it.") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{path} is not JSON ({_reason(error)}); fetch or save it again.") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} must hold a JSON object, not {type(value).__name__}; fetch or save it again.")
-    return value
 
 
 def config_of(folder: Path) -> dict[str, Any]:

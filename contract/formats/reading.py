@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -108,9 +109,13 @@ def _texts(name: str, value: Any, where: str) -> tuple[str, ...]:
 
 
 def _number(name: str, value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ContractError(f"{where}: {name} is {value!r}; it must be a number.")
-    return float(value)
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ContractError(f"{where}: {name} is {str(value)[:40]}; it must be a number.")
+    return number
 
 
 def _grades(value: Any, where: str) -> tuple[tuple[str, float], ...]:

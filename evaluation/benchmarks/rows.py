@@ -10,6 +10,7 @@ from typing import Any
 
 from evaluation.errors import BadData
 
+_LARGEST_GRADE = 999_999  # measures count in 32 bits
 _BREAKS = re.compile(r"[\t\r\n]")
 
 
@@ -61,9 +62,9 @@ class DataRow:
         try:
             grade = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise self._bad(f"'{name}' is {value!r}; it must be a whole number") from None
-        if not grade.is_integer():
-            raise self._bad(f"'{name}' is {value!r}; it must be a whole number")
+            raise self._bad(f"'{name}' is {str(value)[:40]!r}; it must be a whole number") from None
+        if not grade.is_integer() or abs(grade) > _LARGEST_GRADE:
+            raise self._bad(f"'{name}' is {str(value)[:40]!r}; it must be a whole number below a million")
         return int(grade)
 
     def repeated(self, name: str) -> BadData:

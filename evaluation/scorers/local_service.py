@@ -18,6 +18,7 @@ import httpx
 
 from contract.checkpoint.manifest import FILE_NAME
 from contract.checkpoint.packaged import WEIGHTS
+from contract.paths import standing
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 
@@ -72,8 +73,8 @@ def weights_hash(model: str) -> str | None:
 
     Hashes a folder's own files, or those that are packaged under that name.
     """
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
+    folder = standing(model)
+    if folder is None or not folder.is_dir():
         folder = WEIGHTS / model
     files = sorted(file for pattern in ("*.safetensors", "*.json") for file in folder.glob(pattern))
     if not files:

@@ -28,6 +28,7 @@ from service.engine import Engine, Scoring
 from service.errors import EngineDead
 from service.http.body_budget import BodyBudget
 from service.http.cross_origin import CrossOrigin
+from service.http.memory import MemoryReturn
 from service.lifecycle import Lifecycle, Phase
 from service.models.checkpoint import Checkpoint
 from service.pages.router import is_open, page_router
@@ -110,7 +111,12 @@ def create_app(
         models.append(Model(settings, first.engine, first.checkpoint, lifecycle, died, first_stage=True))
     capabilities = engine.capabilities
     several_keys = settings.keys_file is not None
-    bodies = BodyBudget(settings.max_held_bytes, largest=settings.max_body_bytes, several_keys=several_keys)
+    bodies = BodyBudget(
+        settings.max_held_bytes,
+        largest=settings.max_body_bytes,
+        several_keys=several_keys,
+        emptied=MemoryReturn(),
+    )
     metrics.follow(lifecycle, Counts(models), bodies)
     for series in (series for model in models for series in model.engine.metrics):
         metrics.include_engine(series.registry, series.prefix)

@@ -62,9 +62,17 @@ class BodyHold:
 
 class BodyBudget:
     """At most `limit` bytes of bodies. `several_keys`: callers are told apart, and one may hold only its share, though
-    always a body of `largest` bytes."""
+    always a body of `largest` bytes. `emptied` is called whenever no body is held any more, with the bytes of those
+    that were."""
 
-    def __init__(self, limit: int, *, largest: int = 0, several_keys: bool = False) -> None:
+    def __init__(
+        self,
+        limit: int,
+        *,
+        largest: int = 0,
+        several_keys: bool = False,
+        emptied: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._limit = limit
         self._most_of_a_key = max(largest, int(limit * _SHARE)) if several_keys else math.inf
         self._by_key: Counter[str] = Counter()
@@ -72,6 +80,8 @@ class BodyBudget:
         self._unanswered: dict[BodyHold, None] = {}
         self._closed: Callable[[], ServiceError] | None = None
         self._waiting_for_idle: list[asyncio.Future[None]] = []
+        self._emptied = emptied
+        self._gone = 0
         self.bytes = 0
 
     @property
@@ -116,6 +126,8 @@ class BodyBudget:
         self._give_back(hold)
         self._unanswered.pop(hold, None)
         if not self._unanswered:
+            self._emptied(self._gone)
+            self._gone = 0
             for future in self._waiting_for_idle:
                 if not future.done():
                     future.set_result(None)
@@ -124,6 +136,7 @@ class BodyBudget:
     def _give_back(self, hold: BodyHold) -> None:
         self.finished(hold)
         self.bytes -= hold.bytes
+        self._gone += hold.bytes
         self._by_key[hold.key] -= hold.bytes
         if not self._by_key[hold.key]:
             del self._by_key[hold.key]

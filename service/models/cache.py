@@ -23,6 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from contract.files import sync
+from contract.paths import at_home
 from service.errors import ModelStoreError
 
 CONTENTS = "contents.json"
@@ -63,7 +64,7 @@ class HeldFolder:
 def default_cache_dir() -> Path:
     """Returns $XDG_CACHE_HOME/limrank, or ~/.cache/limrank (XDG Base Directory Specification)."""
     configured = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(configured) if Path(configured).is_absolute() else Path("~/.cache").expanduser()
+    base = Path(configured) if Path(configured).is_absolute() else at_home("~/.cache")
     return base / "limrank"
 
 

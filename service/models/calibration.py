@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from contract.checkpoint.manifest import Manifest
+from contract.paths import at_home
 from service.errors import ModelStoreError
 from service.models.checkpoint import Checkpoint
 
@@ -25,7 +27,7 @@ def calibrated(checkpoint: Checkpoint, files: Sequence[str]) -> Checkpoint:
             f"{checkpoint.name} gives grades, to which no temperature applies; leave --calibration out."
         )
     for file in files:
-        mode, value = _read(Path(file).expanduser(), checkpoint.manifest)
+        mode, value = _read(at_home(file), checkpoint.manifest)
         manifest = _with(manifest, mode, value)
     return replace(checkpoint, manifest=manifest)
 
@@ -37,9 +39,9 @@ def _read(path: Path, manifest: Manifest) -> tuple[str, float]:
         identity, fitted = found["identity"], found["temperature"]
         mode, fingerprint = identity["mode"], identity["fingerprint"]
         value = None if fitted is None else float(fitted["value"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelStoreError(f"--calibration {path} is no calibration.json of limrank-eval: {error!r}.") from error
-    if value is None or not value > 0:
+    if value is None or not 0 < value < math.inf:
         raise ModelStoreError(
             f"--calibration {path} has no fitted temperature; run limrank-eval calibrate with --fit-split."
         )

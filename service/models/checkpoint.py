@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from contract.checkpoint.manifest import FILE_NAME, VERSION, Manifest, ManifestError, read_manifest, tokenizer_sha256
 from contract.checkpoint.model_config import ADAPTER_CONFIG, CONFIG, GENERATION_CONFIG, ConfigError, read_json_object
+from contract.checkpoint.stated import check_stated
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
 from contract.pairs import NO_PROMPTS
@@ -152,6 +153,7 @@ def _check_files(folder: Path) -> dict[str, Any]:
             f"{folder} holds a model and an adapter; merge them with limrank-train merge, or remove {ADAPTER_CONFIG}."
         )
     try:
+        check_stated(folder)
         config = read_json_object(folder / CONFIG)
         settings = {name: read_json_object(folder / name) for name in _OPTIONAL if (folder / name).exists()}
     except ConfigError as error:

@@ -22,6 +22,7 @@ _RELEVANT_LABELS = frozenset({"relevant", "true", "yes", "positive"})
 _NO_LIMIT = 1_000_000  # a tokenizer without a limit states a number of thirty digits
 _TRANSFORMER = "Transformer"
 _SCALED_BY_US = (_TRANSFORMER, "Dense")  # as `contract.sentence_transformers` writes the files
+_MOST_LABELS = 100  # more are refused alike
 _TORCH = "torch."  # of others Sentence Transformers takes no activation
 _SIGMOID, _HARD_SIGMOID = "Sigmoid", "Hardsigmoid"  # the activations of torch that map every output into [0, 1]
 
@@ -104,7 +105,7 @@ def _labels(config: Mapping[str, Any]) -> list[str]:
     named = config.get("id2label")
     if isinstance(named, Mapping) and named:
         return [str(named[key]) for key in sorted(named, key=int)]
-    return [f"LABEL_{index}" for index in range(int(config.get("num_labels", 2)))]
+    return [f"LABEL_{index}" for index in range(min(config.get("num_labels") or 2, _MOST_LABELS))]
 
 
 def _relevant(names: Sequence[str]) -> int:
@@ -176,7 +177,8 @@ def _token_types(folder: Path, model_type: str) -> bool:
     config = _json(folder / "tokenizer_config.json")
     name = str(config.get("tokenizer_class") or TOKENIZER_MAPPING_NAMES.get(model_type)).removesuffix("Fast")
     tokenizer = getattr(transformers, name, transformers.PreTrainedTokenizerFast)
-    names: Sequence[str] = config.get("model_input_names") or tokenizer.model_input_names
+    own = getattr(tokenizer, "model_input_names", transformers.PreTrainedTokenizerFast.model_input_names)
+    names: Sequence[str] = config.get("model_input_names") or own
     return "token_type_ids" in names
 
 

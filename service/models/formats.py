@@ -21,6 +21,7 @@ from contract.formats.reading import format_from_json, named_format
 from contract.formats.seams import check_joined, cut_before_document
 from contract.formats.template import Pieces
 from contract.formats.tokenizer import ContractError
+from contract.paths import at_home, standing
 from service.models.library.logit_score import has_logit_score, imported_format
 from service.models.library.template import Template, cut_template, read_object, read_template
 
@@ -91,9 +92,9 @@ def _read_at_once(found: FoundFormat) -> FoundFormat:
 
 def stated_format(stated: str, tokenizer: Tokenizer) -> FoundFormat:
     """What `--format` says. Raises ContractError."""
-    if stated in NAMED_FORMATS or not ("/" in stated or stated.endswith((".yaml", ".yml")) or Path(stated).exists()):
+    if stated in NAMED_FORMATS or not ("/" in stated or stated.endswith((".yaml", ".yml")) or standing(stated)):
         return FoundFormat(named_format(stated, "--format"), f"--format {stated}")
-    file = Path(stated).expanduser()
+    file = at_home(stated)
     return FoundFormat(joined(read_format_file(file), tokenizer), f"--format {file}")
 
 
@@ -103,8 +104,8 @@ def read_format_file(file: Path) -> PromptFormat:
         data: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ContractError(f"--format {file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also what is no text, and no path
+        reason = "nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise ContractError(f"--format {file} is not YAML: {reason}.") from error
     if isinstance(data, str):
         raise ContractError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from contract.checkpoint.packaged import WEIGHTS
 from contract.formats.model_names import known_hub_id
+from contract.paths import standing
 from service.errors import ModelStoreError
 from service.models import embedded, embedded_cross_encoder
 from service.models.cache import HeldFolder, default_cache_dir
@@ -70,7 +71,7 @@ def locate(
     adapters = embedded.adapters(weights)
     encoders = embedded_cross_encoder.cross_encoders(weights)
     packaged = model == embedded.BASE_NAME or model in adapters or model in encoders
-    folder = None if packaged else _folder(model)
+    folder = None if packaged else standing(model)
     on_hub = not packaged and folder is None and _HUB_ID.fullmatch(model) is not None
     if revision is not None and not on_hub:
         raise ModelStoreError(
@@ -87,15 +88,6 @@ def locate(
         fetched = download(model, revision, weights=fetch)
         return Location(fetched, model, revision=fetched.name, on_hub=True)
     return _local(model, folder, sorted({embedded.BASE_NAME, *adapters, *encoders}))
-
-
-def _folder(model: str) -> Path | None:
-    """What stands at the path `model`; None where there is nothing, or it is no path."""
-    try:
-        path = Path(model).expanduser()
-        return path if path.exists() else None
-    except (OSError, ValueError, RuntimeError):  # too long, a null character, the home of nobody, a loop of links
-        return None
 
 
 def _short(model: str) -> str:

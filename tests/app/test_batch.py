@@ -20,8 +20,13 @@ from app.connection import Connection, _service_settings
 from tests.app.batches import batch, call_lines, read, start, write_calls
 from tests.app.conftest import Service
 
+_DEEP = b"[" * 300 + b"]" * 300  # which orjson reads and does not write
 KILLS = 10
 CONCURRENCY = 4
+
+
+def _call(url: bytes = b'"/v1/rerank"', body: bytes = b"{}") -> bytes:
+    return b'{"custom_id": "a", "url": ' + url + b', "body": ' + body + b"}\n"
 
 
 def test_answers_are_those_of_the_service_in_every_shape(service: Service, tmp_path: Path) -> None:
@@ -146,6 +151,15 @@ def test_a_file_that_is_wrong_is_refused_in_one_sentence_before_work_begins(
         ("caf\u00e9\n".encode("latin-1"), "line 1: is no JSON object in UTF-8"),
         (b"[1]\n", "line 1: must be an object"),
         (b"", "holds no calls"),
+        (_call(url=b'"/r HTTP/1.1\\r\\nX: y"'), "line 1: 'url' is"),
+        (_call(url=b'"/\\\\elsewhere/x"'), "line 1: 'url' is"),
+        (_call(url=b'"/' + b"x" * 5000 + b'"'), "line 1: 'url' is"),
+        (_call(body=b'{"query": ' + _DEEP + b"}"), "line 1: 'body' is nested too deeply"),
+        (_call(body=b'{"query": "x", "instruction": ' + _DEEP + b"}"), "line 1: 'body' is nested too deeply"),
+        (
+            _call(body=b'{"query": "x", "documents": [{"text": "x", "y": ' + _DEEP + b"}]}"),
+            "'body' is nested too deeply",
+        ),
     ],
 )
 def test_a_file_that_is_none_of_calls(

@@ -11,6 +11,7 @@ import pytest
 from evaluation.benchmarks import gpqa
 from evaluation.benchmarks.data_source import DataSource
 from evaluation.benchmarks.names import named
+from evaluation.benchmarks.rows import DataRow
 from evaluation.errors import BadData
 from tests.evaluation import small_data
 
@@ -131,3 +132,20 @@ def test_grades_may_be_written_with_a_point_and_must_be_whole(tmp_path: Path) ->
     small_data.parquet(path, [{"query-id": "310-og", "corpus-id": "bread-1", "score": 0.5}])
     with pytest.raises(BadData, match=r"row 1: 'score' is 0\.5; it must be a whole number"):
         named("followir").open("core17", folder, None)
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "1e300", 2**31, -1_000_000, float("inf"), float("nan"), "\u0661x"])
+def test_a_grade_that_no_measure_can_count_is_named(value: Any) -> None:
+    with pytest.raises(BadData, match="must be a whole number") as refusal:
+        DataRow("here", {"score": value}).grade("score")
+    assert len(str(refusal.value)) < 120
+
+
+@pytest.mark.parametrize("names", ["id,text,id", "id,,", "a,a"])
+def test_a_csv_file_whose_columns_share_a_name_is_refused(tmp_path: Path, names: str) -> None:
+    """The first of them was lost without a word."""
+    path = tmp_path / "data" / "test.csv"
+    path.parent.mkdir()
+    path.write_text(f"{names}\n{names}\n")
+    with pytest.raises(BadData, match=r"line 1 names the column '.*' twice"):
+        list(DataSource("x", tmp_path).rows("x", "test", []))

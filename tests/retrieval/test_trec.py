@@ -69,3 +69,14 @@ def test_a_line_of_qrels_that_cannot_be_used_is_named(tmp_path: Path, line: byte
     path.write_bytes(b"q\td\t1\n" + line)
     with pytest.raises(BadInput, match=r"a\.tsv, row 2: "):
         read_qrels(path)
+
+
+@pytest.mark.parametrize("grade", ["1" * 5000, "2147483648", "1000000", "-1000000", "1_0", "\u0661"])
+def test_a_grade_that_no_measure_can_count_is_named(tmp_path: Path, grade: str) -> None:
+    """trec_eval counts in 32 bits: a larger grade was another one, without a word."""
+    path = tmp_path / "test.tsv"
+    path.write_text(f"q\td\t{grade}\n")
+    with pytest.raises(BadInput, match=r"row 1: .* a whole score below a million"):
+        read_qrels(path)
+    path.write_text("q\td\t-000999999\n")
+    assert read_qrels(path) == {"q": {"d": -999_999}}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.checkpoint.packaged import WEIGHTS, minilm, smollm2_gguf
+from contract.paths import standing
 from trainer.errors import BadBase
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -38,8 +39,8 @@ def packaged_names() -> list[str]:
 
 def problem_of(base: Path) -> str | None:
     """Why `base` is not a base model, as far as that can be checked without fetching it; None if it may be one."""
-    if base.expanduser().exists():
-        if not (base.expanduser() / "config.json").is_file():
+    if folder := standing(base):
+        if not (folder / "config.json").is_file():
             return f"{base} has no config.json, so it is not a model folder; correct --base."
         return None
     if str(base) in packaged_names() or _HUB_ID.fullmatch(str(base)):
@@ -52,8 +53,8 @@ def problem_of(base: Path) -> str | None:
 
 def resolve(base: Path) -> Base:
     """The base on disk, prepared or fetched if necessary. Raises BadBase."""
-    if base.expanduser().exists():
-        return Base(base.expanduser(), base.name)
+    if folder := standing(base):
+        return Base(folder, base.name)
     if problem := problem_of(base):
         raise BadBase(problem)
     name = str(base)

@@ -78,7 +78,7 @@ def read_template(folder: Path) -> Template | None:
     stated = read_object(folder / "sentence_bert_config.json")
     tokens = read_object(folder / "tokenizer_config.json")
     file = folder / "chat_template.jinja"
-    source = file.read_text(encoding="utf-8") if file.is_file() else tokens.get("chat_template")
+    source = _text_of(file) if file.exists() else tokens.get("chat_template")
     if isinstance(source, list):  # several by name
         named = {str(each.get("name")): each.get("template") for each in source if isinstance(each, dict)}
         source = named.get("default")
@@ -117,6 +117,16 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ContractError(f"{path} must hold a JSON object, not {type(data).__name__}.")
     return data
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ContractError(f"{path} cannot be read: {reason}; fetch or save it again.") from error
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path} is not UTF-8 ({error.reason}); fetch or save it again.") from error
 
 
 def _token(value: Any) -> str | None:

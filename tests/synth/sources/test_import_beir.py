@@ -78,7 +78,7 @@ def test_bad_rows_are_kept_and_the_others_imported(tmp_path: Path) -> None:
         ("queries.jsonl", 3, "'q3' has no text; give it one or leave it out."),
         ("train.tsv", 5, "the folder has no such document, or it was rejected."),
         ("train.tsv", 6, "the folder has no such query, or it was rejected."),
-        ("train.tsv", 7, "not 'query-id<TAB>corpus-id<TAB>score' with a whole score."),
+        ("train.tsv", 7, "not 'query-id<TAB>corpus-id<TAB>score' with a whole score below a million."),
     ]
     assert report.rejected == 9
     assert report.written >= 4

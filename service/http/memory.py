@@ -1,0 +1,45 @@
+"""Gives memory back to the system once the large bodies that took it are gone.
+
+glibc keeps what a process frees: some hundred MiB after a minute of large bodies, which stay with the process for as
+long as it runs. They are given back when no body is held any more, in a thread; small calls never get there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+from collections.abc import Callable
+
+from service.http.limits import MEBIBYTE
+
+_LEAST_BYTES = 16 * MEBIBYTE  # of bodies that came and went
+_PAUSE_SECONDS = 5.0  # in which others may come and go
+
+
+class MemoryReturn:
+    """To be called with the bytes of bodies that are gone, whenever none is left. Runs on one event loop."""
+
+    def __init__(self, give_back: Callable[[], None] | None = None, *, pause: float = _PAUSE_SECONDS) -> None:
+        self._give_back = give_back or trim_memory
+        self._pause = pause
+        self._gone = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self, size: int) -> None:
+        self._gone += size
+        if self._gone >= _LEAST_BYTES and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._later())
+
+    async def _later(self) -> None:
+        await asyncio.sleep(self._pause)
+        self._gone, self._task = 0, None
+        gc.collect()  # refused calls hold their bodies in cycles, and few new objects mean few collections
+        await asyncio.to_thread(self._give_back)
+
+
+def trim_memory() -> None:
+    """Has the C library give freed memory back; nothing where it is another than glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,68 @@
+"""What large bodies took is given back once none is held; small calls cause nothing of the kind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.http.body_budget import BodyBudget
+from service.http.limits import MEBIBYTE
+from service.http.memory import MemoryReturn, trim_memory
+
+
+async def _passed(bodies: BodyBudget, *sizes: int) -> None:
+    """Bodies that are held at the same time, and let go one after another."""
+    holds = [bodies.hold("a") for _ in sizes]
+    for hold, size in zip(holds, sizes, strict=True):
+        hold.reserve(size)
+    for hold in holds:
+        hold.release()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("calls", "times"),
+    [
+        ([(1000,)] * 50, 0),
+        ([(20 * MEBIBYTE,)], 1),
+        ([(6 * MEBIBYTE,)] * 3, 1),
+        ([(12 * MEBIBYTE, 3 * MEBIBYTE, 3 * MEBIBYTE)], 1),
+        ([(20 * MEBIBYTE,)] * 4, 1),
+    ],
+    ids=["small", "one", "several", "at once", "again before it was done"],
+)
+async def test_memory_is_given_back_behind_large_bodies(calls: list[tuple[int, ...]], times: int) -> None:
+    given = 0
+
+    def give_back() -> None:
+        nonlocal given
+        given += 1
+
+    returning = MemoryReturn(give_back, pause=0.05)
+    bodies = BodyBudget(256 * MEBIBYTE, emptied=returning)
+    for sizes in calls:
+        await _passed(bodies, *sizes)
+    await asyncio.sleep(0)
+    assert (returning._task is not None) == bool(times)
+    if returning._task is not None:
+        await returning._task
+    assert given == times
+    await _passed(bodies, 20 * MEBIBYTE)
+    assert returning._task is not None, "and again for those that come later"
+    await returning._task
+    assert given == times + 1
+
+
+async def test_nothing_is_given_back_while_a_body_is_held() -> None:
+    calls: list[int] = []
+    bodies = BodyBudget(256 * MEBIBYTE, emptied=calls.append)
+    held = bodies.hold("a")
+    await _passed(bodies, 20 * MEBIBYTE, 1)
+    assert calls == []
+    held.release()
+    assert calls == [20 * MEBIBYTE + 1]
+
+
+def test_the_c_library_is_asked() -> None:
+    trim_memory()
