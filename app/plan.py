@@ -16,7 +16,7 @@ from cli.commands import Subcommand
 from cli.environment import Program
 from cli.errors import BadSettings
 from cli.output import table
-from contract.paths import standing
+from contract.files import standing
 
 PROGRAM = Program("limrank", "LIMRANK_PLAN_")
 _GIB = 1024**3

@@ -1,7 +1,8 @@
 """Crash-safe files: atomic replacement, and append-only logs whose torn last line is cut off.
 
 A file is replaced by writing a temporary file in the same folder, flushing it to disk and renaming it. Errors are
-`OSError`; `disk_is_full` recognises those that freeing space resolves.
+`OSError`; `disk_is_full` recognises those that freeing space resolves. Paths are taken as people write them, with `~`
+for a home, and sometimes such as no file can have.
 """
 
 from __future__ import annotations
@@ -19,6 +20,23 @@ _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _BLOCK = 1 << 16
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def at_home(path: str | Path) -> Path:
+    """`path` with `~` replaced by the home that it stands for; as it is where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def standing(path: str | Path) -> Path | None:
+    """What stands at `path`, with `~` replaced; None where there is nothing, or no file can have that name."""
+    found = at_home(path)
+    try:
+        return found if found.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a null character, a loop of links
+        return None
 
 
 def disk_is_full(error: OSError) -> bool:

@@ -11,7 +11,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from cli import settings as base
 from cli.choices import EngineName, ModeName
 from cli.environment import Program
-from contract.paths import at_home
+from contract.files import at_home
 
 PROGRAM = Program("limrank", "LIMRANK_BATCH_")
 

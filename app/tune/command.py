@@ -19,8 +19,7 @@ from app.tune.training import own_manifest
 from app.tune.work import Step, Work
 from cli.commands import Subcommand
 from cli.errors import BadSettings, DiskFull
-from contract.files import disk_is_full
-from contract.paths import at_home
+from contract.files import at_home, disk_is_full
 
 _FIRST = ("read", "choose")  # take seconds, and say how much there is to do
 

@@ -18,7 +18,7 @@ import httpx
 
 from contract.checkpoint.manifest import FILE_NAME
 from contract.checkpoint.packaged import WEIGHTS
-from contract.paths import standing
+from contract.files import standing
 from evaluation.errors import ScorerFailed
 from evaluation.scorers.http import HttpScorer, ServiceOptions
 

@@ -22,8 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from contract.files import sync
-from contract.paths import at_home
+from contract.files import at_home, sync
 from service.errors import ModelStoreError
 
 CONTENTS = "contents.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.checkpoint.manifest import Manifest
-from contract.paths import at_home
+from contract.files import at_home
 from service.errors import ModelStoreError
 from service.models.checkpoint import Checkpoint
 

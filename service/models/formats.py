@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from tokenizers import Tokenizer
 
+from contract.files import at_home, standing
 from contract.formats.model_names import format_by_name
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
@@ -21,7 +22,6 @@ from contract.formats.reading import format_from_json, named_format
 from contract.formats.seams import check_joined, cut_before_document
 from contract.formats.template import Pieces
 from contract.formats.tokenizer import ContractError
-from contract.paths import at_home, standing
 from service.models.library.logit_score import has_logit_score, imported_format
 from service.models.library.template import Template, cut_template, read_object, read_template
 

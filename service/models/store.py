@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.checkpoint.packaged import WEIGHTS
+from contract.files import standing
 from contract.formats.model_names import known_hub_id
-from contract.paths import standing
 from service.errors import ModelStoreError
 from service.models import embedded, embedded_cross_encoder
 from service.models.cache import HeldFolder, default_cache_dir

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.checkpoint.packaged import WEIGHTS, minilm, smollm2_gguf
-from contract.paths import standing
+from contract.files import standing
 from trainer.errors import BadBase
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
