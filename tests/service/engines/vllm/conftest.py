@@ -10,7 +10,6 @@ import pytest
 from bench.shapes import TINY, write_shape
 from contract.segments import Segments
 from service.models.checkpoint import Checkpoint
-from service.models.embedded import BASE_NAME
 from tests.processes import ServerProcess
 from tests.service.engines.plain_forward import PlainForward, segments_of
 from tests.service.engines.vllm.engine_process import EngineProcess
@@ -19,8 +18,8 @@ from trainer.cli import run
 
 
 @pytest.fixture(scope="session")
-def shared_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    flags = ("--model", BASE_NAME, "--drain-budget", "3600", "--stuck-after", "3600")
+def shared_running(small_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    flags = ("--model", str(small_checkpoint.folder), "--drain-budget", "3600", "--stuck-after", "3600")
     shared = Shared(lambda: vllm_server(tmp_path_factory.mktemp("vllm"), *flags, tapped=True, scripted=True))
     yield shared
     shared.close()
@@ -28,7 +27,7 @@ def shared_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]
 
 @pytest.fixture
 def running(shared_running: Shared) -> ServerProcess:
-    """The embedded model's base, which writes scripts and whose engine can be given prompts."""
+    """A small model that writes scripts and whose engine can be given prompts."""
     require_vllm()
     return shared_running.get()
 
@@ -85,10 +84,10 @@ def merged(shared_merged: Shared) -> ServerProcess:
 
 
 @pytest.fixture(scope="session")
-def segments(embedded_checkpoint: Checkpoint) -> Segments:
-    return segments_of(embedded_checkpoint.folder)
+def segments(small_checkpoint: Checkpoint) -> Segments:
+    return segments_of(small_checkpoint.folder)
 
 
 @pytest.fixture(scope="session")
-def plain(embedded_checkpoint: Checkpoint, segments: Segments) -> PlainForward:
-    return PlainForward(embedded_checkpoint.folder, segments)
+def plain(small_checkpoint: Checkpoint, segments: Segments) -> PlainForward:
+    return PlainForward(small_checkpoint.folder, segments)

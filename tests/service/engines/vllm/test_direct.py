@@ -48,10 +48,10 @@ def jobs() -> list[tuple[str, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def expected(embedded_checkpoint: Checkpoint, jobs: list[tuple[str, list[str]]]) -> list[list[float]]:
+def expected(small_checkpoint: Checkpoint, jobs: list[tuple[str, list[str]]]) -> list[list[float]]:
     async def scored() -> list[list[float]]:
-        engine = TransformersEngine.load(embedded_checkpoint, dtype="float32", threads=2)
-        temperatures = embedded_checkpoint.manifest.temperatures
+        engine = TransformersEngine.load(small_checkpoint, dtype="float32", threads=2)
+        temperatures = small_checkpoint.manifest.temperatures
         made = [Job(query, query, tuple(texts)) for query, texts in jobs]
         answers = [await score(engine, job, temperatures=temperatures) for job in made]
         await engine.close()
