@@ -121,13 +121,12 @@ def _service_settings(flags: Sequence[str], environ: Mapping[str, str]) -> Any:
     """The service's settings: the flags, and those of its environment variables that concern the model and its
     scoring."""
     from service import settings
+    from service.sections import PREFIX
 
     sections = [getattr(settings, name) for name in _SECTIONS]
     names = [*(field for section in sections for field in section.model_fields), *_FURTHER]
-    taken = {
-        name: environ[name] for name in (f"{settings.PREFIX}{field.upper()}" for field in names) if name in environ
-    }
-    taken.setdefault(f"{settings.PREFIX}LOG_LEVEL", "warning")
+    taken = {name: environ[name] for name in (f"{PREFIX}{field.upper()}" for field in names) if name in environ}
+    taken.setdefault(f"{PREFIX}LOG_LEVEL", "warning")
     fixed = ["--request-timeout-seconds", str(_LONG_SECONDS), "--max-queued-documents", "1000000"]
     return settings.from_command_line([*fixed, *flags], taken)
 

@@ -79,10 +79,18 @@ def server(
     port: int,
     folder: Path,
     *arguments: str,
-    kind: type[WarmProcess] = WarmProcess,
     **environment: str,
 ) -> Iterator[ServerProcess]:
     """Run `python -m module --port ...`, wait until it is ready, and make sure that it has ended afterwards."""
+    with server_of(WarmProcess, module, port, folder, *arguments, **environment) as running:
+        yield running
+
+
+@contextmanager
+def server_of(
+    kind: type[WarmProcess], module: str, port: int, folder: Path, *arguments: str, **environment: str
+) -> Iterator[ServerProcess]:
+    """The same, of another kind of process."""
     log = folder / "server.log"
     command: Sequence[str] = (sys.executable, "-m", module, "--port", str(port), *arguments)
     with log.open("wb") as out:

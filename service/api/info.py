@@ -50,7 +50,7 @@ def served_models(
     of a cascade."""
     created = int(time.time())
     names = (name, *(alias for alias in aliases if alias not in (name, "*")))
-    return [
+    models: list[Model] = [
         {
             "id": each,
             "object": "model",
@@ -58,10 +58,13 @@ def served_models(
             "owned_by": "limrank",
             "max_model_len": max_model_tokens,
             "score_kind": score,
-            **({} if first is None else {"first_stage": first}),
         }
         for each in names
     ]
+    if first is not None:
+        for model in models:
+            model["first_stage"] = first
+    return models
 
 
 def service_info(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.tune.results.systems import MEASURE
+from contract.fusion import alike
 from evaluation.metrics import by_order, mean, per_query
-from service.stages.fusion import alike
 
 LEAST = 10  # queries that a weight is fitted on
 RESERVED, MOST_RESERVED = 10, 50  # they are one of so many labelled groups, at most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -73,7 +74,7 @@ def test_grades_come_onto_the_scale_of_log_odds() -> None:
     assert on_one_scale(verdict(0, 1.5)).log_odds == 1.5
 
 
-async def ranked(weight: float | None, **defaults: object) -> Ranking:
+async def ranked(weight: float | None, **defaults: Any) -> Ranking:
     service = Service(ScriptedEngine(log_odds=by_number), score_kind=ScoreKind.FITTED, **defaults)
     return await service.rank(["3", "2", "-1"], first_stage=FirstStage((0.1, 0.2, 0.9), weight))
 

@@ -87,7 +87,7 @@ def test_a_tokenizer_that_joins_the_tags_gets_none_and_the_reason(tiny_llama: Pa
     for path in tiny_llama.iterdir():
         (folder / path.name).symlink_to(path)
     for name in ("qwen2.5", None):
-        tokenizer = tokenizer_named(name) if name else Segments(LIMRANK, _tokenizer(tiny_llama)).tokenizer
+        tokenizer: Any = tokenizer_named(name) if name else _tokenizer(tiny_llama)
         if name:
             save_tiny_model(tmp_path / name, "qwen2", tokenizer)
         target = tmp_path / name if name else folder
@@ -129,9 +129,12 @@ def test_fixed_text_is_never_read_as_a_template() -> None:
         true_words=("yes",),
         false_words=("no",),
     )
-    messages = [{"role": role, "content": [{"type": "text", "text": f"<{role}>"}]} for role in ("query", "document")]
-    [[text], _] = render_jinja_template([messages], chat_template=chat_template(prompt_format))
+    render: Any = render_jinja_template
+    messages: list[dict[str, Any]] = [
+        {"role": role, "content": [{"type": "text", "text": f"<{role}>"}]} for role in ("query", "document")
+    ]
+    [[text], _] = render([messages], chat_template=chat_template(prompt_format))
     assert text == prompt_format.text("<query>", "<document>")
     stated = [{"role": "system", "content": [{"type": "text", "text": "only"}]}, *messages]
-    [[text], _] = render_jinja_template([stated], chat_template=chat_template(prompt_format))
+    [[text], _] = render([stated], chat_template=chat_template(prompt_format))
     assert text == prompt_format.text("<query>", "<document>", "only")

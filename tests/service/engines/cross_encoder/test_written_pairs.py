@@ -46,7 +46,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen3 with one output and the tokenizer of Qwen3, without a chat template."""
     folder, tokenizer = tmp_path_factory.mktemp("models") / "plain", tokenizer_named("qwen3-like")
     size = tokenizer.get_vocab_size(with_added_tokens=True)
-    ids = {"pad_token_id": END, "eos_token_id": END, "bos_token_id": None}
+    ids: dict[str, Any] = {"pad_token_id": END, "eos_token_id": END, "bos_token_id": None}
     write_classifier(folder, "qwen3", vocab_size=size, max_position_embeddings=4096, **ids)
     tokenizer.save(str(folder / "tokenizer.json"))
     tokens = {"tokenizer_class": "Qwen2Tokenizer", "pad_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}

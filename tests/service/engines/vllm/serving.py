@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
-from tests.processes import ROOT, ServerProcess, server
+from tests.processes import ROOT, ServerProcess, server_of
 from tests.requirements_check import require
 from tests.service.engines.vllm.warm_vllm import ENVIRONMENT, WarmVllm
 
@@ -52,7 +52,7 @@ def vllm_server(
         *arguments,
     )
     surroundings = ENVIRONMENT | environment
-    with server(module, free_port(), folder, *flags, kind=WarmVllm, **surroundings) as running:
+    with server_of(WarmVllm, module, free_port(), folder, *flags, **surroundings) as running:
         children = descendants(running.process.pid)
         try:
             yield running
