@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.fusion import fused_odds, of_rank
+from contract.adaptive.fusion import fused_odds, of_rank
 from evaluation.benchmarks.task import Query, Task
 from evaluation.errors import BadData
 from evaluation.metrics import PerQuery, by_order, mean, per_query

@@ -1,4 +1,4 @@
-"""Fuses a model's verdicts with the scores of the caller's own search (`contract.fusion`)."""
+"""Fuses a model's verdicts with the scores of the caller's own search (`contract.adaptive.fusion`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from contract.fusion import alike, fused_odds
+from contract.adaptive.fusion import alike, fused_odds
 from contract.verdict import relevance
 from service.errors import ServiceError
 from service.planning import Plan

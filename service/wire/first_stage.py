@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contract.fusion import of_rank
+from contract.adaptive.fusion import of_rank
 from service.errors import BadRequest
 from service.ranking import FirstStage
 from service.wire.fields import PositiveCount, WireBody

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.fusion import fused_odds, of_rank
+from contract.adaptive.fusion import fused_odds, of_rank
 from evaluation.errors import BadData
 from evaluation.fusing import FIRST, REPLACED, Advice, Fusion, Of, ScoredQuery, decide, fit, measured
 

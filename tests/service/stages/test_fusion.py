@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.fusion import alike
+from contract.adaptive.fusion import alike
 from contract.reasoning import Status
 from service.ranking import FirstStage, Ranking, ScoreKind, Verdict
 from service.stages.fusion import fused, on_one_scale

@@ -35,6 +35,7 @@ SERIES = {
     "limrank_reasoning_tokens": ("histogram", set()),
     "limrank_documents_scored_total": ("counter", set()),
     "limrank_documents_by_outcome_total": ("counter", {"outcome"}),
+    "limrank_documents_by_stage_total": ("counter", {"stage"}),
     "limrank_documents_truncated_total": ("counter", set()),
     "limrank_documents_empty_total": ("counter", set()),
     "limrank_verdicts_total": ("counter", {"mode", "status"}),
