@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.tune.results.systems import MEASURE
-from contract.fusion import alike
+from contract.adaptive.fusion import alike
 from evaluation.metrics import by_order, mean, per_query
 
 LEAST = 10  # queries that a weight is fitted on
