@@ -97,8 +97,8 @@ def _csv_rows(file: Path, delimiter: str = ",") -> Iterator[DataRow]:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             reader = csv.reader(opened, delimiter=delimiter, strict=True)
             names = next(reader, [])
-            if repeated := next((name for name in names if names.count(name) > 1), None):
-                raise BadData(f"{file}, line 1 names the column {repeated!r} twice; names must differ.")
+            if repeated := [name for name in names if names.count(name) > 1]:
+                raise BadData(f"{file}, line 1 names the column {repeated[0]!r} twice; names must differ.")
             for values in reader:
                 if not values:
                     continue  # a blank line

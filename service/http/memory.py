@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from service.http.limits import MEBIBYTE
 
@@ -20,7 +20,11 @@ _PAUSE_SECONDS = 5.0  # in which others may come and go
 class MemoryReturn:
     """To be called with the bytes of bodies that are gone, whenever none is left. Runs on one event loop."""
 
-    def __init__(self, give_back: Callable[[], None] | None = None, *, pause: float = _PAUSE_SECONDS) -> None:
+    def __init__(
+        self,
+        give_back: Callable[[], None] | None = None,
+        pause: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(_PAUSE_SECONDS),
+    ) -> None:
         self._give_back = give_back or trim_memory
         self._pause = pause
         self._gone = 0
@@ -32,7 +36,7 @@ class MemoryReturn:
             self._task = asyncio.get_running_loop().create_task(self._later())
 
     async def _later(self) -> None:
-        await asyncio.sleep(self._pause)
+        await self._pause()
         self._gone, self._task = 0, None
         gc.collect()  # refused calls hold their bodies in cycles, and few new objects mean few collections
         await asyncio.to_thread(self._give_back)

@@ -39,17 +39,21 @@ async def test_memory_is_given_back_behind_large_bodies(calls: list[tuple[int, .
         nonlocal given
         given += 1
 
-    returning = MemoryReturn(give_back, pause=0.05)
+    quiet = asyncio.Event()
+    returning = MemoryReturn(give_back, quiet.wait)
     bodies = BodyBudget(256 * MEBIBYTE, emptied=returning)
     for sizes in calls:
         await _passed(bodies, *sizes)
     await asyncio.sleep(0)
     assert (returning._task is not None) == bool(times)
+    quiet.set()
     if returning._task is not None:
         await returning._task
     assert given == times
+    quiet.clear()
     await _passed(bodies, 20 * MEBIBYTE)
     assert returning._task is not None, "and again for those that come later"
+    quiet.set()
     await returning._task
     assert given == times + 1
 
