@@ -62,9 +62,9 @@ class DataRow:
         try:
             grade = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise self._bad(f"'{name}' is {str(value)[:40]!r}; it must be a whole number") from None
+            raise self._bad(f"'{name}' is {repr(value)[:40]}; it must be a whole number") from None
         if not grade.is_integer() or abs(grade) > _LARGEST_GRADE:
-            raise self._bad(f"'{name}' is {str(value)[:40]!r}; it must be a whole number below a million")
+            raise self._bad(f"'{name}' is {repr(value)[:40]}; it must be a whole number below a million")
         return int(grade)
 
     def repeated(self, name: str) -> BadData:
