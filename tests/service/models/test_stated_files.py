@@ -18,6 +18,7 @@ from service.errors import ModelStoreError
 from service.models.calibration import calibrated
 from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.formats import read_format_file, stated_format
+from service.models.library import template
 from service.models.store import resolve
 from tests.contract.formats.references import tokenizer_named
 from tests.service.models import logit_score_folders
@@ -92,7 +93,10 @@ def _put(value: Any, place: tuple[Any, ...], new: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["cross-encoder", "logit score"])
-def test_a_value_of_another_kind_is_a_sentence_or_makes_no_difference(folders: dict[str, Path], kind: str) -> None:
+def test_a_value_of_another_kind_is_a_sentence_or_makes_no_difference(
+    folders: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "_RENDERED_TEXTS", 1)  # it is rendered anew for each value
     opened(folders[kind])
     refusals = 0
     for path, name, place in fields(folders[kind]):
