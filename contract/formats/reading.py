@@ -114,7 +114,7 @@ def _number(name: str, value: Any, where: str) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ContractError(f"{where}: {name} is {str(value)[:40]}; it must be a number.")
+        raise ContractError(f"{where}: {name} is {repr(value)[:40]}; it must be a number.")
     return number
 
 

@@ -43,7 +43,7 @@ train-mini-ce-medquad: data $(RUNS)/mini-ce/complete
 train-mini-general: data $(RUNS)/mini-general-own/whole
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-general-own --weights $(WEIGHTS) --name limrank-mini --even-if-worse
 
-train-mini-ce-general: data $(RUNS)/mini-ce-general/complete
+train-mini-ce-general: data $(RUNS)/mini-ce-general/complete  ## train limrank-mini-ce on general/ and medquad/ and package it; DATA=folder of both
 	$(BIN)/limrank-train package --folder $(RUNS)/mini-ce-general --weights $(WEIGHTS) --name limrank-mini-ce --even-if-worse
 
 # One leg of the run in the target's folder, unless it is finished: $(1) trains.

@@ -18,6 +18,7 @@ from tests.service.models.logit_score_folders import save_logit_score
 
 
 def inspected(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    capsys.readouterr()  # what the library said when the test saved its model
     code = run(["inspect", *words], {})
     told = capsys.readouterr()
     return code, told.out + told.err
@@ -136,7 +137,8 @@ def test_a_cross_encoder_shows_its_pair(tmp_path: Path, capsys: pytest.CaptureFi
         ({"config.json": "{"}, "is not JSON"),
         ({"config.json": "[]"}, "must hold a JSON object"),
         ({"config.json": '{"model_type": "bert"}'}, "has no tokenizer.json; have transformers make it"),
-        ({"config.json": '{"architectures": 5}', "tokenizer.json": "{}"}, "does not say the model's model_type"),
+        ({"config.json": '{"architectures": 5}', "tokenizer.json": "{}"}, "architectures is '5'; it must be a list"),
+        ({"config.json": '{"architectures": []}', "tokenizer.json": "{}"}, "does not say the model's model_type"),
         ({"config.json": '{"model_type": "bert"}', "tokenizer.json": "{"}, "cannot be read"),
         ({"adapter_config.json": "{}"}, "holds an adapter and no model"),
     ],

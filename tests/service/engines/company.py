@@ -122,10 +122,12 @@ def cost_in_company(
         some(3)
         for _ in range(_ROUNDS):
             alone += some(calls // _ROUNDS // 2)
-            with crowd.present():
-                wait_until_full(running)
-                beside += some(calls // _ROUNDS)
-            running.wait_for("limrank_inflight_requests", 0)
+            try:
+                with crowd.present():
+                    wait_until_full(running)
+                    beside += some(calls // _ROUNDS)
+            finally:  # so that what fails here leaves nothing to the next test
+                running.wait_for("limrank_inflight_requests", 0)
             alone += some(calls // _ROUNDS // 2)
     print(f"{crowd.mode}: p95 alone {p95(alone):.3f} s, in company {p95(beside):.3f} s")
     return p95(beside) / p95(alone)

@@ -47,6 +47,8 @@ def running(
         LlamaForCausalLM(LlamaConfig(**shape)).save_pretrained(folder / "model")  # type: ignore[no-untyped-call]
     (folder / "keys.toml").write_text(KEYS_OF_TWO)
     flags = ("--keys-file", str(folder / "keys.toml"), "--drain-delay", "0", "--engine", request.param)
+    # Small calls find room beside ten thousand documents, however few of these a slow engine has taken from the queue.
+    flags = (*flags, "--max-queued-documents", "20000")
     with server("service.main", free_port(), folder, "--model", str(folder / "model"), *flags) as running:
         yield running
 
