@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainer.cross_encoder.teacher_loss import kl_to_teacher, margin_mse
 
-_PAIRS_AT_ONCE = 16  # on a CPU
+_PAIRS_AT_ONCE = 4  # on a CPU; more are slower (docs/lab-log.md, 2026-11-29)
 GROUP_INPUTS = ("sizes", "labelled", "teacher")  # a batch's information on its groups, beside the encoded pairs
 
 
