@@ -60,7 +60,11 @@ def test_text_without_a_control_string_is_encoded_as_the_whole_reference_string(
 ) -> None:
     """Prefix ids + rest ids == whole-string ids: the cut before ` {passage}` changes nothing."""
     text = LIMRANK.text(query, passage, instruction)
-    if any(control in segments.prompt.bare(part or "") for control in CONTROL_STRINGS for part in (query, passage)):
+    if any(
+        control in segments.prompt.bare(part or "")
+        for control in CONTROL_STRINGS
+        for part in (query, passage, instruction)
+    ):
         return
     whole = segments.tokenizer.encode(text, add_special_tokens=False).ids
     assert segments.prompt_ids(query, passage, instruction) == whole
