@@ -11,13 +11,16 @@ _NAMES = ("", "limrank", "limrank.access", "service", "uvicorn", "uvicorn.error"
 
 @contextmanager
 def logging_restored() -> Iterator[None]:
-    """Restores level, handlers and propagation of the root logger and of the loggers that the programs set up."""
+    """Restores level, handlers and propagation of the root logger and of the loggers that the programs set up, and what
+    makes log records: Ray adds a field of its own to each once it is imported."""
+    factory = logging.getLogRecordFactory()
     loggers = [logging.getLogger(name) for name in _NAMES]
     before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
     try:
         yield
     finally:
         logging.captureWarnings(False)
+        logging.setLogRecordFactory(factory)
         for logger, level, handlers, propagate in before:
             logger.setLevel(level)
             logger.handlers = handlers
