@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from contract.reasoning import Status
 from service.engine import Scoring
@@ -24,6 +25,7 @@ LEAST_KEPT, KEPT_TIMES = 20, 2
 """Kept where the server does not say: twice the top that is wanted, and at least so many."""
 _MARGIN, _LEAST_MARGIN, _MOST_MARGIN = 0.05, 0.05, 1.0  # of the time left for an answer without the second stage
 _NO_TIME = 1e-3
+_Found = TypeVar("_Found")
 _LATE = ("deadline", "queue_full")  # reasons of `Unavailable` that are about this call
 
 
@@ -69,8 +71,8 @@ class Cascade:
         verdicts, timings = await self._first.stage.judge(before, replace(asking, listener=None))
         verdicts = with_given(verdicts, plan.call)
         kept = _best(verdicts, keep)
-        judged = await self._by_second({0: self._of_second(plan, kept)}, {0: kept}, asking) if kept else {}
-        found = self._joined(plan, (verdicts, timings), kept, judged.get(0))
+        second = await _in_time(self._one_by_second(self._of_second(plan, kept), kept, asking)) if kept else None
+        found = self._joined(plan, (verdicts, timings), kept, second)
         if isinstance(found, ServiceError):
             raise found
         if asking.listener is not None:
@@ -102,7 +104,8 @@ class Cascade:
                 verdicts = with_given(judged[0], plans[place].call)
                 first[place], kept[place] = (verdicts, judged[1]), _best(verdicts, keep[place])
         parts = {place: self._of_second(plans[place], kept[place]) for place in first if kept[place]}
-        second = await self._by_second(parts, kept, asking) if parts else {}
+        asking = replace(self._behind_first(asking), listener=None)
+        second = (await _in_time(self._second.stage.judge_all(parts, asking)) if parts else None) or {}
         return found | {
             place: self._joined(plans[place], judged, kept[place], second.get(place)) for place, judged in first.items()
         }
@@ -112,36 +115,18 @@ class Cascade:
         verdicts, timings = await self._whole.judge(plan, replace(asking, listener=told))
         return list(map(of_second, verdicts)), timings
 
-    async def _by_second(
-        self, parts: Mapping[int, Plan], kept: Mapping[int, Sequence[int]], asking: Asking
-    ) -> dict[int, Judged | ServiceError]:
-        """What the second stage says of the parts of calls, by their indices there; {} where it is too late for it.
-
-        Their documents were counted against the key's limit before."""
-        now = self._second.parts.clock()
-        key = replace(asking.key, documents_per_minute=None)
-        asking = replace(asking, key=key, received=now)
-        try:
-            if len(parts) == 1:
-                [(place, part)] = parts.items()
-                return {place: await self._one_by_second(part, kept[place], asking)}
-            return await self._second.stage.judge_all(parts, replace(asking, listener=None))
-        except DeadlineExceeded:
-            return {}
-        except Unavailable as error:
-            if error.reason not in _LATE:
-                raise
-            return {}
-
-    async def _one_by_second(self, part: Plan, kept: Sequence[int], asking: Asking) -> Judged | ServiceError:
+    async def _one_by_second(self, part: Plan, kept: Sequence[int], asking: Asking) -> Judged:
         listener = asking.listener
         told = None if listener is None else ReasoningListener(PartListener(listener, kept))
         try:
-            return await self._second.stage.judge(part, replace(asking, listener=told))
-        except (DeadlineExceeded, Unavailable):
-            raise
+            return await self._second.stage.judge(part, replace(self._behind_first(asking), listener=told))
         except ServiceError as error:
             raise of_call(error, kept) from None
+
+    def _behind_first(self, asking: Asking) -> Asking:
+        """Who asks the second stage, from now on: the documents were counted against the key's limit before."""
+        key = replace(asking.key, documents_per_minute=None)
+        return replace(asking, key=key, received=self._second.parts.clock())
 
     def _joined(
         self, plan: Plan, first: Judged, kept: Sequence[int], second: Judged | ServiceError | None
@@ -177,6 +162,18 @@ class Cascade:
         """How the served model is to rank what was kept, with some time left to answer where it is late."""
         part = self._second.parts.part(plan, kept)
         return replace(part, incoming=_with_margin(part.incoming, self._second.parts.clock()))
+
+
+async def _in_time(judging: Awaitable[_Found]) -> _Found | None:
+    """What the second stage says; None where it is too late for it."""
+    try:
+        return await judging
+    except DeadlineExceeded:
+        return None
+    except Unavailable as error:
+        if error.reason not in _LATE:
+            raise
+        return None
 
 
 def _sooner(incoming: Incoming, seconds: float, now: float) -> Incoming:

@@ -308,6 +308,15 @@ async def test_a_batch_ranks_as_its_calls_by_themselves() -> None:
     assert bad.indices == (2,)
 
 
+async def test_in_a_batch_a_fault_behind_the_first_stage_is_its_calls_also_where_no_other_call_gets_there() -> None:
+    failing = cascade(ScriptedEngine(log_odds=by_direct, fail_always={"2|8"}), keep=2)
+    small, large = RerankCall("q", tuple(FIVE[:2]), ()), RerankCall("third", ("4|1", "3|9", "2|8"), ())
+    good, bad = await failing.rank_all(small, large)
+    assert isinstance(good, Member)
+    assert isinstance(bad, EngineFailed)
+    assert bad.indices == (2,)
+
+
 async def test_a_client_that_leaves_frees_both_engines() -> None:
     first = ScriptedEngine(log_odds=by_first, seconds=0.01)
     service = cascade(first=first, keep=2)
