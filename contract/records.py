@@ -16,7 +16,17 @@ from pathlib import Path
 
 from contract.files import write_json_lines
 from contract.rows import RecordError as RecordError  # noqa: PLC0414 - callers import it from here
-from contract.rows import check_apart, check_member, check_text, checked_keys, checked_row, header, member, read_items
+from contract.rows import (
+    check_apart,
+    check_member,
+    check_text,
+    check_texts,
+    checked_keys,
+    checked_row,
+    header,
+    member,
+    read_items,
+)
 
 RECORDS, GROUPS = "limrank.records", "limrank.groups"
 _OPTIONAL = frozenset({"instruction", "trace", "negative_type", "votes"})
@@ -91,11 +101,7 @@ class Record:
     votes: Votes | None = None
 
     def __post_init__(self) -> None:
-        for name in ("id", "query", "passage", "source", "licence", "domain"):
-            check_text(name, getattr(self, name))
-        for name in ("instruction", "trace"):
-            if getattr(self, name) is not None:
-                check_text(name, getattr(self, name))
+        check_texts(self, "id", "query", "passage", "source", "licence", "domain", optional=("instruction", "trace"))
         if type(self.relevant) is not bool:
             raise RecordError(f"'relevant' is {self.relevant!r}; it must be true or false.")
         check_member("difficulty", self.difficulty, Difficulty)
@@ -138,10 +144,7 @@ class Group:
     domain: str
 
     def __post_init__(self) -> None:
-        for name in ("id", "query", "positive", "source", "licence", "domain"):
-            check_text(name, getattr(self, name))
-        if self.instruction is not None:
-            check_text("instruction", self.instruction)
+        check_texts(self, "id", "query", "positive", "source", "licence", "domain")
         if not isinstance(self.negatives, tuple) or not self.negatives:
             raise RecordError(f"'negatives' is {self.negatives!r}; it must be a list of at least one passage.")
         for number, passage in enumerate(self.negatives):

@@ -81,6 +81,16 @@ def check_text(name: str, value: object) -> None:
         raise RecordError(f"'{name}' holds half of a character pair at position {error.start}; mend it.") from None
 
 
+def check_texts(row: object, *names: str, optional: Iterable[str] = ("instruction",)) -> None:
+    """Raises `RecordError` unless these attributes of `row` are texts, as `check_text` has it. Those of `optional` may
+    be None."""
+    for name in names:
+        check_text(name, getattr(row, name))
+    for name in optional:
+        if (value := getattr(row, name)) is not None:
+            check_text(name, value)
+
+
 def check_apart(positive: str, negatives: Iterable[str]) -> None:
     """Raises `RecordError` when a negative reads the same as the positive."""
     key = reading_key(positive)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contract.files import write_json_lines
-from contract.rows import RecordError, check_apart, check_text, checked_row, header, read_items
+from contract.rows import RecordError, check_apart, check_text, check_texts, checked_row, header, read_items
 
 FORMAT = "limrank.scored-groups"
 
@@ -40,10 +40,7 @@ class ScoredGroup:
     domain: str
 
     def __post_init__(self) -> None:
-        for name in ("id", "query", "source", "licence", "domain"):
-            check_text(name, getattr(self, name))
-        if self.instruction is not None:
-            check_text("instruction", self.instruction)
+        check_texts(self, "id", "query", "source", "licence", "domain")
         if not isinstance(self.passages, tuple) or len(self.passages) < 2:
             raise RecordError("'passages' must be a list of at least two passages.")
         for number, passage in enumerate(self.passages):

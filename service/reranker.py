@@ -132,9 +132,7 @@ class Reranker:
             truncate=call.truncate,
             cut_left=call.cut_left,
         )
-        timeout = (
-            self._parts.defaults.timeout if timeout_ms is None else min(timeout_ms / 1000, self._parts.defaults.timeout)
-        )
+        timeout = defaults.timeout if timeout_ms is None else min(timeout_ms / 1000, defaults.timeout)
         incoming = Incoming(
             call=uuid.uuid4().hex,
             documents=len(call.passages),
@@ -157,11 +155,8 @@ class Reranker:
     def _budget(self, call: RerankCall, mode: Mode) -> int:
         if mode is Mode.DIRECT:
             return 0
-        wanted = call.max_reasoning_tokens
-        return min(
-            self._parts.defaults.reasoning_tokens if wanted is None else wanted,
-            self._parts.defaults.most_reasoning_tokens,
-        )
+        defaults, wanted = self._parts.defaults, call.max_reasoning_tokens
+        return min(defaults.reasoning_tokens if wanted is None else wanted, defaults.most_reasoning_tokens)
 
     def _ranking(self, plan: Plan, judged: Judged) -> Ranking:
         verdicts, timings = judged

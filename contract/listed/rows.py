@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from contract.rows import RecordError, check_text, checked_row, read_items
+from contract.rows import RecordError, check_text, check_texts, checked_row, read_items
 
 
 class ListKind(StrEnum):
@@ -31,10 +31,7 @@ class ListRow:
     domain: str
 
     def __post_init__(self) -> None:
-        for name in ("id", "query", "source", "licence", "domain"):
-            check_text(name, getattr(self, name))
-        if self.instruction is not None:
-            check_text("instruction", self.instruction)
+        check_texts(self, "id", "query", "source", "licence", "domain")
         if len(self.passages) < 2:
             raise RecordError("'passages' must be a list of at least two passages.")
         for number, passage in enumerate(self.passages):

@@ -81,19 +81,11 @@ def service_info(
         "version": version,
         "python": platform.python_version(),
         "model": {
-            "name": defaults.model,
-            "revision": None if checkpoint is None else checkpoint.revision,
-            **({} if checkpoint is None else checkpoint.manifest.to_json()),
+            **_model(defaults.model, checkpoint),
             **({} if checkpoint is None else {"format_source": checkpoint.format_source}),
             "score": defaults.score_kind,
         },
-        "engine": {
-            "name": capabilities.engine,
-            "version": capabilities.engine_version,
-            "dtype": capabilities.dtype,
-            "device": capabilities.device,
-        },
-        "start_check": None if start is None else start.to_json(),
+        **_engine(capabilities, start),
         "modes": available_modes(capabilities.scoring),
         "adaptive": {"on": gate.parameters is not None, "reason": gate.reason},
         "default_mode": defaults.mode.value,
@@ -122,20 +114,30 @@ def first_stage_info(model: staged.Model | None, keep: int | None) -> dict[str, 
     """Returns what `/info` says of the first stage of a cascade. `keep`: how many documents the served model scores."""
     if model is None:
         return {"first_stage": None}
-    capabilities, checkpoint = model.engine.capabilities, model.checkpoint
+    capabilities = model.engine.capabilities
     return {
         "first_stage": {
-            "name": model.name,
-            "revision": None if checkpoint is None else checkpoint.revision,
-            **({} if checkpoint is None else checkpoint.manifest.to_json()),
-            "engine": {
-                "name": capabilities.engine,
-                "version": capabilities.engine_version,
-                "dtype": capabilities.dtype,
-                "device": capabilities.device,
-            },
-            "start_check": None if model.start.result is None else model.start.result.to_json(),
+            **_model(model.name, model.checkpoint),
+            **_engine(capabilities, model.start.result),
             "keep": keep,
             "max_model_tokens": capabilities.max_model_tokens,
         }
+    }
+
+
+def _model(name: str, checkpoint: Checkpoint | None) -> dict[str, Any]:
+    if checkpoint is None:
+        return {"name": name, "revision": None}
+    return {"name": name, "revision": checkpoint.revision, **checkpoint.manifest.to_json()}
+
+
+def _engine(capabilities: Capabilities, start: StartResult | None) -> dict[str, Any]:
+    return {
+        "engine": {
+            "name": capabilities.engine,
+            "version": capabilities.engine_version,
+            "dtype": capabilities.dtype,
+            "device": capabilities.device,
+        },
+        "start_check": None if start is None else start.to_json(),
     }

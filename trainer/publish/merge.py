@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,27 +16,17 @@ from contract.segments import Segments
 from trainer.errors import BadBase
 from trainer.publish.library_files import write_library_files
 from trainer.publish.merge_listed import merge_listed
+from trainer.publish.merging import largest_change, merged, save_merged
 from trainer.publish.model_card import Rounding, model_card, read_results
 from trainer.run.dev_score import DEV, DevSet, dev_score
 from trainer.run.folder import save_whole
 from trainer.run.manifests import read_adapter, restated
 from trainer.settings import Merge
 from trainer.sft.examples import load_segments
-from trainer.sft.lora import load_base, load_lora, where_it_is_fast
+from trainer.sft.lora import where_it_is_fast
 from trainer.sft.scorer import CausalScorer
 
-# Merged and unmerged models add the same numbers in another order; a larger change of log-odds means another model.
-TOLERANCE = 1e-4
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "vocab.json",
-    "merges.txt",
-)
 _PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("How is the flu treated?", ("Rest and fluids help with influenza.", "The first railway opened in 1825.", "")),
     ("what is a reranker", ("A reranker orders passages by relevance.", "Bread is baked from flour and water.")),
@@ -48,23 +37,13 @@ _PROBES: tuple[tuple[str, tuple[str, ...]], ...] = (
 def merge(settings: Merge) -> None:
     """Writes the merged checkpoint to `settings.out`, or nothing. Raises TrainError."""
     if is_list_model(settings.adapter):
-        merge_listed(settings, _DTYPES[settings.dtype], _TOKENIZER_FILES)
+        merge_listed(settings, _DTYPES[settings.dtype])
         return
     manifest = read_adapter(settings.adapter, settings.base)
     segments = load_segments(settings.base)
     results = read_results(settings.results)
-    unmerged = load_lora(load_base(settings.base), settings.adapter).eval()
-    before = _probe(unmerged, segments)
-    try:
-        model = unmerged.merge_and_unload(safe_merge=True)
-    except ValueError as error:  # NaN or infinite weights
-        raise BadBase(f"{settings.adapter} cannot be merged: {error}") from None
-    change = _largest(before, _probe(model, segments))
-    if change > TOLERANCE:
-        raise BadBase(
-            f"Merging {settings.adapter} changes log-odds by {change:.1e}, more than {TOLERANCE:.0e}; the adapter "
-            "cannot be merged into this base."
-        )
+    whole = merged(settings, lambda model: _probe(model, segments), "log-odds")
+    model, before, change = whole.model, whole.before, whole.change
     rounding = _round(model, segments, settings.dtype, DevSet.of(settings), before)
     scores = {**manifest.scores, **{name: value["scores"] for name, value in results.items()}}
     stated = replace(manifest, scores=scores)
@@ -117,24 +96,14 @@ def _round(model: Any, segments: Segments, dtype: str, dev: DevSet | None, befor
         weight.data = weight.data.to(_DTYPES[dtype])
     rounded = _Noting(CausalScorer(model, segments))
     rounded_score = dev_score(rounded, dev)
-    change = _largest([*before, *exact.odds], [*_probe(model, segments), *rounded.odds])
+    change = largest_change([*before, *exact.odds], [*_probe(model, segments), *rounded.odds])
     if math.isinf(change):
         raise BadBase(f"In {dtype} the model's log-odds are not all numbers; store it in another --dtype.")
     return Rounding(dtype, change, pairs, score, rounded_score)
 
 
-def _largest(before: Sequence[float], after: Sequence[float]) -> float:
-    """The largest change; infinite when a value is NaN or infinite."""
-    changes = [abs(old - new) for old, new in zip(before, after, strict=True)]
-    return max(changes) if all(map(math.isfinite, changes)) else math.inf
-
-
 def _write(folder: Path, model: Any, base: Path, manifest: Manifest, card: str) -> None:
-    model.config.name_or_path = manifest.base
-    model.save_pretrained(folder)
-    for name in _TOKENIZER_FILES:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, folder / name)
+    save_merged(folder, model, base, manifest.base)
     (folder / "README.md").write_text(card, encoding="utf-8")
     restated(manifest, folder).write(folder)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.tune.documents.passages import Passage
 from app.tune.queries.made import Query
 from cli.output import translate_disk_errors
+from contract.adaptive.fusion import of_rank
 from contract.files import replacing
 from retrieval.retriever import Hit, Retriever
 
@@ -27,7 +28,6 @@ RERANKED = 20  # candidates of a query that is measured
 _PORTION = 128  # passages between two looks at the progress
 _SEARCHED = 6  # times the depth, so that enough is left where some passages may not be found
 _AT_ONCE = 256  # queries
-_RANK_FUSION = 60  # Cormack, Clarke and Buettcher 2009
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Found:
         scores: dict[int, float] = {}
         for hits in (self.bm25, self.bi_encoder):
             for rank, hit in enumerate(hits, start=1):
-                scores[hit.index] = scores.get(hit.index, 0.0) + 1 / (_RANK_FUSION + rank)
+                scores[hit.index] = scores.get(hit.index, 0.0) + of_rank(rank)
         return scores
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.tune.results.systems import MEASURE
-from contract.adaptive.fusion import alike
+from contract.adaptive.fusion import fused_odds
 from evaluation.metrics import by_order, mean, per_query
 
 LEAST = 10  # queries that a weight is fitted on
@@ -18,10 +18,7 @@ Scores = Mapping[str, float]
 def fused_order(own: Scores, given: Scores, weight: float) -> list[str]:
     """The passages of `own`, best first. `weight`: share of the scores `given`; ties go to the better of them."""
     names = list(own)
-    odds = [own[name] for name in names]
-    scaled = alike([given[name] for name in names], odds) if weight and len(names) > 1 else None
-    if scaled is not None:
-        odds = [(1 - weight) * mine + weight * theirs for mine, theirs in zip(odds, scaled, strict=True)]
+    odds = fused_odds([own[name] for name in names], [given[name] for name in names], weight)
     place = {name: number for number, name in enumerate(sorted(names, key=lambda name: -given[name]))}
     mixed = dict(zip(names, odds, strict=True))
     return sorted(names, key=lambda name: (-mixed[name], place[name]))

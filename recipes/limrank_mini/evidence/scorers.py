@@ -6,7 +6,6 @@ Both work in batches of similar length and keep what they computed by content, s
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +14,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification
 
+from contract.files import replacing
 from contract.pairs import PairEncoder
+from contract.verdict import relevance
 from recipes.limrank_mini.evidence.scoring import Pairs, Report
 from recipes.limrank_mini.general.vectors import Encoder
-from synth.methods.distil.distilling import relevance
+from synth.methods.distil.distilling import relevance as by_cosine
+from trainer.cross_encoder.model import pad
 
 _AT_ONCE = 32
 _PART = 4096  # pairs per file of the cache
@@ -37,7 +39,7 @@ class ByVectors:
         return [float(vectors[places[query]] @ vectors[places[text]]) for query, text in pairs]
 
     def probability(self, score: float) -> float:
-        return relevance(score)
+        return by_cosine(score)
 
 
 class ByCrossEncoder:
@@ -74,19 +76,12 @@ class ByCrossEncoder:
         return [self._known[key] / self._temperature for key in keys]
 
     def probability(self, score: float) -> float:
-        return 1 / (1 + math.exp(-max(-500.0, score)))
+        return relevance(score)
 
     def _batch(self, keys: Sequence[str], texts: dict[str, tuple[str, str]]) -> list[float]:
         pairs = [self._encoder.pairs(self._encoder.query_ids(texts[key][0]), [texts[key][1]])[0] for key in keys]
-        longest = max(len(pair.ids) for pair in pairs)
-        padded: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "token_type_ids": []}
-        for pair in pairs:
-            free = [0] * (longest - len(pair.ids))
-            padded["input_ids"].append([*pair.ids, *free])
-            padded["attention_mask"].append([1] * len(pair.ids) + free)
-            padded["token_type_ids"].append([*pair.type_ids, *free])
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            logits = self._model(**{name: torch.tensor(rows) for name, rows in padded.items()}).logits
+            logits = self._model(**pad(pairs, 0)).logits
         return [float(score) for score in logits.float().flatten()]
 
 
@@ -97,10 +92,8 @@ def _key(query: str, text: str) -> str:
 def _write_part(folder: Path, keys: Sequence[str], scores: Sequence[float]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_key(','.join(keys), '')}.npz"
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(file, keys=np.array(keys), scores=np.array(scores))
-    partial.replace(path)
 
 
 def _read_cache(folder: Path) -> dict[str, float]:
