@@ -17,7 +17,7 @@ from service.engine import Scoring
 from service.errors import DeadlineExceeded, Unavailable
 from service.scheduling.calls.entry import Entry
 from service.scheduling.plan import Need, Plan
-from service.scheduling.queue import FIRST_TOKENS
+from service.scheduling.queue import FIRST_TOKENS, PIECE_TOKENS
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.scheduling.work import Incoming
@@ -122,7 +122,8 @@ class Overload:
             had[need.key] -= seconds
         self._held = [(need, seconds) for need, seconds in zip(needs, in_engine, strict=True) if seconds]
         lead = self._direct_seconds(FIRST_TOKENS)
-        self._plan, self._made, self._calls = Plan(needs, now, had, lead), now, len(entries)
+        piece = self._direct_seconds(PIECE_TOKENS)
+        self._plan, self._made, self._calls = Plan(needs, now, had, lead, piece), now, len(entries)
         self._new, self._new_seconds = 0, 0.0
         return self._plan
 

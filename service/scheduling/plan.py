@@ -1,9 +1,10 @@
 """When each admitted call would be ready if keys kept their fair shares and every key did its most urgent calls first.
 
 Pure arithmetic, in seconds of the whole engine. Within a key and a class calls go by their deadlines (Liu and Layland
-1973). Between keys whole calls take turns: that key is next whose call is due first, of those that have had no more
-than the others (after worst-case fair queueing, Bennett and Zhang 1996). So calls of many keys end one by one, instead
-of all of them late; and a key with short deadlines is ahead of its share by one call at most.
+1973). Between keys whole calls take turns, or pieces of those that need more than a `piece`: that key is next whose
+call is small, or due first, of those that have had no more than the others (after worst-case fair queueing, Bennett and
+Zhang 1996). So calls of many keys end one by one, instead of all of them late; and a key with short deadlines, or with
+a call of ten thousand documents, is ahead of its share by one piece at most.
 
 Worked out: `a` has calls of 4 and 2 seconds due in 20 and 5, `b` one of 3 seconds due in 30. Nobody has had anything,
 so `a`'s urgent call is first, ready after 2 seconds. Then `a` has had 2 and `b` nothing: `b`'s is ready after 5, and
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field
 _NOTHING: Mapping[str, float] = {}
 _DONE_STEPS = 10  # calls of which as many tenths are done count as equal
 _Name = tuple[int, str]  # of a line: class and key
+_Urgency = tuple[bool, float]  # of the next call of a key, against those of others: needs more than `lead`; deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,9 @@ class Need:
 
 @dataclass(slots=True)
 class _Line:
-    """The calls of a key in one class, earliest deadline first: their `places` among the needs, and `sums` of their
-    seconds up to each. `base`: what the key has had before them. `slack`: between ready and deadline, the least from
-    each call on; `at`: where in the level's order each is."""
+    """The calls of a key in one class by pieces, earliest deadline first: the `places` of their calls among the needs,
+    and `sums` of their seconds up to each. `base`: what the key has had before them. `slack`: between ready and
+    deadline of a call, the least from each piece on; `at`: where in the level's order each is."""
 
     base: float
     places: list[int] = field(default_factory=list)
@@ -50,18 +53,19 @@ class _Line:
     at: list[int] = field(default_factory=list)
 
     def before(self, number: int) -> float:
-        """Seconds of the calls before one."""
+        """Seconds of the pieces before one."""
         return self.sums[number - 1] if number else 0.0
 
 
 @dataclass(slots=True)
 class _Level:
-    """All calls of one class in their order. `begin`: seconds of the better classes; `sums` of the seconds up to each;
-    `least_had` by any key when its turn comes; the least `slack` from each call on. `keys`: how many."""
+    """All pieces of one class in their order. `begin`: seconds of the better classes; `urgency` of their calls; `sums`
+    of the seconds up to each; `least_had` by any key when its turn comes; the least `slack` from each piece on. `keys`:
+    how many."""
 
     begin: float
     keys: int = 0
-    deadlines: list[float] = field(default_factory=list)
+    urgency: list[_Urgency] = field(default_factory=list)
     sums: list[float] = field(default_factory=list)
     least_had: list[float] = field(default_factory=list)
     slack: list[float] = field(default_factory=list)
@@ -71,19 +75,27 @@ class Plan:
     """`ready`: when each of `needs` would be ready, in their order."""
 
     def __init__(
-        self, needs: Sequence[Need], now: float, had: Mapping[str, float] = _NOTHING, lead: float = 0.0
+        self,
+        needs: Sequence[Need],
+        now: float,
+        had: Mapping[str, float] = _NOTHING,
+        lead: float = 0.0,
+        piece: float = math.inf,
     ) -> None:
         """`had`: seconds that each key has had, and of those that others got while it had no call (0: not named). One
-        that is ahead by no more than `lead` is not kept waiting for it."""
+        that is ahead by no more than `lead` is not kept waiting for it, and calls that need no more are before those of
+        other keys that do. `piece`: the most seconds of a call that are one
+        turn of its key; 0 or less: while no speed is known, whole calls are."""
         self._needs = needs
         self._now = now
         self._had = had
         self._lead = lead
+        self._piece = piece if piece > 0 else math.inf
         self._lines = self._grouped()
         self._levels: dict[int, _Level] = {}
         self._all = 0.0
         self.ready = [now] * len(needs)
-        self._in_order: list[int] = []
+        self._in_order: list[tuple[int, float]] = []  # pieces: the place of the call, and seconds
         for number, names in itertools.groupby(self._lines, key=lambda name: name[0]):
             self._add_level(number, [self._lines[name] for name in names])
 
@@ -95,18 +107,30 @@ class Plan:
         new_key = line is None
         line = line or _Line(self._had.get(need.key, had))
         number = bisect_right(line.deadlines, need.deadline)
-        first = line.at[number - 1] + 1 if number else 0
-        at = max(first, bisect_left(level.least_had, line.base + line.before(number) - self._lead))
-        while at < len(level.deadlines) and level.deadlines[at] <= need.deadline:
-            at += 1
-        ready = self._now + level.begin + (level.sums[at - 1] if at else 0.0) + need.seconds
+        first, last = self._turns_of(need, level, line, number)
+        ready = self._now + level.begin + (level.sums[last - 1] if last else 0.0) + need.seconds
         late = ready - need.deadline
         if number < len(line.slack):
             late = max(late, need.seconds - line.slack[number])
         share = (need.deadline - self._now) / (level.keys + new_key)
-        if at < len(level.slack) and line.before(number) + need.seconds > share:
-            late = max(late, need.seconds - level.slack[at])
+        if first < len(level.slack) and line.before(number) + need.seconds > share:
+            late = max(late, need.seconds - level.slack[first])
         return late
+
+    def _turns_of(self, need: Need, level: _Level, line: _Line, number: int) -> tuple[int, int]:
+        """Where in a level's order the first and the last piece of a call would come that is not in the plan. `number`:
+        the pieces of its line before it."""
+        at = line.at[number - 1] + 1 if number else 0
+        most = line.at[number] if number < len(line.at) else len(level.sums)  # those of its own that are due later
+        had, first, urgency = line.base + line.before(number), None, self._urgency(need)
+        for seconds in self._pieces(need):
+            at = max(at, bisect_left(level.least_had, had - self._lead))
+            while at < most and level.urgency[at] <= urgency:
+                at += 1
+            at = min(at, most)
+            had += seconds
+            first = at if first is None else first
+        return first or 0, at
 
     def pressed(self, share: float, seconds: float) -> list[int]:
         """Calls that have to go before those of their key that are due later: with no more to spare than `share` of
@@ -134,18 +158,25 @@ class Plan:
         """
         going: list[tuple[int, float]] = []
         begun: dict[_Name, list[tuple[int, float, int]]] = {}
+        spent: dict[int, float] = {}  # seconds up to here of the calls that have begun, by place
+        given_up: set[int] = set()
         at = self._now
-        for place in self._in_order:
+        for place, part in self._in_order:
+            if place in given_up:
+                continue
             need = self._needs[place]
-            at += need.seconds
             line = begun.setdefault((need.level, need.key), [])
-            heapq.heappush(line, (int(need.done * _DONE_STEPS), -need.seconds, -place))
+            if place not in spent:
+                heapq.heappush(line, (int(need.done * _DONE_STEPS), -need.seconds, -place))
+            spent[place] = spent.get(place, 0.0) + part
+            at += part
             most = need.deadline + share * max(0.0, need.deadline - self._now) + seconds
             while at > most and need.seconds > 0:
-                _, freed, gone = heapq.heappop(line)
-                going.append((-gone, at - need.deadline))
-                at += freed
-                if -gone == place:
+                gone = -heapq.heappop(line)[2]
+                going.append((gone, at - need.deadline))
+                given_up.add(gone)
+                at -= spent[gone]
+                if gone == place:
                     break
         return going
 
@@ -158,24 +189,38 @@ class Plan:
         had = dict(self._had)
         for name in sorted(by_line):
             line = lines[name] = _Line(had.get(name[1], 0.0))
-            line.places = sorted(by_line[name], key=lambda place: (self._needs[place].deadline, place))
+            in_order = sorted(by_line[name], key=lambda place: (self._needs[place].deadline, place))
+            pieces = [(place, seconds) for place in in_order for seconds in self._pieces(self._needs[place])]
+            line.places = [place for place, _ in pieces]
             line.deadlines = [self._needs[place].deadline for place in line.places]
-            line.sums = list(itertools.accumulate(self._needs[place].seconds for place in line.places))
+            line.sums = list(itertools.accumulate(seconds for _, seconds in pieces))
             had[name[1]] = line.base + line.sums[-1]
         return lines
+
+    def _urgency(self, need: Need) -> _Urgency:
+        return need.seconds > self._lead, need.deadline
+
+    def _pieces(self, need: Need) -> list[float]:
+        """The seconds of its turns: what is left of the present one, whole ones, and a rest."""
+        if need.seconds <= self._piece:
+            return [need.seconds]
+        first = self._piece - need.got % self._piece
+        whole, rest = divmod(need.seconds - first, self._piece)
+        return [first, *[self._piece] * int(whole), *([rest] if rest else [])]
 
     def _add_level(self, number: int, lines: Sequence[_Line]) -> None:
         level = self._levels[number] = _Level(self._all, len(lines))
         total = 0.0
-        for least_had, line, place in self._turns(lines):
-            total += self._needs[place].seconds
+        for least_had, line, piece in self._turns(lines):
+            place, seconds = line.places[piece], line.sums[piece] - line.before(piece)
+            total += seconds
             self.ready[place] = self._now + self._all + total
             line.at.append(len(level.sums))
-            level.deadlines.append(self._needs[place].deadline)
+            level.urgency.append(self._urgency(self._needs[place]))
             level.sums.append(total)
             level.least_had.append(least_had)
-            self._in_order.append(place)
-        level.slack = self._least_slack(self._in_order[-len(level.sums) :])
+            self._in_order.append((place, seconds))
+        level.slack = self._least_slack([place for place, _ in self._in_order[-len(level.sums) :]])
         for line in lines:
             line.slack = self._least_slack(line.places)
         self._all += total
@@ -185,10 +230,11 @@ class Plan:
         return list(itertools.accumulate(slack, min))[::-1]
 
     def _turns(self, lines: Sequence[_Line]) -> Iterator[tuple[float, _Line, int]]:
-        """The calls of a level in their order, each with what the key that has had least has had by then."""
+        """The pieces of a level in their order, each as its line and number there, with what the key that has had least
+        has had by then."""
         waiting = [(self._begin_of(line, 0), number) for number, line in enumerate(lines)]
         heapq.heapify(waiting)
-        able: list[tuple[float, float, int]] = []  # by deadline
+        able: list[tuple[_Urgency, float, int]] = []
         begins: list[tuple[float, int]] = list(waiting)  # of all that wait or are able, and some that are done
         served = [0] * len(lines)
         least = float("-inf")
@@ -198,21 +244,21 @@ class Plan:
             least = max(least, begins[0][0])
             while waiting and waiting[0][0] <= least + self._lead:
                 begin, number = heapq.heappop(waiting)
-                heapq.heappush(able, (lines[number].deadlines[served[number]], begin, number))
+                following = self._needs[lines[number].places[served[number]]]
+                heapq.heappush(able, (self._urgency(following), begin, number))
             _, _, number = heapq.heappop(able)
             line = lines[number]
-            yield least, line, line.places[served[number]]
+            yield least, line, served[number]
             served[number] += 1
             if served[number] < len(line.places):
-                following = self._begin_of(line, served[number]), number
-                heapq.heappush(waiting, following)
-                heapq.heappush(begins, following)
+                heapq.heappush(waiting, (self._begin_of(line, served[number]), number))
+                heapq.heappush(begins, (self._begin_of(line, served[number]), number))
 
     def _begin_of(self, line: _Line, number: int) -> float:
-        """What a key has had when one of its calls began; infinite behind the last."""
+        """What a key has had when one of its pieces began; infinite behind the last."""
         if number == len(line.places):
             return float("inf")
-        return line.base + line.before(number) - (0.0 if number else self._needs[line.places[0]].got)
+        return line.base + line.before(number) - (0.0 if number else self._needs[line.places[0]].got % self._piece)
 
     def _level(self, number: int) -> _Level:
         """That of a class, which may have no call."""

@@ -14,7 +14,8 @@ key is of the class of its best call, and ages while it gets no turn.
 
 Turns would make calls late that have no time to spare. Such calls are `press`ed: they go before the others of their key
 and class, the earliest deadline first; a class then ages as a whole, as its calls do not take turns; and keys take
-turns by whole calls (`plan`).
+turns by whole calls, or pieces of large ones (`plan`). Calls that their first share completes do not wait for that: a
+key that has had no more than the others has them served first.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from service.scheduling.calls.queued import AGEING_SECONDS, CallClass, KeyShare,
 FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
 _BEFORE_AGED = 2  # classes: small calls go before others of theirs that have waited for no longer than this
+PIECE_TOKENS = 8192  # of a pressed call, which are one turn of its key
 KEY_TURN_TOKENS = 512  # small, as a key's turn has to be waited for on top of what the engine holds
 
 
@@ -272,18 +274,25 @@ class CallQueue:
 
     def _next_of(self, heads: dict[KeyShare, _Ordered], levels: dict[KeyShare, int]) -> KeyShare:
         """Whose turn it is. Where calls are pressed (`plan`), it is that key's whose next call is due first, of those
-        that had no more than the others when it began."""
+        that had no more than the others when it or its present piece began; before these, that of a key with a small
+        call that has had no more than the others by now."""
         if len(heads) == 1:
             return next(iter(heads))
         level = min(levels[share] for share in heads)
         best = [share for share in heads if levels[share] == level]
         if not self._pressed:
             return min(best, key=lambda share: (share.turns, heads[share][0][1:]))
-        begun = {share: self._begun(share, heads[share][1]) for share in best}
+        had = {share: self.had(share.key) for share in best}
+        most = min(had.values()) + self._first_tokens
+        quick = [share for share in best if heads[share][1].small and had[share] <= most]
+        if quick:
+            return min(quick, key=lambda share: (had[share], heads[share][0]))
+        begun = {share: had[share] - _in_piece(heads[share][1]) for share in best}
         most = min(begun.values()) + self._first_tokens
         able = [share for share in best if begun[share] <= most]
         return min(able, key=lambda share: (heads[share][1].deadline, begun[share], heads[share][0]))
 
-    def _begun(self, share: KeyShare, call: QueuedCall) -> int:
-        """What a key had had when its next call began; of one that takes turns, by now."""
-        return self.had(share.key) - (call.served if call.pressed else 0)
+
+def _in_piece(call: QueuedCall) -> int:
+    """Tokens that a pressed call has had since its present piece began; of one that takes turns, none."""
+    return call.served % PIECE_TOKENS if call.pressed else 0

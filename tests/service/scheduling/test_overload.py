@@ -137,6 +137,27 @@ async def test_a_key_that_sends_little_has_all_of_it_beside_a_flood_of_urgent_ca
     assert sum(each.status == 200 for each in modest) >= 0.95 * len(modest)
 
 
+@pytest.mark.parametrize(("documents", "every", "most"), [(10, 1.0, 2.0), (100, 12.0, 16.0)])
+@pytest.mark.parametrize("due", [20.0, 60.0, 300.0])
+@pytest.mark.parametrize("slower", [0.75, 0.65])
+@pytest.mark.parametrize("large", [7000, 10_000])
+@scripted_time
+async def test_a_call_of_ten_thousand_without_time_to_spare_shuts_out_no_other_key(
+    documents: int, every: float, most: float, due: float, slower: float, large: int
+) -> None:
+    """It was let in, then the machine got slower, so that it is pressed or even hopeless. Another key asks for a
+    quarter of the machine: all of that is answered, about as soon as in fair turns."""
+    capacity = 40.0
+    door = Offered(Machine(rate=lambda: capacity * TOKENS * (1.0 if now() % 1000 < 20 else slower)), several_keys=True)
+    bulk = [Offer(at, large, 300.0, "bulk") for at in (0.0, 30.0, 60.0, 150.0, 220.0)]
+    calls = [Offer(2.0 + every * n, documents, due, "caller") for n in range(int(240 / every))]
+    outcomes = await door.run([*bulk, *calls])
+    mine = [each for each in outcomes if each.offer.key == "caller"]
+    print(tally(mine), tally([each for each in outcomes if each.offer.key == "bulk"]), max(each.took for each in mine))
+    assert {each.status for each in mine} == {200}
+    assert max(each.took for each in mine) <= most
+
+
 @scripted_time
 async def test_a_better_class_is_served_first_under_overload_too() -> None:
     capacity = 40.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,25 @@ def test_what_a_key_has_had_counts() -> None:
     assert Plan(calls, 0.0, {"b": 2.0}, lead=2.0).ready == [7, 3]
 
 
+def test_a_large_call_takes_turns_by_pieces() -> None:
+    calls = [need(100, 150), need(5, 200, "b"), need(30, 300, "c")]
+    assert Plan(calls, 0.0).ready == [100, 105, 135]
+    assert Plan(calls, 0.0, piece=10).ready == [135, 15, 65]
+    assert Plan(calls, 0.0, piece=10).late(need(5, 20, "d")) <= 0
+    assert Plan(calls, 0.0, {"b": 12.0}, lead=5.0, piece=10).ready[1] == 25
+    assert Plan([Need("a", 1, 150, 100, got=6), *calls[1:]], 0.0, {"a": 6.0}, piece=10).ready == [135, 9, 59]
+
+
+@given(NEEDS, st.sampled_from([1, 3, 5]), st.integers(0, 4))
+def test_the_pieces_of_a_call_are_all_of_it(needs: list[Need], piece: int, lead: int) -> None:
+    plan = Plan(needs, 0.0, lead=lead, piece=piece)
+    assert max(plan.ready, default=0.0) == sum(each.seconds for each in needs)
+    for level in (0, 1):
+        last = max((at for at, each in zip(plan.ready, needs, strict=True) if each.level <= level), default=0.0)
+        assert last == sum(each.seconds for each in needs if each.level <= level), "better classes go first"
+    assert all(at >= each.seconds for at, each in zip(plan.ready, needs, strict=True))
+
+
 @given(NEEDS)
 def test_no_key_is_ahead_of_another_that_waits_by_more_than_one_call(needs: list[Need]) -> None:
     """Whatever the deadlines are."""
@@ -50,21 +71,23 @@ def test_no_key_is_ahead_of_another_that_waits_by_more_than_one_call(needs: list
         had[needs[place].key] += needs[place].seconds
 
 
-@given(NEEDS, st.integers(1, 40), st.integers(1, 12), st.sampled_from("ad"))
-def test_late_says_what_a_plan_with_the_call_would_say(needs: list[Need], due: int, seconds: int, key: str) -> None:
+@given(NEEDS, st.integers(1, 40), st.integers(1, 12), st.sampled_from("ad"), st.sampled_from([math.inf, 3.0]))
+def test_late_says_what_a_plan_with_the_call_would_say(
+    needs: list[Need], due: int, seconds: int, key: str, piece: float
+) -> None:
     """Of a single key exactly, for itself and those of its own that it keeps waiting."""
     needs = [each for each in needs if each.key == "a"]
     come = need(seconds, due, key)
     if key == "d" and needs:
         return
     mine = [each for each in needs if each.level == come.level]
-    after = Plan([*mine, come], 0.0)
+    after = Plan([*mine, come], 0.0, piece=piece)
     worst = max(
         at - each.deadline
         for at, each in zip(after.ready, [*mine, come], strict=True)
         if each is come or each.deadline > come.deadline
     )
-    assert Plan(mine, 0.0).late(come) == pytest.approx(worst)
+    assert Plan(mine, 0.0, piece=piece).late(come) == pytest.approx(worst)
 
 
 def test_only_a_key_within_its_share_may_push_out_another_s_call() -> None:
@@ -95,11 +118,13 @@ def test_a_little_late_is_not_given_up() -> None:
     assert (place, round(late, 6)) == (0, 0.4)
 
 
-@given(NEEDS)
-def test_what_is_kept_is_in_time(needs: list[Need]) -> None:
-    gone = {place for place, _ in Plan(needs, 0.0).hopeless(0.0, 0.0)}
+@given(NEEDS, st.sampled_from([math.inf, 3.0]))
+def test_what_is_kept_is_in_time(needs: list[Need], piece: float) -> None:
+    going = [place for place, _ in Plan(needs, 0.0, piece=piece).hopeless(0.0, 0.0)]
+    gone = set(going)
+    assert len(gone) == len(going)
     kept = [each for place, each in enumerate(needs) if place not in gone]
-    again = Plan(kept, 0.0)
+    again = Plan(kept, 0.0, piece=piece)
     one_key = len({each.key for each in kept}) <= 1 and len({each.level for each in kept}) <= 1
     if one_key:
         assert not again.hopeless(0.0, 1e-6)

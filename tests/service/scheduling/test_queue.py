@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from service.scheduling.calls.queued import AGEING_SECONDS, QueuedCall
-from service.scheduling.queue import CallQueue
+from service.scheduling.queue import PIECE_TOKENS, CallQueue
 
 
 class Clock:
@@ -156,7 +156,7 @@ def test_pressed_calls_go_first_by_their_deadlines() -> None:
 
 
 def test_pressed_calls_of_other_keys_take_turns_by_whole_calls() -> None:
-    queue = CallQueue(Clock(), first_tokens=0, key_turn_tokens=100)
+    queue = CallQueue(Clock(), first_tokens=0, key_turn_tokens=100, small_tokens=0)
     a, b, c = (queue.add([100] * 5, 1, key, deadline=due) for key, due in (("a", 30.0), ("b", 10.0), ("c", 20.0)))
     again = queue.add([100] * 5, 1, "b", deadline=5.0)
     queue.press([a, b, c, again])
@@ -165,6 +165,38 @@ def test_pressed_calls_of_other_keys_take_turns_by_whole_calls() -> None:
         queue.charge(call, 100)
         calls.append(call)
     assert calls == [again] * 5 + [c] * 5 + [a] * 5 + [b] * 5, "b's second call waits until the others have had as much"
+
+
+def test_a_pressed_call_is_ahead_of_other_keys_by_one_piece_at_most() -> None:
+    queue = CallQueue(Clock(), first_tokens=0, key_turn_tokens=128, small_tokens=0)
+    calls = [queue.add([128] * 1000, 1, key, deadline=due) for key, due in (("a", 10.0), ("b", 20.0))]
+    queue.press(calls)
+    had = dict.fromkeys("ab", 0)
+    for call, _ in queue.take(lambda _: True):
+        queue.charge(call, 128)
+        had[call.share.key] += 128
+        assert abs(had["a"] - had["b"]) <= PIECE_TOKENS or not calls[0].pending
+    assert had == dict.fromkeys("ab", 128_000)
+
+
+def test_a_small_call_of_a_key_within_its_share_does_not_wait_for_pressed_ones() -> None:
+    """It is due later than they are; where its key has had more, it waits until they have had as much."""
+    queue = CallQueue(Clock(), key_turn_tokens=128)
+    large = queue.add([128] * 1000, 1, "a", deadline=10.0)
+    queue.press([large])
+    waits = []
+    for number in range(10):
+        small = queue.add([128] * 8, 1, "b", deadline=1000.0 + number)
+        waits.append(0)
+        for call, _ in queue.take(lambda _: True):
+            queue.charge(call, 128)
+            waits[-1] += 128 * (call is large)
+            if not small.pending:
+                break
+        queue.remove(small)
+    assert waits[0] == 0
+    assert max(waits) <= 8 * 128 + 128, "as much as the call before it has had"
+    assert large.pending
 
 
 def test_a_class_does_not_age_while_it_is_served() -> None:
