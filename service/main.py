@@ -33,11 +33,17 @@ _EXIT_MISSING = 1
 _METRICS_CONNECTIONS = 16  # of the metrics' own port
 
 
+_SWITCH_SECONDS = 1e-4
+
+
 def main() -> NoReturn:
     """Runs the server until it is told to stop. Exits with 0 then, 1 if the engine died, 2 if it could not start."""
     # Threads that spin while they wait make a call ten times slower on shared cores. OpenMP reads this once, when
     # torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Bodies are parsed, and an engine's steps are called, in threads beside the event loop. A forward pass takes the
+    # interpreter's lock some hundred times: at the default of 5 ms each may wait for so long behind other threads.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # The first process of a container ignores signals that it has no handler for, also while a model loads.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.exit(run(sys.argv[1:], os.environ))

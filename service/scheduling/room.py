@@ -11,7 +11,8 @@ class TokenRoom:
 
     Long documents are computed piece by piece, and others in between. So they take no room from those, but there may
     only be a few of them at a time. A document of a call that goes behind others is added only while fewer than
-    `behind` tokens are taken.
+    `behind` tokens are taken; where small calls come and go, one of a larger call while fewer than halfway from there to
+    `most` are, so that the next small call finds less before it.
     """
 
     def __init__(self, most: int, behind: int) -> None:
@@ -25,9 +26,10 @@ class TokenRoom:
         """True when no document may be added, however few tokens it has."""
         return self._taken >= self._most
 
-    def for_one(self, tokens: int, *, behind: bool) -> bool:
-        """True when a document of so many tokens may be added."""
-        if self._taken >= (self._behind if behind else self._most):
+    def for_one(self, tokens: int, *, behind: bool, reserved: bool = False) -> bool:
+        """True when a document of so many tokens may be added. `reserved`: some room is kept for small calls."""
+        most = (self._most + self._behind) // 2 if reserved else self._most
+        if self._taken >= (self._behind if behind else most):
             return False
         return not self._is_long(tokens) or self._long < _MOST_LONG
 

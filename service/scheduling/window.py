@@ -2,7 +2,8 @@
 
 It bounds what the engine holds, in documents and in tokens that are not computed yet; whose turn it is, `queue` says.
 A call that is alone may hold every slot; while another waits it holds at most half of them, and where others come and
-go it leaves some free for the next one, since a slot that reasoning has taken is not given back before that ends.
+go it leaves some free for the next one, since a slot that reasoning has taken is not given back before that ends. Where
+the others are small, it leaves them room in tokens too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from service.scheduling.work import Answer, Work
 
 _log = logging.getLogger("limrank.window")
 _SLOTS_FOR_THE_NEXT = 16  # enough for a usual small call; never more than half of all
-_COMPANY_SECONDS = 1.0  # for so long after another call a call does not count as alone
+_COMPANY_SECONDS = 1.0  # for so long after another call a call does not count as alone, nor as without small ones
 
 
 class Window:
@@ -56,6 +57,7 @@ class Window:
         self._waiting_by_scoring = {scoring: Taken() for scoring in Scoring}
         self._fill_due = False
         self._company_until = -math.inf
+        self._small_until = -math.inf
 
     @property
     def running(self) -> int:
@@ -111,6 +113,8 @@ class Window:
             taken.change(len(costs), tokens)
         entry = Entry(work, place, costs, self._clock(), finished, counts, tokens, sum(place.tokens))
         self._states[place] = entry
+        if place.small and len(self._states) > 1:
+            self._small_until = self._clock() + _COMPANY_SECONDS
         self._fill_soon()
         return entry
 
@@ -148,7 +152,8 @@ class Window:
         # that has begun, and nobody would give the slots back.
         able = (s for s in self._states.values() if s.place.pending and not s.finished.done())
         waiting = len(list(islice(able, 2)))
-        most, behind = self._most_slots(waiting), self._queue.behind(self._clock())
+        most, now = self._most_slots(waiting), self._clock()
+        behind, small_come = self._queue.behind(now), now < self._small_until
         slices: dict[tuple[Entry, int], Slice] = {}
 
         def allowed(place: QueuedCall) -> bool:
@@ -156,7 +161,8 @@ class Window:
             if state.finished.done() or state.held >= most:
                 return False
             tokens = self._tokens(state, place.pending[0])
-            return self._room[state.work.scoring].for_one(tokens, behind=behind(place))
+            reserved = small_come and not place.new and not place.pressed
+            return self._room[state.work.scoring].for_one(tokens, behind=behind(place), reserved=reserved)
 
         for place, index in self._queue.take(allowed, self._has_room):
             state = self._states[place]

@@ -1,13 +1,15 @@
 """The cross-encoder engine: a classifier that reads query and passage together. Supports direct scoring only.
 
-One thread runs the model, one batch of similar lengths at a time. The next batch is always the one that contains the
-pair that has waited longest.
+One thread runs the model, one batch at a time: the pairs that have waited longest, or, where batches are padded, the
+pair that has waited longest and others of similar length.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -141,7 +143,7 @@ class CrossEncoderEngine:
         """Runs batches until nothing waits."""
         loop = asyncio.get_running_loop()
         while self._waiting and not self._closed:
-            batch = next_batch(self._waiting, self._batch_tokens)
+            batch = next_batch(self._waiting, self._batch_tokens, packed=self._model.packed)
             for each in batch:
                 del self._waiting[each]
             try:
@@ -161,14 +163,28 @@ class CrossEncoderEngine:
         self._running = None
 
 
-def next_batch(waiting: Iterable[_Waiting], batch_tokens: int) -> list[_Waiting]:
-    """The first of the waiting pairs and others of similar length, as many as have `batch_tokens` when padded to the
-    longest."""
+def next_batch(waiting: Iterable[_Waiting], batch_tokens: int, *, packed: bool) -> list[_Waiting]:
+    """The first of the waiting pairs and others, as many as have `batch_tokens`: those that came next where batches are
+    `packed`, else those of similar length, all padded to the longest."""
     in_order = list(waiting)
+    if packed:
+        return _oldest(in_order, batch_tokens)
     for batch in _batches(in_order, batch_tokens):
         if in_order[0] in batch:
             return batch
     return []
+
+
+def _oldest(waiting: Sequence[_Waiting], batch_tokens: int) -> list[_Waiting]:
+    """The first of `waiting`, by length: pairs of equal length are attended to together. A submission of which no more
+    than half a batch would be left is taken whole, as a second batch costs it more than the larger first one."""
+    sums = list(itertools.accumulate(len(each.pair.ids) for each in waiting))
+    taken = max(1, bisect_right(sums, batch_tokens))
+    last = waiting[taken - 1].submission
+    whole = max(at for at, each in enumerate(waiting, 1) if each.submission is last)
+    if sums[whole - 1] <= batch_tokens + batch_tokens // 2:
+        taken = whole
+    return sorted(waiting[:taken], key=lambda each: len(each.pair.ids))
 
 
 def _batches(waiting: Sequence[_Waiting], batch_tokens: int) -> Iterable[list[_Waiting]]:
