@@ -22,6 +22,7 @@ from service.engines.loading import build_engine, build_first_stage
 from service.errors import CannotListenError, ModelStoreError, ServiceError, StartupError
 from service.http.connections import Connections
 from service.http.limits import default_connections
+from service.http.memory import limit_arenas
 from service.inspection import inspect_model
 from service.models import store
 from service.models.calibration import calibrated
@@ -31,8 +32,6 @@ from service.telemetry.logs import configure_logging
 _EXIT_CANNOT_START = 2
 _EXIT_MISSING = 1
 _METRICS_CONNECTIONS = 16  # of the metrics' own port
-
-
 _SWITCH_SECONDS = 1e-4
 
 
@@ -44,6 +43,7 @@ def main() -> NoReturn:
     # Bodies are parsed, and an engine's steps are called, in threads beside the event loop. A forward pass takes the
     # interpreter's lock some hundred times: at the default of 5 ms each may wait for so long behind other threads.
     sys.setswitchinterval(_SWITCH_SECONDS)
+    limit_arenas(os.environ)
     # The first process of a container ignores signals that it has no handler for, also while a model loads.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.exit(run(sys.argv[1:], os.environ))

@@ -1,7 +1,8 @@
-"""Gives memory back to the system once the large bodies that took it are gone.
+"""Keeps the memory of the C library small, and gives it back to the system once large bodies that took it are gone.
 
 glibc keeps what a process frees: some hundred MiB after a minute of large bodies, which stay with the process for as
-long as it runs. They are given back when no body is held any more, in a thread; small calls never get there.
+long as it runs. They are given back when no body is held any more, in a thread; small calls never get there. What one
+small object keeps from being given back is more, the more arenas there are: glibc makes up to eight for each core.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from service.http.limits import MEBIBYTE
 
+_ARENAS = 2  # one for the event loop, one for all other threads: most of these wait for the interpreter's lock
+_ARENA_SETTINGS = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")  # an operator's own
+_M_ARENA_MAX = -8  # of malloc.h
 _LEAST_BYTES = 16 * MEBIBYTE  # of bodies that came and went
 _PAUSE_SECONDS = 5.0  # in which others may come and go
 
@@ -40,6 +44,14 @@ class MemoryReturn:
         self._gone, self._task = 0, None
         gc.collect()  # refused calls hold their bodies in cycles, and few new objects mean few collections
         await asyncio.to_thread(self._give_back)
+
+
+def limit_arenas(environ: Mapping[str, str]) -> None:
+    """Has glibc make few arenas for the threads of this process; nothing with another C library, or where the
+    environment says how many."""
+    limit = getattr(ctypes.CDLL(None), "mallopt", None)
+    if limit is not None and not any(name in environ for name in _ARENA_SETTINGS):
+        limit(_M_ARENA_MAX, _ARENAS)
 
 
 def trim_memory() -> None:

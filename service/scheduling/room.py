@@ -11,8 +11,8 @@ class TokenRoom:
 
     Long documents are computed piece by piece, and others in between. So they take no room from those, but there may
     only be a few of them at a time. A document of a call that goes behind others is added only while fewer than
-    `behind` tokens are taken; where small calls come and go, one of a larger call while fewer than halfway from there to
-    `most` are, so that the next small call finds less before it.
+    `behind` tokens are taken; where small calls come and go, one of a larger call while fewer than halfway from there
+    to `most` are, so that the next small call finds less before it.
     """
 
     def __init__(self, most: int, behind: int) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import subprocess
+import sys
 
 import pytest
 
 from service.http.body_budget import BodyBudget
 from service.http.limits import MEBIBYTE
 from service.http.memory import MemoryReturn, trim_memory
+from tests.processes import ROOT
 
 
 async def _passed(bodies: BodyBudget, *sizes: int) -> None:
@@ -70,3 +74,39 @@ async def test_nothing_is_given_back_while_a_body_is_held() -> None:
 
 def test_the_c_library_is_asked() -> None:
     trim_memory()
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library is not glibc")
+@pytest.mark.parametrize(
+    ("environ", "arenas"),
+    [
+        ({}, range(1, 3)),
+        ({"MALLOC_ARENA_MAX": "5"}, range(3, 6)),
+        ({"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}, range(3, 5)),
+    ],
+)
+def test_threads_share_two_arenas_unless_the_environment_says_how_many(environ: dict[str, str], arenas: range) -> None:
+    code = """
+import ctypes, os, sys, threading
+from service.http.memory import limit_arenas
+limit_arenas(os.environ)
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+all_here = threading.Barrier(9)
+def allocate():
+    all_here.wait()
+    for _ in range(1000):
+        libc.malloc(5000)
+    all_here.wait()
+for _ in range(8):
+    threading.Thread(target=allocate).start()
+all_here.wait()
+all_here.wait()
+out = ctypes.c_void_p.in_dll(libc, "stdout")
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout.count("<heap nr=") in arenas

@@ -326,6 +326,29 @@ async def test_beside_a_new_call_one_that_has_had_its_share_takes_little_of_the_
 
 
 @scripted_time
+async def test_where_small_calls_come_and_go_a_large_one_leaves_them_room() -> None:
+    """For a second after the last: the next one then finds less before it in the engine."""
+    engine = ScriptedEngine(seconds=0.01, window_tokens=2000, behind_tokens=400)
+    window = window_over(engine, 64)
+
+    async def most_at_once() -> int:
+        found = []
+        for _ in range(50):
+            await asyncio.sleep(0.004)
+            found.append(window.running)
+        return max(found)
+
+    large = asyncio.create_task(window.run(work(texts(10_000), "large", tokens=50)))
+    alone = await most_at_once()
+    await window.run(work(texts(2), "small", tokens=50))
+    beside = await most_at_once()
+    await asyncio.sleep(1.0)
+    assert (alone, beside, await most_at_once()) == (40, 24, 40)
+    large.cancel()
+    await asyncio.gather(large, return_exceptions=True)
+
+
+@scripted_time
 async def test_the_shortest_documents_of_a_call_come_first() -> None:
     engine = ScriptedEngine()
     await window_over(engine, 1).run(work(["x" * 400, "x" * 4, "x" * 200], tokens=1))

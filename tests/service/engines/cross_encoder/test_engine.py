@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.verdict import Temperatures
 from service.api.app import create_app
 from service.engine import Completion, Scoring
-from service.engines.cross_encoder.engine import CrossEncoderEngine
+from service.engines.cross_encoder.engine import CrossEncoderEngine, _Waiting, next_batch
+from service.engines.cross_encoder.model import Pair
 from service.engines.loading import build_engine
+from service.engines.submission import Submission
 from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, ModelStoreError, PassageTooLong
 from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.embedded_cross_encoder import ENCODER_FILE
@@ -147,7 +149,7 @@ async def test_urgent_calls_go_first_and_a_call_given_up_frees_the_engine(engine
     assert (window.running, window.queued) == (0, 0)
 
 
-async def test_the_batch_of_what_waits_longest_is_next_and_is_of_like_lengths(engine: CrossEncoderEngine) -> None:
+async def test_the_batch_of_what_waits_longest_is_next(engine: CrossEncoderEngine) -> None:
     """Whatever else came meanwhile, and however long it is."""
     widths: list[tuple[int, int]] = []
 
@@ -164,16 +166,51 @@ async def test_the_batch_of_what_waits_longest_is_next_and_is_of_like_lengths(en
     assert computed == sum(verdict.prompt_tokens for verdicts in answers for verdict in verdicts), "no padding"
 
 
+def waiting(*lengths: Sequence[int]) -> list[_Waiting]:
+    """Pairs of so many tokens, those of each submission together."""
+    return [
+        _Waiting(submission, index, Pair([0] * length, 1))
+        for submission, of_one in ((Submission(len(each)), each) for each in lengths)
+        for index, length in enumerate(of_one)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batch"),
+    [
+        ([[600]], [600]),
+        ([[100] * 7], [100] * 7),  # those left would make a batch of their own
+        ([[100] * 8], [100] * 5),
+        ([[26, 26], [46] * 10], [26, 26, *[46] * 10]),
+        ([[300], [50] * 9, [1]], [*[50] * 9, 300]),
+        ([[300], [50] * 10, [1]], [50, 50, 50, 50, 300]),
+        ([[200, 10, 300], [5]], [5, 10, 200, 300][1:]),
+    ],
+)
+async def test_without_padding_a_batch_is_of_what_came_first(lengths: list[list[int]], batch: list[int]) -> None:
+    """And of the rest of its last submission, where that is half a batch at most."""
+    found = next_batch(waiting(*lengths), 512, packed=True)
+    assert [len(each.pair.ids) for each in found] == batch
+
+
+async def test_with_padding_a_batch_is_of_like_lengths() -> None:
+    """That of the pair which has waited longest."""
+    found = next_batch(waiting([10] * 3, [200, 12, 190, 11]), 512, packed=False)
+    assert [len(each.pair.ids) for each in found] == [10, 10, 10, 11, 12]
+    assert [len(each.pair.ids) for each in next_batch(waiting([200], [10] * 3, [190]), 512, packed=False)] == [190, 200]
+
+
 async def test_a_failing_batch_fails_alone_and_a_closed_engine_says_so(checkpoint: Checkpoint) -> None:
     engine = CrossEncoderEngine.load(checkpoint)
     seen: list[Completion] = []
-    job = Job(call="one", query="q", passages=("good", "bad " * 110) * 40)
+    job = Job(call="one", query="q", passages=("bad " * 110,) * 40 + ("good",) * 200)
     hurt = engine._model._model.base_model.register_forward_pre_hook(_fail_on_long, with_kwargs=True)
     with pytest.raises(EngineFailed) as failed:
         await _collect(engine, job, seen)
     hurt.remove()
-    assert sorted([*failed.value.indices, *(each.index for each in seen)]) == list(range(80))
-    assert {each.index for each in seen} == set(range(0, 80, 2))
+    assert sorted([*failed.value.indices, *(each.index for each in seen)]) == list(range(240))
+    assert set(failed.value.indices) >= set(range(40))
+    assert len(seen) > 200 - engine._batch_tokens // 4, "but for those in a batch with the last bad ones"
     await engine.close()
     assert not (await engine.health()).ready
     with pytest.raises(EngineDead, match="has been stopped"):
