@@ -19,6 +19,7 @@ from service.wire.several import batch
 from service.wire.several.pruning import pruned_batch
 from service.wire.shape import WireLimits
 from tests.fakes import ScriptedEngine
+from tests.service.api.streams.reading import EVENTS, LINES
 from tests.service.serving import WITH_KEY, guarded_service, serving
 from tests.service.wire.rankings import ranking_of
 from tests.service.wire.server import open_service
@@ -120,6 +121,41 @@ def test_what_is_no_batch_is_refused_as_a_whole(client: httpx.Client, body: Any,
 
 def test_empty_requests_within_the_limit_are_errors_of_their_own(client: httpx.Client) -> None:
     assert {result["status"] for result in post(client, *[{}] * 50)} == {400}
+
+
+def test_ten_thousand_empty_requests_are_as_many_errors_where_so_many_may_be() -> None:
+    with open_service(max_batch_requests=10_000) as url, httpx.Client(base_url=url) as client:
+        results = post(client, *[{}] * 9_999, FRUIT)
+        assert [result["status"] for result in results] == [400] * 9_999 + [200]
+        assert client.post(PATH, json={"requests": [{}] * 10_001}).status_code == 413
+
+
+@pytest.mark.parametrize("headers", [LINES, EVENTS, {}])
+def test_it_is_never_streamed(client: httpx.Client, headers: dict[str, str]) -> None:
+    body = {"stream": True, "requests": [FRUIT | {"stream": True}, SKY | {"stream": "perhaps"}]}
+    answer = client.post(PATH, json=body, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert [result["status"] for result in answer.json()["results"]] == [200, 400]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"min_score": 0.6},
+        {"threshold": 1},
+        {"top_k": 1},
+        {"return_documents": True, "top_n": 1},
+        {"instruction": "Be strict.", "priority": 2},
+        {"first_stage_scores": [3, 1], "first_stage_weight": 0.5},
+        {"mode": "reasoning", "return_reasoning": True},
+        {"return_label_mass": True, "max_chunks_per_doc": 1},
+    ],
+)
+def test_every_field_means_what_it_means_alone(client: httpx.Client, more: dict[str, Any]) -> None:
+    plain, found = post(client, FRUIT, FRUIT | more)
+    alone = client.post("/v1/rerank", json=FRUIT | more).json()
+    assert (found["status"], found["body"] | {"id": ""}) == (200, alone | {"id": ""})
+    assert plain["body"] | {"id": ""} == client.post("/v1/rerank", json=FRUIT).json() | {"id": ""}
 
 
 def test_a_batch_of_very_many_values_makes_none_of_them(client: httpx.Client) -> None:
