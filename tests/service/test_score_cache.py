@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
-import socket
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +40,7 @@ from tests.service import reranking
 from tests.service.api.streams.reading import LINES, arriving
 from tests.service.api.streams.writing import WritingEngine
 from tests.service.reranking import KEY
-from tests.service.serving import guarded_service, serving
+from tests.service.serving import guarded_service, serving, waiting_client
 from tests.service.test_batch import CuttingEncoder
 from tests.service.wire.server import open_service
 from tests.waiting import PATIENCE, until, wait_until
@@ -471,10 +469,7 @@ def test_a_client_that_leaves_halfway_leaves_no_score_and_no_byte_behind(headers
                 events = arriving(answer)
                 assert next(events)["index"] == 0
         else:
-            with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as leaving:
-                content = json.dumps(body).encode()
-                head = f"POST /rerank HTTP/1.1\r\nHost: here\r\nContent-Length: {len(content)}\r\n\r\n"
-                leaving.sendall(head.encode() + content)
+            with waiting_client(url, "/rerank", body):
                 wait_until(lambda: engine.running == 1, "the first verdict")
         wait_until(lambda: engine.running == 0, "the documents to leave the engine")
         page = ""

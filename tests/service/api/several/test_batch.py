@@ -20,7 +20,8 @@ from service.wire.several.pruning import pruned_batch
 from service.wire.shape import WireLimits
 from tests.fakes import ScriptedEngine
 from tests.service.api.streams.reading import EVENTS, LINES
-from tests.service.serving import WITH_KEY, guarded_service, serving
+from tests.service.api.streams.writing import WritingEngine
+from tests.service.serving import WITH_KEY, guarded_service, serving, wait_until, waiting_client
 from tests.service.wire.rankings import ranking_of
 from tests.service.wire.server import open_service
 from tests.service.wire.test_properties import VALUES, bodies
@@ -180,6 +181,26 @@ def test_it_is_one_request_in_metrics_and_all_documents_count(client: httpx.Clie
     assert 'limrank_requests_total{code="200",route="/v1/rerank/batch",shape="batch"} 1.0' in page
     assert "limrank_documents_scored_total 4.0" in page
     assert "limrank_documents_per_request_sum 4.0" in page
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PATH, {"requests": [FRUIT, {"query": "a", "documents": ["stop"]}, {"query": "b"}]}),
+        ("/v1/decisions", {"input": "stop", "questions": [{"type": "predicate", "instructions": "a"}]}),
+        ("/v1/systemone", {"state": "stop", "questions": {"a": {"type": "noul", "instructions": "a"}}}),
+    ],
+)
+def test_a_client_that_leaves_halfway_frees_its_work(path: str, body: dict[str, Any]) -> None:
+    engine = WritingEngine()
+    with open_service(engine) as url, httpx.Client(base_url=url) as client:
+        with waiting_client(url, path, body):
+            wait_until(lambda: engine.running == 1, "the others to be scored")
+        wait_until(lambda: engine.running == 0, "the document to leave the engine")
+        counted = f'limrank_requests_total{{code="499",route="{path}"'
+        wait_until(lambda: counted in client.get("/metrics").text, "the call to be counted", 0.02)
+        assert "limrank_held_bytes 0.0" in client.get("/metrics").text
+        assert post(client, FRUIT)[0]["status"] == 200
 
 
 def test_a_keys_limit_refuses_the_whole(tmp_path: Path) -> None:
