@@ -232,11 +232,12 @@ async def test_a_late_call_and_a_failed_one_leave_nothing_behind() -> None:
 
 
 async def test_of_two_calls_with_the_same_documents_the_one_that_goes_on_is_remembered() -> None:
-    service = Service(WritingEngine())
+    engine = WritingEngine()
+    service = Service(engine)
     other = asyncio.create_task(service.ranked("a", "stop"))
     assert await cut_short(service, ["a", "stop"], 1, "cancelled")
     assert len(service.scores) == 0
-    service.engine.go.set()
+    engine.go.set()
     answered = await other
     again = await service.ranked("a", "stop")
     assert hits(again) == [0, 1]

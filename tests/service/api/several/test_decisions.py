@@ -34,7 +34,7 @@ TEXT = "a red apple"
 RED, BLUE = "red apple", "blue sky"
 DECISIONS = {"model": "m", "input": TEXT, "questions": [{"type": "predicate", "name": "red", "instructions": RED}]}
 SYSTEM_ONE = {"model": "m", "state": TEXT, "questions": {"red": {"type": "noul", "instructions": RED}}}
-LONG = "word " * 11
+LONG = "a word" * 20
 REFUSAL = {"type": "refusal", "refusal": "no"}
 LIMITS = WireLimits(("m", "*"), max_documents=20, max_body_bytes=10**6, body_seconds=1, max_batch_requests=4)
 
