@@ -90,8 +90,8 @@ class AccessLogMiddleware:
         if context.received is not None and context.timings is not None:
             self._tracer.record_phases(span, context.received, context.timings)
         name, attributes = f"{outcome.method} {outcome.route}", outcome.span_attributes()
-        if context.call is not None:
-            attributes |= reranker_attributes(context.call, context.ranking, texts=self._log_texts)
+        if context.calls:
+            attributes |= reranker_attributes(context.calls, context.rankings, texts=self._log_texts)
         self._tracer.finish(span, name, attributes, failed=outcome.failed)
 
     def _count(self, outcome: _Outcome) -> None:

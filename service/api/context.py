@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
@@ -24,10 +24,10 @@ class RequestContext:
     """Label of the body's shape, such as `cohere`."""
     query: str | None = None
     passages: Sequence[str] = ()
-    call: RerankCall | None = None
-    """The valid call that the body was."""
-    ranking: Ranking | None = None
-    """Its results, once there are some."""
+    calls: Mapping[int | None, RerankCall] = field(default_factory=dict)
+    """The valid calls in the body, by their places in it; the one that the body is, by None."""
+    rankings: Mapping[int | None, Ranking] = field(default_factory=dict)
+    """The results of those that have some, by the same places."""
     received: float | None = None
     """Monotonic instant of the body's last byte."""
     timings: Timings | None = None

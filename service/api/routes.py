@@ -115,7 +115,7 @@ class RerankRoute(BodyRoute):
             if framing is not None:
                 return await streamed(wire, framing, context, lambda feed: rank(listener=feed), compute_type)
         ranking = await rank()
-        context.timings, context.ranking = ranking.timings, ranking
+        context.timings, context.rankings = ranking.timings, {None: ranking}
         tokens = ranking.prompt_tokens + ranking.reasoning_tokens
         headers = timing_headers(ranking.timings, tokens, [call]) | compute_type
         if ranking.warnings:  # for the shapes whose body has no place for them
@@ -131,7 +131,7 @@ class RerankRoute(BodyRoute):
         check_size(data, shape, self._limits.max_documents)
         wire = shape.read(data, path)
         context.shape = wire.label
-        context.call, context.query, context.passages = wire.call, wire.call.query, wire.call.passages
+        context.calls, context.query, context.passages = {None: wire.call}, wire.call.query, wire.call.passages
         check_model(wire.call.model, self._limits.model_names)
         return wire
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from service.http.accept import accepted, weight_of
 from service.pages.assets import STATIC, Asset, find_asset, read_asset
 
 HOME_PATH = "/"
@@ -19,6 +20,7 @@ DOCS_PATH = "/docs"
 ASSETS_PATH = "/assets/{name}"
 _ASSETS_PREFIX = "/assets/"
 _METHODS = ("GET", "HEAD")
+_HTML, _JSON = "text/html", "application/json"
 
 # Swagger UI sets style attributes and draws with inline images; the playground does neither.
 _DIRECTIVES = {
@@ -82,12 +84,10 @@ def page_router(listing: Listing, *, with_pages: bool) -> APIRouter:
 
 
 def wants_html(accept: str) -> bool:
-    """True if an Accept header names HTML, as browsers' do; `*/*` alone is a program's."""
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        if name == "text/html":
-            return not any(piece.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") for piece in parameters)
-    return False
+    """True if an Accept header names HTML, as browsers' do, and weighs JSON no more; `*/*` alone is a program's."""
+    ranges = list(accepted(accept))
+    html = max((each.q for each in ranges if each.range == _HTML), default=0.0)
+    return html > 0 and html >= weight_of(_JSON, ranges)
 
 
 def _page(request: Request, name: str, policy: Mapping[str, str]) -> Response:

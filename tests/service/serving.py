@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -18,7 +20,7 @@ from service.settings import Settings
 from tests.fakes import ScriptedEngine
 from tests.waiting import PATIENCE, wait_until
 
-__all__ = ["KEYS", "SECRET", "WITH_KEY", "guarded_service", "serving", "wait_until"]
+__all__ = ["KEYS", "SECRET", "WITH_KEY", "guarded_service", "serving", "wait_until", "waiting_client"]
 
 SECRET = "a-secret-of-the-tests-0123456789"
 KEYS = f'[[keys]]\nname = "tests"\nsecret = "{SECRET}"\n'
@@ -42,6 +44,17 @@ def serving(app: ASGIApp) -> Iterator[str]:
             server.should_exit = True
             thread.join(PATIENCE)
             assert not thread.is_alive(), "the server does not stop"
+
+
+@contextmanager
+def waiting_client(url: str, path: str, body: object) -> Iterator[None]:
+    """A client that posts `body` and leaves behind the block, whether it was answered or not."""
+    content = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(content)}\r\n\r\n"
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head.encode() + content)
+        yield
 
 
 def guarded_service(folder: Path, engine: Engine | None = None, **settings: object) -> Composition:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter
 
 from contract.reasoning import Status
 from service.engine import Scoring
-from service.errors import EngineFailed, PassageTooLong, TooManyRequests, Unavailable
+from service.errors import ClientLeft, DeadlineExceeded, EngineFailed, PassageTooLong, TooManyRequests, Unavailable
 from service.lifecycle import Phase
 from service.ranking import (
     Chunk,
@@ -36,10 +37,13 @@ from service.stages.score_cache import ENTRY_BYTES, ScoreCache
 from service.wire.cohere_answer import CohereAnswer
 from tests.fakes import ScriptedEngine
 from tests.service import reranking
+from tests.service.api.streams.reading import LINES, arriving
+from tests.service.api.streams.writing import WritingEngine
 from tests.service.reranking import KEY
-from tests.service.serving import guarded_service, serving
+from tests.service.serving import guarded_service, serving, waiting_client
 from tests.service.test_batch import CuttingEncoder
 from tests.service.wire.server import open_service
+from tests.waiting import PATIENCE, until, wait_until
 
 PASSAGES = st.sampled_from(["red", "green apple", "pie", "red apple pie", "", "  "])
 HITS = 'limrank_score_cache_documents_total{outcome="hit"'
@@ -167,6 +171,101 @@ async def test_a_streamed_call_is_told_of_every_document_once() -> None:
         now = time.monotonic()
         await service.reranker.rank(call, key=KEY, received=now, timeout_ms=None, listener=told)
         assert sorted(told.ranks) == [(index, index in known) for index in range(4)]
+
+
+Ends = Callable[["asyncio.Task[Ranking]", asyncio.Event], object]
+ENDS: dict[str, Ends] = {"cancelled": lambda call, left: call.cancel(), "left": lambda call, left: left.set()}
+
+
+class Halfway(Told):
+    """Ends a call behind so many of its verdicts."""
+
+    def __init__(self, verdicts: int) -> None:
+        super().__init__()
+        self.verdicts = verdicts
+        self.end: Callable[[], object] = lambda: None
+
+    def ranked(self, ranked: Ranked) -> None:
+        super().ranked(ranked)
+        if len(self.ranks) == self.verdicts:
+            self.end()
+
+
+async def cut_short(service: Service, passages: Sequence[str], behind: int, how: str, **fields: Any) -> bool:
+    """Has a call ended behind so many verdicts; False where it was answered before it noticed."""
+    listener, left = Halfway(behind), asyncio.Event()
+
+    async def leaves() -> None:
+        await left.wait()
+
+    call = asyncio.create_task(service.ranked(*passages, leaves=leaves, listener=listener, **fields))
+    listener.end = lambda: ENDS[how](call, left)
+    try:
+        await call
+    except (asyncio.CancelledError, ClientLeft):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_a_call_that_ends_halfway_leaves_nothing_behind(how: str) -> None:
+    service = Service(WritingEngine())
+    await service.ranked("known")
+    held = service.scores.held_bytes
+    assert await cut_short(service, ["a", "known", "b", "stop", "c"], 2, how)
+    assert (len(service.scores), service.scores.held_bytes) == (1, held)
+    await until(lambda: service.engine.running == 0)
+    assert service.admission.active == 0
+    again = await service.ranked("a", "known", "b", "c")
+    assert hits(again) == [1]
+    assert comparable(again) == comparable(await Service().ranked("a", "known", "b", "c"))
+
+
+async def test_a_late_call_and_a_failed_one_leave_nothing_behind() -> None:
+    service = Service(WritingEngine(fail_always={"poison"}))
+    with pytest.raises(DeadlineExceeded):
+        await service.ranked("a", "stop", timeout_ms=50)
+    with pytest.raises(EngineFailed):
+        await service.ranked("a", "poison")
+    assert service.scores.held_bytes == 0
+    assert hits(await service.ranked("a")) == []
+
+
+async def test_of_two_calls_with_the_same_documents_the_one_that_goes_on_is_remembered() -> None:
+    engine = WritingEngine()
+    service = Service(engine)
+    other = asyncio.create_task(service.ranked("a", "stop"))
+    assert await cut_short(service, ["a", "stop"], 1, "cancelled")
+    assert len(service.scores) == 0
+    engine.go.set()
+    answered = await other
+    again = await service.ranked("a", "stop")
+    assert hits(again) == [0, 1]
+    assert comparable(again) == comparable(answered)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    calls=st.lists(
+        st.tuples(st.lists(PASSAGES, min_size=1, max_size=6), st.integers(1, 6), st.sampled_from([None, *ENDS])),
+        min_size=1,
+        max_size=6,
+    ),
+    chunks=st.booleans(),
+    limit=st.sampled_from([3 * ENTRY_BYTES, 1 << 20]),
+)
+async def test_answers_behind_calls_that_ended_halfway_are_right(
+    calls: list[tuple[list[str], int, str | None]], chunks: bool, limit: int
+) -> None:
+    service = Service(limit=limit)
+    fields: dict[str, Any] = {"long_documents": LongDocuments.CHUNK if chunks else LongDocuments.TRUNCATE}
+    for passages, behind, how in calls:
+        if how is not None:
+            await cut_short(service, passages, behind, how, **fields)
+        found = await service.ranked(*passages, **fields)
+        assert comparable(found) == comparable(await Service().ranked(*passages, **fields))
+    await until(lambda: service.engine.running == 0)
+    assert service.admission.active == 0
 
 
 async def test_documents_that_are_read_in_windows_are_known_with_their_chunk() -> None:
@@ -359,6 +458,35 @@ def test_keys_are_apart(tmp_path: Path) -> None:
             headers = {"Authorization": f"Bearer a-secret-of-{name}-0123"}
             seen.append(client.post("/rerank", json=body, headers=headers).json()["results"][0].get("cached"))
     assert seen == [None, None, True, True]
+
+
+@pytest.mark.parametrize("headers", [LINES, {}])
+def test_a_client_that_leaves_halfway_leaves_no_score_and_no_byte_behind(headers: dict[str, str]) -> None:
+    engine = WritingEngine()
+    body = {"query": "red apple", "documents": ["red", "stop"]}
+    with open_service(engine, score_cache_bytes=1 << 20) as url, httpx.Client(base_url=url, timeout=PATIENCE) as client:
+        if headers:
+            with client.stream("POST", "/rerank", json=body, headers=headers) as answer:
+                events = arriving(answer)
+                assert next(events)["index"] == 0
+        else:
+            with waiting_client(url, "/rerank", body):
+                wait_until(lambda: engine.running == 1, "the first verdict")
+        wait_until(lambda: engine.running == 0, "the documents to leave the engine")
+        page = ""
+
+        def counted() -> bool:
+            nonlocal page
+            page = client.get("/metrics").text
+            return 'limrank_requests_total{code="499",route="/rerank",shape="cohere"} 1.0' in page
+
+        wait_until(counted, "the call to be counted", 0.02)
+        assert "limrank_score_cache_bytes 0.0" in page
+        assert "limrank_held_bytes 0.0" in page
+        engine.let_go()
+        first, second = (client.post("/rerank", json=body).json()["results"] for _ in range(2))
+        assert not any("cached" in result for result in first)
+        assert second == [result | {"cached": True} for result in first]
 
 
 def test_off_by_default() -> None:

@@ -20,7 +20,7 @@ from service.wire.shape import WireLimits
 @dataclass(frozen=True, slots=True)
 class _Batch:
     request: batch.BatchRequest
-    calls: Sequence[RerankCall]
+    calls: Mapping[int | None, RerankCall]
 
     def answer(self, outcomes: Sequence[Outcome], context: RequestContext) -> tuple[Any, Mapping[str, str]]:
         """Each request with its own status: the whole is a 200."""
@@ -33,7 +33,7 @@ def batch_form(limits: WireLimits) -> Form:
 
     def read(data: dict[str, Any]) -> _Batch:
         request = batch.read(data, BATCH_PATH, limits)
-        return _Batch(request, request.calls)
+        return _Batch(request, dict(zip(request.places, request.calls, strict=True)))
 
     prune = partial(pruned_batch, most_requests=limits.max_batch_requests, most_items=limits.max_documents)
     return Form(batch.LABEL, prune, read)

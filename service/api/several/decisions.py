@@ -23,8 +23,8 @@ class _Decisions:
     request: DecisionRequest
 
     @property
-    def calls(self) -> Sequence[RerankCall]:
-        return self.request.calls
+    def calls(self) -> Mapping[int | None, RerankCall]:
+        return dict(enumerate(self.request.calls))
 
     def answer(self, outcomes: Sequence[Outcome], context: RequestContext) -> tuple[Any, Mapping[str, str]]:
         """All questions are answered, or the call fails with the first that is not."""
@@ -42,7 +42,7 @@ class _Decisions:
         if cut := [place for place, member in enumerate(members) if member.truncated]:
             shown = ", ".join(map(str, cut[:_SHOWN])) + (f" and {len(cut) - _SHOWN} more" if len(cut) > _SHOWN else "")
             warnings.append(f"The input was truncated for {len(cut)} of {len(members)} questions: {shown}.")
-        if not self.calls[0].passages[0].strip():
+        if not self.request.calls[0].passages[0].strip():
             warnings.append("The input is blank.")
         return warnings
 

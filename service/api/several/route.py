@@ -20,10 +20,10 @@ from service.wire.shape import WireLimits
 
 
 class Asked(Protocol):
-    """A valid body: the calls that it comes to, and the answer to them."""
+    """A valid body: the calls that it comes to, by their places in it, and the answer to them."""
 
     @property
-    def calls(self) -> Sequence[RerankCall]: ...
+    def calls(self) -> Mapping[int | None, RerankCall]: ...
 
     def answer(self, outcomes: Sequence[Outcome], context: RequestContext) -> tuple[Any, Mapping[str, str]]:
         """Returns the body of the answer, ready for JSON, and header fields. May raise the error that all end with."""
@@ -49,23 +49,27 @@ class SeveralRoute(BodyRoute):
 
     async def _answer(self, request: Request, context: RequestContext, hold: BodyHold) -> SentAnswer:
         asked, received = await self._read(request, context, hold)
+        calls = list(context.calls.values())
         outcomes: Sequence[Outcome] = []
-        if asked.calls:
+        if calls:
             outcomes = await self._reranker.rank_all(
-                asked.calls,
+                calls,
                 key=context.caller,
                 received=received,
                 timeout_ms=timeout_ms_of(request.headers),
                 client_leaves=partial(client_leaves, request.receive),
             )
+        context.rankings = {
+            place: outcome.ranking
+            for place, outcome in zip(context.calls, outcomes, strict=True)
+            if isinstance(outcome, Member)
+        }
         body, told = asked.answer(outcomes, context)
-        members = [outcome for outcome in outcomes if isinstance(outcome, Member)]
         headers: Mapping[str, str] = {}
-        if members:
-            context.received, context.timings = received, members[0].ranking.timings
-            rankings = [member.ranking for member in members]
+        if rankings := list(context.rankings.values()):
+            context.received, context.timings = received, rankings[0].timings
             tokens = sum(ranking.prompt_tokens + ranking.reasoning_tokens for ranking in rankings)
-            headers = timing_headers(rankings[0].timings, tokens, asked.calls)
+            headers = timing_headers(rankings[0].timings, tokens, calls)
         return SentAnswer(orjson.dumps(body), headers={**headers, **told}, media_type="application/json")
 
     async def _read(self, request: Request, context: RequestContext, hold: BodyHold) -> tuple[Asked, float]:
@@ -73,6 +77,7 @@ class SeveralRoute(BodyRoute):
         data, received = await self._parsed(request, hold)
         context.shape = self._form.label
         asked = self._form.read(data)
-        context.query = "\n".join(call.query for call in asked.calls)
-        context.passages = [passage for call in asked.calls for passage in call.passages]
+        context.calls = calls = asked.calls
+        context.query = "\n".join(call.query for call in calls.values())
+        context.passages = [passage for call in calls.values() for passage in call.passages]
         return asked, received

@@ -78,7 +78,7 @@ class StreamedAnswer(Response):
             self._context.error = known
             status, body = error_body(known, self._context.shape, self._context.request_id)
             return self._framing.event(error_event(status, body, known.retry_after))
-        self._context.timings, self._context.ranking = ranking.timings, ranking
+        self._context.timings, self._context.rankings = ranking.timings, {None: ranking}
         warnings = b"".join(self._framing.event(warning_event(warning)) for warning in ranking.warnings)
         return warnings + self._framing.last(self._wire.answer(ranking))
 

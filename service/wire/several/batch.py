@@ -49,6 +49,11 @@ class BatchRequest:
         """Those that can be ranked, in their order."""
         return [request.call for request in self.requests if isinstance(request, cohere.CohereRequest)]
 
+    @property
+    def places(self) -> list[int]:
+        """The places of `calls` among the requests."""
+        return [place for place, one in enumerate(self.requests) if isinstance(one, cohere.CohereRequest)]
+
     def answer(self, outcomes: Sequence[Ranking | ServiceError], request_id: str | None) -> BatchAnswer:
         """Returns the body of the answer. `outcomes`: those of `calls`."""
         left = iter(outcomes)

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from cli.errors import BadSettings
+from service.lifecycle import Phase
 from service.settings import from_command_line
+from tests.fakes import ScriptedEngine
 from tests.service.api.bad_input import GOOD
 from tests.service.serving import WITH_KEY, guarded_service, serving
 from tests.service.wire.server import open_service
@@ -73,6 +75,43 @@ def test_refusals_may_be_read_too(client: httpx.Client) -> None:
         answer = client.post("/rerank", json=GOOD, headers=keyed)
     assert answer.headers["retry-after"]
     assert answer.headers[ALLOW] == PAGE
+
+
+def test_what_fails_inside_may_be_read_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also what nobody foresaw, a stream, and what a server says that stops."""
+    engine = ScriptedEngine(fail_always={"poison"})
+    service = guarded_service(tmp_path, engine, cors_origins=(PAGE,))
+    keyed = WITH_KEY | {"Origin": PAGE}
+    with serving(service.app) as url, httpx.Client(base_url=url, headers=keyed) as client:
+        answers = {
+            "failed": client.post("/rerank", json=GOOD | {"documents": ["poison"]}),
+            "in a stream": client.post("/rerank", json=GOOD | {"documents": ["a", "poison"], "stream": True}),
+            "batch": client.post("/v1/rerank/batch", json={"requests": []}),
+            "decision": client.post("/v1/decisions", json={"input": "a", "questions": []}),
+        }
+        engine.stuck = True
+        answers["late"] = client.post("/rerank", json=GOOD, headers={"X-Request-Timeout-Ms": "50"})
+        engine.stuck = False
+        service.metrics.observe_answer = None  # type: ignore[assignment, method-assign]
+        answers["unforeseen"] = client.post("/rerank", json=GOOD)
+        service.lifecycle.phase = Phase.DRAINING
+        answers["stopping"] = client.post("/rerank", json=GOOD)
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        "failed": 500,
+        "in a stream": 200,
+        "batch": 400,
+        "decision": 400,
+        "late": 504,
+        "unforeseen": 500,
+        "stopping": 503,
+    }
+    for name, answer in answers.items():
+        assert (answer.headers[ALLOW], answer.headers["vary"]) == (PAGE, "Origin"), name
+        assert "Retry-After" in answer.headers[EXPOSE], name
+        assert answer.headers["x-request-id"], name
+    assert "event: error" in answers["in a stream"].text
+    assert answers["stopping"].headers["retry-after"]
+    assert "unforeseen_error" in caplog.text
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", f"{PAGE}.evil.example", f"{PAGE}:8443", PAGE.upper(), ""])

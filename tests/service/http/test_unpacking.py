@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
 from service.api.body import read_body
-from service.errors import BadRequest, BodyTooLarge
+from service.errors import BadRequest, BodyTooLarge, UnsupportedMedia
 from service.http.unpacking import PIECE_BYTES, Unpacker, unpacker_of, zstd
 from tests.requirements_check import require
 from tests.service.api.bad_input import GOOD
@@ -35,6 +35,31 @@ def unpacker(name: str) -> Unpacker:
     found = unpacker_of(name)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "GZip", " gzip ", "x-gzip", "deflate", "zstd", "identity, gzip", "gzip,identity", "gzip,,"]
+)
+def test_encodings_that_are_taken(encoding: str) -> None:
+    assert unpacker_of(encoding) is not None
+
+
+@pytest.mark.parametrize("encoding", ["", " ", ",", "identity", "Identity, identity"])
+def test_bodies_that_are_not_compressed(encoding: str) -> None:
+    assert unpacker_of(encoding) is None
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *("br", "compress", "x-zstd", "zlib", "gzip;q=1", "*", "gzip gzip", "gzip" * 50),
+        *("gzip, gzip", "gzip, br", "br, gzip", "deflate, gzip", "zstd,identity,zstd"),
+    ],
+)
+def test_all_others_are_refused_whether_one_or_nested(encoding: str) -> None:
+    with pytest.raises(UnsupportedMedia, match="gzip, deflate, zstd, or uncompressed") as refused:
+        unpacker_of(encoding)
+    assert len(refused.value.message) < 200
 
 
 def unpacked(name: str, *pieces: bytes) -> bytes:
@@ -163,6 +188,19 @@ def test_what_is_reserved_is_what_it_unpacks_to(url: str, name: str) -> None:
         refused = client.post("/rerank", content=b"".join(bomb(name, 300)))
         assert refused.status_code == 413
         assert client.post("/v1/rerank/batch", content=PACKERS[name](b'{"requests": [{}]}')).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank/batch", "/v1/decisions", "/v1/systemone", "/v1/ranking"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bomb_stops_at_the_limit_on_every_path(url: str, name: str, path: str) -> None:
+    refused = httpx.post(f"{url}{path}", content=b"".join(bomb(name, 50)), headers={"Content-Encoding": name})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_two_headers_are_two_encodings(url: str) -> None:
+    body = gzip.compress(gzip.compress(orjson.dumps(GOOD)))
+    twice = [("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")]
+    assert httpx.post(f"{url}/rerank", content=body, headers=twice).status_code == 415
 
 
 def test_a_refusal_names_what_is_taken(url: str) -> None:

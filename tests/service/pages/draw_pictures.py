@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
         embedded_server(Path(place)) as on,
     ):
         page = browser.page()
-        page.look(height=800)
+        page.look(height=880)
         ranked(page, on.url, "reasoning")
         page.click(".why summary")
         save(page, folder / "playground.png")

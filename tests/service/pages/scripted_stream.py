@@ -21,7 +21,7 @@ INFO: Line = {
     "version": "0",
     "model": {"name": "scripted", "score": "fitted"},
     "engine": {"name": "scripted", "version": "0", "device": "none", "dtype": "float32"},
-    "modes": ["direct", "reasoning"],
+    "modes": ["adaptive", "direct", "reasoning"],
     "default_mode": "direct",
     "limits": {"default_reasoning_tokens": 256, "max_reasoning_tokens": 512},
 }

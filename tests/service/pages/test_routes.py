@@ -18,7 +18,16 @@ from tests.service.serving import SECRET, WITH_KEY, guarded_service, serving
 from tests.service.wire.server import open_service
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
-PROGRAMS = ["*/*", "", "application/json", "text/html;q=0, */*", "text/plain, application/json"]
+PROGRAMS = [
+    "*/*",
+    "",
+    "application/json",
+    "text/html;q=0, */*",
+    "text/plain, application/json",
+    "application/json, text/html;q=0.9",
+    "TEXT/HTML ; Q = 0.000, text/*",
+    "*/*, text/html;q=0.5",
+]
 SECRETS: dict[str, Any] = {"served_name": "a-name-to-keep", "root_path": "/models/rerank"}
 
 
@@ -183,5 +192,8 @@ def test_only_reading_is_open(path: str) -> None:
 
 def test_what_accepts_html() -> None:
     assert wants_html("text/html")
-    assert wants_html("application/json, TEXT/HTML; q=0.5")
+    assert wants_html("application/json;q=0.4, TEXT/HTML; q=0.5")
+    assert wants_html("application/json, text/html"), "of equals the page"
+    assert wants_html("text/html;q=0.1"), "JSON is not accepted"
+    assert wants_html("text/html;q=0.9, */*;q=0.8")
     assert not any(wants_html(accept) for accept in PROGRAMS)

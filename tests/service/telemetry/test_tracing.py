@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -113,6 +114,115 @@ def test_a_call_that_failed_is_one_of_a_reranker_too(tmp_path: Path) -> None:
         failed, other = sorted(collector.wait(2), key=lambda span: span.start_time_unix_nano)
     assert openinference_of(failed) == {"openinference.span.kind": "RERANKER", "reranker.top_k": 2}
     assert openinference_of(other) == {}
+
+
+BATCH = {"requests": [{"query": "bread", "documents": ["bread", "ice"]}, {}, BODY | {"top_n": 1}]}
+STREAMED = {"Accept": "application/x-ndjson"}
+DECISIONS = {
+    "model": "scripted",
+    "input": "a private glacier",
+    "questions": [{"type": "predicate", "instructions": text} for text in ("glacier", "bread")],
+}
+SYSTEM_ONE = {
+    "model": "scripted",
+    "state": "a private glacier",
+    "questions": {"x": {"type": "noul", "instructions": "y"}},
+}
+
+
+def described(folder: Path, *bodies: tuple[str, object], headers: dict[str, str] | None = None, **settings: Any) -> Any:
+    """The OpenInference attributes of each call, and its status."""
+    engine = ScriptedEngine(fail_always={"poison"})
+    with collecting() as collector:
+        composition = guarded_service(folder, engine, otlp_endpoint=collector.url, **settings)
+        with serving(composition.app) as url, httpx.Client(base_url=url, headers=WITH_KEY | (headers or {})) as client:
+            statuses = [client.post(path, json=body).status_code for path, body in bodies]
+        collector.wait(len(bodies))
+    spans = [span for span in collector.spans if span.kind == ProtoSpan.SPAN_KIND_SERVER]
+    assert not any(span.dropped_attributes_count for span in spans)
+    found = [openinference_of(span) for span in sorted(spans, key=lambda span: span.start_time_unix_nano)]
+    return list(zip(statuses, found, strict=True))
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_a_batch_is_described_with_its_requests_by_their_places(tmp_path: Path, texts: bool) -> None:
+    ((status, found),) = described(tmp_path, ("/v1/rerank/batch", BATCH), log_texts=texts)
+    assert status == 200
+    assert (found["openinference.span.kind"], found["reranker.model_name"]) == ("RERANKER", "scripted")
+    assert "reranker.top_k" not in found, "the requests differ in it"
+    output = {name: value for name, value in found.items() if name.startswith("reranker.output_documents.")}
+    assert [value for name, value in output.items() if name.endswith(".id")] == ["0.0", "0.1", "2.0"]
+    assert [value for name, value in output.items() if name.endswith(".score")] == pytest.approx(
+        [0.5, 0.2689, 0.5], rel=1e-3
+    )
+    contents = [value for name, value in output.items() if name.endswith(".content")]
+    if texts:
+        assert found["reranker.query"] == "bread\nglacier"
+        assert contents == ["bread", "ice", "a private glacier"]
+        sent = [found[f"reranker.input_documents.{place}.document.id"] for place in range(5)]
+        assert sent == ["0.0", "0.1", "2.0", "2.1", "2.2"]
+    else:
+        assert not any(text in str(found) for text in ("glacier", "bread", "ice", "input", "query"))
+
+
+def test_of_a_large_batch_as_many_documents_are_described_of_each_request(tmp_path: Path) -> None:
+    one = {"query": "q" * 9000, "documents": ["text " * 9000] * 30, "top_n": 25}
+    few, many = described(
+        tmp_path,
+        ("/v1/rerank/batch", {"requests": [one] * 4}),
+        ("/v1/rerank/batch", {"requests": [{"query": "q", "documents": ["a", "b"]}] * 30}),
+        log_texts=True,
+    )
+    for (status, found), ids in (
+        (few, [f"{place}.{index}" for place in range(4) for index in range(5)]),
+        (many, [f"{place}.0" for place in range(MOST_DOCUMENTS)]),
+    ):
+        assert status == 200
+        for side in ("input", "output"):
+            assert [found[f"reranker.{side}_documents.{place}.document.id"] for place in range(MOST_DOCUMENTS)] == ids
+        assert max(len(str(value)) for value in found.values()) <= MOST_CHARACTERS
+    assert few[1]["reranker.top_k"] == 25
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_decisions_are_calls_of_a_reranker_too(tmp_path: Path, texts: bool) -> None:
+    found = described(tmp_path, ("/v1/decisions", DECISIONS), ("/v1/systemone", SYSTEM_ONE), log_texts=texts)
+    for (status, one), questions in zip(found, (["0.0", "1.0"], ["0.0"]), strict=True):
+        assert status == 200
+        assert one["openinference.span.kind"] == "RERANKER"
+        ids = [one[f"reranker.output_documents.{place}.document.id"] for place in range(len(questions))]
+        assert ids == questions
+        assert (one.get("reranker.output_documents.0.document.content") == "a private glacier") is texts
+    assert (found[0][1].get("reranker.query") == "glacier\nbread") is texts
+    assert ("glacier" in str(found)) is texts
+
+
+def test_a_batch_that_failed_in_part_or_as_a_whole(tmp_path: Path) -> None:
+    poisoned = {"query": "q", "documents": ["poison"], "top_n": 1}
+    fine = {"query": "q", "documents": ["a"], "top_n": 1}
+    part, all_, limited, wrong = described(
+        tmp_path,
+        ("/v1/rerank/batch", {"requests": [poisoned, fine]}),
+        ("/v1/decisions", DECISIONS | {"input": "poison"}),
+        ("/v1/rerank/batch", {"requests": [fine] * 9}),
+        ("/v1/rerank/batch", {"requests": []}),
+        documents_per_minute=8,
+    )
+    assert part[0] == 200
+    assert part[1]["reranker.output_documents.0.document.id"] == "1.0"
+    assert all_ == (500, {"openinference.span.kind": "RERANKER"})
+    assert limited == (413, {"openinference.span.kind": "RERANKER", "reranker.top_k": 1})
+    assert wrong == (400, {})
+
+
+def test_a_streamed_call_is_described_as_the_ordinary_one(tmp_path: Path) -> None:
+    bodies = [("/v1/rerank", BODY), ("/v1/rerank", BODY | {"documents": ["glacier", "poison"]})]
+    (whole, ordinary), (cut, failed) = described(tmp_path, *bodies, headers=STREAMED, log_texts=True)
+    assert (whole, cut) == (200, 200)
+    plain = described(tmp_path, bodies[0], log_texts=True)
+    assert plain == [(200, ordinary)]
+    assert failed["reranker.query"] == "glacier"
+    assert not any(name.startswith("reranker.output") for name in failed)
 
 
 def test_a_large_call_leaves_room_for_the_other_attributes(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from service.wire.several import batch
 from service.wire.several.pruning import pruned_batch
 from service.wire.shape import WireLimits
 from tests.fakes import ScriptedEngine
-from tests.service.serving import WITH_KEY, guarded_service, serving
+from tests.service.api.streams.reading import EVENTS, LINES
+from tests.service.api.streams.writing import WritingEngine
+from tests.service.serving import WITH_KEY, guarded_service, serving, wait_until, waiting_client
 from tests.service.wire.rankings import ranking_of
 from tests.service.wire.server import open_service
 from tests.service.wire.test_properties import VALUES, bodies
@@ -122,6 +124,41 @@ def test_empty_requests_within_the_limit_are_errors_of_their_own(client: httpx.C
     assert {result["status"] for result in post(client, *[{}] * 50)} == {400}
 
 
+def test_ten_thousand_empty_requests_are_as_many_errors_where_so_many_may_be() -> None:
+    with open_service(max_batch_requests=10_000) as url, httpx.Client(base_url=url) as client:
+        results = post(client, *[{}] * 9_999, FRUIT)
+        assert [result["status"] for result in results] == [400] * 9_999 + [200]
+        assert client.post(PATH, json={"requests": [{}] * 10_001}).status_code == 413
+
+
+@pytest.mark.parametrize("headers", [LINES, EVENTS, {}])
+def test_it_is_never_streamed(client: httpx.Client, headers: dict[str, str]) -> None:
+    body = {"stream": True, "requests": [FRUIT | {"stream": True}, SKY | {"stream": "perhaps"}]}
+    answer = client.post(PATH, json=body, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert [result["status"] for result in answer.json()["results"]] == [200, 400]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"min_score": 0.6},
+        {"threshold": 1},
+        {"top_k": 1},
+        {"return_documents": True, "top_n": 1},
+        {"instruction": "Be strict.", "priority": 2},
+        {"first_stage_scores": [3, 1], "first_stage_weight": 0.5},
+        {"mode": "reasoning", "return_reasoning": True},
+        {"return_label_mass": True, "max_chunks_per_doc": 1},
+    ],
+)
+def test_every_field_means_what_it_means_alone(client: httpx.Client, more: dict[str, Any]) -> None:
+    plain, found = post(client, FRUIT, FRUIT | more)
+    alone = client.post("/v1/rerank", json=FRUIT | more).json()
+    assert (found["status"], found["body"] | {"id": ""}) == (200, alone | {"id": ""})
+    assert plain["body"] | {"id": ""} == client.post("/v1/rerank", json=FRUIT).json() | {"id": ""}
+
+
 def test_a_batch_of_very_many_values_makes_none_of_them(client: httpx.Client) -> None:
     many = {"query": "red apple", "documents": [{"text": "a red apple", "x": [{}] * 60_000}, "a blue sky"]}
     results = post(client, many, FRUIT, 5)
@@ -144,6 +181,26 @@ def test_it_is_one_request_in_metrics_and_all_documents_count(client: httpx.Clie
     assert 'limrank_requests_total{code="200",route="/v1/rerank/batch",shape="batch"} 1.0' in page
     assert "limrank_documents_scored_total 4.0" in page
     assert "limrank_documents_per_request_sum 4.0" in page
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PATH, {"requests": [FRUIT, {"query": "a", "documents": ["stop"]}, {"query": "b"}]}),
+        ("/v1/decisions", {"input": "stop", "questions": [{"type": "predicate", "instructions": "a"}]}),
+        ("/v1/systemone", {"state": "stop", "questions": {"a": {"type": "noul", "instructions": "a"}}}),
+    ],
+)
+def test_a_client_that_leaves_halfway_frees_its_work(path: str, body: dict[str, Any]) -> None:
+    engine = WritingEngine()
+    with open_service(engine) as url, httpx.Client(base_url=url) as client:
+        with waiting_client(url, path, body):
+            wait_until(lambda: engine.running == 1, "the others to be scored")
+        wait_until(lambda: engine.running == 0, "the document to leave the engine")
+        counted = f'limrank_requests_total{{code="499",route="{path}"'
+        wait_until(lambda: counted in client.get("/metrics").text, "the call to be counted", 0.02)
+        assert "limrank_held_bytes 0.0" in client.get("/metrics").text
+        assert post(client, FRUIT)[0]["status"] == 200
 
 
 def test_a_keys_limit_refuses_the_whole(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from service.errors import ServiceError
+from service.engine import Completion, Prefix, Prompt
+from service.errors import FixedPartsTooLong, ServiceError
 from service.wire.several.decisions import (
     MEANING,
     DecisionRequest,
@@ -23,6 +25,7 @@ from service.wire.several.decisions import (
 )
 from service.wire.shape import WireLimits
 from tests.fakes import ScriptedEngine
+from tests.service.test_batch import CuttingEncoder
 from tests.service.wire.rankings import ranking_of
 from tests.service.wire.server import open_service
 from tests.service.wire.test_properties import TEXTS, VALUES
@@ -31,6 +34,7 @@ TEXT = "a red apple"
 RED, BLUE = "red apple", "blue sky"
 DECISIONS = {"model": "m", "input": TEXT, "questions": [{"type": "predicate", "name": "red", "instructions": RED}]}
 SYSTEM_ONE = {"model": "m", "state": TEXT, "questions": {"red": {"type": "noul", "instructions": RED}}}
+LONG = "a word" * 20
 REFUSAL = {"type": "refusal", "refusal": "no"}
 LIMITS = WireLimits(("m", "*"), max_documents=20, max_body_bytes=10**6, body_seconds=1, max_batch_requests=4)
 
@@ -215,6 +219,72 @@ def test_a_blank_input_is_scored_with_a_warning(client: httpx.Client) -> None:
     answer = client.post("/v1/decisions", json=DECISIONS | {"input": " "})
     assert (answer.status_code, answer.headers["x-warnings"]) == (200, "The input is blank.")
     assert "x-warnings" not in client.post("/v1/decisions", json=DECISIONS).headers
+
+
+class NarrowEncoder(CuttingEncoder):
+    """Cuts texts of three words, and has no room for LONG."""
+
+    def prefix(self, query: str, instruction: str | None, budget: int) -> Prefix:
+        if query == LONG:
+            raise FixedPartsTooLong("Query and instruction have more tokens than the model.", field="query")
+        return super().prefix(query, instruction, budget)
+
+
+class WordEngine(ScriptedEngine):
+    """Tells how much of the probability is on the words that are read, as a causal model does."""
+
+    def _completion(self, index: int, prompt: Prompt, log_odds: float) -> Completion:
+        return replace(super()._completion(index, prompt, log_odds), mass=0.75)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[httpx.Client]:
+    with open_service(WordEngine(encoder=NarrowEncoder())) as url, httpx.Client(base_url=url) as client:
+        yield client
+
+
+@pytest.mark.parametrize("count", [1, 3, 25])
+def test_an_input_that_is_too_long_is_truncated_with_a_warning(narrow: httpx.Client, count: int) -> None:
+    texts = [f"{RED} {number}" for number in range(count)]
+    shown = ", ".join(map(str, range(min(count, 20)))) + (" and 5 more" if count == 25 else "")
+    says = f"The input was truncated for {count} of {count} questions: {shown}."
+    decisions = [{"type": "predicate", "instructions": text} for text in texts]
+    nouls = {text: {"type": "noul", "instructions": text} for text in texts}
+    for path, body in (
+        ("/v1/decisions", {"input": TEXT, "questions": decisions}),
+        ("/v1/systemone", {"state": TEXT, "questions": nouls}),
+    ):
+        answer = narrow.post(path, json=body)
+        assert (answer.status_code, len(answer.json()["answers"])) == (200, count)
+        assert answer.headers["x-warnings"] == says
+    short = narrow.post("/v1/decisions", json={"input": "an apple", "questions": decisions})
+    assert short.status_code == 200
+    assert "x-warnings" not in short.headers
+
+
+def test_instructions_that_are_too_long_are_named(narrow: httpx.Client) -> None:
+    for path, body, field in (
+        (
+            "/v1/decisions",
+            {"input": "a", "questions": [{"type": "predicate", "instructions": text} for text in (RED, LONG)]},
+            "questions[1].instructions",
+        ),
+        (
+            "/v1/systemone",
+            {"state": "a", "questions": {"x": {"type": "noul", "instructions": LONG}}},
+            "questions.x.instructions",
+        ),
+    ):
+        answer = narrow.post(path, json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
+        assert answer.json()["message"].startswith(f"{field} are too long for this model.")
+
+
+def test_label_mass_is_what_the_model_tells(narrow: httpx.Client) -> None:
+    decision = narrow.post("/v1/decisions", json=DECISIONS | {"model": None}).json()
+    assert decision["diagnostics"] == [{"label_mass": 0.75}]
+    system_one = narrow.post("/v1/systemone", json=SYSTEM_ONE | {"model": None}).json()
+    assert system_one["diagnostics"] == {"red": {"label_mass": 0.75}}
 
 
 def test_very_many_values_are_refused(client: httpx.Client) -> None:
