@@ -87,6 +87,14 @@ def _logging_as_before_the_test() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def warm_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services that a command in this process starts import no libraries: see `tests.evaluation.warm_services`."""
+    from tests.evaluation.warm_services import fork_services
+
+    fork_services(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def small_model(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small layers of random numbers with the embedded model's tokenizer, which the service serves: for tests in

@@ -65,13 +65,18 @@ class WarmProcess(subprocess.Popen[Any]):
 
     def _execute_child(self, args: Any, *rest: Any) -> None:
         """The hook of subprocess's own constructor. Of `rest`, 4 and 5 are folder and environment, 9 to 14 the ends of
-        the three streams, of which 9, 12 and 14 are the child's."""
+        the three streams, of which 9, 12 and 14 are the child's, and 20 is whether it begins a session."""
         command, environment = [os.fspath(each) for each in args], rest[5] or os.environ
         warm = _Server.of(type(self))
         if command[:2] != [sys.executable, "-m"] or not warm.fits(environment):
             super()._execute_child(args, *rest)  # type: ignore[misc]
             return
-        asked = {"command": command, "cwd": os.fspath(rest[4] or Path.cwd()), "environment": dict(environment)}
+        asked = {
+            "command": command,
+            "cwd": os.fspath(rest[4] or Path.cwd()),
+            "environment": dict(environment),
+            "session": rest[20],
+        }
         streams = [given if given != -1 else number for number, given in enumerate((rest[9], rest[12], rest[14]))]
         self.pid = warm.fork(asked, streams)
         self._child_created = True
@@ -87,35 +92,66 @@ def run_warm(module: str, *arguments: str, env: Mapping[str, str] | None = None)
     return subprocess.CompletedProcess(command, process.returncode, out.decode(), err.decode())
 
 
+def fork_from_here(kind: type[WarmProcess]) -> None:
+    """From here on, processes of `kind` are forked from a copy of this process as it is now, in any environment. Call
+    it while there is one thread."""
+    _Server.put(kind, _copy_of_this(kind))
+
+
+def _copy_of_this(kind: type[WarmProcess]) -> _Server:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        if os.fork():
+            return _Server(ours, None)
+        try:
+            ours.close()
+            _serve(theirs, forks_spawned=kind.forks_spawned)
+        finally:
+            os._exit(0)
+
+
+def _started(kind: type[WarmProcess]) -> _Server:
+    ours, theirs = socket.socketpair()
+    environment = _outside_ours(os.environ | kind.surroundings)
+    told = json.dumps({"libraries": kind.libraries, "forks_spawned": kind.forks_spawned})
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.warm", str(theirs.fileno()), told],
+            cwd=_ROOT,
+            env=environment | {"OMP_WAIT_POLICY": "PASSIVE"},  # threads that spin take a shared core
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+    assert ours.recv(1) == b".", "the server of warm processes did not start"
+    return _Server(ours, environment, process)
+
+
 class _Server:
+    """`environment`: what its processes must have, but for ours; None where they may have any."""
+
     _all: ClassVar[dict[type[WarmProcess], _Server]] = {}
     _making = threading.Lock()
 
-    def __init__(self, kind: type[WarmProcess]) -> None:
-        self._ours, theirs = socket.socketpair()
-        self._environment = _outside_ours(os.environ | kind.surroundings)
+    def __init__(self, asking: socket.socket, environment: Mapping[str, str] | None, process: Any = None) -> None:
+        self._ours = asking
+        self._environment = environment
+        self._process = process
         self._lock = threading.Lock()
-        told = json.dumps({"libraries": kind.libraries, "forks_spawned": kind.forks_spawned})
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm", str(theirs.fileno()), told],
-                cwd=_ROOT,
-                env=self._environment | {"OMP_WAIT_POLICY": "PASSIVE"},  # threads that spin take a shared core
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
-        assert self._ours.recv(1) == b".", "the server of warm processes did not start"
+
+    @classmethod
+    def put(cls, kind: type[WarmProcess], server: _Server) -> None:
+        cls._all[kind] = server
 
     @classmethod
     def of(cls, kind: type[WarmProcess]) -> _Server:
         with cls._making:
             if kind not in cls._all:
-                cls._all[kind] = cls(kind)
+                cls._all[kind] = _started(kind)
             return cls._all[kind]
 
     def fits(self, environment: Mapping[str, str]) -> bool:
         """Whether the libraries would read the same from it as they did here."""
-        return _outside_ours(environment) == self._environment
+        return self._environment in (None, _outside_ours(environment))
 
     def fork(self, asked: Mapping[str, Any], streams: Sequence[int]) -> int:
         """The id of the new process, which this process must wait for as for any child of its own."""
@@ -149,8 +185,12 @@ def main() -> None:
     if titles := sys.modules.get("setproctitle"):
         titles.getproctitle()  # looks where the title stands, which it finds by the environment that is still there
     asking = socket.socket(fileno=int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asking.sendall(b".")
+    _serve(asking, forks_spawned=told["forks_spawned"])
+
+
+def _serve(asking: socket.socket, *, forks_spawned: bool) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         length, streams, _, _ = socket.recv_fds(asking, 4, 3)
         if not length:
@@ -158,7 +198,7 @@ def main() -> None:
         message = b""
         while len(message) < int.from_bytes(length, "big"):
             message += asking.recv(_MOST)
-        _fork(asking, json.loads(message), streams, forks_spawned=told["forks_spawned"])
+        _fork(asking, json.loads(message), streams, forks_spawned=forks_spawned)
         for stream in streams:
             os.close(stream)
 
@@ -190,6 +230,8 @@ def _run(asked: dict[str, Any], streams: Sequence[int], *, forks_spawned: bool) 
         for stream in streams:
             os.close(stream)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if asked["session"]:
+            os.setsid()
         os.chdir(asked["cwd"])
         os.environ.clear()
         os.environ.update(asked["environment"])

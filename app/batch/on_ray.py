@@ -28,6 +28,7 @@ from cli.ray_cluster import ray_cluster
 
 _BLOCK_CALLS, _BLOCK_BYTES = 256, 1 << 20  # answered again when a worker dies; see _BLOCKS_AT_A_TIME
 _BLOCKS_AT_A_TIME = 2  # per worker, so that its engine never waits for the next block
+_READERS = 2  # a block is read in milliseconds, but for each that is read at once Ray starts a process, for seconds
 _TOKENS = ("prompt", "cached", "reasoning")
 
 
@@ -119,7 +120,7 @@ def _dataset(ray: Any, settings: Batch, calls: Calls, rows: Iterator[int]) -> An
     )
     environ = {name: value for name, value in os.environ.items() if name.startswith("LIMRANK_")}
     return ray.data.read_datasource(
-        source, override_num_blocks=len(blocks), num_cpus=0, label_selector=here
+        source, override_num_blocks=len(blocks), concurrency=_READERS, num_cpus=0, label_selector=here
     ).map_batches(
         Answers,
         fn_constructor_args=(Target(flags=flags), environ),

@@ -36,8 +36,9 @@ def _body(number: int, documents: int, filler: str) -> dict[str, Any]:
             return {"query": {"text": query}, "passages": [{"text": text} for text in texts]}
 
 
-def write_calls(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+def write_calls(path: Path, rows: Sequence[dict[str, Any]], *, width: int = 0) -> Path:
+    """`width`: the least bytes of a line, which ends with blanks."""
+    path.write_text("".join(json.dumps(row).ljust(width - 1) + "\n" for row in rows), encoding="utf-8")
     return path
 
 

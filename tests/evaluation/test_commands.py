@@ -364,6 +364,7 @@ def test_what_to_do_with_a_first_stage_is_fitted_on_one_split_and_decided_on_ano
     assert "name two splits" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("warm_services")
 def test_a_cascade_is_measured_against_its_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The embedded pair over the real service, each call of a query in turn."""
     folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"

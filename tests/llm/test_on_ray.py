@@ -17,11 +17,12 @@ from contract.checkpoint.packaged import minilm
 from llm.base import EndpointFailed, Message, Question, Reply
 from llm.endpoint import Endpoint
 from llm.process import answer, question_from_json, question_to_json, read_answer
-from retrieval.bi_encoder import BiEncoder
+from retrieval.bi_encoder import BiEncoder, VectorIndex
 from tests.requirements_check import require
 from tests.synth.endpoint import Fault, ScriptedEndpoint
 
 QUESTION = Question((Message("user", "is it so?"),), "Answer", {"type": "object"})
+TEXTS = [f"Passage {number} is about {'gout' if number % 3 else 'asthma'}." for number in range(300)]
 # Ray Data warns of its own settings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -30,8 +31,10 @@ HAS_RAY = importlib.util.find_spec("ray") is not None
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     require("ray", present=HAS_RAY, remedy="`make ray` installs it")
-    with ray_cluster("local") as ray:
-        yield ray
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # 15 otherwise: beside the processes of other tests they hardly move
+        with ray_cluster("local") as ray:
+            yield ray
 
 
 async def _ask(endpoint: Endpoint, count: int) -> list[Reply]:
@@ -61,14 +64,20 @@ def test_nodes_ask_and_the_replies_come_back(cluster: Any) -> None:
     assert cluster.is_initialized(), "the connection is that of the block around"
 
 
-def test_workers_encode_as_this_process_does(cluster: Any) -> None:
+@pytest.fixture(scope="module")
+def index(cluster: Any) -> VectorIndex:
+    """Of `TEXTS`, encoded in two blocks by two workers, each of which imports the library and loads the model."""
+    from synth.sources.first_stages import vector_index
+
+    return vector_index(TEXTS, minilm() or "", max_tokens=32, ray="local")
+
+
+def test_workers_encode_as_this_process_does(index: VectorIndex) -> None:
     from retrieval.ray_encoding import RayBiEncoder
 
-    model = minilm()
-    assert model is not None
-    texts = [f"Passage {number} is about {'gout' if number % 3 else 'asthma'}." for number in range(300)]
-    found = RayBiEncoder(model, "local", max_tokens=32, prompted=False).encode_passages(texts)
-    expected = BiEncoder(model, max_tokens=32, prompted=False).encode_passages(texts)
+    assert isinstance(index._encoder, RayBiEncoder)
+    found = index._passages
+    expected = BiEncoder(minilm() or "", max_tokens=32, prompted=False).encode_passages(TEXTS)
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < 1e-5
 
@@ -96,8 +105,6 @@ def test_one_kind_of_place_asks() -> None:
         Endpoint(ray="auto", processes=2)
 
 
-def test_an_index_is_encoded_on_a_cluster(cluster: Any) -> None:
-    from synth.sources.first_stages import vector_index
-
-    index = vector_index(["gout is treated", "asthma is treated"], minilm() or "", ray="local")
-    assert index.search(["gout"], 1)[0][0].index == 0
+def test_an_index_is_encoded_on_a_cluster(index: VectorIndex) -> None:
+    found = index.search([TEXTS[0], TEXTS[299]], 1)
+    assert [hits[0].index for hits in found] == [0, 299]

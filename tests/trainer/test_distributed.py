@@ -14,7 +14,8 @@ from tests.ports import free_port
 from tests.trainer.running import cross_encoder_flags, sft_flags, start, train, weights
 from tests.waiting import PATIENCE
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
+TORCHRUN = ("-m", "torch.distributed.run")
+FORKED = ("-m", "tests.trainer.forked_torchrun")
 
 
 @pytest.mark.parametrize("kind", ["sft", "cross-encoder"])
@@ -24,14 +25,14 @@ def test_two_processes_give_the_weights_of_one(
     """Dropout is off: each process draws its own. A step of eight is four a process instead of four twice."""
     if kind == "sft":
         one, two = (sft_flags(tiny_llama, records_file, tmp_path / name, dropout=0.0) for name in ("one", "two"))
-        result = "adapter"
+        result, torchrun = "adapter", TORCHRUN
     else:
         one, two = (
             cross_encoder_flags(tiny_bert, groups_file, tmp_path / name, device_batch=count, dropout=0.0)
             for name, count in (("one", 6), ("two", 3))
         )
-        result = "model"
-    process = start(two, *TORCHRUN, "--nproc-per-node=2", "-m", "trainer.train")
+        result, torchrun = "model", FORKED
+    process = start(two, *torchrun, "--standalone", "--nproc-per-node=2", "-m", "trainer.train")
     train(one)
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
@@ -48,7 +49,7 @@ def test_two_nodes_with_a_shared_folder_give_the_weights_of_one(
     """Each node has its own torchrun, as docs/trainer.md has them; here both are on this machine."""
     one, two = (sft_flags(tiny_llama, records_file, tmp_path / name, dropout=0.0) for name in ("one", "two"))
     meeting = f"--rdzv-endpoint=127.0.0.1:{free_port()}"
-    launch = ("-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", meeting)
+    launch = (*FORKED, "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", meeting)
     nodes = [start(two, *launch, "-m", "trainer.train") for _ in range(2)]
     train(one)
     for node in nodes:
@@ -72,7 +73,7 @@ def test_spread_weights_are_trained_scored_and_put_together(
         + words
         + ["--fsdp", "--gradient-checkpointing"]
     )
-    launch = (*TORCHRUN, "--nproc-per-node=2", "-m", "tests.trainer.fsdp_on_cpus")
+    launch = (*FORKED, "--standalone", "--nproc-per-node=2", "-m", "tests.trainer.fsdp_on_cpus")
     for limit in (["--leg-minutes", "0.0001"], []):
         said, _ = (process := start(spread + limit, *launch)).communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
@@ -88,7 +89,7 @@ def test_a_signal_to_one_process_ends_the_leg_of_all_at_the_same_step(
 ) -> None:
     """The run then goes on, in one process here, to the weights it would have had."""
     one, two = (sft_flags(tiny_llama, records_file, tmp_path / name, dropout=0.0) for name in ("one", "two"))
-    process = start(two, *TORCHRUN, "--nproc-per-node=2", "-m", "tests.trainer.told_alone")
+    process = start(two, *FORKED, "--standalone", "--nproc-per-node=2", "-m", "tests.trainer.told_alone")
     train(one)
     _ended(process)
     assert [path.name for path in (tmp_path / "two" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-2"]
@@ -106,7 +107,7 @@ def test_weights_are_spread_over_gpus(tiny_llama: Path, records_file: Path, tmp_
     """The paper's config in small, on all GPUs of the machine."""
     flags = sft_flags(tiny_llama, records_file, tmp_path / "run", precision="bfloat16", device_batch=1)
     count = torch.cuda.device_count()
-    launch = (*TORCHRUN, f"--nproc-per-node={count}", "-m", "trainer.train")
+    launch = (*TORCHRUN, "--standalone", f"--nproc-per-node={count}", "-m", "trainer.train")
     said, _ = (process := start([*flags, "--gradient-checkpointing", "--fsdp"], *launch, gpus=True)).communicate(
         timeout=PATIENCE
     )

@@ -24,6 +24,7 @@ from trainer.sft.lora import load_base, load_lora
 from trainer.sft.scorer import CausalScorer
 
 
+@pytest.mark.usefixtures("warm_services")
 def test_every_part_takes_what_the_one_before_leaves(
     embedded_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from service.models.checkpoint import Checkpoint
 from tests.evaluation import small_data
 from tests.evaluation.kept_services import KeptServices
 
+pytestmark = pytest.mark.usefixtures("warm_services")
 SMALL = ("--pairs", "5", "--trace-pairs", "5", "--injections", "2", "--threads", "2")
 
 

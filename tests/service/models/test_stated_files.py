@@ -24,6 +24,7 @@ from tests.contract.formats.references import tokenizer_named
 from tests.service.models import logit_score_folders
 from tests.service.models.damaged import cross_encoder_folder
 from tests.service.models.logit_score_folders import save_logit_score
+from tests.tokenizers import small_qwen3_like_tokenizer
 
 KINDS: list[Any] = ["x", -1, [1], {"a": 1}, True, 10**400]
 LIBRARY = {
@@ -54,7 +55,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     change(encoder / "tokenizer_config.json", tokens)
     change(encoder / "config.json", LISTED | {"sentence_transformers": {}, "sbert_ce_default_activation_function": "x"})
     causal = save_logit_score(
-        made / "logit", tokenizer_named("qwen3-like"), logit_score_folders.QWEN3, ("yes", "no"), prompt="Find it."
+        made / "logit", small_qwen3_like_tokenizer(), logit_score_folders.QWEN3, ("yes", "no"), prompt="Find it."
     )
     return {"cross-encoder": encoder, "logit score": causal}
 

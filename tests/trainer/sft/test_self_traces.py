@@ -28,6 +28,8 @@ from trainer.settings import OwnTraces
 from trainer.sft import self_traces
 from trainer.sft.self_traces import ask_traces
 
+pytestmark = pytest.mark.usefixtures("warm_services")
+
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[KeptServices]:
@@ -42,7 +44,7 @@ def one_service(services: KeptServices, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(self_traces, "local_service", services.serve)
 
 
-WORDS = ["own-traces", "--model", "limrank-mini", "--model-licence", "Apache-2.0", "--trace-tokens", "96"]
+WORDS = ["own-traces", "--model", "limrank-mini", "--model-licence", "Apache-2.0"]
 
 
 @pytest.mark.usefixtures("one_service")
@@ -52,7 +54,7 @@ def test_the_chosen_records_get_the_traces_the_model_writes(
     out, data = tmp_path / "made" / "own.jsonl", tmp_path / "records.jsonl"
     data.write_bytes(records_file.read_bytes())
     beside(data).write_text('{"cost": 12.5}')
-    words = ["--data", str(data), "--out", str(out), "--sample", "12"]
+    words = ["--data", str(data), "--out", str(out), "--sample", "12", "--trace-tokens", "96"]
     assert run([*WORDS, *words, "--direct-share", "0.5", "--leave-out", "crafts"]) == 0
     before = {record.id: record for record in read_records(records_file)}
     made = list(read_records(out))
@@ -79,6 +81,7 @@ def test_after_a_kill_only_what_is_missing_is_asked(
 ) -> None:
     out, kept = tmp_path / "own.jsonl", tmp_path / "own.jsonl.traces" / "scores.jsonl"
     words = [*WORDS, "--data", str(records_file), "--out", str(out), "--sample", "5", "--concurrency", "1"]
+    words += ["--trace-tokens", "16"]  # how a trace ends makes no difference to what is kept
     said, _ = (process := start(words, "-m", "tests.trainer.killed")).communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL, said
     assert not out.exists()
@@ -87,8 +90,8 @@ def test_after_a_kill_only_what_is_missing_is_asked(
     mark = "The query asks about what nobody else writes."
     made = {"traces": [mark], "statuses": ["complete"]}
     kept.write_text("\n".join([header, json.dumps(json.loads(first) | made), *rest, '{"torn": ']))
-    assert run([{"96": "64"}.get(word, word) for word in words]) == 2
-    assert "holds scores made otherwise (max_reasoning_tokens: 96 there, 64 now)" in capsys.readouterr().err
+    assert run([{"16": "12"}.get(word, word) for word in words]) == 2
+    assert "holds scores made otherwise (max_reasoning_tokens: 16 there, 12 now)" in capsys.readouterr().err
     assert run(words) == 0
     assert "2/5" in capsys.readouterr().err, "the bar begins at what was kept"
     assert mark in {record.trace for record in read_records(out)}
