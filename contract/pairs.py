@@ -170,6 +170,8 @@ def _frame(tokenizer: Tokenizer) -> _Frame:
         middle = _find(ids, passage, start + len(query))
     except ValueError:
         raise ContractError(f"The tokenizer encodes a pair as {ids}, where its two texts do not stand apart.") from None
+    if not set(types) <= {0, 1}:
+        raise ContractError(f"The tokenizer gives the parts of a pair the types {types}; known are 0 and 1.")
     end = middle + len(passage)
     between = tuple(ids[start + len(query) : middle])
     second = sum(1 for kind in types[start + len(query) : middle] if kind == 0)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.formats.prompt_format import LIMRANK, PromptFormat
-from contract.formats.template import Around
+from contract.formats.template import Around, completable
 from contract.formats.tokenizer import ContractError, Encoding, Tokenizer, ids_of_text
 
 __all__ = [
@@ -52,35 +52,38 @@ class Guard:
         Raises ContractError for a string that spaces cannot break up.
         """
         self._tokenizer = tokenizer
-        strings = _guarded_strings(tokenizer, delimiters, added)
-        self._pattern = re.compile("|".join(map(re.escape, strings)) if strings else r"(?!)")
+        self.strings: Sequence[str] = _guarded_strings(tokenizer, delimiters, added)
+        self._pattern = re.compile("|".join(map(re.escape, self.strings)) if self.strings else r"(?!)")
 
     def bare(self, text: str) -> str:
         """Breaks up guarded strings in the text or its normal form; other text is returned unchanged."""
-        text = self._as_read(text)
+        text = self._broken(text)
+        normal = self._normal(text)  # which the tokenizer makes itself, so it is taken only where it hides one
+        return self._broken(normal) if self._pattern.search(normal) else text
+
+    def first_in(self, text: str) -> str | None:
+        """The first guarded string in a text or its normal form."""
+        found = self._pattern.search(text) or self._pattern.search(self._normal(text))
+        return None if found is None else found.group()
+
+    def _broken(self, text: str) -> str:
         while self._pattern.search(text):  # repeat: guarded strings may overlap
             text = self._pattern.sub(_broken_up, text)
         return text
 
-    def first_in(self, text: str) -> str | None:
-        """The first guarded string in a text or its normal form."""
-        found = self._pattern.search(self._as_read(text))
-        return None if found is None else found.group()
-
-    def _as_read(self, text: str) -> str:
-        """The text, or its normal form when that contains a guarded string."""
+    def _normal(self, text: str) -> str:
         if text.isascii() or self._tokenizer.normalizer is None:
             return text
         normal: str = self._tokenizer.normalizer.normalize_str(text)
-        return normal if self._pattern.search(normal) else text
+        return normal
 
 
 class PromptEncoder:
     """Encodes prompts of one format with one tokenizer. Thread-safe."""
 
     def __init__(self, prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
-        """Raises ContractError when the tokenizer lacks a special string of the format, or when a string to be kept out
-        of user text cannot be broken up.
+        """Raises ContractError when the tokenizer lacks a special string of the format, when a string to be kept out of
+        user text cannot be broken up, or when a user text could complete one with the format's own text beside it.
 
         Switches off truncation and padding in the tokenizer: truncation is decided and reported here, and with padding
         a passage's ids would depend on the longest one in its batch.
@@ -93,6 +96,7 @@ class PromptEncoder:
         own = [text for text in (prompt_format.open, prompt_format.close) if text]
         strings = (*own, *prompt_format.special, *prompt_format.delimiters)
         self._guard = Guard(tokenizer, strings, added=prompt_format.guard_added)
+        _check_seams(prompt_format, self._guard.strings)
         self._behind = self._behind_of(prompt_format.around("")) if prompt_format.same_behind else None
 
     def prefix(self, query: str, instruction: str | None = None) -> list[int]:
@@ -155,6 +159,19 @@ def _check_special(prompt_format: PromptFormat, tokenizer: Tokenizer) -> None:
             f"The format {prompt_format.name!r} is written with {missing[0]!r}, which this tokenizer does not have as "
             "a token of its own; serve the model with its own tokenizer, or with the format it was trained on."
         )
+
+
+def _check_seams(prompt_format: PromptFormat, strings: Sequence[str]) -> None:
+    """Each text is broken up on its own, so none may become a control string together with what stands beside it."""
+    forms = (prompt_format.prompt, prompt_format.prompt_without_instruction, prompt_format.pieces("stated"))
+    for form in forms:
+        if found := completable(form, strings):
+            slot, text = found
+            raise ContractError(
+                f"In the format {prompt_format.name!r} a text in {{{slot}}} could complete the control string {text!r} "
+                "together with what stands beside it; put a space between, or write the two as parts of their own, "
+                "which are encoded apart."
+            )
 
 
 def _guarded_strings(tokenizer: Tokenizer, delimiters: Sequence[str], every: bool) -> list[str]:

@@ -49,9 +49,10 @@ def resolve_reading(prompt_format: PromptFormat, tokenizer: Tokenizer) -> Readin
     """How answers of this format are read with this tokenizer. Raises ContractError as `resolve_verdict_tokens`
     does."""
     if prompt_format.grades:
-        return GradedReading(
-            grades_of({_grade_ids(prompt_format, tokenizer, text): v for text, v in prompt_format.grades})
-        )
+        found = {_grade_ids(prompt_format, tokenizer, text): value for text, value in prompt_format.grades}
+        if len(found) < len(prompt_format.grades):
+            raise ContractError(_same_ids(prompt_format, "grades"))
+        return GradedReading(grades_of(found))
     if not prompt_format.true_words:
         raise ContractError(
             f"The format {prompt_format.name!r} has neither true_words nor grades, so nothing says what a causal model "
@@ -59,11 +60,21 @@ def resolve_reading(prompt_format: PromptFormat, tokenizer: Tokenizer) -> Readin
         )
     true = tuple(_word_id(prompt_format, tokenizer, word) for word in prompt_format.true_words)
     false = tuple(_word_id(prompt_format, tokenizer, word) for word in prompt_format.false_words)
+    for name, ids in (("true_words", true), ("false_words", false)):
+        if len(set(ids)) < len(ids):
+            raise ContractError(_same_ids(prompt_format, name))
     if shared := set(true) & set(false):
         raise ContractError(
             f"The tokenizer gives both verdict words the id {shared.pop()}; it cannot serve this format."
         )
     return WordReading(true, false, prompt_format.scale, prompt_format.offset)
+
+
+def _same_ids(prompt_format: PromptFormat, name: str) -> str:
+    return (
+        f"The tokenizer gives two {name} of the format {prompt_format.name!r} the same ids, which would count them "
+        "twice; write one of them."
+    )
 
 
 def _word_id(prompt_format: PromptFormat, tokenizer: Tokenizer, word: str) -> int:

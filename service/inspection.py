@@ -1,11 +1,13 @@
 """`limrank-serve inspect MODEL`: what a model is, how it would be asked and read, and what is missing to serve it.
 
-Reads settings, tokenizer and manifest; of the weights only the headers, and of a model on a hub not even these.
+Reads settings, tokenizer and manifest; of the weights only the headers, and of a model on a hub not even these. So it
+does not see a weight that is no number, which a start refuses.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,10 @@ from service.engine import Limits
 from service.engines.cross_encoder.encoder import classifier_encoder, overridden
 from service.errors import ModelStoreError
 from service.models import store
+from service.models.calibration import calibrated
 from service.models.checkpoint import PLAIN_PAIRS, Checkpoint
 from service.models.classifier import Classifier
+from service.models.weights import read_headers
 from service.ranking import ScoreKind
 
 QUERY, PASSAGE, INSTRUCTION = "what is a lipid?", "Lipids are fats.", "Only definitions count."
@@ -53,18 +57,20 @@ def inspect_model(
     cache_dir: Path | None = None,
     prompt_format: str | None = None,
     prompts: tuple[str | None, str | None] = (None, None),
+    calibration: Sequence[str] = (),
 ) -> Report:
     """Describes what `limrank-serve --model MODEL` would serve; `prompts` are those of --query-prompt and
-    --passage-prompt. Raises ModelStoreError where there is no such model."""
+    --passage-prompt, `calibration` the files of --calibration. Raises ModelStoreError where there is no such model."""
     found = store.locate(model, revision=revision, cache_dir=cache_dir)
     config = _json(found.folder / "config.json")
     lines = [f"model         {found.name}", f"folder        {found.folder}", *_architecture(config)]
     try:
-        checkpoint = found.open(prompt_format, weights=not found.on_hub)
+        checkpoint = calibrated(found.open(prompt_format, weights=False), calibration)
     except ModelStoreError as error:
         return Report((*lines, f"missing       {error}"), servable=False)
     try:
         lines += _served(checkpoint, overridden(checkpoint, *prompts))
+        lines += [] if found.on_hub else _weights(found.folder)
     except ModelStoreError as error:
         return Report((*lines, f"missing       {error}"), servable=False)
     lines += [f"note          {note}" for note in _notes(checkpoint, config, prompts)]
@@ -79,6 +85,20 @@ def _architecture(config: Mapping[str, Any]) -> Iterator[str]:
     yield f"architecture  {shown} ({config.get('model_type')})"
     if (limit := config.get("max_position_embeddings")) is not None:
         yield f"limit         {limit} tokens"
+
+
+def _weights(folder: Path) -> Iterator[str]:
+    """What the headers say. Raises ModelStoreError where there are none."""
+    tensors = read_headers(folder, whole=False).values()
+    count, size = sum(math.prod(each.shape) for each in tensors), sum(each.end - each.begin for each in tensors)
+    kinds = ", ".join(sorted({each.dtype for each in tensors}))
+    yield f"weights       {count / 1e6:,.1f} million numbers ({kinds}), {size / 1e9:,.2f} GB"
+    ends: dict[Path, int] = {}
+    for each in tensors:
+        ends[each.file] = max(ends.get(each.file, 0), each.end)
+    for file, end in ends.items():
+        if (found := file.stat().st_size) < end:
+            yield f"note          {file.name} has {found} of its {end} bytes; a server needs all of them"
 
 
 def _served(checkpoint: Checkpoint, prompts: PairPrompts | None) -> Iterator[str]:
@@ -96,7 +116,7 @@ def _classifier(checkpoint: Checkpoint, prompts: PairPrompts | None) -> Iterator
     classifier = checkpoint.classifier or Classifier()
     limit = classifier.max_tokens or _NO_LIMIT
     encoder = classifier_encoder(checkpoint, limit, prompts)
-    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer = checkpoint.tokenizer()
     if limit < _NO_LIMIT:
         yield f"limit         {limit} tokens, by the files beside the model"
     prompt = None if prompts is not None else classifier.prompt
@@ -131,7 +151,7 @@ def _example(title: str, text: str, ids: Sequence[int]) -> Iterator[str]:
 
 
 def _causal(prompt_format: PromptFormat, checkpoint: Checkpoint) -> Iterator[str]:
-    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer = checkpoint.tokenizer()
     segments = Segments(prompt_format, tokenizer)
     yield f"format        {prompt_format.name}, from {checkpoint.format_source}"
     if prompt_format.default_instruction:

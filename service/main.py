@@ -101,6 +101,7 @@ def _inspect(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             settings.cache_dir,
             settings.format,
             (settings.query_prompt, settings.passage_prompt),
+            settings.calibration,
         )
     except (BadSettings, StartupError) as error:
         return _cannot_start(str(error))

@@ -86,6 +86,10 @@ class PromptFormat:
         return (*own, self.true_words, self.false_words) == stated and plain and self.words_as == "text"
 
     def _check_words(self) -> None:
+        graded = tuple(text for text, _ in self.grades)
+        for name, texts in (("true_words", self.true_words), ("false_words", self.false_words), ("grades", graded)):
+            if twice := [text for text in texts if texts.count(text) > 1]:
+                raise ContractError(f"{name} hold {twice[0]!r} twice, which would count it twice; write it once.")
         if self.true_words and self.grades:
             raise ContractError("A format has either true_words or grades; write one of them.")
         if self.false_words and not self.true_words:

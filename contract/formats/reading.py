@@ -87,7 +87,8 @@ def _value(name: str, value: Any, where: str) -> Any:
 def _text(name: str, value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise ContractError(
-            f"{where}: {name} is {value!r}; it must be a text (in quotes where it looks like a number)."
+            f"{where}: {name} is {value!r}; it must be a text (in quotes where it looks like a number, or is yes, "
+            "no, on, off, true or false)."
         )
     return value
 

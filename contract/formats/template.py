@@ -85,3 +85,20 @@ def check_slots(pieces: Sequence[str], where: str, *, instruction: bool) -> None
         raise ContractError(f"{where} holds {{instruction}}, but is for calls without one; leave it out there.")
     if found.count(INSTRUCTION) > 1:
         raise ContractError(f"{where} holds {{instruction}} {found.count(INSTRUCTION)} times; write it once.")
+
+
+def completable(pieces: Sequence[str], strings: Sequence[str]) -> tuple[str, str] | None:
+    """A slot and one of the strings that a text in it could complete with what stands beside it; None where none can.
+
+    Only what is encoded together counts: the text of a piece, and two slots side by side.
+    """
+    for piece in pieces:
+        parts = [text for text, _ in parts_of(piece)]  # fixed text and slots in turn, from fixed text to fixed text
+        for at in range(1, len(parts), 2):
+            before, slot, after = parts[at - 1 : at + 2]
+            for text in strings:
+                inside = at > 1 and before in text[1:-1]  # the end of one text, `before`, the beginning of this one
+                cuts = range(1, len(text))
+                if inside or any(before.endswith(text[:cut]) or after.startswith(text[cut:]) for cut in cuts):
+                    return slot, text
+    return None

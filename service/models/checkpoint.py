@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from service.models.architecture import needs_code
 from service.models.cache import HeldFolder
 from service.models.classifier import Classifier, read_classifier
 from service.models.formats import FoundFormat, classifier_format, find_format, has_chat_template
+from service.models.library.tokenizer import TOKENIZER, converted, open_tokenizer
 from service.models.weights import check_weights
 from service.ranking import ScoreKind
 
@@ -44,8 +46,8 @@ class Checkpoint:
     """A folder that an engine can load, and the name it is served under. `revision` is the commit of a hub model.
 
     `classifier`: how a cross-encoder is asked and read; None for a causal model. `format_source`: what says how the
-    prompts are written, where there are any. `held` keeps a folder of our own cache from being removed as long as this
-    object lives.
+    prompts are written, where there are any. `made`: the content of a tokenizer.json where the folder has none. `held`
+    keeps a folder of our own cache from being removed as long as this object lives.
     """
 
     folder: Path
@@ -54,7 +56,14 @@ class Checkpoint:
     revision: str | None = None
     classifier: Classifier | None = None
     format_source: str = FILE_NAME
+    made: str | None = field(default=None, repr=False)
     held: HeldFolder | None = field(default=None, compare=False, repr=False)
+
+    def tokenizer(self) -> Tokenizer:
+        """A tokenizer of the caller's own, who may change it."""
+        if self.made is None:
+            return Tokenizer.from_file(str(self.folder / TOKENIZER))
+        return Tokenizer.from_str(self.made)
 
     @property
     def score(self) -> ScoreKind:
@@ -96,7 +105,8 @@ def open_checkpoint(
     Raises ModelStoreError for a folder that is incomplete, or whose manifest does not fit it.
     """
     config = _check_files(folder)
-    tokenizer = _tokenizer(folder, config)
+    made = converted(folder)
+    tokenizer = open_tokenizer(folder, config, made)
     try:
         own, source = read_manifest(folder), FILE_NAME
         classifier = None if own and own.kind == "causal" else read_classifier(folder, ours=own is not None)
@@ -107,11 +117,13 @@ def open_checkpoint(
             manifest = own
         elif classifier is not None:
             found = classifier_format(folder, name, tokenizer, prompt_format) if classifier.decoder else None
-            manifest = _classifier_manifest(folder, name, revision, found)
+            manifest = _classifier_manifest(name, revision, found)
             classifier = replace(classifier, prompt=manifest.format)
             source = FILE_NAME if found is None else found.source
         else:
             manifest, source = _manifest_of_others(folder, tokenizer, name, revision, prompt_format)
+        if own is None:
+            manifest = replace(manifest, tokenizer_sha256=_tokenizer_hash(folder, made))
         _check_verdict_tokens(manifest, tokenizer, folder)
     except (ManifestError, ContractError) as error:
         raise ModelStoreError(str(error)) from error
@@ -119,15 +131,19 @@ def open_checkpoint(
         check_weights(folder, quantised=is_quantised(config))
     if manifest.version < VERSION and (folder / FILE_NAME).is_file():
         _log.warning("manifest_is_old", extra={"path": str(folder / FILE_NAME), "reason": _OLD_MANIFEST})
-    return Checkpoint(folder, name, manifest, revision, classifier, source)
+    return Checkpoint(folder, name, manifest, revision, classifier, source, made)
 
 
-def _classifier_manifest(folder: Path, name: str, revision: str | None, found: FoundFormat | None) -> Manifest:
+def _tokenizer_hash(folder: Path, made: str | None) -> str:
+    return tokenizer_sha256(folder) if made is None else hashlib.sha256(made.encode()).hexdigest()
+
+
+def _classifier_manifest(name: str, revision: str | None, found: FoundFormat | None) -> Manifest:
     return Manifest(
         kind="cross-encoder",
         format=None if found is None else found.format,
         verdict_tokens=None,
-        tokenizer_sha256=tokenizer_sha256(folder),
+        tokenizer_sha256="",  # stated by the caller
         base=name,
         base_revision=revision,
         recipe="sequence classifier without a manifest",
@@ -158,11 +174,6 @@ def _check_files(folder: Path) -> dict[str, Any]:
         settings = {name: read_json_object(folder / name) for name in _OPTIONAL if (folder / name).exists()}
     except ConfigError as error:
         raise ModelStoreError(str(error)) from error
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelStoreError(
-            f"{folder} has no tokenizer.json; have transformers make it of the model's older files: python -c \"from "
-            f"transformers import AutoTokenizer as T; T.from_pretrained('{folder}').save_pretrained('{folder}')\"."
-        )
     if not isinstance(config.get("model_type"), str):
         if config.get("auto_map"):
             raise ModelStoreError(needs_code(config, folder))
@@ -176,27 +187,6 @@ def _check_ends(file: Path, value: Any) -> None:
     ends = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(end) is int and end >= 0 for end in ends):
         raise ModelStoreError(f"{file} says an eos_token_id that is no token; fetch or save it again.")
-
-
-def _tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except BaseException as error:  # the library raises nothing more precise, and panics where it has an error itself
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise ModelStoreError(f"{path} cannot be read ({_line(error)}); fetch or save it again.") from error
-    largest, rows = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1), config.get("vocab_size")
-    if largest < 0 or (type(rows) is int and largest >= rows):
-        raise ModelStoreError(
-            f"{path} has ids up to {largest}, but the vocab_size in {CONFIG} is {rows}; take the tokenizer that the "
-            "model was trained with."
-        )
-    return tokenizer
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _manifest_of_others(
@@ -214,7 +204,7 @@ def _manifest_of_others(
         kind="causal",
         format=found.format,
         verdict_tokens=_verdict_tokens(found.format, tokenizer),
-        tokenizer_sha256=tokenizer_sha256(folder),
+        tokenizer_sha256="",  # stated by the caller
         base=name,
         base_revision=revision,
         recipe="public checkpoint without a manifest",

@@ -101,7 +101,9 @@ def stated_format(stated: str, tokenizer: Tokenizer) -> FoundFormat:
 def read_format_file(file: Path) -> PromptFormat:
     """The format in a YAML file. Raises ContractError."""
     try:
-        data: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data: Any = yaml.load(file.read_text(encoding="utf-8"), _Once)  # noqa: S506 - a SafeLoader
+    except _WrittenTwice as error:
+        raise ContractError(f"--format {file} writes {error} twice; keep one of them.") from None
     except OSError as error:
         raise ContractError(f"--format {file} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # also what is no text, and no path
@@ -112,6 +114,20 @@ def read_format_file(file: Path) -> PromptFormat:
             f"--format {file} holds one text; it must hold the fields of a format, see docs/formats.md."
         )
     return format_from_json(data, str(file))
+
+
+class _WrittenTwice(ValueError):
+    """The key that one object of a file has twice."""
+
+
+class _Once(yaml.SafeLoader):
+    """Refuses what a file writes twice, of which YAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise _WrittenTwice(repr(twice[0]))
+        return super().construct_mapping(node, deep)
 
 
 def joined(prompt_format: PromptFormat, tokenizer: Tokenizer) -> PromptFormat:

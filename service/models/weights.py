@@ -57,40 +57,49 @@ def check_weights(folder: Path, *, quantised: bool = False) -> dict[str, Tensor]
 
     Raises ModelStoreError where a file is missing or not whole, or a weight is not a finite number.
     """
-    tensors: dict[str, Tensor] = {}
-    for file in weight_files(folder):
-        for name, tensor in read_header(file).items():
-            if name in tensors:
-                raise ModelStoreError(
-                    f"The tensor {name!r} stands in {tensors[name].file} and in {file}; fetch or save the model again."
-                )
-            tensors[name] = tensor
+    tensors = read_headers(folder)
     check_finite(tensors)
     if not quantised:
         _check_kinds(tensors)
     return tensors
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the model, by the index where there is one. Raises ModelStoreError."""
+def read_headers(folder: Path, *, whole: bool = True) -> dict[str, Tensor]:
+    """The tensors of the model in `folder`, by name, without a look at their numbers. `whole` False: the files may end
+    with their headers. Raises ModelStoreError."""
+    tensors: dict[str, Tensor] = {}
+    for file in weight_files(folder, whole=whole):
+        for name, tensor in read_header(file, whole=whole).items():
+            if name in tensors:
+                raise ModelStoreError(
+                    f"The tensor {name!r} stands in {tensors[name].file} and in {file}; fetch or save the model again."
+                )
+            tensors[name] = tensor
+    return tensors
+
+
+def weight_files(folder: Path, *, whole: bool = True) -> list[Path]:
+    """The files that hold the model, by the index where there is one. `whole`: see `read_headers`. Raises
+    ModelStoreError."""
     single, index = folder / SINGLE_FILE, folder / INDEX
     if not index.exists():
         if single.is_file():
             return [single]
         missing = f"neither {SINGLE_FILE} nor {INDEX}" if any(folder.glob("*.safetensors")) else "no *.safetensors"
         raise ModelStoreError(f"{folder} has {missing}; save the weights in that format (pickles are not read).")
-    files = _indexed(index)
+    files = _indexed(index, whole)
     if single.is_file() and single not in files:
         raise ModelStoreError(f"{folder} holds {SINGLE_FILE} and {INDEX} that names other files; remove one of them.")
     return files
 
 
-def read_header(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file that is whole: its length is the one its header tells. Raises ModelStoreError."""
+def read_header(file: Path, *, whole: bool = True) -> dict[str, Tensor]:
+    """The tensors of a file. `whole`: its length must be the one its header tells. Raises ModelStoreError."""
     try:
         size = _header_bytes(file)
-        with safe_open(file, framework="numpy"):  # compares each tensor's place and size with the file
-            pass
+        if whole:
+            with safe_open(file, framework="numpy"):  # compares each tensor's place and size with the file
+                pass
         with file.open("rb") as opened:
             opened.seek(_LENGTH_BYTES)
             header = json.loads(opened.read(size))
@@ -116,7 +125,7 @@ def check_finite(tensors: Mapping[str, Tensor]) -> None:
                 )
 
 
-def _indexed(index: Path) -> list[Path]:
+def _indexed(index: Path, whole: bool) -> list[Path]:
     """The files that an index names, each of which must hold what the index says of it. Raises ModelStoreError."""
     try:
         named = read_json_object(index).get("weight_map")
@@ -131,7 +140,7 @@ def _indexed(index: Path) -> list[Path]:
         file = index.parent / name
         if not file.is_file():
             raise ModelStoreError(f"{index} names {name}, which {index.parent} lacks; fetch or save the model again.")
-        held |= dict.fromkeys(read_header(file), file)
+        held |= dict.fromkeys(read_header(file, whole=whole), file)
     for tensor, name in named.items():
         if held.get(tensor) != index.parent / name:
             raise ModelStoreError(

@@ -11,9 +11,10 @@ import yaml
 from contract.formats.named import NAMED_FORMATS
 from contract.segments import Segments
 from service.models.formats import read_format_file
-from tests.contract.formats.references import qwen3_reranker, tokenizer_named
+from tests.contract.formats.references import erank, qwen3_reranker, tokenizer_named
 from tests.processes import ServerProcess, clean_environment
 from tests.service.embedded_server import embedded_server
+from tests.service.engines.expected_scores import expected_grade
 from tests.service.engines.tiny_models import PlainLogits, save_tiny_model
 from tests.service.models import logit_score_folders
 from tests.service.models.logit_score_folders import save_logit_score
@@ -57,6 +58,29 @@ def test_qwen3_reranker_by_the_words_in_its_name(tmp_path: Path) -> None:
         assert server.metric("limrank_label_mass_count") == 9
         events = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
         assert "model_suspect" in [event["event"] for event in events]
+
+
+@pytest.mark.timeout(300)
+def test_a_graded_model_by_the_words_in_its_name(tmp_path: Path) -> None:
+    """The mean grade, with "10" by a second read, its share of the highest, and the mass on the grades read first."""
+    tokenizer = tokenizer_named("qwen3-like")
+    folder = save_tiny_model(tmp_path / "ERank-4B", "qwen3", tokenizer)
+    plain, closing = PlainLogits(folder), Segments(NAMED_FORMATS["erank"], tokenizer).closing
+    with embedded_server(tmp_path, "--model", str(folder), "--engine", "transformers", "--dtype", "float32") as server:
+        info = server.get("/info").json()
+        assert (info["model"]["format"], info["model"]["score"]) == ("erank", "order")
+        assert info["modes"] == ["direct", "reasoning"]
+        asked = {"query": QUERY, "documents": DOCUMENTS, "mode": "direct", "return_label_mass": True}
+        ranked = {each["index"]: each for each in server.rerank(asked).json()["results"]}
+        raw = server.rerank({"query": QUERY, "texts": DOCUMENTS, "raw_scores": True, "mode": "direct"}).json()
+        raws = {each["index"]: each["score"] for each in raw}
+    for index, document in enumerate(DOCUMENTS):
+        ids = [*erank(tokenizer, QUERY, document, None), *closing]
+        mean = expected_grade("erank", plain, tokenizer, ids)
+        assert raws[index] == pytest.approx(mean, abs=1e-3)
+        assert ranked[index]["relevance_score"] == pytest.approx(mean / 10, abs=1e-4)
+        mass = plain.probabilities(ids)[[tokenizer.token_to_id(str(grade)) for grade in range(10)]].sum()
+        assert ranked[index]["label_mass"] == pytest.approx(float(mass), rel=1e-3, abs=1e-9)
 
 
 @pytest.mark.timeout(300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from service.main import run
 from service.models.checkpoint import Checkpoint
+from service.models.store import resolve
 from tests.contract.formats.references import tokenizer_named
 from tests.service.engines.cross_encoder.tiny_classifiers import write_classifier
 from tests.service.engines.tiny_models import save_tiny_model
@@ -44,12 +46,56 @@ def test_a_model_known_by_its_name(qwen3: Path, capsys: pytest.CaptureFixture[st
     assert told.endswith("missing       nothing\n")
 
 
-def test_no_weights_are_needed_but_their_headers(qwen3: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_format_of_grades(qwen3: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, told = inspected(capsys, "--model", str(qwen3), "--format", "erank")
     assert code == 0
     assert "read          behind '1': '0' (15)" in told
     assert "modes         direct, reasoning" in told
     assert "an order only" in told
+
+
+def _headers_only(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: 8 + int.from_bytes(content[:8], "little")])
+
+
+def test_no_weights_are_needed_but_their_headers(
+    qwen3: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one file, of several with an index, of a classifier; without any there is a line for what is missing."""
+    named = Path(shutil.copytree(qwen3, tmp_path / qwen3.name))
+    classifier = write_classifier(tmp_path / "bert", "bert")
+    for folder in (named, classifier):
+        whole = inspected(capsys, str(folder))
+        _headers_only(folder / "model.safetensors")
+        code, told = inspected(capsys, str(folder))
+        assert (code, whole[0]) == (0, 0), told
+        assert [line for line in told.splitlines() if not line.startswith("note ")] == whole[1].splitlines()
+        assert "note          model.safetensors has " in told
+    single, index = named / "model.safetensors", named / "model.safetensors.index.json"
+    single.rename(named / "model-00001-of-00001.safetensors")
+    header = json.loads((named / "model-00001-of-00001.safetensors").read_bytes()[8:])
+    tensors = dict.fromkeys((name for name in header if name != "__metadata__"), "model-00001-of-00001.safetensors")
+    index.write_text(json.dumps({"weight_map": tensors}))
+    assert inspected(capsys, str(named))[0] == 0
+    index.unlink()
+    code, told = inspected(capsys, str(named))
+    assert code == 1
+    assert "'yes' (9693) against 'no' (2152)" in told, "all that is known is told"
+    assert told.splitlines()[-1].startswith(f"missing       {named} has neither model.safetensors nor")
+
+
+def test_a_fitted_temperature_that_is_given(qwen3: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "calibration.json"
+    fitted = {"identity": {"mode": "direct", "fingerprint": resolve(str(qwen3)).manifest.fingerprint}}
+    file.write_text(json.dumps(fitted | {"temperature": {"value": 2.5}}))
+    code, told = inspected(capsys, str(qwen3), "--calibration", str(file))
+    assert code == 0, told
+    assert "temperature   2.5 direct" in told
+    assert "a score is    a probability, fitted to labels" in told
+    code, told = inspected(capsys, str(qwen3), "--format", "zerank", "--calibration", str(file))
+    assert code == 1
+    assert "was measured with the model of fingerprint" in told.splitlines()[-1]
 
 
 def test_the_embedded_models(embedded_checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +182,10 @@ def test_a_cross_encoder_shows_its_pair(tmp_path: Path, capsys: pytest.CaptureFi
         ({}, "has no config.json, so it is not a model folder"),
         ({"config.json": "{"}, "is not JSON"),
         ({"config.json": "[]"}, "must hold a JSON object"),
-        ({"config.json": '{"model_type": "bert"}'}, "has no tokenizer.json; have transformers make it"),
+        (
+            {"config.json": '{"model_type": "bert"}'},
+            "has no tokenizer.json, and transformers makes none of",
+        ),
         ({"config.json": '{"architectures": 5}', "tokenizer.json": "{}"}, "architectures is '5'; it must be a list"),
         ({"config.json": '{"architectures": []}', "tokenizer.json": "{}"}, "does not say the model's model_type"),
         ({"config.json": '{"model_type": "bert"}', "tokenizer.json": "{"}, "cannot be read"),

@@ -103,7 +103,7 @@ def classifier_encoder(
     classifier = checkpoint.classifier or Classifier()
     if classifier.prompt is None or prompts is not None:
         return CrossEncoderPrompts(pair_encoder(checkpoint, max_tokens, prompts), classifier.reading)
-    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer = checkpoint.tokenizer()
     try:
         written = PromptEncoder(classifier.prompt, tokenizer)
     except ContractError as error:
@@ -123,7 +123,7 @@ def overridden(checkpoint: Checkpoint, query: str | None, passage: str | None) -
 def pair_encoder(checkpoint: Checkpoint, max_tokens: int, prompts: PairPrompts | None = None) -> PairEncoder:
     """The pair encoder of a checkpoint. `prompts` override those in its files. Raises ModelStoreError."""
     classifier = checkpoint.classifier or Classifier()
-    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer = checkpoint.tokenizer()
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if classifier.lower_case:

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer
 
 from contract.prompt import ContractError
 from contract.reasoning import Reader, end_ids
@@ -86,7 +85,7 @@ class TransformersEngine:
         manifest = checkpoint.manifest
         if manifest.format is None:
             raise ModelStoreError(f"{checkpoint.name} is a {manifest.kind}; this engine runs causal models only.")
-        tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+        tokenizer = checkpoint.tokenizer()
         try:
             segments = Segments(manifest.format, tokenizer)
         except ContractError as error:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Literal
 
 import vllm
-from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 from vllm import AsyncEngineArgs, PoolingParams, RequestOutput, SamplingParams
 from vllm.sampling_params import RequestOutputKind
@@ -54,7 +53,7 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     if manifest.format is None:
         raise ModelStoreError(f"{checkpoint.name} is a {manifest.kind}; this engine runs causal models only.")
     try:
-        segments = Segments(manifest.format, Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json")))
+        segments = Segments(manifest.format, checkpoint.tokenizer())
     except ContractError as error:
         raise ModelStoreError(str(error)) from error
     extra = checked_extra(options.extra, [each.name for each in dataclasses.fields(AsyncEngineArgs)])

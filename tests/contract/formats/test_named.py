@@ -80,6 +80,24 @@ def test_an_added_token_that_is_not_special_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "tokenizer_name", "text", "expected"),
+    [
+        ("followir-7b", "mistral", "naïve <s> x", "naïve < s > x"),
+        ("followir-7b", "mistral", "痛風[/INST]", "痛風[ /INST ]"),
+        ("bge-reranker-v2-gemma", "gemma", "痛風 <bos><eos>", "痛風 < bos >< eos >"),
+        ("qwen3-reranker", "qwen3-like", "e\u0301 <|im_end|> 日", "e\u0301 < |im_end| > 日"),
+        ("zerank", "qwen3-like", "é<|im_<|im_end|>end|>", "é<|im_< |im_end| >end|>"),
+    ],
+)
+def test_only_the_control_string_changes_in_text_of_any_script(
+    name: str, tokenizer_name: str, text: str, expected: str
+) -> None:
+    """And not the rest into the tokenizer's normal form, where Mistral's has a space more."""
+    encoder = PromptEncoder(NAMED_FORMATS[name], tokenizer_named(tokenizer_name))
+    assert encoder.bare(text) == expected
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("qwen3-reranker", ((9693,), (2152,))),

@@ -15,7 +15,7 @@ from service.errors import ModelStoreError
 from service.models.formats import joined, read_format_file
 from service.models.store import resolve
 from tests.contract.formats.random_texts import inputs
-from tests.contract.formats.references import tokenizer_named
+from tests.contract.formats.references import NAMED, tokenizer_named
 from tests.service.engines.tiny_models import save_tiny_model
 
 OWN = """
@@ -93,6 +93,20 @@ REFUSALS = {
     "answer without close": ('answer: "<answer>"', r"there is no close"),
     "grades of one value": ('true_words: null\ngrades: {"0": 0}', r"true_words is None"),
     "not yaml": ("prompt: [", r"is not YAML"),
+    "yes as YAML reads it": ("true_words: [yes, Yes]", r"true_words is True; .*in quotes .*yes, no, on, off"),
+    "a word twice": ('true_words: ["yes", "yes"]', r"true_words hold 'yes' twice"),
+    "a false word twice": ('false_words: ["no", "n", "no"]', r"false_words hold 'no' twice"),
+    "a field twice": ("scale: 2\nscale: 3", r"writes 'scale' twice; keep one"),
+    "a field twice, written apart": ('"name": other', r"writes 'name' twice; keep one"),
+    "no name": ("name: 5", r"name is 5; it must be a text"),
+    "a list of lists": ('prompt: [["{query}", "{document}"]]', r"prompt is \["),
+    "an object for a prompt": ("prompt: {a: b}", r"prompt is \{"),
+    "a negative scale": ("scale: -2", r"scale above 0"),
+    "no number": ("offset: .nan", r"offset is nan; it must be a number"),
+    "guard_added": ("guard_added: 1", r"guard_added is 1; write true or false"),
+    "an unknown object": ("template: {system: x}", r"unknown field 'template'"),
+    "default_instruction": ("default_instruction: 7", r"default_instruction is 7; it must be a text"),
+    "special": ("special: 5", r"special is 5; it must be a text"),
 }
 
 
@@ -105,6 +119,95 @@ def test_a_format_file_that_is_wrong_is_refused(line: str, said: str, tmp_path: 
     with pytest.raises(ContractError, match=said) as refusal:
         read_format_file(file)
     assert "\n" not in str(refusal.value)
+
+
+GRADED = """
+name: graded
+prompt: "{query}\\n{document}\\nGrade:"
+"""
+
+
+@pytest.mark.parametrize(
+    ("grades", "said"),
+    [
+        ('{"0": 0, "1": 1, "0": 2}', r"writes '0' twice"),
+        ('[["1", 1], ["1", 2]]', r"grades hold '1' twice"),
+        ("{0: 0, 1: 1}", r"a grade is 0; it must be a text \(in quotes"),
+        ('{"0": 0, "1": yes}', r"the grade '1' is True; it must be a number"),
+        ('{"0": -1, "1": 1}', r"none below 0"),
+        ('{"0": 1, "1": 1}', r"two numbers or more"),
+        ('{"0": .inf, "1": 1}', r"the grade '0' is inf"),
+        ('["0", "1"]', r"grades must be an object"),
+        ("7", r"grades must be an object"),
+    ],
+)
+def test_grades_that_are_wrong_are_refused(grades: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "format.yaml"
+    file.write_text(f"{GRADED}grades: {grades}\n")
+    with pytest.raises(ContractError, match=said) as refusal:
+        read_format_file(file)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "not None"),
+        ("[a, b]", "must be the name of a format or an object"),
+        ("a text", "holds one text"),
+        ("5", "not 5"),
+    ],
+)
+def test_a_file_that_holds_no_fields_is_refused(content: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "format.yaml"
+    file.write_text(content)
+    with pytest.raises(ContractError, match=said):
+        read_format_file(file)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "slot", "string"),
+    [
+        ("Query: <{query}\nDocument: {document}\nAnswer:", "query", "<"),  # and the text |im_end|>
+        ("Query: {query}\nDocument: {document}>\nAnswer:", "document", ">"),
+        ("Query: {query}{document}\nAnswer:", "document", "<|"),
+        ("Query: {query}|{document}\nAnswer:", "document", "<|"),
+        ("Query: {query} {instruction}|>{document}\nAnswer:", "instruction", "<|"),
+    ],
+)
+def test_no_text_completes_a_control_string_with_what_stands_beside_it(prompt: str, slot: str, string: str) -> None:
+    tokenizer = tokenizer_named("qwen2.5")
+    fields = {"name": "mine", "prompt": prompt, "true_words": ["yes"], "false_words": ["no"]}
+    fields |= {"default_instruction": "x"} if "{instruction}" in prompt else {}
+    with pytest.raises(
+        ContractError, match=rf"a text in \{{{slot}\}} could complete the control string '.*{string}"
+    ) as it:
+        Segments(format_from_json(fields, "here"), tokenizer)
+    assert "parts of their own" in str(it.value)
+    start, _, end = prompt.partition(f"{{{slot}}}")
+    apart = [piece for piece in (start, f"{{{slot}}}", end) if piece]
+    segments = Segments(format_from_json(fields | {"prompt": apart}, "here"), tokenizer)
+    special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    for text in ("|im_end|>", "<|im_end|", "<", "<|im_start", "im_end|>", "|", ">", "|>"):
+        assert not special & set(segments.prompt_ids(text, text, text if "{instruction}" in prompt else None))
+
+
+@pytest.mark.parametrize("name", NAMED_FORMATS)
+@pytest.mark.parametrize(
+    "end", ["<", "<|", "<|im_end", "<|im_end|", "</", "</think", "[", "[/INST", "<bos", "<eos", "▁"]
+)
+def test_no_text_completes_one_in_a_named_format(name: str, end: str) -> None:
+    """Texts that begin or end with a part of a control string, next to every seam."""
+    named = next(each for each in NAMED if each.format == name)
+    for tokenizer_name in named.tokenizers[-1:]:
+        tokenizer = tokenizer_named(tokenizer_name)
+        segments = Segments(NAMED_FORMATS[name], tokenizer)
+        special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        for text in (end, f"x{end}", f"{end[1:]}>x", f"|im_end|>{end}"):
+            for instruction in (None, text):
+                wrapper = segments.prompt_ids("", "", instruction and "x")
+                found = segments.prompt_ids(text, text, instruction)
+                assert [i for i in found if i in special] == [i for i in wrapper if i in special]
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +15,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
-from tokenizers import Tokenizer
 
 from contract.pairs import PairPrompts
 from service.api.app import create_app
@@ -347,26 +342,6 @@ REFUSED = {
     ),
     "a broken file": Refused({}, "modules.json holds no list", (("modules.json", {}),)),
 }
-
-
-def test_the_command_for_a_folder_without_a_fast_tokenizer_makes_one(
-    folders: Callable[[str], Path], tmp_path: Path
-) -> None:
-    """As older checkpoints have it: vocab.txt and no tokenizer.json."""
-    folder = tmp_path / "old"
-    shutil.copytree(folders("bert"), folder)
-    before = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    (folder / "tokenizer.json").unlink()
-    words = sorted(before.get_vocab(), key=before.get_vocab().__getitem__)
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    with pytest.raises(ModelStoreError, match=r"no tokenizer\.json; have transformers make it .* python -c") as error:
-        open_checkpoint(folder, "old")
-    command = str(error.value).partition('python -c "')[2].rpartition('"')[0]
-    subprocess.run([sys.executable, "-c", command], check=True, capture_output=True)
-    pairs = two_hundred()[:20]
-    expected = library(folders("bert"), pairs)
-    found = asyncio.run(served(open_checkpoint(folder, "old"), pairs))
-    assert found == pytest.approx(expected, abs=TOLERANCE)
 
 
 def test_weights_that_only_code_of_its_own_reads_are_said_to_need_it(tmp_path: Path) -> None:

@@ -123,28 +123,63 @@ def test_every_tensor_of_the_transformers_engine_is_on_the_device(
     assert {part.device for part in parts if isinstance(part, torch.Tensor)} == {ELSEWHERE}
 
 
+DTYPES = ("float32", "bfloat16", "float16")
+TEXTS = ("rest", "the railway opened in 1825 " * 6, "", "fluids and rest " * 3)
+
+
+def near(found: list[float], expected: list[float], dtype: str) -> None:
+    margin = 5e-3 if dtype == "float32" else 0.05 * (1 + max(map(abs, expected)))
+    assert found == pytest.approx(expected, abs=margin), dtype
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(NO_GPU, reason="there is no GPU")
-@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "modernbert", "deberta-v2", "qwen3", "gemma"])
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "modernbert", "deberta-v2", "qwen2", "qwen3", "gemma"])
 async def test_a_gpu_scores_as_the_cpu_does(family: str, tmp_path: Path) -> None:
+    """In float32, and in both short formats, in which packed batches go through variable-length attention."""
     checkpoint = open_checkpoint(write_classifier(tmp_path / family, family), family)
-    job = Job("one", "how is the flu treated", ("rest", "the railway opened in 1825 " * 6, "", "fluids and rest " * 3))
-    found = []
-    for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
+    job, found = Job("one", "how is the flu treated", TEXTS), {}
+    for device, dtype in (("cpu", "float32"), *(("cuda", dtype) for dtype in DTYPES)):
         engine = CrossEncoderEngine.load(checkpoint, dtype=dtype, device=torch.device(device))
-        found.append([verdict.log_odds for verdict in await score(engine, job)])
+        assert (engine.capabilities.device, engine.capabilities.dtype) == (device, dtype)
+        found[device, dtype] = [verdict.log_odds for verdict in await score(engine, job)]
         await engine.close()
-    assert found[1] == pytest.approx(found[0], abs=2e-3)
-    assert found[2] == pytest.approx(found[0], abs=0.05 * (1 + max(map(abs, found[0]))))
+    for dtype in DTYPES:
+        near(found["cuda", dtype], found["cpu", "float32"], dtype)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(NO_GPU, reason="there is no GPU")
 async def test_the_transformers_engine_on_a_gpu_scores_as_on_the_cpu(embedded_checkpoint: Checkpoint) -> None:
-    job = Job("one", "how is the flu treated", ("rest", "the railway opened in 1825 " * 6, "", "fluids and rest " * 3))
-    found = []
-    for device in ("cpu", "cuda"):
-        engine = TransformersEngine.load(embedded_checkpoint, dtype="float32", device=torch.device(device))
-        found.append([verdict.log_odds for verdict in await score(engine, job)])
+    job, found = Job("one", "how is the flu treated", TEXTS), {}
+    for device, dtype in (("cpu", "float32"), *(("cuda", dtype) for dtype in DTYPES)):
+        engine = TransformersEngine.load(embedded_checkpoint, dtype=dtype, device=torch.device(device))
+        assert (engine.capabilities.device, engine.capabilities.dtype) == (device, dtype)
+        found[device, dtype] = [verdict.log_odds for verdict in await score(engine, job)]
         await engine.close()
-    assert found[1] == pytest.approx(found[0], abs=5e-3)
+    for dtype in DTYPES:
+        near(found["cuda", dtype], found["cpu", "float32"], dtype)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(NO_GPU, reason="there is no GPU")
+def test_what_is_chosen_where_there_is_a_gpu(
+    tmp_path: Path, tiny_causal: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cross-encoder computes on it in its own engine and never in vLLM; the transformers engine only where told."""
+    monkeypatch.setattr("service.engines.loading.find_spec", lambda name: None if name == "vllm" else object())
+    classifier = open_checkpoint(write_classifier(tmp_path / "bert", "bert"), "bert")
+    chosen = {}
+    for name, checkpoint in (("classifier", classifier), ("causal", tiny_causal)):
+        for device in ("auto", "cuda", "cpu"):
+            engine = build_engine(Settings.model_validate({"device": device}), checkpoint)
+            chosen[name, device] = (engine.capabilities.engine, engine.capabilities.device)
+            asyncio.run(engine.close())
+    assert chosen == {
+        ("classifier", "auto"): ("cross-encoder", "cuda"),
+        ("classifier", "cuda"): ("cross-encoder", "cuda"),
+        ("classifier", "cpu"): ("cross-encoder", "cpu"),
+        ("causal", "auto"): ("transformers", "cpu"),
+        ("causal", "cuda"): ("transformers", "cuda"),
+        ("causal", "cpu"): ("transformers", "cpu"),
+    }

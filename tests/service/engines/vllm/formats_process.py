@@ -1,7 +1,7 @@
 """One vLLM for several formats: a process that asks the same running engine in the prompts of one after another.
 
-An engine sees token ids, so the model of a large vocabulary serves the formats of all tokenizers. Reads a JSON object
-per line and answers with a line that begins with `REPLY `.
+An engine sees token ids, so it serves every format whose ids its model has. Reads a JSON object per line and answers
+with a line that begins with `REPLY `.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class FormatsProcess:
 
 
 @contextmanager
-def formats_process(folder: Path, log: Path, *, logits: bool) -> Iterator[FormatsProcess]:
-    """`logits`: start the engine as formats of one word have it."""
-    command = [sys.executable, "-m", __name__, str(folder), "logits" if logits else "probabilities"]
+def formats_process(folder: Path, own: str, log: Path, *, logits: bool) -> Iterator[FormatsProcess]:
+    """`own`: a format that the model's tokenizer fits. `logits`: start the engine as formats of one word have it."""
+    command = [sys.executable, "-m", __name__, str(folder), own, "logits" if logits else "probabilities"]
     with log.open("w") as errors:
         process = WarmVllm(
             command,
@@ -71,7 +71,7 @@ def formats_process(folder: Path, log: Path, *, logits: bool) -> Iterator[Format
         process.communicate()
 
 
-async def _serve(folder: Path, *, logits: bool) -> None:
+async def _serve(folder: Path, own: str, *, logits: bool) -> None:
     from contract.formats.named import NAMED_FORMATS
     from contract.reasoning import Reader, end_ids
     from contract.segments import Segments
@@ -90,7 +90,7 @@ async def _serve(folder: Path, *, logits: bool) -> None:
         max_num_batched_tokens=STEP_TOKENS,
         max_num_seqs=SEATS,
     )
-    checkpoint = open_checkpoint(folder, "tiny", prompt_format="bge-reranker-v2-gemma")
+    checkpoint = open_checkpoint(folder, "tiny", prompt_format=own)
     extra = startup.with_exact_answers(ENGINE_ARGS, quantised=False)
     llm = client._start(checkpoint, options, runner="generate", extra=extra, logits=logits)
     print(_REPLY + "[]", flush=True)
@@ -116,4 +116,4 @@ async def _serve(folder: Path, *, logits: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), logits=sys.argv[2] == "logits"))
+    asyncio.run(_serve(Path(sys.argv[1]), sys.argv[2], logits=sys.argv[3] == "logits"))

@@ -1,11 +1,13 @@
-"""Every named format on the real vLLM gives its reference's score; two engines for all of them.
+"""Every named format on the real vLLM gives its reference's score on a random model of its own architecture.
 
-One-word formats need the engine in the mode of raw logits. The others need probabilities, for `label_mass`.
+One engine for each architecture, one after the other; one-word formats need one in the mode of raw logits. The others
+need probabilities, for `label_mass`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,81 +17,81 @@ from tests.contract.formats.random_texts import inputs
 from tests.contract.formats.references import NAMED, Named, tokenizer_named
 from tests.service.engines.expected_scores import expected_grade, expected_raw
 from tests.service.engines.tiny_models import PlainLogits, save_tiny_model
+from tests.service.engines.transformers.test_formats import architecture_of, tokenizer_of
 from tests.service.engines.vllm.formats_process import FormatsProcess, formats_process
 from tests.service.engines.vllm.serving import require_vllm
 
 TOLERANCE = 1e-3
-WORDS = [named for named in NAMED if named.prompt_format.false_words or named.prompt_format.grades]
-ONE_WORD = [named for named in NAMED if named not in WORDS]
 
 
-def tokenizer_of(named: Named) -> str:
-    return "qwen3-like" if "qwen3-like" in named.tokenizers else named.tokenizers[0]
+def one_word(named: Named) -> bool:
+    return bool(named.prompt_format.true_words) and not named.prompt_format.false_words
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What formats share an engine by."""
+
+    architecture: str
+    tokenizer: str
+    logits: bool
+
+    def __str__(self) -> str:
+        return f"{self.architecture}{'-logits' if self.logits else ''}"
+
+
+@dataclass(frozen=True)
+class Running:
+    """An engine and the folder of its model."""
+
+    engine: FormatsProcess
+    folder: Path
+
+
+def kind_of(named: Named) -> Kind:
+    return Kind(architecture_of(named), tokenizer_of(named), one_word(named))
+
+
+CASES = [pytest.param(kind_of(named), named, id=f"{named.format}-{kind_of(named)}") for named in NAMED]
+ERANK = next(each for each in NAMED if each.format == "erank")
 
 
 @pytest.fixture(scope="module")
-def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vocabulary that holds the ids of all tokenizers here; head sizes that vLLM has kernels for."""
-    folder = tmp_path_factory.mktemp("gemma") / "model"
-    return save_tiny_model(folder, "gemma", tokenizer_named("gemma"), head_dim=64)
-
-
-@pytest.fixture(scope="module")
-def qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("qwen3") / "model"
-    return save_tiny_model(folder, "qwen3", tokenizer_named("gemma"), head_dim=64)
-
-
-@pytest.fixture(scope="module")
-def probabilities(qwen3: Path) -> Iterator[FormatsProcess]:
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """pytest runs the tests of one kind after another, so that only one engine lives at a time."""
     require_vllm()
-    with formats_process(qwen3, qwen3.parent / "vllm.log", logits=False) as running:
-        yield running
+    kind: Kind = request.param
+    folder = tmp_path_factory.mktemp(str(kind)) / "model"
+    # Head sizes that vLLM has kernels for.
+    save_tiny_model(folder, kind.architecture, tokenizer_named(kind.tokenizer), head_dim=64)
+    own = next(named.format for named in NAMED if kind_of(named) == kind)
+    with formats_process(folder, own, folder.parent / "vllm.log", logits=kind.logits) as engine:
+        yield Running(engine, folder)
 
 
-@pytest.fixture(scope="module")
-def logits(gemma: Path) -> Iterator[FormatsProcess]:
-    require_vllm()
-    with formats_process(gemma, gemma.parent / "vllm.log", logits=True) as running:
-        yield running
-
-
-def compare(named: Named, running: FormatsProcess, folder: Path) -> None:
-    tokenizer, plain = tokenizer_named(tokenizer_of(named)), PlainLogits(folder)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("running", "named"), CASES, indirect=["running"])
+def test_scores_are_the_references(named: Named, running: Running) -> None:
+    tokenizer, plain = tokenizer_named(tokenizer_of(named)), PlainLogits(running.folder)
     closing = Segments(named.prompt_format, tokenizer).closing
     query, _, instruction = inputs(seed=5, count=3)[2]
     documents = [document for _, document, _ in inputs(seed=11, count=4)]
     asked = {"format": named.format, "tokenizer": tokenizer_of(named), "budget": 0}
-    found = running.ask(**asked, query=query, documents=documents, instruction=instruction or None)
+    found = running.engine.ask(**asked, query=query, documents=documents, instruction=instruction or None)
     for document, scored in zip(documents, found, strict=True):
         ids = [*named.reference(tokenizer, query, document, instruction), *closing]
         assert scored["raw"] == pytest.approx(expected_raw(named.format, plain, tokenizer, ids), abs=TOLERANCE)
-        assert (scored["mass"] is None) == (named in ONE_WORD)
+        assert (scored["mass"] is None) == one_word(named)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("named", WORDS, ids=[named.format for named in WORDS])
-def test_scores_of_words_and_grades_are_the_references(
-    named: Named, probabilities: FormatsProcess, qwen3: Path
-) -> None:
-    compare(named, probabilities, qwen3)
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("named", ONE_WORD, ids=[named.format for named in ONE_WORD])
-def test_scores_of_one_word_are_the_references(named: Named, logits: FormatsProcess, gemma: Path) -> None:
-    compare(named, logits, gemma)
-
-
-@pytest.mark.timeout(600)
-def test_erank_reads_its_grade_behind_its_own_thinking(probabilities: FormatsProcess, qwen3: Path) -> None:
-    named = next(each for each in NAMED if each.format == "erank")
-    tokenizer, plain = tokenizer_named("qwen3-like"), PlainLogits(qwen3)
+@pytest.mark.parametrize("running", [pytest.param(kind_of(ERANK), id=str(kind_of(ERANK)))], indirect=True)
+def test_erank_reads_its_grade_behind_its_own_thinking(running: Running) -> None:
+    named, tokenizer, plain = ERANK, tokenizer_named("qwen3-like"), PlainLogits(running.folder)
     segments = Segments(named.prompt_format, tokenizer)
     asked = {"format": "erank", "tokenizer": "qwen3-like", "budget": 5, "instruction": None}
     documents = ["Fats are lipids.", "Steam.\n"]
-    for document, scored in zip(
-        documents, probabilities.ask(**asked, query="lipids", documents=documents), strict=True
-    ):
+    found = running.engine.ask(**asked, query="lipids", documents=documents)
+    for document, scored in zip(documents, found, strict=True):
         ids = segments.context_after(named.reference(tokenizer, "lipids", document, None), scored["written"])
         assert scored["raw"] == pytest.approx(expected_grade("erank", plain, tokenizer, ids), abs=TOLERANCE)
