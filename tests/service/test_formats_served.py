@@ -72,7 +72,7 @@ def test_a_graded_model_by_the_words_in_its_name(tmp_path: Path) -> None:
         assert info["modes"] == ["direct", "reasoning"]
         asked = {"query": QUERY, "documents": DOCUMENTS, "mode": "direct", "return_label_mass": True}
         ranked = {each["index"]: each for each in server.rerank(asked).json()["results"]}
-        raw = server.rerank({"query": QUERY, "texts": DOCUMENTS, "raw_scores": True, "mode": "direct"}).json()
+        raw = server.rerank({"query": QUERY, "texts": DOCUMENTS, "raw_scores": True}).json()
         raws = {each["index"]: each["score"] for each in raw}
     for index, document in enumerate(DOCUMENTS):
         ids = [*erank(tokenizer, QUERY, document, None), *closing]

@@ -47,14 +47,14 @@ def _wordpiece(cls: str, **special: str) -> Callable[[], Any]:
     return make
 
 
-def _byte_pairs(cls: str, first: tuple[str, ...]) -> Callable[[], Any]:
+def _byte_pairs(cls: str, first: tuple[str, ...], **special: str) -> Callable[[], Any]:
     def make() -> Any:
         trained = Tokenizer(models.BPE())
         trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(first), initial_alphabet=alphabet)
         trained.train_from_iterator(_LINES, trainer)
-        return getattr(transformers, cls)(vocab=trained.get_vocab(), merges=_merges(trained))
+        return getattr(transformers, cls)(vocab=trained.get_vocab(), merges=_merges(trained), **special)
 
     return make
 
@@ -136,6 +136,21 @@ _BERT = {"vocab_size": 30522, "max_position_embeddings": 128, "type_vocab_size":
 _ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 FAMILIES = {
     "bert": Family("bert", _minilm, _SIZES | _LARGE | _BERT),
+    "distilbert": Family(
+        "distilbert",
+        _wordpiece("DistilBertTokenizer", cls_token="[CLS]", pad_token="[PAD]", sep_token="[SEP]", mask_token="[MASK]"),
+        _LARGE | {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 128},
+    ),
+    "albert": Family(
+        "albert",
+        _unigram("AlbertTokenizer", ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"), "<unk>"),
+        _SIZES | _LARGE | {"embedding_size": 16, "max_position_embeddings": 128, "type_vocab_size": 2},
+    ),
+    "gpt2": Family(
+        "gpt2",
+        _byte_pairs("GPT2Tokenizer", ("<|endoftext|>",), pad_token="<|endoftext|>"),
+        _LARGE | {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    ),
     "electra": Family("electra", _minilm, _SIZES | _LARGE | _BERT | {"embedding_size": 16}),
     "mpnet": Family(
         "mpnet",
