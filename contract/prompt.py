@@ -59,7 +59,7 @@ class Guard:
         """Breaks up guarded strings in the text or its normal form; other text is returned unchanged."""
         text = self._broken(text)
         normal = self._normal(text)  # which the tokenizer makes itself, so it is taken only where it hides one
-        return self._broken(normal) if self._pattern.search(normal) else text
+        return text if normal is text or not self._pattern.search(normal) else self._broken(normal)
 
     def first_in(self, text: str) -> str | None:
         """The first guarded string in a text or its normal form."""

@@ -117,13 +117,13 @@ def open_checkpoint(
             manifest = own
         elif classifier is not None:
             found = classifier_format(folder, name, tokenizer, prompt_format) if classifier.decoder else None
-            manifest = _classifier_manifest(name, revision, found)
+            manifest = _classifier_manifest(name, revision, found, _tokenizer_hash(folder, made))
             classifier = replace(classifier, prompt=manifest.format)
             source = FILE_NAME if found is None else found.source
         else:
-            manifest, source = _manifest_of_others(folder, tokenizer, name, revision, prompt_format)
-        if own is None:
-            manifest = replace(manifest, tokenizer_sha256=_tokenizer_hash(folder, made))
+            others = _format_of_others(folder, tokenizer, name, prompt_format)
+            source = others.source
+            manifest = _causal_manifest(name, revision, others.format, tokenizer, _tokenizer_hash(folder, made))
         _check_verdict_tokens(manifest, tokenizer, folder)
     except (ManifestError, ContractError) as error:
         raise ModelStoreError(str(error)) from error
@@ -138,12 +138,12 @@ def _tokenizer_hash(folder: Path, made: str | None) -> str:
     return tokenizer_sha256(folder) if made is None else hashlib.sha256(made.encode()).hexdigest()
 
 
-def _classifier_manifest(name: str, revision: str | None, found: FoundFormat | None) -> Manifest:
+def _classifier_manifest(name: str, revision: str | None, found: FoundFormat | None, tokenizer: str) -> Manifest:
     return Manifest(
         kind="cross-encoder",
         format=None if found is None else found.format,
         verdict_tokens=None,
-        tokenizer_sha256="",  # stated by the caller
+        tokenizer_sha256=tokenizer,
         base=name,
         base_revision=revision,
         recipe="sequence classifier without a manifest",
@@ -189,27 +189,30 @@ def _check_ends(file: Path, value: Any) -> None:
         raise ModelStoreError(f"{file} says an eos_token_id that is no token; fetch or save it again.")
 
 
-def _manifest_of_others(
-    folder: Path, tokenizer: Tokenizer, name: str, revision: str | None, prompt_format: str | None
-) -> tuple[Manifest, str]:
-    """A manifest for a causal model that has none, and what says its format."""
-    found = find_format(folder, name, tokenizer, prompt_format)
+def _format_of_others(folder: Path, tokenizer: Tokenizer, name: str, stated: str | None) -> FoundFormat:
+    """The format of a causal model without a manifest. Raises ModelStoreError where nothing says it."""
+    found = find_format(folder, name, tokenizer, stated)
     if found is None:
         raise ModelStoreError(
             f"{folder} has no {FILE_NAME} and {name!r} is not a public checkpoint whose prompt is known, so what its "
             "scores would mean is unknown; state the prompt it was trained on with --format, by name "
             f"({', '.join(NAMED_FORMATS)}) or as a YAML file, or serve a checkpoint made by limrank-train."
         )
-    manifest = Manifest(
+    return found
+
+
+def _causal_manifest(
+    name: str, revision: str | None, prompt_format: PromptFormat, tokenizer: Tokenizer, tokenizer_hash: str
+) -> Manifest:
+    return Manifest(
         kind="causal",
-        format=found.format,
-        verdict_tokens=_verdict_tokens(found.format, tokenizer),
-        tokenizer_sha256="",  # stated by the caller
+        format=prompt_format,
+        verdict_tokens=_verdict_tokens(prompt_format, tokenizer),
+        tokenizer_sha256=tokenizer_hash,
         base=name,
         base_revision=revision,
         recipe="public checkpoint without a manifest",
     )
-    return manifest, found.source
 
 
 def _verdict_tokens(prompt_format: PromptFormat, tokenizer: Tokenizer) -> VerdictTokens | None:

@@ -28,7 +28,8 @@ def converted(folder: Path) -> str | None:
         raise ModelStoreError(f"{folder} has no {TOKENIZER}; restore the one that its {FILE_NAME} belongs to.")
     try:
         return _by_transformers(folder).to_str()
-    except Exception as error:  # a library that reads files of many kinds can raise anything
+    except BaseException as error:  # a library that reads files of many kinds can raise anything
+        _reraise_other(error)
         raise ModelStoreError(
             f"{folder} has no {TOKENIZER}, and transformers makes none of its other files ({_line(error)}); fetch or "
             "save the model's tokenizer there."
@@ -44,8 +45,7 @@ def open_tokenizer(folder: Path, config: Mapping[str, Any], content: str | None)
     try:
         tokenizer = Tokenizer.from_file(str(path)) if content is None else Tokenizer.from_str(content)
     except BaseException as error:  # the library raises nothing more precise, and panics where it has an error itself
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
+        _reraise_other(error)
         raise ModelStoreError(f"{path} cannot be read ({_line(error)}); fetch or save it again.") from error
     largest, rows = max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1), config.get("vocab_size")
     if content is not None and type(rows) is int and largest < rows // 2:
@@ -80,6 +80,12 @@ def _by_transformers(folder: Path) -> Tokenizer:
     if not isinstance(tokenizer, Tokenizer):
         raise TypeError(f"{type(found).__name__} is none that can be converted")
     return tokenizer
+
+
+def _reraise_other(error: BaseException) -> None:
+    """Raises what is no error of a library, such as an interrupt; a panic of tokenizers is one."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
 
 
 def _line(error: BaseException) -> str:
