@@ -25,11 +25,13 @@ _CONFIGS: dict[str, Any] = {
 }
 
 
-def save_tiny_model(folder: Path, architecture: str, tokenizer: Tokenizer, *, head_dim: int = 8) -> Path:
+def save_tiny_model(
+    folder: Path, architecture: str, tokenizer: Tokenizer, *, head_dim: int = 8, hidden_size: int = 32
+) -> Path:
     """A random model of two layers with this tokenizer. Its logits spread widely, so that a wrong id shows."""
     config = _CONFIGS[architecture](
         vocab_size=tokenizer.get_vocab_size(with_added_tokens=True),
-        hidden_size=32,
+        hidden_size=hidden_size,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,

@@ -112,8 +112,8 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("line", "said"), REFUSALS.values(), ids=REFUSALS)
 def test_a_format_file_that_is_wrong_is_refused(line: str, said: str, tmp_path: Path) -> None:
-    name = line.partition(":")[0]
-    kept = [each for each in OWN.strip().splitlines() if not each.startswith(f"{name}:")]
+    names = [each.partition(":")[0] for each in line.splitlines()]
+    kept = [each for each in OWN.strip().splitlines() if each.partition(":")[0] not in names]
     file = tmp_path / "format.yaml"
     file.write_text("\n".join([*kept, line]))
     with pytest.raises(ContractError, match=said) as refusal:
@@ -177,7 +177,7 @@ def test_a_file_that_holds_no_fields_is_refused(content: str, said: str, tmp_pat
 )
 def test_no_text_completes_a_control_string_with_what_stands_beside_it(prompt: str, slot: str, string: str) -> None:
     tokenizer = tokenizer_named("qwen2.5")
-    fields = {"name": "mine", "prompt": prompt, "true_words": ["yes"], "false_words": ["no"]}
+    fields = {"name": "mine", "prompt": prompt, "true_words": [" yes"], "false_words": [" no"]}
     fields |= {"default_instruction": "x"} if "{instruction}" in prompt else {}
     with pytest.raises(
         ContractError, match=rf"a text in \{{{slot}\}} could complete the control string '.*{string}"
