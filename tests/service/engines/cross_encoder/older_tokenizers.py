@@ -38,7 +38,7 @@ def _sentencepiece(name: str, cls: str, kind: str, **options: Any) -> Callable[[
             **options,
         )
         (folder / name).write_bytes(made.getvalue())
-        return {"tokenizer_class": cls}
+        return {"tokenizer_class": cls} | ({"pad_token": "<unk>"} if cls == "LlamaTokenizer" else {})
 
     return write
 
@@ -78,9 +78,13 @@ OLDER: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
+# Rows of a model whose vocabulary SentencePiece chooses.
+_ROWS = {"xlm-roberta": 120, "deberta-v2": 120, "llama": 640}
+
+
 def write_older(folder: Path, family: str) -> Path:
     """A tiny classifier of the family whose folder has the older files of its tokenizer alone."""
-    write_classifier(folder, family, **({} if family in ("bert", "roberta") else {"vocab_size": 640}))
+    write_classifier(folder, family, **({"vocab_size": _ROWS[family]} if family in _ROWS else {}))
     config = OLDER[family](folder)
     for name in _FAST:
         (folder / name).unlink(missing_ok=True)
