@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_a_causal_format(name: str, tmp_path: Path) -> None:
 def test_a_classifier(family: str, tmp_path: Path) -> None:
     """Only where it is named: `auto` takes the cross-encoder engine."""
     require_vllm()
-    heads = {"hidden_size": 128, "num_attention_heads": 2, "head_dim": 64, "sliding_window": None}
+    heads: dict[str, Any] = {"hidden_size": 128, "num_attention_heads": 2, "head_dim": 64, "sliding_window": None}
     folder = write_classifier(tmp_path / family, family, **heads)
     found = {}
     for engine in ("vllm", "auto"):
