@@ -53,7 +53,8 @@ class Prompt:
     `priority`: 0 is handled first, 2 last. `deadline` and `arrived` are `time.monotonic()` instants; reasoning is ended
     in time to answer by the deadline, in direct scoring the caller watches it.
     `stream`: yield pieces of the reasoning as they are written. `behind`: ids put after the end of the reasoning,
-    before the answers are read.
+    before the answers are read. `first`: of a call so small that the service's queue puts it before larger ones; an
+    engine that serves what it holds in order begins it before prompts that are not `first`.
     """
 
     call: str
@@ -68,6 +69,7 @@ class Prompt:
     arrived: float = field(default_factory=time.monotonic)
     stream: bool = False
     behind: tuple[int, ...] = ()
+    first: bool = False
 
     @property
     def tokens(self) -> int:

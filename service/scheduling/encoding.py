@@ -26,7 +26,7 @@ from service.passages.pieces import Piece, Pieces
 T = TypeVar("T")
 
 THREADS = 2
-PART_PASSAGES = 256
+PART_PASSAGES = 64
 PART_CHARACTERS = 262_144  # of all passages of a part together, about 60,000 tokens
 
 

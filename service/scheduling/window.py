@@ -251,7 +251,8 @@ class Window:
 
     def _prompts(self, state: Entry, indices: Sequence[int]) -> list[Prompt]:
         deadline, now = self._reasoning_deadline(state), self._clock()
-        return [state.work.prompt(index, deadline, now) for index in indices]
+        prompts = [state.work.prompt(index, deadline, now) for index in indices]
+        return [replace(each, first=True) for each in prompts] if state.place.small else prompts
 
     def _reasoning_deadline(self, state: Entry) -> float:
         """When the reasoning of documents entering now must be over: early enough for those still waiting to get a

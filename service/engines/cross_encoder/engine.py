@@ -1,7 +1,7 @@
 """The cross-encoder engine: a classifier that reads query and passage together. Supports direct scoring only.
 
-One thread runs the model, one batch at a time: the pairs that have waited longest, or, where batches are padded, the
-pair that has waited longest and others of similar length.
+One thread runs the model, one batch at a time: the pairs that have waited longest, those of small calls before the
+others; or, where batches are padded, the first of these and others of similar length.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ _log = logging.getLogger("limrank.cross_encoder_engine")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A pair that waits for its batch. `index` is its index in the submission."""
+    """A pair that waits for its batch. `index` is its index in the submission. `first`: see `Prompt`."""
 
     submission: Submission
     index: int
     pair: Pair
+    first: bool = False
 
 
 class CrossEncoderEngine:
@@ -118,7 +119,7 @@ class CrossEncoderEngine:
         for index, prompt in enumerate(prompts):
             ids = [*prompt.prefix, *prompt.rest]
             pair = Pair(ids, len(ids) if prompt.second is None else prompt.second)
-            self._waiting[_Waiting(submission, index, pair)] = None
+            self._waiting[_Waiting(submission, index, pair, prompt.first)] = None
         if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run())
         try:
@@ -165,8 +166,8 @@ class CrossEncoderEngine:
 
 def next_batch(waiting: Iterable[_Waiting], batch_tokens: int, *, packed: bool) -> list[_Waiting]:
     """The first of the waiting pairs and others, as many as have `batch_tokens`: those that came next where batches are
-    `packed`, else those of similar length, all padded to the longest."""
-    in_order = list(waiting)
+    `packed`, else those of similar length, all padded to the longest. Pairs of small calls are before the others."""
+    in_order = sorted(waiting, key=lambda each: not each.first)
     if packed:
         return _oldest(in_order, batch_tokens)
     for batch in _batches(in_order, batch_tokens):
