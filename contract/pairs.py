@@ -83,7 +83,7 @@ class PairEncoder:
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, prompts: PairPrompts = NO_PROMPTS) -> None:
         """The tokenizer must not truncate or pad. Raises ContractError when it has no frame for pairs."""
         self.max_tokens = max_tokens
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._guard = Guard(tokenizer)
         self._frame = _frame(tokenizer)
         self._prompts = prompts
@@ -95,7 +95,7 @@ class PairEncoder:
 
     def token_ends(self, text: str) -> list[int]:
         """For each token of a text alone the code point behind it; `token_ends` says more."""
-        return token_ends(self._tokenizer, text)
+        return token_ends(self.tokenizer, text)
 
     def room(self, query_ids: Sequence[int]) -> int:
         """Number of passage tokens that fit beside the query; negative when the query itself does not fit."""
@@ -151,7 +151,7 @@ class PairEncoder:
         return self._ids(self._prompts.passage, passage), True
 
     def _ids(self, prompt: str, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(prompt + self._guard.bare(text), add_special_tokens=False).ids
+        ids: list[int] = self.tokenizer.encode(prompt + self._guard.bare(text), add_special_tokens=False).ids
         return ids
 
 

@@ -53,8 +53,8 @@ class Prompt:
     `priority`: 0 is handled first, 2 last. `deadline` and `arrived` are `time.monotonic()` instants; reasoning is ended
     in time to answer by the deadline, in direct scoring the caller watches it.
     `stream`: yield pieces of the reasoning as they are written. `behind`: ids put after the end of the reasoning,
-    before the answers are read. `first`: of a call so small that the service's queue puts it before larger ones; an
-    engine that serves what it holds in order begins it before prompts that are not `first`.
+    before the answers are read. `first`: of a call so small that the service's queue puts it before larger ones, and of
+    no lower class than others; an engine that serves what it holds in order begins it before those that are not.
     """
 
     call: str
@@ -223,7 +223,7 @@ class Encoder(Protocol):
         ...
 
     def least_tokens(self, text: str) -> int:
-        """How many tokens a text has at least. Takes no longer for a long text than for a short one."""
+        """How many tokens a text has at least. Looks at a bounded number of its characters."""
         ...
 
     def token_ends(self, text: str) -> Sequence[int]:

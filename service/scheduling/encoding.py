@@ -1,13 +1,14 @@
 """Turns the text of calls into ids at the door: in threads, in parts, with an equal share for each key.
 
-The prefix of a call is encoded once. Its passages follow in parts, and between two parts others get their turn: keys
-one after another, and of a key its calls one after another. So a call of ten thousand documents neither holds the event
-loop nor keeps a small one waiting for longer than a part of it takes.
+The prefix of a call is encoded once, with its first passages. The others follow in parts, and between two parts others
+get their turn: keys one after another, and of a key its calls one after another. So a call of ten thousand documents
+neither holds the event loop nor keeps a small one waiting for longer than a part of it takes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -50,6 +51,10 @@ class PassageShare:
     positions: int
     served: int
     share: float
+
+    def room(self, budget: int) -> int:
+        """The fewest tokens of a passage that are read where query and instruction leave as little as they may."""
+        return max(0, int(self.share * self.positions) - budget - (self.positions - self.served))
 
     def check(self, prefix: Prefix, budget: int) -> None:
         """Raise FixedPartsTooLong where less is left, or nothing at all beside `budget` tokens of reasoning."""
@@ -105,27 +110,39 @@ class EncodingPool:
         """See `Encoder.least_tokens`."""
         return self._encoder.least_tokens(text)
 
+    def least_room(self, budget: int) -> int:
+        """The fewest tokens of a longer passage that are read in a call that is not refused, beside a budget; without a
+        share as many as fit."""
+        return sys.maxsize if self._share is None else self._share.room(budget)
+
     async def encode(self, text: CallText, key: str) -> EncodedCall:
         """Encode a call on behalf of `key`.
 
         Raise FixedPartsTooLong, and PassageTooLong for the first passage that would be cut where that is forbidden.
         Cancelling it ends the work after the part that runs now.
         """
-        budget = text.limits.budget
-        prefix, seconds = await self._run(key, partial(self._encoder.prefix, text.query, text.instruction, budget))
-        if self._share is not None:
-            self._share.check(prefix, budget)
+        parts = [] if text.cutting is not None else list(_parts(text.passages))
+        (prefix, rests), seconds = await self._run(key, partial(self._begin, text, parts[:1]))
         if text.cutting is not None:
             return await self._cut(text, text.cutting, prefix, seconds, key)
-        rests: list[Rest] = []
-        for begin, end in _parts(text.passages):
-            part = text.passages[begin:end]
-            made, took = await self._run(key, partial(self._encoder.rests, prefix, part, text.limits))
+        for begin, end in parts[1:]:
+            made, took = await self._run(key, partial(self._part, prefix, text, begin, end))
             seconds += took
-            if not text.limits.truncate:
-                _refuse_cuts(made, begin, prefix, text.limits)
             rests += made
         return EncodedCall(prefix, rests, seconds)
+
+    def _begin(self, text: CallText, parts: Sequence[tuple[int, int]]) -> tuple[Prefix, list[Rest]]:
+        """The prefix of a call, and its first part: most calls then take one turn of a thread."""
+        prefix = self._encoder.prefix(text.query, text.instruction, text.limits.budget)
+        if self._share is not None:
+            self._share.check(prefix, text.limits.budget)
+        return prefix, [rest for begin, end in parts for rest in self._part(prefix, text, begin, end)]
+
+    def _part(self, prefix: Prefix, text: CallText, begin: int, end: int) -> list[Rest]:
+        made = list(self._encoder.rests(prefix, text.passages[begin:end], text.limits))
+        if not text.limits.truncate:
+            _refuse_cuts(made, begin, prefix, text.limits)
+        return made
 
     async def _cut(self, text: CallText, cutting: Cutting, prefix: Prefix, seconds: float, key: str) -> EncodedCall:
         """A call whose passages are read in pieces."""

@@ -161,7 +161,7 @@ class Window:
             if state.finished.done() or state.held >= most:
                 return False
             tokens = self._tokens(state, place.pending[0])
-            reserved = small_come and not place.new and not place.pressed
+            reserved = small_come and not place.small and not place.pressed
             return self._room[state.work.scoring].for_one(tokens, behind=behind(place), reserved=reserved)
 
         for place, index in self._queue.take(allowed, self._has_room):
@@ -252,7 +252,9 @@ class Window:
     def _prompts(self, state: Entry, indices: Sequence[int]) -> list[Prompt]:
         deadline, now = self._reasoning_deadline(state), self._clock()
         prompts = [state.work.prompt(index, deadline, now) for index in indices]
-        return [replace(each, first=True) for each in prompts] if state.place.small else prompts
+        best = min((place.priority for place in self._states), default=0)
+        first = state.place.small and state.place.priority <= best
+        return [replace(each, first=True) for each in prompts] if first else prompts
 
     def _reasoning_deadline(self, state: Entry) -> float:
         """When the reasoning of documents entering now must be over: early enough for those still waiting to get a

@@ -46,8 +46,11 @@ class Parts:
 
     def least_tokens(self, call: RerankCall, limits: Limits, mode: Mode) -> int:
         """The fewest tokens that the call can come to, as far as its characters tell."""
-        least, longest = self.encoding.least_tokens, limits.passage_tokens or self.capabilities.max_model_tokens
-        if limits.passage_tokens is None and self.defaults.chunks_asked(call):
+        least = self.encoding.least_tokens
+        longest = min(self.capabilities.max_model_tokens, self.encoding.least_room(limits.budget))
+        if limits.passage_tokens is not None:
+            longest = min(longest, limits.passage_tokens)
+        elif self.defaults.chunks_asked(call):
             longest = sys.maxsize
         passages = sum(min(least(passage), longest) for passage in call.passages)
         reasoning = limits.budget * len(call.passages) if mode is Mode.REASONING else 0

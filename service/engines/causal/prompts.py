@@ -11,6 +11,7 @@ from contract.segments import Segments
 from contract.truncation import PassageFitter
 from contract.verdict import Reading
 from service.engine import Limits, Prefix, Rest, Scoring, ids_of
+from service.engines.causal.text_length import FewestTokens
 from service.errors import FixedPartsTooLong
 
 # Normalisation can turn four characters into one; a text longer than this many times the longest token has more tokens.
@@ -47,6 +48,7 @@ class CausalEncoder:
         self._closing_tokens = len(segments.closing) + further
         longest = max(map(len, segments.tokenizer.get_vocab(with_added_tokens=True)))
         self._characters_per_token = longest * _CHARACTERS_PER_NORMAL_CHARACTER
+        self._fewest = FewestTokens(segments.tokenizer, self._characters_per_token)
 
     @property
     def max_tokens(self) -> int:
@@ -62,7 +64,7 @@ class CausalEncoder:
         return self._segments.reading
 
     def least_tokens(self, text: str) -> int:
-        return len(text) // self._characters_per_token
+        return self._fewest(text)
 
     def token_ends(self, text: str) -> Sequence[int]:
         """See `service.engine.Encoder.token_ends`."""

@@ -16,6 +16,7 @@ from contract.prompt import ContractError, PromptEncoder
 from contract.verdict import OUTPUT, OutputReading, Reading
 from service.engine import Encoder, Limits, Prefix, Rest, ids_of
 from service.engines.causal.prompts import CausalEncoder
+from service.engines.causal.text_length import FewestTokens
 from service.errors import FixedPartsTooLong, ModelStoreError
 from service.models.checkpoint import Checkpoint
 from service.models.classifier import Classifier
@@ -46,6 +47,7 @@ class CrossEncoderPrompts:
     def __init__(self, pairs: PairEncoder, reading: OutputReading = OUTPUT) -> None:
         self._pairs = pairs
         self._reading = reading
+        self._fewest = FewestTokens(pairs.tokenizer)  # a word of any length may be one token
 
     @property
     def max_tokens(self) -> int:
@@ -60,8 +62,8 @@ class CrossEncoderPrompts:
         return self._reading
 
     def least_tokens(self, text: str) -> int:
-        """Always 0, because a word of any length may be one token."""
-        return min(1, len(text))
+        """See `service.engine.Encoder.least_tokens`."""
+        return self._fewest(text)
 
     def token_ends(self, text: str) -> Sequence[int]:
         """See `service.engine.Encoder.token_ends`."""

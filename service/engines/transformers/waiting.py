@@ -11,8 +11,9 @@ from service.engines.submission import Submission
 class WaitingRequests:
     """First come, first served, because the service's queue decided the order before. There are three exceptions.
 
-    Requests with a near deadline go first, then those of small calls (`Prompt.first`). Requests that take several batches go behind the others after each batch, so
-    that they delay requests that fit into one batch by at most one batch.
+    Requests with a near deadline go first, then those of small calls (`Prompt.first`). Requests that take several
+    batches go behind the others like them after each batch, so that they delay requests that fit into one batch by at
+    most one batch.
     """
 
     def __init__(self) -> None:

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.normalizers import Replace
 
 from contract.pairs import PairEncoder
 from contract.prompt import LIMRANK
@@ -16,6 +20,7 @@ from contract.segments import Segments
 from contract.verdict import Reading
 from service.engine import Encoder, Limits, Prefix, Rest, Scoring
 from service.engines.causal.prompts import CausalEncoder
+from service.engines.causal.text_length import FewestTokens, reads_words_apart
 from service.engines.cross_encoder.encoder import CrossEncoderPrompts
 from service.errors import FixedPartsTooLong, PassageTooLong
 from service.models.checkpoint import Checkpoint
@@ -71,17 +76,61 @@ async def test_pairs_are_counted_exactly_too(name: str) -> None:
     assert [len(encoded.prefix.ids) + len(rest.ids) for rest in encoded.rests] == whole
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_what_is_told_by_characters_is_never_more_than_there_is(embedded_checkpoint: Checkpoint, name: str) -> None:
-    encoders: list[Encoder] = [
+@pytest.fixture(scope="module")
+def encoders(embedded_checkpoint: Checkpoint) -> list[Encoder]:
+    causal: list[Encoder] = [
         CausalEncoder(Segments(LIMRANK, tokenizer), 8192)
         for tokenizer in (folder_tokenizer(embedded_checkpoint.folder), qwen_tokenizer())
     ]
-    encoders.append(CrossEncoderPrompts(PairEncoder(minilm_tokenizer(), 512)))
+    return [*causal, CrossEncoderPrompts(PairEncoder(minilm_tokenizer(), 8192))]
+
+
+def told_and_found(encoder: Encoder, passage: str) -> tuple[int, int]:
+    """What is told of a passage by its characters, and how many tokens it has."""
+    (rest,) = encoder.rests(encoder.prefix(QUERY, None, 0), [passage], Limits())
+    return encoder.least_tokens(passage), len(rest.ids)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_is_told_by_characters_is_never_more_than_there_is(encoders: list[Encoder], name: str) -> None:
     for encoder in encoders:
-        for passage in (TEXTS[name], " " * 5000, "a" * 5000, "=" * 5000, ""):
-            (rest,) = encoder.rests(encoder.prefix(QUERY, None, 0), [passage], Limits())
-            assert encoder.least_tokens(passage) <= len(rest.ids)
+        for passage in (TEXTS[name], " " * 5000, "a" * 5000, "=" * 5000, "", " a b " * 900, "a   b " * 800):
+            told, found = told_and_found(encoder, passage)
+            assert told <= found
+
+
+@given(st.text(st.one_of(st.sampled_from(" ab\n\t\x00\u200b\u0301"), st.characters(codec="utf-8")), max_size=300))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nor_of_any_text(encoders: list[Encoder], passage: str) -> None:
+    for encoder in encoders:
+        told, found = told_and_found(encoder, passage)
+        assert told <= found
+
+
+def test_most_of_an_ordinary_passage_is_told_by_its_words(encoders: list[Encoder]) -> None:
+    passage = "Rest and plenty of fluids help most people who have the flu to get well within a week or two."
+    for encoder in encoders:
+        told, found = told_and_found(encoder, passage)
+        assert told >= 0.7 * found
+
+
+def test_words_count_only_where_the_tokenizer_reads_them_apart() -> None:
+    """Gemma's merges across blanks, which its normaliser has made another character of."""
+    assert reads_words_apart(minilm_tokenizer())
+    merging = Tokenizer.from_str(minilm_tokenizer().to_str())
+    merging.normalizer = Replace(" ", "\u2581")
+    assert not reads_words_apart(merging)
+    assert FewestTokens(merging, 4)("one two three four") == 4
+    merging.pre_tokenizer = None
+    assert not reads_words_apart(merging)
+
+
+def test_no_more_than_is_read_of_a_long_passage_counts(encoders: list[Encoder]) -> None:
+    """Where query and instruction leave as little room as they may."""
+    pool = EncodingPool(encoders[-1], share=PassageShare(512, 512, 0.25))
+    assert (pool.least_room(0), pool.least_room(28)) == (128, 100)
+    assert PassageShare(512, 256, 0.25).room(0) == 0
+    pool.close()
 
 
 @dataclass
