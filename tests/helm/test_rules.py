@@ -167,6 +167,10 @@ def test_the_dashboard_covers_what_it_promises() -> None:
         "limrank_tokens_total",
         "limrank_score_cache_documents_total",
         "limrank_verdicts_total",
+        "limrank_documents_by_outcome_total",
+        "limrank_documents_by_stage_total",
+        "limrank_adaptive_probes_total",
+        "limrank_adaptive_saved_tokens_total",
         "limrank_requests_rejected_total",
         "DCGM_FI_DEV_GPU_UTIL",
     } <= names
