@@ -12,9 +12,11 @@ from evaluation.errors import BadData
 from evaluation.results.adaptive import AdaptiveResult
 from evaluation.results.answers import AnswersResult
 from evaluation.results.calibration import CalibrationResult
+from evaluation.results.cascade import CascadeResult
 from evaluation.results.checks import Target, Targets, TracesResult
 from evaluation.results.comparison import Comparison
 from evaluation.results.files import parsed
+from evaluation.results.fusion import FusionResult
 from evaluation.results.injections import InjectionsResult
 from evaluation.results.ranking import NotRun, RankingResult
 
@@ -28,6 +30,8 @@ FILES = {
     "comparison.json": "comparison",
     "targets.json": "targets",
     "adaptive.json": "adaptive",
+    "fusion.json": "fusion",
+    "cascade.json": "cascade",
 }
 
 
@@ -45,6 +49,8 @@ class Collected:
     targets: Sequence[Target]
     not_run: Sequence[NotRun]
     adaptive: Sequence[AdaptiveResult]
+    fusions: Sequence[FusionResult]
+    cascades: Sequence[CascadeResult]
     as_json: Mapping[str, Sequence[Mapping[str, Any]]]
 
     @property
@@ -79,6 +85,8 @@ def collect(root: Path) -> Collected:
         ],
         not_run=[parsed(NotRun, value, str(path)) for path, value in read["not_run"].items()],
         adaptive=[AdaptiveResult.from_json(value, str(path)) for path, value in read["adaptive"].items()],
+        fusions=[FusionResult.from_json(value, str(path)) for path, value in read["fusion"].items()],
+        cascades=[CascadeResult.from_json(value, str(path)) for path, value in read["cascade"].items()],
         as_json=_by_first_seen(root, read),
     )
 

@@ -70,19 +70,30 @@ def adaptive_line(result: AdaptiveResult) -> str:
 
 def fusion_lines(result: FusionResult) -> str:
     """What to do with the first stage and why, and each way to rank with its figures."""
-    advice = {
-        "leave": "leave the first stage alone",
-        "replace": "replace the first stage",
-        "fuse": f"fuse, with first_stage_weight {result.weight:g} and first_stage_{result.of}",
-    }[result.advice]
-    fitted = f"weight fitted on {result.fit_queries:,} queries of {result.fit_on}"
     rows = [
         f"  {row.way}: {interval_text(row.value)}, {signed_interval_text(row.against_first)} against the first stage, "
         f"{signed_interval_text(row.against_replaced)} against the model"
         for row in result.rows
     ]
-    head = f"{result.task}, {result.protocol}, {result.scorer}: {advice} ({result.reason}; {fitted})"
+    why = f"{result.reason}; {fitted_text(result)}"
+    head = f"{result.task}, {result.protocol}, {result.scorer}: {advice_text(result)} ({why})"
     return "\n".join([head, *rows])
+
+
+def advice_text(result: FusionResult) -> str:
+    """`fuse, with first_stage_scores and first_stage_weight 0.3 (of all calls: --first-stage-weight 0.3)`."""
+    weight = f"{result.weight:g}"
+    return {
+        "leave": "leave the first stage alone",
+        "replace": "replace the first stage",
+        "fuse": f"fuse, with first_stage_{result.of} and first_stage_weight {weight} "
+        f"(of all calls: --first-stage-weight {weight})",
+    }[result.advice]
+
+
+def fitted_text(result: FusionResult) -> str:
+    """`weight fitted on 200 queries of medquad/dev`."""
+    return f"weight fitted on {result.fit_queries:,} queries of {result.fit_on}"
 
 
 def cascade_lines(result: CascadeResult) -> str:

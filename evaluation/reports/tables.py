@@ -8,6 +8,7 @@ from evaluation.reports.adaptive import adaptive_tables
 from evaluation.reports.collecting import Collected
 from evaluation.reports.lines import signed_interval_text
 from evaluation.reports.ranking_tables import groups, protocols, published, ranking, readings
+from evaluation.reports.stages import cascade_tables, fusion_tables
 from evaluation.reports.table import Table
 from evaluation.results.answers import ARMS, AnswersResult
 from evaluation.results.calibration import CalibrationResult
@@ -32,6 +33,8 @@ def tables(collected: Collected) -> list[Table]:
         _injections(collected.injections),
         _answers(collected.answers),
         *adaptive_tables(collected.adaptive),
+        *fusion_tables(collected.fusions),
+        *cascade_tables(collected.cascades),
         groups(collected.rankings),
         _not_run(collected.not_run),
         protocols(collected.rankings),
