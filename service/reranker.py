@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from service.scheduling.work import Incoming
 from service.stages.parts import Parts
 from service.stages.stage import Asking, Judged, Stage
 from service.strategies.choosing import Strategies
+from service.strategies.waves import IN_THE_LOOP
 from service.verdicts import ordered, ranked_of, warnings_on
 
 _DEFAULT_PRIORITY = 1
@@ -64,7 +66,7 @@ class Reranker:
             self._count_unanswered(error, [plan])
             raise
         self._count_answered(plan)
-        return self._ranking(plan, judged)
+        return await self._ranking(plan, judged)
 
     async def rank_all(
         self,
@@ -93,7 +95,7 @@ class Reranker:
             self._count_unanswered(error, plans.values())
             raise
         for place, found in judged.items():
-            outcomes[place] = found if isinstance(found, ServiceError) else self._member(plans[place], found)
+            outcomes[place] = found if isinstance(found, ServiceError) else await self._member(plans[place], found)
         return [outcomes[place] for place in range(len(calls))]
 
     def _count_answered(self, plan: Plan) -> None:
@@ -104,15 +106,20 @@ class Reranker:
         if (outcome := _outcome_of(error)) is not None:
             self._parts.metrics.outcomes.labels(outcome).inc(sum(plan.incoming.documents for plan in plans))
 
-    def _member(self, plan: Plan, judged: Judged) -> Member:
+    async def _member(self, plan: Plan, judged: Judged) -> Member:
         self._count_answered(plan)
         truncated = tuple(verdict.index for verdict in judged[0] if verdict.truncated)
-        return Member(self._ranking(plan, judged), truncated)
+        return Member(await self._ranking(plan, judged), truncated)
 
-    def _use(self, plan: Plan, verdicts: Sequence[Verdict]) -> AdaptiveUse | None:
+    async def _use(self, plan: Plan, verdicts: Sequence[Verdict]) -> AdaptiveUse | None:
         """What adaptive mode took; None in other modes."""
         if plan.mode is not Mode.ADAPTIVE:
             return None
+        if len(verdicts) <= IN_THE_LOOP:
+            return self._used(plan, verdicts)
+        return await asyncio.to_thread(self._used, plan, verdicts)
+
+    def _used(self, plan: Plan, verdicts: Sequence[Verdict]) -> AdaptiveUse | None:
         if plan.chosen.strategy is not None:
             return plan.chosen.strategy.use
         seen = [verdict for verdict in verdicts if verdict.stage is not StageName.FIRST]
@@ -158,9 +165,9 @@ class Reranker:
         defaults, wanted = self._parts.defaults, call.max_reasoning_tokens
         return min(defaults.reasoning_tokens if wanted is None else wanted, defaults.most_reasoning_tokens)
 
-    def _ranking(self, plan: Plan, judged: Judged) -> Ranking:
+    async def _ranking(self, plan: Plan, judged: Judged) -> Ranking:
         verdicts, timings = judged
-        call, strategy, use = plan.call, plan.chosen.strategy, self._use(plan, verdicts)
+        call, strategy, use = plan.call, plan.chosen.strategy, await self._use(plan, verdicts)
         if use is not None:
             self._parts.metrics.observe_adaptive(use)
         results = ordered(verdicts)

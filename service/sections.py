@@ -97,7 +97,10 @@ class FirstStage(_Section):
         description="a model, named as with --model, that scores all documents; the served one scores the best of them",
     )
     first_stage_keep: int | None = Field(
-        default=None, ge=0, description="documents that the served model then scores; default: twice top_n, at least 20"
+        default=None,
+        ge=0,
+        description="documents that the served model then scores; default: as was fitted for both models, else twice "
+        "top_n, at least 20",
     )
     first_stage_weight: float = Field(
         default=0.5, ge=0, le=1, description="share of a caller's first_stage_scores or ranks in the result"

@@ -107,9 +107,9 @@ class Parameters:
             "reasoned": [self.reasoned.scale, self.reasoned.offset],
             "reasoned_range": list(self.reasoned_range),
             "fusion": list(self.fusion),
-            "mean": _knots(self.mean),
-            "spread": _knots(self.spread),
-            "probe_spread": _knots(self.probe_spread),
+            "mean": knots(self.mean),
+            "spread": knots(self.spread),
+            "probe_spread": knots(self.probe_spread),
             "probe_tokens": self.probe_tokens,
             "mean_tokens": self.mean_tokens,
             "token_quantiles": dict(self.token_quantiles),
@@ -157,17 +157,19 @@ def parameters_from_json(value: Mapping[str, Any]) -> Parameters:
             reasoned=Line(*_numbers(value, "reasoned", 2)),
             reasoned_range=_pair(_numbers(value, "reasoned_range", 2)),
             fusion=_triple(_numbers(value, "fusion", 3)),
-            mean=_curve(value, "mean", beyond=1.0),
-            spread=_curve(value, "spread"),
-            probe_spread=_curve(value, "probe_spread"),
-            probe_tokens=int(_number(value["probe_tokens"], "probe_tokens")),
-            mean_tokens=_number(value["mean_tokens"], "mean_tokens"),
-            cap=int(_number(value["cap"], "cap")),
+            mean=read_curve(value, "mean", beyond=1.0),
+            spread=read_curve(value, "spread"),
+            probe_spread=read_curve(value, "probe_spread"),
+            probe_tokens=int(read_number(value["probe_tokens"], "probe_tokens")),
+            mean_tokens=read_number(value["mean_tokens"], "mean_tokens"),
+            cap=int(read_number(value["cap"], "cap")),
             policy=Policy(value["policy"]),
             early_stop=value["early_stop"] is True,
-            tolerance=_number(value["tolerance"], "tolerance"),
-            agreement=_number(value["agreement"], "agreement"),
-            token_quantiles={str(k): _number(v, "token_quantiles") for k, v in dict(value["token_quantiles"]).items()},
+            tolerance=read_number(value["tolerance"], "tolerance"),
+            agreement=read_number(value["agreement"], "agreement"),
+            token_quantiles={
+                str(k): read_number(v, "token_quantiles") for k, v in dict(value["token_quantiles"]).items()
+            },
         )
     except KeyError as error:
         raise AdaptiveError(f"{error.args[0]} is missing") from None
@@ -177,12 +179,14 @@ def parameters_from_json(value: Mapping[str, Any]) -> Parameters:
         raise AdaptiveError(str(error)) from None
 
 
-def _knots(curve: Curve) -> list[list[float]]:
+def knots(curve: Curve) -> list[list[float]]:
+    """A curve as it is written."""
     return [list(point) for point in zip(curve.xs, curve.ys, strict=True)]
 
 
-def _curve(value: Mapping[str, Any], name: str, beyond: float = 0.0) -> Curve:
-    points = [[_number(part, name) for part in point] for point in value[name]]
+def read_curve(value: Mapping[str, Any], name: str, beyond: float = 0.0) -> Curve:
+    """Raise AdaptiveError unless `name` holds the points of a curve."""
+    points = [[read_number(part, name) for part in point] for point in value[name]]
     if not points or any(len(point) != 2 for point in points):
         raise AdaptiveError(f"{name} must hold points of two numbers")
     xs = tuple(x for x, _ in points)
@@ -192,13 +196,14 @@ def _curve(value: Mapping[str, Any], name: str, beyond: float = 0.0) -> Curve:
 
 
 def _numbers(value: Mapping[str, Any], name: str, count: int) -> list[float]:
-    found = [_number(part, name) for part in value[name]]
+    found = [read_number(part, name) for part in value[name]]
     if len(found) != count:
         raise AdaptiveError(f"{name} must hold {count} numbers")
     return found
 
 
-def _number(value: Any, name: str) -> float:
+def read_number(value: Any, name: str) -> float:
+    """Raise AdaptiveError, with the `name` of what holds it, unless it is a number of a usual size."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.fabs(value) <= _LARGEST:
         raise AdaptiveError(f"{name} holds {str(value)[:20]!r}, which is no number within a million of 0")
     return float(value)

@@ -4,7 +4,7 @@ prompt.
 {"version": 2, "kind": "causal" | "cross-encoder", "format": {...} | "limrank", "verdict_tokens": {"true", "false"},
  "tokenizer_sha256", "config": {...}, "adapter": {...} (of an adapter), "temperature",
  "reasoning_temperature" (may be absent), "base", "base_revision", "data_sha256", "licences", "recipe", "scores",
- "adaptive" (may be absent), "fingerprint"}
+ "adaptive" (may be absent), "first_stage" (may be absent), "fingerprint"}
 
 Version 1 has neither config nor adapter, and its fingerprint does not cover them.
 """
@@ -47,7 +47,8 @@ class Manifest:
     `config` is what changes a score in the configuration the weights were saved with
     (`contract.checkpoint.model_config`), None in a manifest of version 1; `adapter` the same of an adapter, also once
     it is merged into its base by the service. `adaptive`: what limrank-eval fitted for adaptive mode
-    (`contract.adaptive.parameters`), outside the fingerprint, which it names; None where nothing was fitted.
+    (`contract.adaptive.parameters`), outside the fingerprint, which it names; None where nothing was fitted;
+    `first_stage`: the same of a cascade behind another model (`contract.adaptive.reaching`).
     """
 
     kind: Kind
@@ -65,6 +66,7 @@ class Manifest:
     config: Mapping[str, Any] | None = None
     adapter: Mapping[str, Any] | None = None
     adaptive: Mapping[str, Any] | None = None
+    first_stage: Mapping[str, Any] | None = None
 
     @property
     def version(self) -> int:
@@ -114,6 +116,7 @@ class Manifest:
             "recipe": self.recipe,
             "scores": dict(self.scores),
             **({} if self.adaptive is None else {"adaptive": dict(self.adaptive)}),
+            **({} if self.first_stage is None else {"first_stage": dict(self.first_stage)}),
             "fingerprint": self.fingerprint,
             "fingerprint_parts": {name: _digest(part) for name, part in self.parts().items()},
         }
@@ -236,6 +239,7 @@ def manifest_from_json(data: Any, where: str) -> Manifest:
         config=config,
         adapter=adapter,
         adaptive=_settings(data, "adaptive", where),
+        first_stage=_settings(data, "first_stage", where),
     )
 
 

@@ -45,7 +45,7 @@ def fit(queries: Sequence[RecordedQuery], distance: int, cap: int) -> Parameters
     weights = _logistic_regression(np.column_stack([calibrated, after]), labels)
     fused = weights[0] * calibrated + weights[1] * after + weights[2]
     tokens = np.asarray([trace.tokens for trace in traces], dtype=np.float64)
-    mean, spread = _change(calibrated, fused)
+    mean, spread = change(calibrated, fused)
     made = _Made(direct, reasoned, (low, high), (weights[0], weights[1], weights[2]))
     return Parameters(
         direct=direct,
@@ -126,20 +126,20 @@ def _logistic_regression(columns: Values, labels: Values, *, signed: bool = Fals
     return [round(float(weight), _DIGITS) for weight in found.x]
 
 
-def _change(direct: Values, fused: Values) -> tuple[Curve, Curve]:
-    """Mean and spread of the fused log-odds by the calibrated direct ones, in bins of equally many pairs."""
-    order = np.argsort(direct, kind="stable")
+def change(before: Values, after: Values) -> tuple[Curve, Curve]:
+    """Mean, ascending, and spread of the log-odds `after` by those `before`, in bins of equally many pairs."""
+    order = np.argsort(before, kind="stable")
     count = max(1, min(_BINS, len(order) // _LEAST_IN_BIN))
     bins = [part for part in np.array_split(order, count) if len(part)]
-    centres = np.asarray([direct[part].mean() for part in bins])
-    means = np.asarray([fused[part].mean() for part in bins])
+    centres = np.asarray([before[part].mean() for part in bins])
+    means = np.asarray([after[part].mean() for part in bins])
     sizes = np.asarray([float(len(part)) for part in bins])
     points = [
         (float(np.average(centres[first:last], weights=sizes[first:last])), mean)
         for first, last, mean in isotonic(means, sizes)
     ]
     mean = _curve(points, beyond=1.0)
-    residual = [fused[part] - [mean(float(value)) for value in direct[part]] for part in bins]
+    residual = [after[part] - [mean(float(value)) for value in before[part]] for part in bins]
     spreads = np.asarray([math.sqrt(float(np.mean(values**2))) for values in residual])
     return mean, _curve(list(zip(centres.tolist(), _smoothed(spreads).tolist(), strict=True)))
 

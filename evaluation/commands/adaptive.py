@@ -74,7 +74,7 @@ def run(settings: AdaptiveSettings) -> str:
     )
     with open_scorer(settings, settings.out, probe_tokens=settings.probe_tokens) as scorer:
         identity = dict(scorer.identity())
-        target = None if settings.write is None else _manifest(settings.write, identity)
+        target = None if settings.write is None else measured_manifest(settings.write, identity)
         fitted_on, spent = record(fit, scorer, settings.out, settings.documents_per_call)
         measured, more = record(measure, scorer, settings.out, settings.documents_per_call)
         name = scorer.name
@@ -113,7 +113,7 @@ def write_adaptive(folder: Path, result: AdaptiveResult) -> None:
     write_json(folder / "adaptive.json", result.to_json())
 
 
-def _manifest(folder: Path, identity: Mapping[str, Any]) -> Manifest:
+def measured_manifest(folder: Path, identity: Mapping[str, Any]) -> Manifest:
     """The manifest that parameters go into. Raises BadSettings unless it is that of the measured model."""
     try:
         manifest = read_adapter_manifest(folder)

@@ -100,7 +100,7 @@ def cascade_lines(result: CascadeResult) -> str:
     """Each way to rank with its order, the served model's tokens and the time, relative to that model alone."""
     head = (
         f"{result.task} ({result.queries:,} queries, {result.protocol}): {result.first} then {result.second}, "
-        f"{result.mode}"
+        f"{result.mode}, {kept_text(result)}"
     )
     rows = [
         f"  {row.way}: nDCG@10 {interval_text(row.value)}, {signed_interval_text(row.against_second)} against the "
@@ -109,6 +109,15 @@ def cascade_lines(result: CascadeResult) -> str:
         for row in result.rows
     ]
     return "\n".join([head, *rows])
+
+
+def kept_text(result: CascadeResult) -> str:
+    """`20 documents kept`, or what says how many."""
+    if result.keep is not None:
+        return f"{result.keep:,} documents kept"
+    if result.fitted_on:
+        return f"as many documents kept as can reach the top by what was fitted on {result.fitted_on}"
+    return "as many documents kept as the service keeps"
 
 
 def comparison_line(comparison: Comparison) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluation.reports.lines import advice_text, fitted_text, interval_text, signed_interval_text
+from evaluation.reports.lines import advice_text, fitted_text, interval_text, kept_text, signed_interval_text
 from evaluation.reports.table import Table
 from evaluation.results.cascade import CascadeResult
 from evaluation.results.fusion import FusionResult
@@ -53,9 +53,8 @@ def _cascade(result: CascadeResult) -> Table:
         )
         for row in result.rows
     ]
-    kept = "as many documents kept as the service keeps" if result.keep is None else f"{result.keep:,} documents kept"
     note = (
-        f"{result.queries:,} queries, {result.protocol}; mode {result.mode}, {kept}. Share and time are relative to "
-        "the second model alone; 95 % intervals, differences paired by query."
+        f"{result.queries:,} queries, {result.protocol}; mode {result.mode}, {kept_text(result)}. "
+        "Share and time are relative to the second model alone; 95 % intervals, differences paired by query."
     )
     return Table(f"Cascade: {result.task}, {result.first} then {result.second}", note, _CASCADE, tuple(rows))

@@ -55,7 +55,8 @@ class CascadeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeResult:
-    """`keep` None: as the service does where it is not told."""
+    """`keep` None: as the service does where it is not told. `fitted_on`: the task on which this run fitted how many it
+    keeps; empty where it fitted nothing."""
 
     task: str
     first: str
@@ -66,6 +67,7 @@ class CascadeResult:
     keep: int | None
     rows: Sequence[CascadeRow]
     made: Made
+    fitted_on: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "cascade", **asdict(self)}

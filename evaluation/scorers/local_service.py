@@ -25,6 +25,7 @@ from evaluation.scorers.http import HttpScorer, ServiceOptions
 READY_SECONDS = 300.0
 STOP_SECONDS = 20.0
 TAIL = 1500  # characters of the service's log quoted in an error
+_FITTED = ("adaptive", "first_stage")  # keys of a manifest outside its fingerprint
 KEPT = ("LIMRANK_CACHE_DIR",)  # LIMRANK variables that belong to the machine, not to the measurement
 
 
@@ -84,22 +85,25 @@ def weights_hash(model: str) -> str | None:
         digest.update(file.name.encode())
         with file.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256")
-        digest.update(_without_adaptive(file) or content.digest())
+        digest.update(_without_fitted(file) or content.digest())
     return digest.hexdigest()[:16]
 
 
-def _without_adaptive(file: Path) -> bytes | None:
-    """The hash of a manifest as it was before parameters of adaptive mode were written into it, which change no score
-    of other modes; None for a file that holds none."""
+def _without_fitted(file: Path) -> bytes | None:
+    """The hash of a manifest as it was before parameters of adaptive mode or of a cascade were written into it, which
+    change no score of other modes and of the model alone; None for a file that holds none."""
     if file.name != FILE_NAME:
         return None
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         return None  # the service says what is wrong with it
-    if not isinstance(manifest, dict) or manifest.pop("adaptive", None) is None:
+    if not isinstance(manifest, dict):
         return None
-    return hashlib.sha256((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()).digest()
+    left = {name: value for name, value in manifest.items() if name not in _FITTED or value is None}
+    if len(left) == len(manifest):
+        return None
+    return hashlib.sha256((json.dumps(left, indent=2, ensure_ascii=False) + "\n").encode()).digest()
 
 
 def _name(model: str, options: ServiceOptions) -> str:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from cli.version import installed_version
 from contract.adaptive.parameters import read_gate
+from contract.adaptive.reaching import NOTHING, Fitted, read_reaching
 from service.api import error_responses
 from service.api.access_log import AccessLogMiddleware
 from service.api.auth import AuthMiddleware
@@ -143,7 +144,9 @@ def create_app(
         metrics,
         gate,
     )
-    reranker = Reranker(parts, _stage(settings, models, parts))
+    fitted = _fitted(models)
+    keep = Keep(settings.first_stage_keep, fitted.reaching)
+    reranker = Reranker(parts, _stage(settings, models, parts, keep))
     router = build_router(
         reranker,
         models=served_models(
@@ -151,7 +154,7 @@ def create_app(
         ),
         info=lambda: (
             service_info(version, defaults, limits, engine.capabilities, checkpoint, served.start.result, gate)
-            | first_stage_info(models[1] if len(models) > 1 else None, settings.first_stage_keep)
+            | first_stage_info(models[1] if len(models) > 1 else None, settings.first_stage_keep, fitted)
         ),
         limits=limits,
         bodies=bodies,
@@ -169,7 +172,15 @@ def create_app(
     return Composition(app, lifecycle, models, metrics, bodies)
 
 
-def _stage(settings: Settings, models: Sequence[Model], parts: Parts) -> Stage:
+def _fitted(models: Sequence[Model]) -> Fitted:
+    """What the served model's manifest says of the first stage."""
+    served, *others = models
+    if served.checkpoint is None or not others:
+        return NOTHING
+    return read_reaching(served.checkpoint.manifest.first_stage, served.fingerprint, others[0].fingerprint)
+
+
+def _stage(settings: Settings, models: Sequence[Model], parts: Parts, keep: Keep) -> Stage:
     """What judges calls: the served model, behind the first stage if there is one."""
     cache = ScoreCache(int(settings.score_cache_bytes)) if settings.score_cache_bytes else None
     if cache is not None:
@@ -191,7 +202,7 @@ def _stage(settings: Settings, models: Sequence[Model], parts: Parts) -> Stage:
         temperatures=models[1].temperatures,
         gate=NOT_FITTED,
     )
-    return Cascade(line(of_first, StageName.FIRST, models[1]), served, Keep(settings.first_stage_keep))
+    return Cascade(line(of_first, StageName.FIRST, models[1]), served, keep)
 
 
 def _framework(version: str, root_path: str, lifespan: Any) -> FastAPI:

@@ -10,6 +10,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from contract.adaptive.parameters import Gate
+from contract.adaptive.reaching import Fitted
 from service.engine import Capabilities
 from service.models.checkpoint import Checkpoint
 from service.planning import Defaults, available_modes
@@ -110,8 +111,9 @@ def service_info(
     }
 
 
-def first_stage_info(model: staged.Model | None, keep: int | None) -> dict[str, Any]:
-    """Returns what `/info` says of the first stage of a cascade. `keep`: how many documents the served model scores."""
+def first_stage_info(model: staged.Model | None, keep: int | None, fitted: Fitted) -> dict[str, Any]:
+    """Returns what `/info` says of the first stage of a cascade. `keep`: how many documents the served model scores,
+    where that is set; `fitted`: what says it where it is not."""
     if model is None:
         return {"first_stage": None}
     capabilities = model.engine.capabilities
@@ -120,9 +122,15 @@ def first_stage_info(model: staged.Model | None, keep: int | None) -> dict[str, 
             **_model(model.name, model.checkpoint),
             **_engine(capabilities, model.start.result),
             "keep": keep,
+            "keep_by_belief": {"on": keep is None and fitted.reaching is not None, "reason": _why(keep, fitted)},
             "max_model_tokens": capabilities.max_model_tokens,
         }
     }
+
+
+def _why(keep: int | None, fitted: Fitted) -> str:
+    """Why the belief does not say how many documents are kept; empty where it does."""
+    return fitted.reason if keep is None else "--first-stage-keep says how many"
 
 
 def _model(name: str, checkpoint: Checkpoint | None) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from contract.adaptive.reaching import Reaching
 from contract.reasoning import Status
 from service.engine import Scoring
 from service.errors import DeadlineExceeded, ServiceError, Unavailable
@@ -13,12 +15,13 @@ from service.planning import Plan
 from service.ranking import Listener, Mode, Ranked, ReasoningPiece, RerankCall, StageName, Verdict
 from service.scheduling.work import Incoming
 from service.stages.batches import as_one
-from service.stages.fusion import Fusing, with_given
+from service.stages.fusion import Fusing, on_one_scale, with_given
 from service.stages.merging import merged, missed, of_second, together
 from service.stages.parts import Parts
 from service.stages.stage import Asking, Judged, PartListener, ReasoningListener, Stage, of_call
 from service.strategies.adaptive import COUNT
 from service.strategies.choosing import Chosen
+from service.strategies.waves import IN_THE_LOOP
 from service.verdicts import ordered, tell_all
 
 LEAST_KEPT, KEPT_TIMES = 20, 2
@@ -39,14 +42,25 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How many documents the second stage scores. `count` None: as the top that a call wants needs."""
+    """How many documents the second stage scores. `count` None: as many as can still reach the top that a call wants,
+    by what was fitted for both models; where nothing was, as the top needs."""
 
     count: int | None = None
+    reaching: Reaching | None = None
 
     def of(self, call: RerankCall) -> int:
-        """At most all of them."""
+        """Before any is scored, and so what time is asked for; at most all of them."""
         wanted = max(LEAST_KEPT, KEPT_TIMES * (call.top_n or COUNT)) if self.count is None else self.count
         return min(wanted, len(call.passages))
+
+    async def after(self, first: Sequence[Verdict], call: RerankCall) -> int:
+        """Once the first stage has scored all of them."""
+        if self.count is not None or self.reaching is None:
+            return self.of(call)
+        odds, top = [on_one_scale(verdict).log_odds for verdict in first], call.top_n or COUNT
+        if len(odds) <= IN_THE_LOOP:
+            return self.reaching.count(odds, top)
+        return await asyncio.to_thread(self.reaching.count, odds, top)
 
 
 class Cascade:
@@ -69,6 +83,7 @@ class Cascade:
         before = self._of_first(plan)
         self._check([before], [self._of_second(plan, range(keep))])
         verdicts, timings = await self._first.stage.judge(before, replace(asking, listener=None))
+        keep = await self._keep.after(verdicts, plan.call)
         verdicts = with_given(verdicts, plan.call)
         kept = _best(verdicts, keep)
         second = await _in_time(self._one_by_second(self._of_second(plan, kept), kept, asking)) if kept else None
@@ -101,8 +116,9 @@ class Cascade:
         kept: dict[int, Sequence[int]] = {}
         for place, judged in found.items():
             if not isinstance(judged, ServiceError):
+                left = await self._keep.after(judged[0], plans[place].call)
                 verdicts = with_given(judged[0], plans[place].call)
-                first[place], kept[place] = (verdicts, judged[1]), _best(verdicts, keep[place])
+                first[place], kept[place] = (verdicts, judged[1]), _best(verdicts, left)
         parts = {place: self._of_second(plans[place], kept[place]) for place in first if kept[place]}
         asking = replace(self._behind_first(asking), listener=None)
         second = (await _in_time(self._second.stage.judge_all(parts, asking)) if parts else None) or {}

@@ -29,7 +29,8 @@ LogOdds = Callable[[Completion], float]
 _MARGIN = 0.05  # of the time left, for the last verdicts; within these bounds in seconds:
 _LEAST_MARGIN, _MOST_MARGIN = 0.05, 1.0
 _TO_MAKE_ROOM = ("deadline", "queue_full")  # reasons of `Unavailable` that are about this call
-_IN_THE_LOOP = 500  # documents up to which a wave is chosen in the event loop, in a few milliseconds
+IN_THE_LOOP = 500
+"""Documents up to which beliefs are reckoned with in the event loop, in some milliseconds; of more, in a thread."""
 
 
 class Chooser(Protocol):
@@ -97,7 +98,7 @@ async def run_waves(chooser: Chooser, work: Work, run: Run, means: Means) -> dic
 
 
 async def _next(chooser: Chooser, documents: int) -> list[Ask]:
-    return chooser.wave() if documents <= _IN_THE_LOOP else await asyncio.to_thread(chooser.wave)
+    return chooser.wave() if documents <= IN_THE_LOOP else await asyncio.to_thread(chooser.wave)
 
 
 def _kept(work: Work, index: int, most: int) -> Sequence[int] | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from contract.adaptive.parameters import Gate
+from contract.adaptive.reaching import Reaching
 from contract.verdict import Temperatures
 from service.engine import Engine
 from service.lifecycle import Lifecycle, Phase
@@ -39,7 +40,8 @@ Kind = TypeVar("Kind", bound=Engine)
 
 
 class Service(Generic[Kind]):
-    """`first`: the engine of a cascade's first stage, which leaves `keep` documents. Keywords beside those of the
+    """`first`: the engine of a cascade's first stage, which leaves `keep` documents, or those that `reaching` says.
+    Keywords beside those of the
     constructor replace fields of `DEFAULTS`."""
 
     def __init__(
@@ -50,6 +52,7 @@ class Service(Generic[Kind]):
         cache: ScoreCache | None = None,
         first: Engine | None = None,
         keep: int | None = None,
+        reaching: Reaching | None = None,
         queue: int = 100,
         tokens: int = 10**6,
         **defaults: Any,
@@ -77,7 +80,7 @@ class Service(Generic[Kind]):
         else:
             self.first = self.of_first(first, QueueLimits(queue, tokens))
             line = Line(self.first, self.remembering(self.first, "first"))
-            stage = Cascade(line, Line(self.parts, stage), Keep(keep))
+            stage = Cascade(line, Line(self.parts, stage), Keep(keep, reaching))
         self.reranker = Reranker(self.parts, stage)
 
     def remembering(self, parts: Parts, name: str) -> Stage:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.adaptive.curves import Curve
 from contract.adaptive.parameters import Gate
+from contract.adaptive.reaching import Reaching
 from contract.reasoning import Status
 from service.engine import Scoring
 from service.errors import DeadlineExceeded, EngineFailed, PassageTooLong, TooManyRequests, Unavailable
@@ -112,6 +114,49 @@ def test_twice_the_top_is_kept_and_no_fewer_than_the_least() -> None:
     assert Keep().of(call(7, None)) == 7
     assert Keep(3).of(call(1000, 50)) == 3
     assert Keep(0).of(call(1000, None)) == 0
+
+
+def believed(spread: float) -> Reaching:
+    """The second model says what the first does, give or take."""
+    return Reaching(Curve((0.0,), (0.0,), 1.0), Curve((0.0,), (spread,)))
+
+
+MANY = [f"{-place}|{30 - place}" for place in range(60)]
+
+
+@pytest.mark.parametrize(("spread", "top"), [(0.0, 10), (0.01, 25), (2.0, 3), (4.0, 10), (500.0, 1)])
+async def test_as_many_are_kept_as_can_reach_the_top(spread: float, top: int) -> None:
+    reaching = believed(spread)
+    service = cascade(reaching=reaching)
+    ranking = await service.rank(MANY, top_n=top)
+    count = reaching.count([30.0 - place for place in range(60)], top)
+    assert count == (top if spread < 1 else 60 if spread > 100 else count) >= top
+    assert [job.passages for job in service.engine.jobs] == [tuple(MANY[:count])]
+    assert order(ranking) == list(range(top))
+    [together] = await service.rank_all(RerankCall("q", tuple(MANY), (), top_n=top))
+    assert isinstance(together, Member)
+    assert together.ranking.results == ranking.results
+
+
+async def test_a_number_that_the_server_names_is_kept_whatever_is_believed() -> None:
+    service = cascade(reaching=believed(500.0), keep=3)
+    assert stages(await service.rank(MANY)).count(SECOND) == 3
+    none = cascade(reaching=believed(500.0), keep=0)
+    assert stages(await none.rank(MANY)) == [FIRST] * 60
+
+
+async def test_the_belief_counts_and_the_fused_order_chooses() -> None:
+    service = cascade(reaching=believed(0.0))
+    turned = FirstStage(tuple(map(float, range(60))), 1.0)
+    await service.rank(MANY, top_n=10, first_stage=turned)
+    assert [job.passages for job in service.engine.jobs] == [tuple(MANY[50:])]
+
+
+async def test_beliefs_about_many_documents_are_reckoned_beside_the_event_loop() -> None:
+    many = [f"0|{place % 97}" for place in range(700)]
+    service = cascade(reaching=believed(1.0), queue=1000, tokens=10**7)
+    ranking = await service.rank(many)
+    assert 10 <= stages(ranking).count(SECOND) < 100
 
 
 async def test_usage_counts_both_models_and_the_second_sees_no_more_than_is_kept() -> None:

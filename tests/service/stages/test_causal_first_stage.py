@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from contract.adaptive.curves import Curve
 from contract.adaptive.parameters import Gate
+from contract.adaptive.reaching import Reaching
 from contract.checkpoint.manifest import read_manifest
 from service.main import compose
 from service.models.checkpoint import Checkpoint
@@ -37,34 +39,41 @@ BODY: dict[str, Any] = {"query": "how is gout treated", "documents": TEXTS}
 
 
 class Served(NamedTuple):
-    """The cascade, and its first stage by itself."""
+    """The cascade, its first stage by itself, and the folders of both models."""
 
     cascade: httpx.Client
     first: httpx.Client
+    folders: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def served(
-    small_checkpoint: Checkpoint, tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def served(small_checkpoint: Checkpoint, tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     made = tmp_path_factory.mktemp("pair")
-    second = Path(shutil.copytree(small_checkpoint.folder, made / "second"))
-    manifest = read_manifest(second)
-    assert manifest is not None
-    gate = Gate(parameters(early_stop=True, tolerance=0.0), "measured")
-    dataclasses.replace(manifest, adaptive=gate.to_json(manifest.fingerprint)).write(second)
     tiny = resolve("smollm2-135m-instruct", gguf=tiny_gguf, cache_dir=made / "cache")
     first = Path(shutil.copytree(tiny.folder, made / "first"))
     (first / "contents.json").unlink()
-    both = {"engine": "transformers", "threads": 1}
-    cascade = compose(
-        Settings.model_validate({**both, "model": str(second), "first_stage": str(first), "first_stage_keep": KEEP})
-    )
-    alone = compose(Settings.model_validate({**both, "model": str(first)}))
+    second = Path(shutil.copytree(small_checkpoint.folder, made / "second"))
+    before, manifest = read_manifest(first), read_manifest(second)
+    assert before is not None
+    assert manifest is not None
+    gate = Gate(parameters(early_stop=True, tolerance=0.0), "measured")
+    sure = Reaching(Curve((0.0,), (0.0,), 1.0), Curve((0.0,), (0.0,)))
+    dataclasses.replace(
+        manifest,
+        adaptive=gate.to_json(manifest.fingerprint),
+        first_stage=sure.to_json(manifest.fingerprint, "first", before.fingerprint),
+    ).write(second)
+    folders = {"model": str(second), "first_stage": str(first)}
+    cascade = compose(settings(**folders, first_stage_keep=KEEP))
+    alone = compose(settings(model=str(first)))
     with serving(cascade.app) as url, serving(alone.app) as other:
         patient = httpx.Timeout(PATIENCE)
         with httpx.Client(base_url=url, timeout=patient) as one, httpx.Client(base_url=other, timeout=patient) as two:
-            yield Served(one, two)
+            yield Served(one, two, folders)
+
+
+def settings(**more: Any) -> Settings:
+    return Settings.model_validate({"engine": "transformers", "threads": 1, **more})
 
 
 def asked(client: httpx.Client, **fields: Any) -> dict[str, Any]:
@@ -155,9 +164,28 @@ def test_the_service_tells_of_both_models(served: Served) -> None:
     first = served.cascade.get("/info").json()["first_stage"]
     assert (first["kind"], first["engine"]["name"], first["keep"]) == ("causal", "transformers", KEEP)
     assert first["max_model_tokens"] == 512
+    assert first["keep_by_belief"] == {"on": False, "reason": "--first-stage-keep says how many"}
     asked(served.cascade)
     metrics = served.cascade.get("/metrics").text
     for stage in ("first", "second"):
         name = f'limrank_documents_by_stage_total{{stage="{stage}"}}'
         [value] = [line.split()[-1] for line in metrics.splitlines() if line.startswith(name)]
         assert float(value) > 0
+
+
+def test_what_was_fitted_for_both_says_how_many_are_kept(served: Served) -> None:
+    """The belief is sure that the second model says what the first does: the top is enough."""
+    many = [f"Page {number} on gout." for number in range(30)]
+    with (
+        serving(compose(settings(**served.folders)).app) as url,
+        httpx.Client(base_url=url, timeout=PATIENCE) as client,
+    ):
+        assert client.get("/info").json()["first_stage"]["keep_by_belief"] == {"on": True, "reason": ""}
+        found = client.post("/rerank", json={**BODY, "documents": many, "top_n": 4}).json()
+        assert [result["stage"] for result in found["results"]] == ["second"] * 4
+        assert 'limrank_documents_by_stage_total{stage="second"} 4.0' in client.get("/metrics").text
+    turned = {"model": served.folders["first_stage"], "first_stage": served.folders["model"]}
+    with serving(compose(settings(**turned)).app) as url:
+        fitted = httpx.get(f"{url}/info").json()["first_stage"]["keep_by_belief"]
+    assert not fitted["on"]
+    assert "nothing was fitted for these two models" in fitted["reason"]

@@ -341,3 +341,22 @@ async def test_a_model_that_does_not_reason_has_no_adaptive_mode() -> None:
     service = Service(engine=ReasoningEngine(scoring=frozenset({Scoring.DIRECT})))
     with pytest.raises(BadRequest, match="mode 'adaptive' is not available with this model; it has direct"):
         await service.rank(MIXED)
+
+
+@pytest.mark.parametrize(("documents", "beside"), [(5, False), (700, True)])
+async def test_what_stays_undecided_among_many_is_reckoned_beside_the_event_loop(
+    documents: int, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten thousand it takes most of a second, in which no other call would go on."""
+    moved: list[str] = []
+    to_thread = asyncio.to_thread
+
+    async def watched(work: Any, *arguments: Any) -> Any:
+        moved.append(work.__name__)
+        return await to_thread(work, *arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", watched)
+    ranking = await Service().rank([passage(n % 7 / 10, 0.0, 9) for n in range(documents)], reasoning_budget=0)
+    assert ranking.adaptive is not None
+    assert ranking.adaptive.undecided > 0
+    assert ("_used" in moved) is beside
