@@ -10,6 +10,7 @@ from service.engines.causal.several_reads import SeveralReads
 from service.engines.vllm.startup import VllmOptions, quiet_environment
 from service.errors import EngineOptionError, ModelStoreError
 from service.models.checkpoint import PLAIN_PAIRS, Checkpoint
+from service.ranking import Mode
 from service.settings import Settings
 
 _NO_VLLM = "vLLM is not installed (in the project's folder: pip install '.[vllm]')"
@@ -20,8 +21,10 @@ _log = logging.getLogger("limrank.engines")
 def build_engine(settings: Settings, checkpoint: Checkpoint) -> Engine:
     """Loads the checkpoint into the engine that `settings.engine` names. Blocks for seconds to minutes.
 
-    Raises ModelStoreError when this checkpoint and this engine are incompatible.
+    Raises ModelStoreError when this checkpoint and this engine are incompatible, and EngineOptionError for a mode that
+    it does not have.
     """
+    _check_mode(settings.mode, checkpoint)
     if checkpoint.manifest.kind == "cross-encoder":
         return _cross_encoder(settings, checkpoint)
     if settings.engine == "cross-encoder":
@@ -35,8 +38,18 @@ def build_first_stage(settings: Settings, checkpoint: Checkpoint) -> Engine:
     """Loads the first stage of a cascade: a causal model into the transformers engine, since vLLM takes a GPU's memory
     for one model. The settings of the served model's engine and prompts are not its own. Raises as `build_engine`."""
     engine = "auto" if checkpoint.manifest.kind == "cross-encoder" else "transformers"
-    own = {"engine": engine, "query_prompt": None, "passage_prompt": None}
+    own = {"engine": engine, "mode": Mode.DIRECT, "query_prompt": None, "passage_prompt": None}
     return build_engine(settings.model_copy(update=own), checkpoint)
+
+
+def _check_mode(mode: Mode, checkpoint: Checkpoint) -> None:
+    """A default that the model does not have would be the refusal of every call that names no mode."""
+    form = checkpoint.manifest.format
+    if mode is not Mode.DIRECT and (form is None or not form.reasons):
+        raise EngineOptionError(
+            f"--mode {mode.value}: {checkpoint.name} writes no reasoning; leave the mode at direct, or choose another "
+            "model."
+        )
 
 
 def _automatic(device: str) -> str:

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,22 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from contract.checkpoint.manifest import Manifest, tokenizer_sha256
+from contract.formats.named import NAMED_FORMATS
 from contract.verdict import Temperatures
 from service.api.app import create_app
 from service.engine import Completion, Scoring
 from service.engines.cross_encoder.engine import CrossEncoderEngine, _Waiting, next_batch
 from service.engines.cross_encoder.model import Pair
-from service.engines.loading import build_engine
+from service.engines.loading import build_engine, build_first_stage
 from service.engines.submission import Submission
-from service.errors import EngineDead, EngineFailed, FixedPartsTooLong, ModelStoreError, PassageTooLong
+from service.errors import (
+    EngineDead,
+    EngineFailed,
+    EngineOptionError,
+    FixedPartsTooLong,
+    ModelStoreError,
+    PassageTooLong,
+)
 from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.embedded_cross_encoder import ENCODER_FILE
 from service.models.store import resolve
@@ -298,3 +307,22 @@ def test_the_checkpoint_chooses_the_engine_and_another_one_is_refused(
         build_engine(Settings(engine="transformers"), checkpoint)
     with pytest.raises(ModelStoreError, match="is a causal model and no cross-encoder"):
         build_engine(Settings(engine="cross-encoder"), embedded_checkpoint)
+
+
+@pytest.mark.parametrize("mode", ["reasoning", "adaptive"])
+def test_a_mode_that_the_model_does_not_have_ends_the_start(
+    mode: str, checkpoint: Checkpoint, small_checkpoint: Checkpoint
+) -> None:
+    """It would be a 400 for every call that names none, and bodies with `texts` cannot name one."""
+    wanted = Settings.model_validate({"mode": mode})
+    with pytest.raises(
+        EngineOptionError, match=f"--mode {mode}: tiny-ce writes no reasoning; leave the mode at direct"
+    ):
+        build_engine(wanted, checkpoint)
+    unable = replace(small_checkpoint.manifest, format=NAMED_FORMATS["bge-reranker-v2-gemma"])
+    with pytest.raises(EngineOptionError, match=f"--mode {mode}: .* writes no reasoning"):
+        build_engine(wanted, replace(small_checkpoint, manifest=unable))
+    for model in (checkpoint, replace(small_checkpoint, manifest=unable)):
+        engine = build_first_stage(wanted, model)
+        assert Scoring.DIRECT in engine.capabilities.scoring, "the mode is the served model's"
+        asyncio.run(engine.close())
