@@ -42,6 +42,9 @@ FIELDS = {
         "min_score": "share",
         "score_threshold": "share",
         "threshold": "share",
+        "first_stage_scores": "list",
+        "first_stage_ranks": "list",
+        "first_stage_weight": "share",
     },
     "texts": {
         "query": "string",
@@ -51,6 +54,9 @@ FIELDS = {
         "raw_scores": "boolean",
         "return_text": "boolean",
         "top_n": "number",
+        "first_stage_scores": "list",
+        "first_stage_ranks": "list",
+        "first_stage_weight": "share",
     },
     "passages": {
         "query": "object",
@@ -59,6 +65,9 @@ FIELDS = {
         "truncate": "string",
         "top_n": "number",
         "top_k": "number",
+        "first_stage_scores": "list",
+        "first_stage_ranks": "list",
+        "first_stage_weight": "share",
     },
 }
 

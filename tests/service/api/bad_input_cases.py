@@ -32,6 +32,7 @@ def cases(max_documents: int, max_body_bytes: int) -> list[Case]:
         *_texts(),
         *_wrong_types(),
         *_numbers(),
+        *_own_scores(),
         *_thresholds(),
         *_switches(),
         *_nulls(),
@@ -176,15 +177,48 @@ def _numbers() -> Iterator[Case]:
             yield Case(
                 f"{shape}: top_n {value}", REFUSED[shape], body_with(shape, top_n=value), ("at least 0",), "top_n"
             )
-    for key, value in (("max_tokens_per_doc", -1), ("priority", -1), ("max_reasoning_tokens", -1)):
+    negative = ("max_tokens_per_doc", "priority", "max_reasoning_tokens", "reasoning_budget", "return_probes")
+    for key, value in ((key, value) for key in negative for value in (-1, -(10**30))):
         yield Case(f"{key} {value}", 400, body_with(**{key: value}), ("at least",), key)
     yield Case(
         "max_reasoning_tokens 0", 400, body_with(max_reasoning_tokens=0), ("at least 1",), "max_reasoning_tokens"
     )
+    yield Case("return_probes 0", 400, body_with(return_probes=0), ("at least 1",), "return_probes")
     yield Case("top_n against top_k", 400, body_with(top_n=1, top_k=2), ("top_n is 1 and top_k is 2",), "top_k")
     yield Case("top_n as top_k", 200, body_with(top_n=1, top_k=1), results=1)
-    for key in ("max_tokens_per_doc", "priority", "max_reasoning_tokens"):
-        yield Case(f"a huge {key}", 200, body_with(**{key: 10**18}), results=2)
+    for key in ("max_tokens_per_doc", "priority", "max_reasoning_tokens", "reasoning_budget"):
+        for value in (10**18, 10**30):
+            yield Case(f"{key} {value}", 200, body_with(**{key: value}), results=2)
+    for value in (0, 1, 1.0, None):
+        yield Case(f"reasoning_budget {value} in mode direct", 200, body_with(reasoning_budget=value), results=2)
+
+
+def _own_scores() -> Iterator[Case]:
+    """What the caller's own search says of the two documents."""
+    scores, ranks, weight = "first_stage_scores", "first_stage_ranks", "first_stage_weight"
+    for shape in BODIES:
+        for numbers in ([1, 2], [0, 0], [-0.0, 0.0], [5e-324, 0], [1.7e308, -1.7e308], [10**30, -(10**300)]):
+            yield Case(f"{shape}: scores {numbers}"[:60], 200, body_with(shape, **{scores: numbers}), results=2)
+        for numbers in ([1, 1], [1, 10**30], [2.0, 1], [10**300, 10**301]):
+            yield Case(f"{shape}: ranks {numbers}"[:60], 200, body_with(shape, **{ranks: numbers}), results=2)
+        for share in (0, 1, 0.5, 1.0, 5e-324):
+            fused = body_with(shape, **{scores: [1, 2], weight: share})
+            yield Case(f"{shape}: weight {share}", 200, fused, results=2)
+        for value in (-1, 1.01, -5e-324, 10**30):
+            says = ("at least 0" if value < 0 else "at most 1",)
+            body = body_with(shape, **{scores: [1, 2], weight: value})
+            yield Case(f"{shape}: weight {value}", REFUSED[shape], body, says, weight)
+        for name, numbers in ((scores, [1]), (ranks, [1, 2, 3])):
+            says = (f"{len(numbers)} numbers for 2 documents",)
+            body = body_with(shape, **{name: numbers})
+            yield Case(f"{shape}: {len(numbers)} {name}", REFUSED[shape], body, says, name)
+        for value in (0, -1, -(10**30)):
+            says = ("at least 1",)
+            body = body_with(shape, **{ranks: [1, value]})
+            yield Case(f"{shape}: rank {value}", REFUSED[shape], body, says, f"{ranks}[1]")
+        for number in ("NaN", "-Infinity", "1e999", "-1e999", "1" + "0" * 400):
+            body = dumped(BODIES[shape])[:-1] + f', "{scores}": [1, {number}]}}'.encode()
+            yield Case(f"{shape}: score {number[:9]}", REFUSED[shape], body)
 
 
 def _thresholds() -> Iterator[Case]:
