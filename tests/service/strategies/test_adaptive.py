@@ -351,12 +351,13 @@ async def test_what_stays_undecided_among_many_is_reckoned_beside_the_event_loop
     moved: list[str] = []
     to_thread = asyncio.to_thread
 
-    async def watched(work: Any, *arguments: Any) -> Any:
-        moved.append(work.__name__)
-        return await to_thread(work, *arguments)
+    async def watched(work: Any, *arguments: Any, **named: Any) -> Any:
+        moved.append(getattr(work, "__name__", ""))
+        return await to_thread(work, *arguments, **named)
 
     monkeypatch.setattr(asyncio, "to_thread", watched)
-    ranking = await Service().rank([passage(n % 7 / 10, 0.0, 9) for n in range(documents)], reasoning_budget=0)
+    passages = [passage(n % 7 / 10, 0.0, 9) for n in range(documents)]
+    ranking = await Service().rank(passages, reasoning_budget=0, top_n=documents // 2)
     assert ranking.adaptive is not None
     assert ranking.adaptive.undecided > 0
     assert ("_used" in moved) is beside
