@@ -30,7 +30,7 @@ _MARGIN = 0.05  # of the time left, for the last verdicts; within these bounds i
 _LEAST_MARGIN, _MOST_MARGIN = 0.05, 1.0
 _TO_MAKE_ROOM = ("deadline", "queue_full")  # reasons of `Unavailable` that are about this call
 IN_THE_LOOP = 500
-"""Documents up to which beliefs are reckoned with in the event loop, in some milliseconds; of more, in a thread."""
+"""Documents up to which beliefs are reckoned with in the event loop; of more, in a thread."""
 
 
 class Chooser(Protocol):

@@ -347,7 +347,7 @@ async def test_a_model_that_does_not_reason_has_no_adaptive_mode() -> None:
 async def test_what_stays_undecided_among_many_is_reckoned_beside_the_event_loop(
     documents: int, beside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of ten thousand it takes most of a second, in which no other call would go on."""
+    """No other call would go on while it is counted in the event loop."""
     moved: list[str] = []
     to_thread = asyncio.to_thread
 
