@@ -41,12 +41,16 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = (
         "instruction": TEXTS,
         "long_documents": st.sampled_from(["truncate", "chunk"]),
         "max_chunks_per_doc": st.integers(0, 5),
+        "first_stage_scores": st.lists(st.floats(-100, 100) | st.integers(-100, 100), min_size=1, max_size=4),
+        "first_stage_ranks": st.lists(st.integers(1, 2000), min_size=1, max_size=4),
         "relevant_spans": st.fixed_dictionaries(
             {"mode": st.sampled_from(["enabled", "disabled"])},
             optional={"threshold": st.floats(0, 1) | st.none(), "max_spans": st.integers(1, 3) | st.none()},
         ),
     }
-    | dict.fromkeys(("min_score", "score_threshold", "threshold"), st.floats(0, 1) | st.sampled_from([0, 1]))
+    | dict.fromkeys(
+        ("min_score", "score_threshold", "threshold", "first_stage_weight"), st.floats(0, 1) | st.sampled_from([0, 1])
+    )
     | dict.fromkeys(("top_n", "top_k", "max_tokens_per_doc", "priority", "max_reasoning_tokens"), st.integers(0, 5))
     | (
         dict.fromkeys(
