@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from service.engine import Limits, Scoring
 from service.errors import BadRequest, DeadlineExceeded, ServiceError, Unavailable
@@ -16,7 +16,7 @@ from service.scheduling.work import Incoming
 from service.stages.parts import Parts
 from service.stages.stage import Asking, Judged, Stage
 from service.strategies.choosing import Strategies
-from service.strategies.waves import IN_THE_LOOP
+from service.strategies.waves import reckoned
 from service.verdicts import ordered, ranked_of, warnings_on
 
 _DEFAULT_PRIORITY = 1
@@ -115,15 +115,10 @@ class Reranker:
         """What adaptive mode took; None in other modes."""
         if plan.mode is not Mode.ADAPTIVE:
             return None
-        if len(verdicts) <= IN_THE_LOOP:
-            return self._used(plan, verdicts)
-        return await asyncio.to_thread(self._used, plan, verdicts)
-
-    def _used(self, plan: Plan, verdicts: Sequence[Verdict]) -> AdaptiveUse | None:
         if plan.chosen.strategy is not None:
             return plan.chosen.strategy.use
-        seen = [verdict for verdict in verdicts if verdict.stage is not StageName.FIRST]
-        return self._strategies.unspent([verdict.log_odds for verdict in seen], plan.call)
+        odds = [verdict.log_odds for verdict in verdicts if verdict.stage is not StageName.FIRST]
+        return await reckoned(len(odds), partial(self._strategies.unspent, odds, plan.call))
 
     def _plan(self, call: RerankCall, key: Key, received: float, timeout_ms: int | None, *, alone: bool = True) -> Plan:
         """`alone`: the call is no part of a batch."""

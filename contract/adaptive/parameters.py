@@ -11,7 +11,8 @@ It stands outside the fingerprint of the manifest and names it: parameters of an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -151,7 +152,7 @@ def read_gate(value: Mapping[str, Any] | None, fingerprint: str) -> Gate:
 
 def parameters_from_json(value: Mapping[str, Any]) -> Parameters:
     """Raise AdaptiveError naming what does not fit."""
-    try:
+    with refusing():
         return Parameters(
             direct=Line(*_numbers(value, "direct", 2)),
             reasoned=Line(*_numbers(value, "reasoned", 2)),
@@ -171,6 +172,13 @@ def parameters_from_json(value: Mapping[str, Any]) -> Parameters:
                 str(k): read_number(v, "token_quantiles") for k, v in dict(value["token_quantiles"]).items()
             },
         )
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Raise AdaptiveError for what is missing in a manifest, or of another kind, as it is read."""
+    try:
+        yield
     except KeyError as error:
         raise AdaptiveError(f"{error.args[0]} is missing") from None
     except AdaptiveError:

@@ -15,7 +15,7 @@ from typing import Any
 
 from contract.adaptive.beliefs import Belief, chances
 from contract.adaptive.curves import Curve
-from contract.adaptive.parameters import AdaptiveError, knots, read_curve, read_number
+from contract.adaptive.parameters import AdaptiveError, knots, read_curve, read_number, refusing
 
 VERSION = 1
 
@@ -82,19 +82,13 @@ def read_reaching(value: Mapping[str, Any] | None, fingerprint: str, first_finge
     if value.get("version") != VERSION:
         return Fitted(None, f"it has version {str(value.get('version'))[:20]}, and this program reads {VERSION}")
     try:
-        return Fitted(_read(value))
+        with refusing():
+            return Fitted(
+                Reaching(
+                    read_curve(value, "mean", beyond=1.0),
+                    read_curve(value, "spread"),
+                    read_number(value["tolerance"], "tolerance"),
+                )
+            )
     except AdaptiveError as error:
         return Fitted(None, f"it cannot be used ({error})")
-
-
-def _read(value: Mapping[str, Any]) -> Reaching:
-    try:
-        return Reaching(
-            read_curve(value, "mean", beyond=1.0),
-            read_curve(value, "spread"),
-            read_number(value["tolerance"], "tolerance"),
-        )
-    except KeyError as error:
-        raise AdaptiveError(f"{error.args[0]} is missing") from None
-    except TypeError as error:
-        raise AdaptiveError(str(error)) from None

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from service.engine import Scoring
 from service.errors import DeadlineExceeded, Unavailable
 from service.scheduling.calls.entry import Entry
+from service.scheduling.calls.queued import PIECE_TOKENS
 from service.scheduling.plan import Need, Plan
-from service.scheduling.queue import FIRST_TOKENS, PIECE_TOKENS
+from service.scheduling.queue import FIRST_TOKENS
 from service.scheduling.throughput import Throughput
 from service.scheduling.window import Window
 from service.scheduling.work import Incoming

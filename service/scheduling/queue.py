@@ -32,7 +32,6 @@ from service.scheduling.calls.queued import AGEING_SECONDS, CallClass, KeyShare,
 FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
 _BEFORE_AGED = 2  # classes: small calls go before others of theirs that have waited for no longer than this
-PIECE_TOKENS = 8192  # of a pressed call, which are one turn of its key
 KEY_TURN_TOKENS = 512  # small, as a key's turn has to be waited for on top of what the engine holds
 
 
@@ -146,6 +145,11 @@ class CallQueue:
             return self._turns * self._key_turn_tokens
         turns = share.turns + share.ahead if share.calls else max(share.turns, self._turns)
         return (turns + 1) * self._key_turn_tokens - share.tokens
+
+    def best_priority(self) -> int:
+        """The best class of priority, ageing aside, of the calls that are not answered yet; 0 without any."""
+        groups = (group for share in self._shares.values() for group in share.classes.values())
+        return min((group.priority for group in groups if group.calls), default=0)
 
     def _class_of(self, share: KeyShare, priority: int, now: float) -> CallClass:
         """A class of a key, which a call comes to."""
@@ -287,12 +291,7 @@ class CallQueue:
         quick = [share for share in best if heads[share][1].small and had[share] <= most]
         if quick:
             return min(quick, key=lambda share: (had[share], heads[share][0]))
-        begun = {share: had[share] - _in_piece(heads[share][1]) for share in best}
+        begun = {share: had[share] - heads[share][1].in_piece for share in best}
         most = min(begun.values()) + self._first_tokens
         able = [share for share in best if begun[share] <= most]
         return min(able, key=lambda share: (heads[share][1].deadline, begun[share], heads[share][0]))
-
-
-def _in_piece(call: QueuedCall) -> int:
-    """Tokens that a pressed call has had since its present piece began; of one that takes turns, none."""
-    return call.served % PIECE_TOKENS if call.pressed else 0

@@ -154,6 +154,7 @@ class Window:
         waiting = len(list(islice(able, 2)))
         most, now = self._most_slots(waiting), self._clock()
         behind, small_come = self._queue.behind(now), now < self._small_until
+        best = self._queue.best_priority()
         slices: dict[tuple[Entry, int], Slice] = {}
 
         def allowed(place: QueuedCall) -> bool:
@@ -166,7 +167,8 @@ class Window:
 
         for place, index in self._queue.take(allowed, self._has_room):
             state = self._states[place]
-            self._seat(slices.setdefault((state, state.work.part(index)), Slice(state, {}, {})), index)
+            first = place.small and place.priority <= best
+            self._seat(slices.setdefault((state, state.work.part(index)), Slice(state, {}, {}, first)), index)
             self._queue.charge(place, place.tokens[index])
         for taken in slices.values():
             self._dispatch(taken)
@@ -233,7 +235,7 @@ class Window:
         """One attempt. Returns the documents that got no completion; raises what no second attempt can mend."""
         missing = dict.fromkeys(indices)
         try:
-            async with aclosing(self._engine.submit(self._prompts(taken.entry, indices))) as outputs:
+            async with aclosing(self._engine.submit(self._prompts(taken, indices))) as outputs:
                 async for output in outputs:
                     index = indices[output.index]
                     if isinstance(output, Begun):
@@ -249,12 +251,9 @@ class Window:
             _log.warning("engine_failed", extra={"documents": len(missing), "error": type(error).__name__})
         return list(missing)
 
-    def _prompts(self, state: Entry, indices: Sequence[int]) -> list[Prompt]:
-        deadline, now = self._reasoning_deadline(state), self._clock()
-        prompts = [state.work.prompt(index, deadline, now) for index in indices]
-        best = min((place.priority for place in self._states), default=0)
-        first = state.place.small and state.place.priority <= best
-        return [replace(each, first=True) for each in prompts] if first else prompts
+    def _prompts(self, taken: Slice, indices: Sequence[int]) -> list[Prompt]:
+        work, deadline, now = taken.entry.work, self._reasoning_deadline(taken.entry), self._clock()
+        return [work.prompt(index, deadline, now, first=taken.first) for index in indices]
 
     def _reasoning_deadline(self, state: Entry) -> float:
         """When the reasoning of documents entering now must be over: early enough for those still waiting to get a

@@ -112,7 +112,7 @@ class Work:
         """Documents of one part share a prefix, and are handed to the engine together."""
         return 0
 
-    def prompt(self, index: int, deadline: float, arrived: float) -> Prompt:
+    def prompt(self, index: int, deadline: float, arrived: float, *, first: bool = False) -> Prompt:
         prompt = Prompt(
             call=self.call,
             prefix=self.prefix.ids,
@@ -124,6 +124,7 @@ class Work:
             deadline=deadline,
             arrived=arrived,
             stream=self.progress is not None and self.progress.reasoning and index not in self.direct,
+            first=first,
         )
         if not self.going:
             return prompt
@@ -182,11 +183,11 @@ class BatchWork(Work):
     def part(self, index: int) -> int:
         return self.parts[index]
 
-    def prompt(self, index: int, deadline: float, arrived: float) -> Prompt:
+    def prompt(self, index: int, deadline: float, arrived: float, *, first: bool = False) -> Prompt:
         part = self.parts[index]
         prefix = self.prefixes[part]
         return replace(
-            Work.prompt(self, index, deadline, arrived),
+            Work.prompt(self, index, deadline, arrived, first=first),
             call=f"{self.call}.{part}",
             prefix=prefix.ids,
             second=prefix.second,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from contract.adaptive.reaching import Reaching
@@ -21,7 +21,7 @@ from service.stages.parts import Parts
 from service.stages.stage import Asking, Judged, PartListener, ReasoningListener, Stage, of_call
 from service.strategies.adaptive import COUNT
 from service.strategies.choosing import Chosen
-from service.strategies.waves import IN_THE_LOOP
+from service.strategies.waves import reckoned
 from service.verdicts import ordered, tell_all
 
 LEAST_KEPT, KEPT_TIMES = 20, 2
@@ -58,9 +58,7 @@ class Keep:
         if self.count is not None or self.reaching is None:
             return self.of(call)
         odds, top = [on_one_scale(verdict).log_odds for verdict in first], call.top_n or COUNT
-        if len(odds) <= IN_THE_LOOP:
-            return self.reaching.count(odds, top)
-        return await asyncio.to_thread(self.reaching.count, odds, top)
+        return await reckoned(len(odds), partial(self.reaching.count, odds, top))
 
 
 class Cascade:

@@ -12,13 +12,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from contract.adaptive.race import Ask, Read
 from contract.reasoning import Status
 from service.engine import Completion, Scoring, ids_of
 from service.errors import EngineFailed, ServiceError, Unavailable
 from service.scheduling.work import Answer, Going, Work
+
+T = TypeVar("T")
 
 Run = Callable[[Work], Awaitable[Answer]]
 """Has the engine score every document of some work."""
@@ -29,8 +31,7 @@ LogOdds = Callable[[Completion], float]
 _MARGIN = 0.05  # of the time left, for the last verdicts; within these bounds in seconds:
 _LEAST_MARGIN, _MOST_MARGIN = 0.05, 1.0
 _TO_MAKE_ROOM = ("deadline", "queue_full")  # reasons of `Unavailable` that are about this call
-IN_THE_LOOP = 500
-"""Documents up to which beliefs are reckoned with in the event loop; of more, in a thread."""
+_IN_THE_LOOP = 500  # documents
 
 
 class Chooser(Protocol):
@@ -76,7 +77,7 @@ async def run_waves(chooser: Chooser, work: Work, run: Run, means: Means) -> dic
     margin = min(max(_MARGIN * left, _LEAST_MARGIN), _MOST_MARGIN)
     try:
         async with asyncio.timeout(left):
-            while asks := await _next(chooser, len(work.rests)):
+            while asks := await reckoned(len(work.rests), chooser.wave):
                 if chooser.in_pieces and means.kept_tokens:
                     kept |= {
                         ask.index: _kept(work, ask.index, means.kept_tokens) for ask in asks if ask.index not in kept
@@ -97,8 +98,9 @@ async def run_waves(chooser: Chooser, work: Work, run: Run, means: Means) -> dic
     return last
 
 
-async def _next(chooser: Chooser, documents: int) -> list[Ask]:
-    return chooser.wave() if documents <= IN_THE_LOOP else await asyncio.to_thread(chooser.wave)
+async def reckoned(documents: int, reckon: Callable[[], T]) -> T:
+    """What `reckon` makes of beliefs about so many documents: in the event loop, or of many in a thread."""
+    return reckon() if documents <= _IN_THE_LOOP else await asyncio.to_thread(reckon)
 
 
 def _kept(work: Work, index: int, most: int) -> Sequence[int] | None:

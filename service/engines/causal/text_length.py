@@ -34,13 +34,12 @@ class FewestTokens:
 def reads_words_apart(tokenizer: Tokenizer) -> bool:
     """True for a tokenizer that never makes one token of parts of two words, and makes one at least of each word of
     printable ASCII. So do those that split at blanks before they merge."""
-    split = getattr(tokenizer, "pre_tokenizer", None)
-    if split is None:
+    if tokenizer.pre_tokenizer is None:
         return False
     text = "a b c"
     if tokenizer.normalizer is not None:
         text = tokenizer.normalizer.normalize_str(text)
-    apart = len(split.pre_tokenize_str(text)) >= len("abc")
+    apart = len(tokenizer.pre_tokenizer.pre_tokenize_str(text)) >= len("abc")
     return apart and all(tokenizer.encode(each, add_special_tokens=False).ids for each in _CHARACTERS)
 
 

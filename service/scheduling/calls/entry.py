@@ -76,8 +76,9 @@ class Entry:
 @dataclass(slots=True)
 class Slice:
     """Documents of one call that were handed over together. `tokens`: of those that are not computed yet; `seated`:
-    those that hold a slot, in the order in which they were handed out."""
+    those that hold a slot, in the order in which they were handed out; `first`: see `Prompt`."""
 
     entry: Entry
     tokens: dict[int, int]
     seated: dict[int, None]
+    first: bool

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 AGEING_SECONDS = 10.0
+PIECE_TOKENS = 8192  # of a pressed call, which are one turn of its key
 
 
 @dataclass(eq=False, slots=True)
@@ -88,3 +89,8 @@ class QueuedCall:
     def pressed(self) -> bool:
         """True where it has no time to take turns."""
         return self.deadline <= self.group.pressed
+
+    @property
+    def in_piece(self) -> int:
+        """Tokens that a pressed call has had since its present piece began; of one that takes turns, none."""
+        return self.served % PIECE_TOKENS if self.pressed else 0

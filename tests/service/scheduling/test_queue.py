@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from service.scheduling.calls.queued import AGEING_SECONDS, QueuedCall
-from service.scheduling.queue import PIECE_TOKENS, CallQueue
+from service.scheduling.calls.queued import AGEING_SECONDS, PIECE_TOKENS, QueuedCall
+from service.scheduling.queue import CallQueue
 
 
 class Clock:

@@ -352,7 +352,7 @@ async def test_what_stays_undecided_among_many_is_reckoned_beside_the_event_loop
     to_thread = asyncio.to_thread
 
     async def watched(work: Any, *arguments: Any, **named: Any) -> Any:
-        moved.append(getattr(work, "__name__", ""))
+        moved.append(getattr(getattr(work, "func", work), "__name__", ""))
         return await to_thread(work, *arguments, **named)
 
     monkeypatch.setattr(asyncio, "to_thread", watched)
@@ -360,4 +360,4 @@ async def test_what_stays_undecided_among_many_is_reckoned_beside_the_event_loop
     ranking = await Service().rank(passages, reasoning_budget=0, top_n=documents // 2)
     assert ranking.adaptive is not None
     assert ranking.adaptive.undecided > 0
-    assert ("_used" in moved) is beside
+    assert ("unspent" in moved) is beside
