@@ -69,8 +69,14 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
         watching.wait_for("count_over_time(limrank_ready[1m]) > 2")
         load = Load(server.url, KEY)
         load.run()
-        scored = f"sum(limrank_documents_scored_total) >= {load.documents}"
-        watching.wait_for(f"min_over_time(({scored})[3s:1s])")  # and the rules have seen it
+        # The last that the load sends, and what the service counts only once it has noticed that a caller left.
+        counted = (
+            f"(sum(limrank_documents_scored_total) >= {load.documents})"
+            ' and on() (limrank_requests_rejected_total{reason="auth"} > 0)'
+            " and on() (sum(limrank_requests_cancelled_total) > 0)"
+        )
+        # In every one of some evaluations in a row: the rules have seen it too.
+        watching.wait_for(f"count_over_time(({counted})[4s:1s]) > 3")
         yield Release(server.url, f"http://{target}/metrics", load, watching)
 
 
