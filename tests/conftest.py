@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -22,6 +23,11 @@ from tests.logging_state import logging_restored
 # An example takes as long as the machine takes: a stalled one must not turn a test red.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+
+# Torch keeps kernels that it compiled without a note of the vector instructions they need: those of an ordinary run do
+# not compile in a run that is limited to fewer.
+if limited := os.environ.get("ATEN_CPU_CAPABILITY"):
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(gettempdir()) / f"inductor-{os.getuid()}-{limited}"))
 
 _POSITIONS = 8192  # as the embedded model has
 _VLLM = "tests/service/engines/vllm/"
