@@ -11,7 +11,7 @@ import yaml
 from contract.formats.named import NAMED_FORMATS
 from contract.segments import Segments
 from service.models.formats import read_format_file
-from tests.contract.formats.references import erank, qwen3_reranker, tokenizer_named
+from tests.contract.formats.references import erank, qwen3_reranker
 from tests.processes import ServerProcess, clean_environment
 from tests.service.embedded_server import embedded_server
 from tests.service.engines.expected_scores import expected_grade
@@ -19,6 +19,7 @@ from tests.service.engines.tiny_models import PlainLogits, save_tiny_model
 from tests.service.models import logit_score_folders
 from tests.service.models.logit_score_folders import save_logit_score
 from tests.service.models.test_format_files import OWN
+from tests.tokenizers import small_qwen3_like_tokenizer
 from tests.warm import run_warm
 
 QUERY = "what is a lipid?"
@@ -34,7 +35,7 @@ def raw_scores(server: ServerProcess) -> list[float]:
 @pytest.mark.timeout(300)
 def test_qwen3_reranker_by_the_words_in_its_name(tmp_path: Path) -> None:
     """Everything that a caller and an operator are told of it."""
-    tokenizer = tokenizer_named("qwen3-like")
+    tokenizer = small_qwen3_like_tokenizer()
     folder = save_tiny_model(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", tokenizer)
     plain = PlainLogits(folder)
     with embedded_server(tmp_path, "--model", str(folder), "--engine", "transformers", "--dtype", "float32") as server:
@@ -63,7 +64,7 @@ def test_qwen3_reranker_by_the_words_in_its_name(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_a_graded_model_by_the_words_in_its_name(tmp_path: Path) -> None:
     """The mean grade, with "10" by a second read, its share of the highest, and the mass on the grades read first."""
-    tokenizer = tokenizer_named("qwen3-like")
+    tokenizer = small_qwen3_like_tokenizer()
     folder = save_tiny_model(tmp_path / "ERank-4B", "qwen3", tokenizer)
     plain, closing = PlainLogits(folder), Segments(NAMED_FORMATS["erank"], tokenizer).closing
     with embedded_server(tmp_path, "--model", str(folder), "--engine", "transformers", "--dtype", "float32") as server:
@@ -85,7 +86,7 @@ def test_a_graded_model_by_the_words_in_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_llama_with_a_format_of_ones_own(tmp_path: Path) -> None:
-    tokenizer = tokenizer_named("qwen2.5")
+    tokenizer = small_qwen3_like_tokenizer()
     folder = save_tiny_model(tmp_path / "my-llama", "llama", tokenizer)
     file = tmp_path / "mine.yaml"
     file.write_text(OWN)
@@ -103,7 +104,7 @@ def test_a_llama_with_a_format_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_logit_score_files_and_a_model_whose_score_is_an_order(tmp_path: Path) -> None:
-    tokenizer = tokenizer_named("qwen3-like")
+    tokenizer = small_qwen3_like_tokenizer()
     folder = save_logit_score(tmp_path / "theirs", tokenizer, logit_score_folders.ZERANK, ("Yes", None))
     with embedded_server(tmp_path, "--model", str(folder), "--engine", "transformers", "--dtype", "float32") as server:
         info = server.get("/info").json()
@@ -116,7 +117,7 @@ def test_logit_score_files_and_a_model_whose_score_is_an_order(tmp_path: Path) -
 
 @pytest.mark.timeout(300)
 def test_a_strict_server_does_not_start_with_a_suspect_model(tmp_path: Path) -> None:
-    folder = save_tiny_model(tmp_path / "zerank-2", "qwen3", tokenizer_named("qwen3-like"))
+    folder = save_tiny_model(tmp_path / "zerank-2", "qwen3", small_qwen3_like_tokenizer())
     swapped = NAMED_FORMATS["qwen3-reranker"].to_json() | {"name": "mine"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(swapped))
     flags = ("--port", "0", "--strict-model", "--engine", "transformers", "--model", str(folder))

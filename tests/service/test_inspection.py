@@ -110,7 +110,7 @@ def test_an_unknown_model_gets_the_exact_line_to_add(qwen3: Path, capsys: pytest
     other.symlink_to(qwen3)
     code, told = inspected(capsys, str(other))
     assert code in (0, 1)  # a link resolves to the folder that it names
-    plain = save_tiny_model(qwen3.parent / "plain", "llama", tokenizer_named("qwen2.5"))
+    plain = save_tiny_model(qwen3.parent / "plain", "llama", tokenizer_named("small-qwen3-like"))
     code, told = inspected(capsys, str(plain))
     assert code == 1
     assert "missing       " in told
@@ -120,7 +120,7 @@ def test_an_unknown_model_gets_the_exact_line_to_add(qwen3: Path, capsys: pytest
 def test_a_scale_that_the_folder_states_and_the_format_lacks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tokenizer = tokenizer_named("qwen3-like")
+    tokenizer = tokenizer_named("small-qwen3-like")
     folder = save_logit_score(tmp_path / "theirs", tokenizer, logit_score_folders.ZERANK, ("Yes", None))
     assert inspected(capsys, str(folder))[0] == 0
     stated = folder / "1_LogitScore" / "config.json"
@@ -141,7 +141,7 @@ def test_a_scale_that_the_folder_states_and_the_format_lacks(
 def test_what_no_engine_runs(
     values: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = save_tiny_model(tmp_path / "zerank-2", "qwen3", tokenizer_named("qwen3-like"))
+    folder = save_tiny_model(tmp_path / "zerank-2", "qwen3", tokenizer_named("small-qwen3-like"))
     config = folder / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | values))
     code, told = inspected(capsys, str(folder))

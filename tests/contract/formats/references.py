@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from contract.formats.named import NAMED_FORMATS
 from contract.formats.prompt_format import PromptFormat
-from tests.tokenizers import npm_tokenizer, qwen3_like_tokenizer, qwen_tokenizer
+from tests.tokenizers import npm_tokenizer, qwen3_like_tokenizer, qwen_tokenizer, small_qwen3_like_tokenizer
 
 Reference = Callable[[Tokenizer, str, str, str | None], list[int]]
 CHATML_QWEN = "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
@@ -166,6 +166,10 @@ NAMED = (
 
 
 def tokenizer_named(name: str) -> Tokenizer:
-    """A tokenizer of `Named.tokenizers`; skips the test where it was not fetched."""
-    known = {"qwen2.5": qwen_tokenizer, "qwen3-like": qwen3_like_tokenizer}
+    """A tokenizer of `Named.tokenizers`, or `small-qwen3-like`; skips the test where it was not fetched."""
+    known = {
+        "qwen2.5": qwen_tokenizer,
+        "qwen3-like": qwen3_like_tokenizer,
+        "small-qwen3-like": small_qwen3_like_tokenizer,
+    }
     return known[name]() if name in known else npm_tokenizer(name)

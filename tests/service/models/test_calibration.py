@@ -19,7 +19,7 @@ from tests.service.engines.tiny_models import save_tiny_model
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("model") / "model", "qwen3", tokenizer_named("qwen3-like"))
+    return save_tiny_model(tmp_path_factory.mktemp("model") / "model", "qwen3", tokenizer_named("small-qwen3-like"))
 
 
 def result(folder: Path, checkpoint: Checkpoint, mode: str = "direct", value: float | None = 2.5, **own: Any) -> str:

@@ -212,7 +212,7 @@ def test_no_text_completes_one_in_a_named_format(name: str, end: str) -> None:
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("llama") / "my-llama", "llama", tokenizer_named("qwen2.5"))
+    return save_tiny_model(tmp_path_factory.mktemp("llama") / "my-llama", "llama", tokenizer_named("small-qwen3-like"))
 
 
 def test_a_model_with_a_format_of_ones_own(llama: Path, tmp_path: Path) -> None:

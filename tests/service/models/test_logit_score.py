@@ -16,10 +16,10 @@ from service.errors import ModelStoreError
 from service.models.store import resolve
 from service.settings import Settings
 from tests.contract.formats.random_texts import inputs
-from tests.contract.formats.references import tokenizer_named
 from tests.seam import Job, score
 from tests.service.models import logit_score_folders as folders
 from tests.service.models.logit_score_folders import save_logit_score
+from tests.tokenizers import small_qwen3_like_tokenizer
 
 CASES: dict[str, tuple[str, tuple[str, str | None], str | None]] = {
     "qwen3": (folders.QWEN3, ("yes", "no"), "Given a query, retrieve passages."),
@@ -33,7 +33,7 @@ CASES: dict[str, tuple[str, tuple[str, str | None], str | None]] = {
 @pytest.mark.parametrize("name", CASES)
 async def test_scores_are_those_of_the_library(name: str, tmp_path: Path) -> None:
     template, words, prompt = CASES[name]
-    tokenizer = tokenizer_named("qwen3-like")
+    tokenizer = small_qwen3_like_tokenizer()
     folder = save_logit_score(tmp_path / "their-reranker", tokenizer, template, words, prompt=prompt)
     library: Any = CrossEncoder(str(folder), device="cpu", model_kwargs={"dtype": torch.float32}, local_files_only=True)
     checkpoint = resolve(str(folder))
@@ -60,7 +60,7 @@ async def test_scores_are_those_of_the_library(name: str, tmp_path: Path) -> Non
 
 def test_the_folder_of_a_query_first_template_shares_a_prefix(tmp_path: Path) -> None:
     """Only a template with the document first leaves nothing of the query to share."""
-    tokenizer = tokenizer_named("qwen3-like")
+    tokenizer = small_qwen3_like_tokenizer()
     for name, (template, words, prompt) in CASES.items():
         folder = save_logit_score(tmp_path / name, tokenizer, template, words, prompt=prompt)
         prompt_format = resolve(str(folder)).manifest.format
@@ -81,7 +81,7 @@ def test_the_folder_of_a_query_first_template_shares_a_prefix(tmp_path: Path) ->
     ids=["chat-only", "twice", "trims", "branches", "raises"],
 )
 def test_a_template_that_cannot_be_cut_is_refused_with_the_reason(template: str, said: str, tmp_path: Path) -> None:
-    folder = save_logit_score(tmp_path / "model", tokenizer_named("qwen3-like"), template, ("yes", "no"))
+    folder = save_logit_score(tmp_path / "model", small_qwen3_like_tokenizer(), template, ("yes", "no"))
     with pytest.raises(ModelStoreError, match=said) as refusal:
         resolve(str(folder))
     assert "\n" not in str(refusal.value)
@@ -107,7 +107,7 @@ def change(file: str, **values: Any) -> Any:
     ids=["no-such-id", "no-id", "task", "no-template", "not-json"],
 )
 def test_files_that_do_not_fit_are_refused(damage: Any, said: str, tmp_path: Path) -> None:
-    folder = save_logit_score(tmp_path / "model", tokenizer_named("qwen3-like"), folders.ZERANK, ("Yes", None))
+    folder = save_logit_score(tmp_path / "model", small_qwen3_like_tokenizer(), folders.ZERANK, ("Yes", None))
     damage(folder)
     with pytest.raises(ModelStoreError, match=said):
         resolve(str(folder))

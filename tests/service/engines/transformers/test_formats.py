@@ -31,7 +31,9 @@ def architecture_of(named: Named) -> str:
 
 
 def tokenizer_of(named: Named) -> str:
-    return "qwen3-like" if "qwen3-like" in named.tokenizers else named.tokenizers[0]
+    """Of Qwen's the small one: that the ids are right is shown with the whole one in `tests/contract/formats`."""
+    qwen = {"qwen2.5", "qwen3-like"} & set(named.tokenizers)
+    return "small-qwen3-like" if qwen else named.tokenizers[0]
 
 
 @asynccontextmanager
@@ -91,7 +93,7 @@ async def test_scores_are_the_references(
 async def test_erank_reads_its_grade_behind_its_own_thinking(tmp_path: Path) -> None:
     """The trace is what the model wrote; tag and `<answer>` stand behind it, and "10" is read in a second place."""
     named = next(each for each in NAMED if each.format == "erank")
-    tokenizer = tokenizer_named("qwen3-like")
+    tokenizer = tokenizer_named("small-qwen3-like")
     folder = save_tiny_model(tmp_path / "model", "qwen3", tokenizer)
     plain = PlainLogits(folder)
     segments = Segments(named.prompt_format, tokenizer)
@@ -109,7 +111,7 @@ async def test_erank_reads_its_grade_behind_its_own_thinking(tmp_path: Path) -> 
 
 
 async def test_formats_without_a_think_tag_have_the_direct_mode_only(tmp_path: Path) -> None:
-    folder = save_tiny_model(tmp_path / "model", "qwen3", tokenizer_named("qwen3-like"))
+    folder = save_tiny_model(tmp_path / "model", "qwen3", tokenizer_named("small-qwen3-like"))
     for named in NAMED:
         if "qwen3-like" in named.tokenizers:
             async with serving(folder, named) as engine:
@@ -118,7 +120,7 @@ async def test_formats_without_a_think_tag_have_the_direct_mode_only(tmp_path: P
 
 async def test_a_grade_that_cannot_be_read_fails_its_passage_alone(tmp_path: Path) -> None:
     named = next(each for each in NAMED if each.format == "erank")
-    folder = save_tiny_model(tmp_path / "model", "qwen3", tokenizer_named("qwen3-like"))
+    folder = save_tiny_model(tmp_path / "model", "qwen3", tokenizer_named("small-qwen3-like"))
     async with serving(folder, named) as engine:
         prompts = await prompts_of(engine, Job("call", "query", ("one", "two", "three")))
         prompts[1] = replace(prompts[1], rest=[10**7])  # no token of the model
