@@ -44,8 +44,10 @@ def call(client: httpx.Client, mode: str, documents: Sequence[str], seed: int) -
     return time.monotonic() - begun
 
 
-def p95(seconds: Sequence[float]) -> float:
-    return statistics.quantiles(seconds, n=20)[-1]
+def slow(seconds: Sequence[float]) -> float:
+    """What four calls of five stay below: of twenty calls a 95th percentile is the slowest one, which is what something
+    else on the machine makes of it. `make hostile` and the benches measure that, with many more calls."""
+    return statistics.quantiles(seconds, n=5)[-1]
 
 
 @dataclass
@@ -109,8 +111,8 @@ def cost_in_company(
     documents: int = 10,
     headers: Mapping[str, str] | None = None,
 ) -> float:
-    """p95 of small calls beside `crowd`, to their p95 without it: in turns, as what else the machine does slows down
-    both."""
+    """How slow small calls are beside `crowd`, to how slow they are without it: in turns, as what else the machine does
+    slows down both."""
     seeds = count()
     alone: list[float] = []
     beside: list[float] = []
@@ -129,5 +131,5 @@ def cost_in_company(
             finally:  # so that what fails here leaves nothing to the next test
                 running.wait_for("limrank_inflight_requests", 0)
             alone += some(calls // _ROUNDS // 2)
-    print(f"{crowd.mode}: p95 alone {p95(alone):.3f} s, in company {p95(beside):.3f} s")
-    return p95(beside) / p95(alone)
+    print(f"{crowd.mode}: alone {slow(alone):.3f} s, in company {slow(beside):.3f} s")
+    return slow(beside) / slow(alone)
