@@ -3,7 +3,7 @@
 let key = "";
 
 export const useKey = (secret) => {
-  key = secret.trim();
+  key = secret.trim().replace(/^bearer\s+/i, "");
 };
 export const hasKey = () => key !== "";
 

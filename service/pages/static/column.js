@@ -9,17 +9,21 @@ const FOLD_ABOVE = 200; // characters
 const MOST_MOVING = 60; // cards that move visibly; more only jump
 
 export class Column {
-  constructor(title, documents) {
+  /** `fields`: the request's rank_fields. */
+  constructor(title, documents, fields = null) {
     this.documents = documents;
+    this.fields = fields;
+    this.took = null; // {seconds, tokens} of the whole answer
     this.entries = new Map(); // index -> {result, card, live}
     this.done = false;
     this.failed = false;
     this.title = title;
     this.figures = el("p", { class: "figures" }, "…");
     this.bar = el("progress", { max: documents.length || 1, value: 0, "aria-label": `${title}: documents scored` });
+    this.change = el("p", { class: "change", hidden: true });
     this.notes = el("div", { class: "notes" });
     this.list = el("ol", { class: "cards", onkeydown: (event) => this.#arrows(event) });
-    this.node = el("section", { class: "column", "aria-label": title }, el("header", {}, el("h2", {}, title), this.figures), this.bar, this.notes, this.list);
+    this.node = el("section", { class: "column", "aria-label": title }, el("header", {}, el("h2", {}, title), this.figures), this.change, this.bar, this.notes, this.list);
   }
 
   get scored() {
@@ -64,6 +68,7 @@ export class Column {
       this.#fill(entry);
     }
     const { prompt_tokens: read, cached_tokens: cached, completion_tokens: written } = answer.usage ?? {};
+    this.took = { seconds, tokens: read == null ? null : read + (written ?? 0) };
     const tokens = read == null ? [] : [`${number(read)} tokens read`, cached ? `${number(cached)} of them cached` : "", written ? `${number(written)} written` : ""];
     const times = [`${seconds.toFixed(2)} s`, timing == null ? "" : `server ${(timing / 1000).toFixed(2)} s`];
     for (const text of answer.meta?.warnings ?? []) if (!this.notes.textContent.includes(text)) this.note(text);
@@ -79,9 +84,15 @@ export class Column {
     this.#sort();
   }
 
-  /** Show how far each document stands from its place in `other`. */
+  /** Show how far each document stands from its place in `other`, and what this mode took more than that. */
   compareWith(other) {
     const places = new Map(other.order().map((entry, place) => [entry.result.index, place]));
+    const moves = this.order().filter((entry, place) => places.get(entry.result.index) !== place).length;
+    const changes = [`${moves} of ${this.scored} moved`];
+    if (this.took?.tokens != null && other.took?.tokens != null) changes.push(`${signed(this.took.tokens - other.took.tokens, 0)} tokens`);
+    if (this.took && other.took) changes.push(`${signed(this.took.seconds - other.took.seconds, 2)} s`);
+    this.change.textContent = `Against ${other.title}: ${changes.join(" · ")}`;
+    this.change.hidden = false;
     this.order().forEach((entry, place) => {
       const before = places.get(entry.result.index);
       const moved = before == null ? null : before - place;
@@ -142,7 +153,7 @@ export class Column {
     const { card, result, index } = entry;
     card.classList.toggle("pending", !result);
     const text = card.querySelector(".text");
-    const whole = textOf(this.documents[index] ?? "");
+    const whole = textOf(this.documents[index] ?? "", this.fields);
     text.replaceChildren(...marked(whole, result?.relevant_spans));
     this.#foldable(card, text, whole);
     if (result) {
@@ -209,6 +220,7 @@ export class Column {
       if (this.list.children[place] !== card) this.list.insertBefore(card, this.list.children[place] ?? null);
       card.querySelector(".rank").textContent = card.classList.contains("pending") ? "·" : String(place + 1);
     });
+    if (cards.length && !cards.some((card) => card.isConnected && card.tabIndex === 0)) cards[0].tabIndex = 0; // its card may be gone
     if (focused && focused !== document.activeElement && this.list.contains(focused)) focused.focus({ preventScroll: true });
     this.bar.value = this.scored;
     if (!before) return;
@@ -228,4 +240,10 @@ export class Column {
     next.tabIndex = 0;
     next.focus();
   }
+}
+
+/** A difference with its sign. */
+function signed(value, digits) {
+  const shown = Math.abs(value).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${value > 0 ? "+" : value < 0 ? "−" : "±"}${shown}`;
 }

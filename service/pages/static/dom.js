@@ -22,6 +22,7 @@ export function fitHeight(area, most = 320) {
 
 /** A group of radio buttons that looks like one control with segments. */
 export function segments(box, name, choices, chosen, changed) {
+  const had = box.contains(document.activeElement);
   box.replaceChildren(
     ...choices.map(([value, text]) =>
       el(
@@ -32,6 +33,7 @@ export function segments(box, name, choices, chosen, changed) {
       ),
     ),
   );
+  if (had) box.querySelector("input:checked")?.focus(); // so that the arrow keys go on
 }
 
 export const quiet = (text) => el("span", { class: "quiet" }, text);

@@ -1,7 +1,7 @@
 /** The documents as rows, and the whole body as JSON; what changes on one side shows on the other. */
 
 import { byId, el, fitHeight } from "./dom.js";
-import { bodyOf, readBody, splitPasted, textOf } from "./request.js";
+import { bodyOf, filled, readBody, splitPasted } from "./request.js";
 
 const MOST_ROWS = 300; // of text areas; the JSON editor has them all
 
@@ -28,12 +28,11 @@ export class Editor {
   writeJson() {
     this.json.value = JSON.stringify(bodyOf(this.request), null, 2);
     this.#valid("");
-    byId("count").textContent = this.request.documents.filter((document) => textOf(document).trim()).length;
+    byId("count").textContent = filled(this.request).length;
   }
 
   add(documents) {
-    const kept = this.request.documents.filter((document) => textOf(document).trim());
-    this.request.documents = [...kept, ...documents];
+    this.request.documents = [...filled(this.request), ...documents];
     this.#rowsAnew();
     this.#edited();
   }
@@ -171,7 +170,7 @@ export class Editor {
     this.#valid("");
     this.#fields();
     this.#rowsAnew();
-    byId("count").textContent = this.request.documents.filter((document) => textOf(document).trim()).length;
+    byId("count").textContent = filled(this.request).length;
     this.changed();
   }
 

@@ -7,7 +7,7 @@ import { Editor } from "./editor.js";
 import { EXAMPLES } from "./examples.js";
 import { KINDS, showFacts, showUnknown } from "./facts.js";
 import { showRefusal } from "./refusal.js";
-import { bodyOf, emptyRequest } from "./request.js";
+import { bodyOf, emptyRequest, withLeast } from "./request.js";
 import { asCurl, asPython } from "./snippets.js";
 
 const request = emptyRequest();
@@ -63,7 +63,7 @@ async function run() {
     return;
   }
   const modes = page.other ? [chosenMode(), page.other] : [chosenMode()];
-  page.columns = modes.map((mode) => new Column(mode, body.documents));
+  page.columns = modes.map((mode) => new Column(mode, body.documents, body.rank_fields));
   byId("empty").hidden = true;
   byId("columns").hidden = false;
   byId("columns").replaceChildren(...page.columns.map((column) => column.node));
@@ -71,7 +71,7 @@ async function run() {
   const control = new AbortController();
   page.running = control;
   busy(true);
-  say(`Ranking ${body.documents.length} documents …`);
+  say(`Ranking ${body.documents.length} ${body.documents.length === 1 ? "document" : "documents"} …`);
   await Promise.all(page.columns.map((column, place) => fill(column, bodyOf(request, modes[place]), control)));
   if (page.running === control) {
     page.running = null;
@@ -114,7 +114,7 @@ async function fill(column, body, control) {
 function finished() {
   const scored = page.columns.map((column) => column.scored);
   byId("columns").hidden = scored.every((count) => count === 0);
-  if (page.columns.length > 1 && page.columns.every((column) => column.scored)) page.columns[1].compareWith(page.columns[0]);
+  if (page.columns.length > 1 && page.columns.every((column) => column.scored && !column.failed)) page.columns[1].compareWith(page.columns[0]);
   applyThreshold();
   if (scored.some(Boolean)) return;
   byId("empty").hidden = !byId("refusal").hidden;
@@ -188,7 +188,8 @@ function say(text) {
 /** The body that is copied: what is ranked, less what the threshold dims. */
 function shown() {
   const threshold = Number(byId("threshold").value);
-  return { ...bodyOf(request, chosenMode()), ...(threshold ? { min_score: threshold } : {}) };
+  const body = bodyOf(request, chosenMode());
+  return threshold ? withLeast(body, threshold) : body;
 }
 
 async function copy(title, text) {

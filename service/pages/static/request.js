@@ -13,12 +13,17 @@ export const emptyRequest = () => ({
   extra: {},
 });
 
-/** What a document reads as: a string, or an object's text. */
-export function textOf(document) {
+/** What is scored of a document: a string, an object's text, or what `fields`, the request's rank_fields, name of it. */
+export function textOf(document, fields = null) {
   if (typeof document === "string") return document;
+  const named = Array.isArray(fields) ? fields.filter((field) => document?.[field] != null) : [];
+  if (named.length) return named.map((field) => (fields.length > 1 ? `${field}: ${document[field]}` : String(document[field]))).join("\n");
   if (document && typeof document.text === "string") return document.text;
   return JSON.stringify(document);
 }
+
+/** The documents that are not blank. */
+export const filled = (request) => request.documents.filter((document) => textOf(document, request.extra.rank_fields).trim());
 
 /** The body as a caller would write it: documents that are blank are left out, and so is what is not set. */
 export function bodyOf(request, mode = request.mode) {
@@ -31,8 +36,14 @@ export function bodyOf(request, mode = request.mode) {
   }
   if (request.relevant_spans) body.relevant_spans = request.relevant_spans;
   Object.assign(body, request.extra);
-  body.documents = request.documents.filter((document) => textOf(document).trim());
+  body.documents = filled(request);
   return body;
+}
+
+/** The body with a least score, under one of its names. */
+export function withLeast(body, least) {
+  const { min_score, score_threshold, threshold, ...rest } = body;
+  return { ...rest, min_score: Math.max(least, min_score ?? score_threshold ?? threshold ?? 0) };
 }
 
 /** Read what the JSON editor holds. Throws an Error whose message is a sentence. */

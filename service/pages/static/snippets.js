@@ -1,12 +1,15 @@
 /** The request as a command for a shell and as a program. Neither holds the key. */
 
 const endpoint = () => new URL("rerank", document.baseURI).href;
+const LONGEST_ARGUMENT = 100_000; // bytes; Linux takes 128 KiB
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 export function asCurl(body, withKey) {
   const lines = [`curl -s ${quoted(endpoint())}`, `  -H 'Content-Type: application/json'`];
   if (withKey) lines.push(`  -H "Authorization: Bearer $LIMRANK_KEY"`);
-  lines.push(`  -d ${quoted(JSON.stringify(body, null, 2))}`);
+  const text = JSON.stringify(body, null, 2);
+  const fits = new TextEncoder().encode(text).length <= LONGEST_ARGUMENT;
+  lines.push(fits ? `  -d ${quoted(text)}` : `  --data-binary @- <<'BODY'\n${text}\nBODY\n`);
   return lines.join(" \\\n");
 }
 

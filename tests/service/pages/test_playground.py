@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from service.engine import Completion, Prompt
 from tests.browser import CONTROL, Browser, Page, open_browser
 from tests.fakes import ScriptedEngine
 from tests.requirements_check import require
@@ -138,18 +140,28 @@ def test_a_mode_that_is_being_typed_does_not_stay(browser: Browser, service: str
     assert "is answered as 'direct'" in page.text(".notes")
 
 
+class Reconsidering(ScriptedEngine):
+    """Turns the order round where it reasons."""
+
+    def _completion(self, index: int, prompt: Prompt, log_odds: float) -> Completion:
+        return super()._completion(index, prompt, -log_odds if prompt.budget else log_odds)
+
+
 def test_two_modes_stand_side_by_side_with_their_reasoning_and_moves(browser: Browser) -> None:
     def log_odds(query: str, passage: str) -> float:
         return float(len(passage))
 
-    with open_service(ScriptedEngine(log_odds=log_odds)) as url:
+    with open_service(Reconsidering(log_odds=log_odds)) as url:
         page = opened(browser, url)
         fill(page, ["a", "bbb", "cc"])
         page.js("document.querySelector('input[name=other][value=reasoning]').click()")
         rank(page)
         assert page.texts(".column h2") == ["Direct", "Reasoning"]
-        assert order(page) == order(page, 1) == [1, 2, 0]
-        assert page.texts(".column:nth-child(2) .moved") == ["=", "=", "="]
+        assert (order(page), order(page, 1)) == ([1, 2, 0], [0, 2, 1])
+        assert page.texts(".column:nth-child(2) .moved") == ["▲ 2", "=", "▼ 2"]
+        change = page.text(".column:nth-child(2) .change")
+        assert re.fullmatch(r"Against direct: 2 of 3 moved · \+15 tokens · [+±\u2212]\d+\.\d\d s", change), change
+        assert page.text(".column:nth-child(1) .change") == ""
         assert page.texts(".column:nth-child(1) .why") == []
         page.click(".column:nth-child(2) .why summary")
         assert "It answers the question." in page.text(".column:nth-child(2) .why")
@@ -157,13 +169,28 @@ def test_two_modes_stand_side_by_side_with_their_reasoning_and_moves(browser: Br
         assert "15 written" in page.text(".column:nth-child(2) .figures")
 
 
+def test_the_arrow_keys_go_through_modes_and_results(browser: Browser, service: str) -> None:
+    page = opened(browser, service)
+    page.wait("document.querySelector('#model').dataset.state === 'known'")
+    page.js("document.querySelector('input[name=mode]:checked').focus()")
+    for mode in ("reasoning", "adaptive", "direct"):
+        page.press("ArrowRight")
+        assert page.js("[document.activeElement.name, document.activeElement.value]") == ["mode", mode]
+    page.click("#tab-json")
+    page.type("#json", json.dumps({"query": "q", "top_n": 2, "documents": ["what comes first", "q a b", "q"]}))
+    rank(page)
+    assert order(page) == [1, 2]
+    assert page.js("document.querySelectorAll('.card[tabindex=\"0\"]').length") == 1, "the tab key reaches the results"
+    page.js("document.querySelector('.card[tabindex=\"0\"]').focus()")
+    page.press("ArrowDown")
+    assert page.js("document.activeElement.dataset.index") == "2"
+
+
 def test_a_threshold_dims_what_is_below(browser: Browser, service: str) -> None:
     page = opened(browser, service)
     fill(page, DOCUMENTS)
     rank(page)
-    page.js(
-        "(() => {const t = document.querySelector('#threshold'); t.value = 0.6; t.dispatchEvent(new Event('input'))})()"
-    )
+    move_threshold(page, 0.6)
     assert page.text("#status") == "1 of 3 at or above 0.60"
     assert page.js("[...document.querySelectorAll('.card.below')].map((c) => c.dataset.index)") == ["2", "0"]
 
@@ -202,7 +229,7 @@ def test_what_is_copied_runs_and_gets_the_same_answer(browser: Browser, tmp_path
     environment = {**os.environ, "LIMRANK_KEY": SECRET}
     with serving(guarded_service(tmp_path).app) as url:
         page = opened(browser, url)
-        page.type("#key", SECRET)
+        page.type("#key", f"Bearer {SECRET}")
         page.press("Enter")
         page.wait("document.querySelector('#model').dataset.state === 'known'")
         fill(page, awkward)
@@ -218,11 +245,28 @@ def test_what_is_copied_runs_and_gets_the_same_answer(browser: Browser, tmp_path
         require("curl", present=Path("/usr/bin/curl").exists(), remedy="install the package curl")
         answer = json.loads(run(["bash", "-c", command], environment))
         assert [f"{result['relevance_score']:.3f}" for result in answer["results"]] == scores
+        page.click("#snippet-close")
+        long = {"query": "glacier ice", "threshold": 0.1, "documents": [*awkward, "it's " * 30_000]}
+        page.type("#json", json.dumps(long))
+        move_threshold(page, 0.6)
+        page.click("#curl")
+        command = page.js("document.querySelector('#snippet-text').textContent")
+        answer = json.loads(run(["bash"], environment, command))
+        assert [result["index"] for result in answer["results"]] == [2], "longer than an argument may be"
 
 
-def run(command: list[str], environment: dict[str, str]) -> str:
+def move_threshold(page: Page, value: float) -> None:
+    page.js(
+        "(() => {const t = document.querySelector('#threshold');"
+        f"t.value = {value}; t.dispatchEvent(new Event('input'))}})()"
+    )
+
+
+def run(command: list[str], environment: dict[str, str], typed: str = "") -> str:
     """What a command prints."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True, input=typed
+    )
     return done.stdout
 
 
@@ -285,6 +329,23 @@ def test_results_come_in_while_they_are_made(browser: Browser, stream: ScriptedS
         "documents": [],
     }
     assert page.complaints() == []
+
+
+@pytest.mark.parametrize(("fields", "text"), [(["title"], "Ice."), (["url", "title"], "title: Ice.")])
+def test_spans_are_marked_in_what_rank_fields_name(
+    browser: Browser, stream: ScriptedStream, fields: list[str], text: str
+) -> None:
+    page = opened(browser, stream.url)
+    document = {"title": "Ice. Snow.", "text": "Something else."}
+    page.click("#tab-json")
+    page.type("#json", json.dumps({"query": "q", "rank_fields": fields, "documents": [document]}))
+    page.click("#rank")
+    spans = [{"start": 0, "end": len(text), "score": 0.9}]
+    stream.send({"event": "document", "index": 0, "relevance_score": 0.4, "relevant_spans": spans})
+    page.wait("document.querySelector('.card mark') !== null")
+    stream.end()
+    assert page.text(".card mark") == text
+    page.wait("!document.querySelector('#refusal').hidden")
 
 
 @pytest.mark.parametrize("ending", ["error", "cut off"])
