@@ -49,7 +49,7 @@ def text_of_state(value: object, field: str) -> str:
 def text_of_instructions(value: object, field: str) -> str:
     """Returns instructions as text: a string, parts of text and JSON, or JSON. Raises BadRequest for blank ones."""
     text = _text(value, field) if _is_parts(value) else text_of_state(value, field)
-    if not text or text.isspace():
+    if value in ([], {}) or not text or text.isspace():
         raise BadRequest(f"{field} must not be empty or only white space.", field=field)
     return text
 

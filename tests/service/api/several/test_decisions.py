@@ -127,6 +127,8 @@ def test_the_openai_sdks_own_call(url: str) -> None:
         ({"questions": [{"type": "predicate", "instructions": None}]}, 400, "questions[0].instructions"),
         ({"questions": [{"type": "predicate", "instructions": " "}]}, 400, "questions[0].instructions"),
         ({"questions": [{"type": "predicate", "instructions": 5}]}, 400, "questions[0].instructions"),
+        ({"questions": [{"type": "predicate", "instructions": []}]}, 400, "questions[0].instructions"),
+        ({"questions": [{"type": "predicate", "instructions": ["", " "]}]}, 400, "questions[0].instructions"),
         ({"questions": [{"type": "choice", "instructions": RED, "choices": []}]}, 400, "questions[0].type"),
         ({"questions": [{"type": "noul", "instructions": RED}]}, 400, "questions[0].type"),
         ({"questions": [{"type": 5, "instructions": RED}]}, 400, "questions[0].type"),
@@ -163,6 +165,7 @@ def test_what_is_no_decision(client: httpx.Client, fields: dict[str, Any], statu
         ({"questions": {"a": {"type": "score", "instructions": RED}}}, 400, "questions.a.type"),
         ({"questions": {"a": {"type": "predicate", "instructions": RED}}}, 400, "questions.a.type"),
         ({"questions": {"a": {"type": "noul"}}}, 400, "questions.a.instructions"),
+        ({"questions": {"a": {"type": "noul", "instructions": {}}}}, 400, "questions.a.instructions"),
         ({"questions": {"a": 5}}, 400, "questions.a"),
         ({"questions": {"a" * 99: {"type": "noul"}}}, 400, f"questions.{'a' * 40}....instructions"),
         ({"questions": {str(n): {"type": "noul", "instructions": RED} for n in range(51)}}, 413, "questions"),
@@ -278,6 +281,22 @@ def test_instructions_that_are_too_long_are_named(narrow: httpx.Client) -> None:
         answer = narrow.post(path, json=body)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
         assert answer.json()["message"].startswith(f"{field} are too long for this model.")
+
+
+def test_a_server_that_reads_in_windows_reads_inputs_so_too() -> None:
+    long = "Bread rises in the oven. " * 20 + "A red apple lies here. " + "Rivers are long and wide. " * 20
+    with (
+        open_service(chunk_tokens=16, long_documents="chunk") as url,
+        httpx.Client(base_url=url) as chunking,
+    ):
+        decision = chunking.post("/v1/decisions", json=DECISIONS | {"input": long})
+        assert decision.json()["answers"][0]["probability"] == relevance(chunking, RED, long)
+        best = relevance(chunking, RED, "A red apple lies here.")
+        assert decision.json()["answers"][0]["probability"] == best > relevance(chunking, RED, "Bread rises in the oven.")
+        assert decision.json()["usage"]["input_tokens"] > 50 * 10, "all windows count"
+        assert "x-warnings" not in decision.headers, "windows cut nothing off"
+        system_one = chunking.post("/v1/systemone", json=SYSTEM_ONE | {"state": long})
+        assert system_one.json()["answers"]["red"]["noul"] == best
 
 
 def test_label_mass_is_what_the_model_tells(narrow: httpx.Client) -> None:
