@@ -31,8 +31,8 @@ class _Batch:
 def batch_form(limits: WireLimits) -> Form:
     """What is particular to batches."""
 
-    def read(data: dict[str, Any]) -> _Batch:
-        request = batch.read(data, BATCH_PATH, limits)
+    def read(data: dict[str, Any], query: bytes) -> _Batch:
+        request = batch.read(data, BATCH_PATH, limits, query)
         return _Batch(request, dict(zip(request.places, request.calls, strict=True)))
 
     prune = partial(pruned_batch, most_requests=limits.max_batch_requests, most_items=limits.max_documents)

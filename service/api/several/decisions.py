@@ -53,7 +53,7 @@ Read = Callable[[dict[str, Any], WireLimits], DecisionRequest]
 def decisions_form(label: str, read: Read, limits: WireLimits) -> Form:
     """What is particular to questions in the shape that `read` reads."""
 
-    def read_request(data: dict[str, Any]) -> _Decisions:
+    def read_request(data: dict[str, Any], _: bytes) -> _Decisions:
         request = read(data, limits)
         check_model(request.calls[0].model, limits.model_names)
         return _Decisions(request)

@@ -31,12 +31,12 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is particular to a route. `label` is its name in metrics; `prune` reads a body of very many values; `read`
-    raises the errors of `service.errors`."""
+    """What is particular to a route. `label` is its name in metrics; `prune` reads a body of very many values; `read` reads
+    the body and the query string, and raises the errors of `service.errors`."""
 
     label: str
     prune: Callable[[bytes], Any]
-    read: Callable[[dict[str, Any]], Asked]
+    read: Callable[[dict[str, Any], bytes], Asked]
 
 
 class SeveralRoute(BodyRoute):
@@ -76,7 +76,7 @@ class SeveralRoute(BodyRoute):
         """Returns the body, and the instant of its last byte. Notes in `context` what logs and metrics report of it."""
         data, received = await self._parsed(request, hold)
         context.shape = self._form.label
-        asked = self._form.read(data)
+        asked = self._form.read(data, request.scope["query_string"])
         context.calls = calls = asked.calls
         context.query = "\n".join(call.query for call in calls.values())
         context.passages = [passage for call in calls.values() for passage in call.passages]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,6 +15,7 @@ from service.wire import cohere
 from service.wire.cohere_answer import CohereAnswer, Error
 from service.wire.fields import WireBody, closed, json_kind, read_fields
 from service.wire.shape import SHAPES, SUPERSET, WireLimits, check_model, error_body
+from service.wire.threshold import with_parameters
 
 LABEL = "batch"
 
@@ -68,8 +69,8 @@ class BatchRequest:
         return {"results": results}
 
 
-def read(data: dict[str, Any], path: str, limits: WireLimits) -> BatchRequest:
-    """Reads a body with `requests`.
+def read(data: dict[str, Any], path: str, limits: WireLimits, query: bytes = b"") -> BatchRequest:
+    """Reads a body with `requests`, each as if it had come alone with the query string `query`.
 
     Raises BadRequest for one that is no batch, and BodyTooLarge for one with too many requests or documents in all.
     """
@@ -85,7 +86,7 @@ def read(data: dict[str, Any], path: str, limits: WireLimits) -> BatchRequest:
             f"requests hold {documents} documents in all, more than the limit of {limits.max_documents}; send fewer.",
             field="requests",
         )
-    return BatchRequest(tuple(_read_one(request, path, limits) for request in requests))
+    return BatchRequest(tuple(_read_one(request, path, limits, query) for request in requests))
 
 
 def _documents(request: Any) -> int:
@@ -93,16 +94,17 @@ def _documents(request: Any) -> int:
     return len(documents) if isinstance(documents, list) else 0
 
 
-def _read_one(request: Any, path: str, limits: WireLimits) -> cohere.CohereRequest | ServiceError:
+def _read_one(request: Any, path: str, limits: WireLimits, query: bytes) -> cohere.CohereRequest | ServiceError:
     try:
         if not isinstance(request, dict):
             raise BadRequest(f"A request of a batch must be an object, got {json_kind(request)}.", field="requests")
         _check_shape(request)
         read = cohere.read(request, path)
         check_model(read.call.model, limits.model_names)
+        call = with_parameters(read.call, query)
     except ServiceError as error:
         return error
-    return read
+    return read if call is read.call else replace(read, call=call)
 
 
 def _check_shape(request: dict[str, Any]) -> None:

@@ -18,12 +18,16 @@ from service.wire.several.decisions import (
     SystemOneBody,
 )
 from service.wire.shape import SUPERSET, WireLimits
+from service.wire.threshold import PARAMETER
 
 _BATCH = (
     "Each of `requests` is a body with `documents`, and gets the status and the body that it would have got by itself. "
     "The batch is admitted as one call: a limit, a full queue or a deadline refuse it as a whole, and all its "
     "documents count against the key's limit."
 )
+
+
+_LEAST = PARAMETER | {"description": "The least score of every request; see `min_score` in `requests`."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ def batch_operation(limits: WireLimits) -> Operation:
     }
     schema = {"type": "object", "required": ["requests"], "properties": {"requests": requests}}
     responses = _responses(BatchAnswer, "In the order of the requests")
-    return Operation("Rank documents for many queries", responses, _extra(_BATCH, schema))
+    extra = _extra(_BATCH, schema) | {"parameters": [_LEAST]}
+    return Operation("Rank documents for many queries", responses, extra)
 
 
 def decisions_operation(limits: WireLimits) -> Operation:
