@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,27 +15,34 @@ from transformers.utils import logging as transformers_logging
 from contract.files import replacing
 from service.errors import ModelStoreError
 
+MERGE_STEPS = 4
 
-def merge_adapter(folder: Path, adapter: Path) -> None:
+
+def merge_adapter(folder: Path, adapter: Path, advanced: Callable[[], None] = lambda: None) -> None:
     """Adds the adapter's deltas to `folder`/model.safetensors, in float32; the other files are left unchanged.
+    `advanced` is called after each of MERGE_STEPS: base loaded, adapter loaded, merged, written.
 
     Raises ModelStoreError for an adapter that does not fit the model or that unties its output layer, and OSError if
     the folder cannot be written.
     """
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    advanced()
     try:
         model = PeftModel.from_pretrained(base, str(adapter))
         _check_all_used(model, adapter)
+        advanced()
         weights = model.merge_and_unload(safe_merge=True).state_dict()
     except Exception as error:  # whatever a wrong adapter_config.json makes the library raise
         raise ModelStoreError(f"The adapter {adapter} does not fit its base model: {_first_line(error)}.") from error
+    advanced()
     if weights.pop("lm_head.weight").data_ptr() != weights["model.embed_tokens.weight"].data_ptr():
         raise ModelStoreError(
             f"The adapter {adapter} changes the output layer, which this model shares with its embeddings; "
             "train it without lm_head and embed_tokens."
         )
     _replace(folder / "model.safetensors", weights)
+    advanced()
 
 
 def _check_all_used(model: PeftModel, adapter: Path) -> None:

@@ -94,10 +94,12 @@ def _convert(gguf: Path, folder: Path, adapter: Path | None) -> None:
     if adapter is None:
         _base_manifest(gguf, folder).write(folder)
         return
-    from service.models.adapter import merge_adapter  # imported here: peft takes seconds to import and is used once
+    with progress("merging_adapter", unit="steps") as shown:
+        # Imported here: peft takes seconds to import and is used once.
+        from service.models.adapter import MERGE_STEPS, merge_adapter
 
-    with progress("merging_adapter"):
-        merge_adapter(folder, adapter)
+        shown.total = MERGE_STEPS
+        merge_adapter(folder, adapter, shown.advance)
     shutil.copyfile(adapter / FILE_NAME, folder / FILE_NAME)
 
 

@@ -59,6 +59,7 @@ def convert(gguf: Path, folder: Path) -> None:
         weights = dict(_weights(reader, config, shown))
         _check_complete(weights, config, gguf)
         _write_weights(folder / "model.safetensors", weights)
+        shown.advance(len(reader.tensors))
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", {key: config[key] for key in _ids(settings)})
     _write_json(folder / "tokenizer.json", _tokenizer(settings))

@@ -83,6 +83,7 @@ class Watchdog:
             count = max(1, min(_MANY, self._engine.capabilities.window)) if seconds < _FAST else 1
             if count > 1:
                 seconds, tokens = await self._timed_probe(count)
+            shown.advance()
         self.direct_rate = tokens / max(seconds, 1e-3)
         self._warm = True
 

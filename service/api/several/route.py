@@ -31,8 +31,8 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is particular to a route. `label` is its name in metrics; `prune` reads a body of very many values; `read` reads
-    the body and the query string, and raises the errors of `service.errors`."""
+    """What is particular to a route. `label` is its name in metrics; `prune` reads a body of very many values; `read`
+    takes the body and the query string, and raises the errors of `service.errors`."""
 
     label: str
     prune: Callable[[bytes], Any]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from cli.progress import Progress
 from contract.checkpoint.manifest import FILE_NAME, read_manifest
 from service.errors import ModelStoreError
+from service.models import embedded, gguf
 from service.models.checkpoint import Checkpoint
 from service.models.embedded import default_name
 from service.models.store import resolve
@@ -62,6 +66,23 @@ def test_the_adapter_is_merged_in_float32(tiny: Checkpoint, tiny_gguf: Path, wei
         assert after[name].dtype == np.float32
         np.testing.assert_allclose(after[name], expected, atol=1e-6, err_msg=name)
     assert not list(tuned.folder.glob("*.part"))
+
+
+def test_converting_and_merging_tell_what_is_left(
+    tiny_gguf: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Progress] = []
+
+    @contextmanager
+    def remembered(work: str, total: float | None = None, unit: str = "") -> Iterator[Progress]:
+        told.append(Progress(work, total, unit))
+        yield told[-1]
+        assert told[-1].done == told[-1].total
+
+    for module in (embedded, gguf):
+        monkeypatch.setattr(module, "progress", remembered)
+    resolve("limrank-mini", gguf=tiny_gguf, cache_dir=tmp_path / "cache", weights=weights)
+    assert [each.work for each in told] == ["converting_model", "merging_adapter"]
 
 
 def test_the_base_stays_available_beside_the_adapter(
