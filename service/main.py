@@ -132,7 +132,8 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
 async def _serve(settings: Settings, composition: Composition, sockets: Sequence[socket.socket]) -> int:
     apps: list[ASGIApp] = [composition.app, metrics_app(composition.metrics)]
     seats = [Connections(settings.max_connections or default_connections()), Connections(_METRICS_CONNECTIONS)]
-    listeners = [Listener(app, bound, room) for app, bound, room in zip(apps, sockets, seats, strict=False)]
+    origins: list[Sequence[str]] = [settings.cors_origins, ()]
+    listeners = [Listener(*parts) for parts in zip(apps, sockets, seats, origins, strict=False)]
     return await serve(composition, listeners, Drain(settings.drain_delay, settings.drain_budget))
 
 

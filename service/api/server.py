@@ -47,11 +47,12 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An app and the bound socket that serves it."""
+    """An app and the bound socket that serves it. `origins`: of other pages that may read its answers."""
 
     app: ASGIApp
     socket: socket.socket
     connections: Connections
+    origins: Sequence[str] = ()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -184,7 +185,7 @@ class _Signals:
 def _config(listener: Listener, refuse: Refuse) -> GuardedConfig:
     return GuardedConfig(
         listener.app,
-        Guard(HttpLimits(), listener.connections, refuse, PROBE_PATHS),
+        Guard(HttpLimits(), listener.connections, refuse, PROBE_PATHS, listener.origins),
         log_config=None,
         access_log=False,
         server_header=False,

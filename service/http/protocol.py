@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from uvicorn.server import ServerState
 
 from service.http.bounded import BoundedConnection
 from service.http.connections import Connections, Seat
+from service.http.cross_origin import CrossOrigin
 from service.http.limits import KIBIBYTE, HttpLimits, Refusal, Refuse
 from service.http.transport import PatientTransport
 
@@ -33,12 +35,14 @@ _AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What one listener's connections share. `probe_paths` are answered also where connections run out."""
+    """What one listener's connections share. `probe_paths` are answered also where connections run out; pages of
+    `origins` may read that all else is refused then."""
 
     limits: HttpLimits
     connections: Connections
     refuse: Refuse
     probe_paths: frozenset[str]
+    origins: Sequence[str] = ()
 
 
 class GuardedConfig(uvicorn.Config):
@@ -74,6 +78,9 @@ class GuardedProtocol(H11Protocol):
         self.conn = self._bounded
         self.app = cast("Any", self._answered_app)
         self._served = config.loaded_app
+        self._refusing: ASGIApp = partial(_refuse_request, config.guard.refuse)
+        if config.guard.origins:
+            self._refusing = CrossOrigin(self._refusing, config.guard.origins)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._patient = PatientTransport(transport, self._guard.limits, self._arrived_whole, self.loop)
@@ -148,9 +155,8 @@ class GuardedProtocol(H11Protocol):
     async def _answered_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app. Its last `send` returns once the answer has been taken, so that what it holds counts until then."""
         _to_origin_form(scope)
-        if self._seat is Seat.RESERVE and scope["path"] not in self._guard.probe_paths:
-            await _refuse_request(self._guard.refuse, send)
-            return
+        refused = self._seat is Seat.RESERVE and scope["path"] not in self._guard.probe_paths
+        app = self._refusing if refused else cast("ASGIApp", self._served)
 
         async def send_and_wait(message: Message) -> None:
             if self._seat is Seat.RESERVE and message["type"] == "http.response.start":
@@ -159,7 +165,7 @@ class GuardedProtocol(H11Protocol):
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 await self.flow.drain()
 
-        await cast("Callable[..., Awaitable[None]]", self._served)(scope, receive, send_and_wait)
+        await app(scope, receive, send_and_wait)
 
     def _answer(self, status: HTTPStatus, sentence: str) -> None:
         """An answer of our own, then the close."""
@@ -211,7 +217,11 @@ def _to_origin_form(scope: Scope) -> None:
 
 def _fields(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """The header fields of an answer that ends its connection."""
-    return [*refusal.headers, (b"content-length", str(len(refusal.body)).encode()), (b"connection", b"close")]
+    return [*refusal.headers, _length(refusal), (b"connection", b"close")]
+
+
+def _length(refusal: Refusal) -> tuple[bytes, bytes]:
+    return b"content-length", str(len(refusal.body)).encode()
 
 
 def _response(status: HTTPStatus, refusal: Refusal) -> bytes:
@@ -220,8 +230,8 @@ def _response(status: HTTPStatus, refusal: Refusal) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + refusal.body
 
 
-async def _refuse_request(refuse: Refuse, send: Send) -> None:
+async def _refuse_request(refuse: Refuse, scope: Scope, receive: Receive, send: Send) -> None:
     refusal = refuse(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
-    start = {"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": _fields(refusal)}
-    await send(start)
+    headers = [*refusal.headers, _length(refusal)]
+    await send({"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": headers})
     await send({"type": "http.response.body", "body": refusal.body})

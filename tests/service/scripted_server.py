@@ -69,7 +69,7 @@ async def _serve(settings: Settings, engine: ScriptedEngine) -> int:
     composition = create_app(settings, engine)
     drain = Drain(settings.drain_delay, settings.drain_budget)
     room = Connections(settings.max_connections or default_connections())
-    listener = Listener(composition.app, bind(settings.host, settings.port), room)
+    listener = Listener(composition.app, bind(settings.host, settings.port), room, settings.cors_origins)
     return await serve(composition, [listener], drain)
 
 

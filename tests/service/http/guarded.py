@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -30,7 +30,7 @@ class Guarded:
     """What the app saw and answers: `/early` answers 413 before the body, `/large` sends `large` bytes, else the length
     of the body."""
 
-    def __init__(self, limits: HttpLimits, connections: int, large: int) -> None:
+    def __init__(self, limits: HttpLimits, connections: int, large: int, origins: Sequence[str]) -> None:
         self.large = large
         self.refusals: list[int] = []
         self.trailers_seen = False
@@ -39,7 +39,7 @@ class Guarded:
         self.connections = Connections(connections)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        guard = Guard(limits, self.connections, self._refuse, PROBES)
+        guard = Guard(limits, self.connections, self._refuse, PROBES, origins)
         settings = {"log_config": None, "access_log": False, "port": self.port, "interface": "asgi3"}
         self.server = _Server(GuardedConfig(self.app, guard, **settings))
 
@@ -77,9 +77,11 @@ async def _answer(send: Send, status: int, body: bytes) -> None:
 
 
 @contextmanager
-def guarded(limits: HttpLimits | None = None, *, connections: int = 100, large: int = 0) -> Iterator[Guarded]:
+def guarded(
+    limits: HttpLimits | None = None, *, connections: int = 100, large: int = 0, origins: Sequence[str] = ()
+) -> Iterator[Guarded]:
     """The app of `Guarded`, served until the block ends."""
-    served = Guarded(limits or HttpLimits(), connections, large)
+    served = Guarded(limits or HttpLimits(), connections, large, origins)
     thread = threading.Thread(target=lambda: asyncio.run(served.server.serve()))
     thread.start()
     try:

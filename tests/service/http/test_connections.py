@@ -42,6 +42,25 @@ def test_in_the_reserve_probes_are_answered_and_all_else_is_refused() -> None:
             assert statuses(everything(connection)) == [503]
 
 
+def test_in_the_reserve_pages_of_other_origins_may_read_the_refusal() -> None:
+    origin = "https://app.example"
+    ask = f"OPTIONS /rerank HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: POST\r\n\r\n"
+    with guarded(LIMITS, connections=8, origins=(origin,)) as served, ExitStack() as stack:
+        _fill(served, stack, 8)
+        for request, status in ((ask.encode(), 204), (post(f"Origin: {origin}"), 503)):
+            with connected(served.url) as connection:
+                connection.sendall(request)
+                whole = everything(connection)
+            assert statuses(whole) == [status]
+            answer = whole.lower()
+            assert f"access-control-allow-origin: {origin}".encode() in answer
+            assert answer.count(b"connection: close") == 1
+        assert b"retry-after" in answer.split(b"access-control-expose-headers: ")[1].split(b"\r\n")[0]
+        with connected(served.url) as connection:
+            connection.sendall(post("Origin: https://other.example"))
+            assert b"access-control-allow" not in everything(connection).lower()
+
+
 def test_in_the_reserve_a_head_must_come_at_once() -> None:
     with guarded(HttpLimits(reserve_head_seconds=0.2), connections=8) as served, ExitStack() as stack:
         _fill(served, stack, 8)
