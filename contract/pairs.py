@@ -2,7 +2,8 @@
 
 Trainer and service both build their pairs here. An instruction follows the query, as in the prompt of a causal model.
 `PairPrompts` holds the `query: ` and `document: ` prefixes of models that were trained with them. User text is data: a
-special string of the tokenizer in it is broken up (`contract.prompt.Guard`). Only the passage is ever truncated.
+string that the tokenizer flags special is broken up in it (`contract.prompt.Guard`); words that were added to a
+vocabulary are encoded as the tokenizer does it. Only the passage is ever truncated.
 
 Worked example with BERT's frame ([CLS], [SEP], [SEP]), a query of 2 tokens, a passage of 5 and `max_tokens` 8. The
 frame takes 3, so `room` is 8 - 3 - 2 = 3 and the passage keeps 3 tokens:
@@ -84,7 +85,7 @@ class PairEncoder:
         """The tokenizer must not truncate or pad. Raises ContractError when it has no frame for pairs."""
         self.max_tokens = max_tokens
         self.tokenizer = tokenizer
-        self._guard = Guard(tokenizer)
+        self._guard = Guard(tokenizer, added=False)
         self._frame = _frame(tokenizer)
         self._prompts = prompts
         self._passage_prompt_tokens = len(self._ids(self._prompts.passage, "")) if self._prompts.passage else 0

@@ -22,6 +22,7 @@ from contract.segments import Segments
 from contract.verdict import GradedReading, WordReading
 from service.engine import Limits
 from service.engines.cross_encoder.encoder import classifier_encoder, overridden
+from service.engines.transformers.model import ARCHITECTURES
 from service.errors import ModelStoreError
 from service.models import store
 from service.models.calibration import calibrated
@@ -188,6 +189,11 @@ def _listed(ids: tuple[int, ...], tokenizer: Tokenizer) -> str:
 def _notes(checkpoint: Checkpoint, config: Mapping[str, Any], prompts: tuple[str | None, str | None]) -> Iterator[str]:
     if checkpoint.plain_pairs_of_a_chat_model and prompts == (None, None):
         yield PLAIN_PAIRS
+    if checkpoint.manifest.kind == "causal" and config.get("model_type") not in ARCHITECTURES:
+        yield (
+            f"the transformers engine runs no models of type {config.get('model_type')!r}; serve it with "
+            "--engine vllm, if vLLM knows the type."
+        )
     if "auto_map" in config:
         yield "auto_map in its config.json names code that comes with it; it is not run, transformers' own class is."
 

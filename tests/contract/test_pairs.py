@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 
@@ -55,6 +55,17 @@ def test_special_strings_of_the_tokenizer_stay_text() -> None:
     made = encoder().pairs(encoder().query_ids("a [SEP] b"), ["[CLS] c [SEP] [PAD] d"])[0]
     special = [minilm_tokenizer().token_to_id(name) for name in ("[CLS]", "[SEP]", "[PAD]")]
     assert [made.ids.count(one) for one in special] == [1, 2, 0]
+
+
+def test_added_words_that_are_not_special_are_encoded_as_the_tokenizer_does_it() -> None:
+    """A domain's own words, one character and a phrase among them; only control strings are broken up."""
+    tokenizer = Tokenizer.from_str(minilm_tokenizer().to_str())
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("COVID-19", "\N{PILL}", "heart failure")])
+    made = PairEncoder(tokenizer, 200)
+    query, passage = "what is COVID-19?", "A \N{PILL} against heart failure, not COVID-19"
+    found = made.pairs(made.query_ids(query), [passage])[0]
+    assert list(found.ids) == tokenizer.encode(query, passage).ids
+    assert found.ids.count(tokenizer.token_to_id("COVID-19")) == 2
 
 
 def test_a_query_that_does_not_fit_is_an_error_and_never_cut() -> None:

@@ -54,6 +54,17 @@ def test_a_format_of_grades(qwen3: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "an order only" in told
 
 
+def test_a_type_that_only_vllm_may_run(qwen3: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As LightOn-rerank-PW's Qwen3.5 is."""
+    folder = Path(shutil.copytree(qwen3, tmp_path / "zerank-2"))
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "qwen3_5_text"}
+    (folder / "config.json").write_text(json.dumps(config))
+    code, told = inspected(capsys, str(folder))
+    assert code == 0
+    assert "note          the transformers engine runs no models of type 'qwen3_5_text'; serve it with --engine" in told
+    assert "note" not in inspected(capsys, str(qwen3))[1]
+
+
 def _headers_only(file: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: 8 + int.from_bytes(content[:8], "little")])

@@ -19,6 +19,11 @@ from service.engines.whole import first_line, load_whole
 from service.errors import ModelStoreError
 from service.models.classifier import Classifier
 
+# These embed token types as words of their vocabulary, so their configurations count none.
+_TYPES_AS_WORDS = ("ctrl", "flaubert", "gpt2", "gptj", "openai-gpt", "xlm")
+_PROBE = 24  # tokens of the longer pair that shows whether a model reads padding
+_ROUNDING, _ROUNDING_OF_SHORT_FORMATS = 1e-4, 0.05  # shares of an output
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -37,7 +42,8 @@ class CrossEncoderModel:
 
     Encoders pool their first token, or as their config says. Decoders are read at the last token of each pair that is
     not the padding id, as transformers does for a single pair, so that the padding never changes where they are read.
-    If the architecture allows it, batches have no padding at all (`packing`).
+    If the architecture allows it, batches have no padding at all (`packing`); where it would show in the outputs
+    (`reads_padding`), only pairs of equal length are computed together.
     """
 
     def __init__(self, model: Any, classifier: Classifier) -> None:
@@ -45,14 +51,15 @@ class CrossEncoderModel:
         self._model = model
         self._classifier = classifier
         self._pad: int | None = config.pad_token_id
-        self._types = classifier.token_types and getattr(config, "type_vocab_size", 1) > 1
+        self._types = classifier.token_types and _takes_types(config)
         self._reads_last = isinstance(getattr(model, "score", None), torch.nn.Linear)
         self.packed: bool = model.config._attn_implementation == packing.IMPLEMENTATION
         before = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
         self._first_position = 0 if before is None else before + 1  # RoBERTa counts positions from the padding id
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        self.positions: int = position_count(model)
+        self.positions: int = _positions(model, classifier)
+        self._reads_padding = False
         self.max_tokens: int = min(self.positions, classifier.max_tokens or self.positions)
         if self.dtype is not torch.float32:
             compute_head_in_float32(model)
@@ -71,15 +78,48 @@ class CrossEncoderModel:
         model = load_whole(AutoModelForSequenceClassification, folder, advice, dtype=dtype, device=device, **attention)
         classifier = classifier or Classifier(labels=model.config.num_labels)
         try:
-            return cls(model.to(device).eval().requires_grad_(False), classifier)
+            made = cls(model.to(device).eval().requires_grad_(False), classifier)
         except ContractError as error:
             raise ModelStoreError(f"{folder} cannot be served: {error}") from error
+        try:
+            made._reads_padding = not made.packed and not made._reads_last and made.reads_padding()
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:  # what networks raise
+            raise ModelStoreError(
+                f"{folder} computes nothing from the ids of a pair alone ({first_line(error)}); serve another model."
+            ) from error
+        return made
+
+    def reads_padding(self) -> bool:
+        """True when padding behind a pair changes its outputs, as with convolutions or Fourier transforms over the
+        whole row: a score would depend on which other pairs are in the batch."""
+        length = min(_PROBE, self.max_tokens)
+        words = range(min(self._model.config.get_text_config().vocab_size, _PROBE + 1))
+        ids = [token for token in words if token != self._pad] * length
+        short, whole = (Pair(ids[:tokens], tokens // 2) for tokens in (max(1, length // 2), length))
+        with torch.inference_mode():
+            alone, beside = self._padded([short])[0].float(), self._padded([short, whole])[0].float()
+        margin = _ROUNDING if self.dtype is torch.float32 else _ROUNDING_OF_SHORT_FORMATS
+        return bool((alone - beside).abs().max() > margin * (1 + alone.abs().max()))
 
     def logits(self, pairs: Sequence[Pair]) -> list[float]:
         """The score of each pair; all are computed in one batch."""
         with torch.inference_mode():
+            if self._reads_padding:
+                return self._by_length(pairs)
             outputs = self._packed(pairs) if self.packed else self._padded(pairs)  # (pairs, labels)
-            rows: list[list[float]] = outputs.float().tolist()
+            return self._scores(outputs)
+
+    def _by_length(self, pairs: Sequence[Pair]) -> list[float]:
+        """The same with pairs of equal length together."""
+        found = [0.0] * len(pairs)
+        for length in {len(pair.ids) for pair in pairs}:
+            at = [index for index, pair in enumerate(pairs) if len(pair.ids) == length]
+            for index, score in zip(at, self._scores(self._padded([pairs[index] for index in at])), strict=True):
+                found[index] = score
+        return found
+
+    def _scores(self, outputs: Tensor) -> list[float]:
+        rows: list[list[float]] = outputs.float().tolist()
         return [self._classifier.score(each) for each in rows]
 
     def _packed(self, pairs: Sequence[Pair]) -> Tensor:
@@ -136,6 +176,22 @@ class CrossEncoderModel:
     def _last(self, ids: Sequence[int]) -> int:
         """The index of the last id that is not the padding id, which may also be an end of text; 0 if all are."""
         return next((at for at in range(len(ids) - 1, -1, -1) if ids[at] != self._pad), 0)
+
+
+def _takes_types(config: Any) -> bool:
+    return getattr(config, "type_vocab_size", 1) > 1 or config.model_type in _TYPES_AS_WORDS
+
+
+def _positions(model: Any, classifier: Classifier) -> int:
+    """The model's positions or, for one without any (ALiBi), the limit that its files state. Raises ContractError."""
+    try:
+        return position_count(model)
+    except ContractError as error:
+        if classifier.max_tokens is not None:
+            return classifier.max_tokens
+        raise ContractError(
+            f"{str(error).rstrip('.')}; state it as max_seq_length in its sentence_bert_config.json."
+        ) from error
 
 
 def _config(folder: Path) -> Any:

@@ -148,13 +148,15 @@ def _check_architecture(config: Any) -> None:
     if config.model_type not in ARCHITECTURES:
         raise ModelStoreError(
             f"The transformers engine runs models of type {', '.join(ARCHITECTURES)}, not {config.model_type!r}; "
-            "serve this one with another engine."
+            "serve this one with --engine vllm."
         )
     partial = {kind for kind in getattr(config, "layer_types", None) or [] if kind != "full_attention"}
     if partial or (config.model_type == "mistral" and config.sliding_window is not None):
         raise ModelStoreError(
-            "The transformers engine runs no model with sliding-window attention; use another engine."
+            "The transformers engine runs no model with sliding-window attention; serve it with --engine vllm."
         )
     rotary = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rotary not in _ROTARY:
-        raise ModelStoreError(f"The transformers engine knows no rotary scaling {rotary!r}; use another engine.")
+        raise ModelStoreError(
+            f"The transformers engine knows no rotary scaling {rotary!r}; serve it with --engine vllm."
+        )
