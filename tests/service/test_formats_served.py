@@ -10,8 +10,13 @@ import yaml
 
 from contract.formats.named import NAMED_FORMATS
 from contract.segments import Segments
+from evaluation.cli import main
+from service.models.calibration import calibrated
 from service.models.formats import read_format_file
+from service.models.store import resolve
+from service.ranking import ScoreKind
 from tests.contract.formats.references import erank, qwen3_reranker
+from tests.evaluation import small_data
 from tests.processes import ServerProcess, clean_environment
 from tests.service.embedded_server import embedded_server
 from tests.service.engines.expected_scores import expected_grade
@@ -59,6 +64,13 @@ def test_qwen3_reranker_by_the_words_in_its_name(tmp_path: Path) -> None:
         assert server.metric("limrank_label_mass_count") == 9
         events = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
         assert "model_suspect" in [event["event"] for event in events]
+        medquad = str(small_data.medquad_folder(tmp_path / "medquad"))
+        asked = ("--data", medquad, "--url", server.url, "--out", str(tmp_path / "out"), "--pairs", "50")
+        assert main(["calibrate", *asked, "--fit-split", "train", "--fit-pairs", "30"]) == 0
+    (file,) = (tmp_path / "out").rglob("calibration.json")
+    fitted = calibrated(resolve(str(folder)), [str(file)])
+    assert fitted.score is ScoreKind.FITTED, "what limrank-eval writes is what --calibration reads"
+    assert fitted.manifest.temperatures.direct == json.loads(file.read_text())["temperature"]["value"]
 
 
 @pytest.mark.timeout(300)
@@ -91,9 +103,7 @@ def test_a_llama_with_a_format_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(OWN)
     segments, plain = Segments(read_format_file(file), tokenizer), PlainLogits(folder)
-    with embedded_server(
-        tmp_path, "--model", str(folder), "--format", str(file), "--engine", "transformers", "--dtype", "float32"
-    ) as server:
+    with embedded_server(tmp_path, "--model", str(folder), "--format", str(file)) as server:
         for document, score in zip(DOCUMENTS, raw_scores(server), strict=True):
             text = segments.format.text(QUERY, document)
             logits = plain.after(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -106,7 +116,7 @@ def test_a_llama_with_a_format_of_ones_own(tmp_path: Path) -> None:
 def test_logit_score_files_and_a_model_whose_score_is_an_order(tmp_path: Path) -> None:
     tokenizer = small_qwen3_like_tokenizer()
     folder = save_logit_score(tmp_path / "theirs", tokenizer, logit_score_folders.ZERANK, ("Yes", None))
-    with embedded_server(tmp_path, "--model", str(folder), "--engine", "transformers", "--dtype", "float32") as server:
+    with embedded_server(tmp_path, "--model", str(folder)) as server:
         info = server.get("/info").json()
         assert info["model"]["format_source"] == "the LogitScore files in its folder"
         assert info["model"]["score"] == "order"
