@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -19,6 +20,7 @@ from contract.checkpoint.manifest import read_manifest
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
 from tests.logging_state import logging_restored
+from tests.one_tls_context import share_tls_contexts
 
 # An example takes as long as the machine takes: a stalled one must not turn a test red.
 settings.register_profile("any-machine", deadline=None)
@@ -63,6 +65,23 @@ class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist comes without 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     return _ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported here, torch and the like, is no garbage: each walk through it takes half a second, and a
+    training walks several times."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_configure() -> None:
+    share_tls_contexts()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import faulthandler
+import gc
 import io
 import json
 import os
@@ -180,6 +181,7 @@ def _outside_ours(environment: Mapping[str, str]) -> dict[str, str]:
 def main() -> None:
     """Import the libraries, then fork for each message until the other end is closed."""
     told = json.loads(sys.argv[2])
+    gc.disable()
     for name in told["libraries"]:
         __import__(name)
     if titles := sys.modules.get("setproctitle"):
@@ -191,6 +193,9 @@ def main() -> None:
 
 def _serve(asking: socket.socket, *, forks_spawned: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # else each process walks through the libraries again and again, and so copies the memory they share
+    gc.enable()
     while True:
         length, streams, _, _ = socket.recv_fds(asking, 4, 3)
         if not length:

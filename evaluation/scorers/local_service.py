@@ -128,15 +128,16 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ScorerFailed(f"limrank-serve exited with {process.returncode}: {_tail(log)}")
-        try:
-            if httpx.get(f"{url}/health/ready", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # not listening yet
-        time.sleep(0.1)
+    with httpx.Client(timeout=5) as client:  # one for all: each costs tens of milliseconds, which the service lacks
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise ScorerFailed(f"limrank-serve exited with {process.returncode}: {_tail(log)}")
+            try:
+                if client.get(f"{url}/health/ready").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet
+            time.sleep(0.1)
     raise ScorerFailed(f"limrank-serve was not ready after {READY_SECONDS:.0f} s: {_tail(log)}")
 
 
