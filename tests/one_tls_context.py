@@ -1,5 +1,5 @@
-"""One TLS context for all HTTP clients of a process: each makes its own otherwise, which takes tens of milliseconds of a
-core, also where nothing but http is asked, and tests that wait for a server ask many times."""
+"""One TLS context for all HTTP clients of a process: each makes its own otherwise, which takes tens of milliseconds of
+a core, also where nothing but http is asked, and tests that wait for a server ask many times."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _LIBRARIES = (
 # Read by our programs, by libraries when they are used, or set here for all.
 _OURS = (
     *("LIMRANK_", "TMP", "HYPOTHESIS_", "PYTEST_", "OTEL_", "LINES", "COLUMNS", "PATH", "PYTHONUNBUFFERED"),
-    *("CUDA_VISIBLE_DEVICES", "PYTHONFAULTHANDLER", "OMP_WAIT_POLICY"),
+    *("CUDA_VISIBLE_DEVICES", "PYTHONFAULTHANDLER", "OMP_WAIT_POLICY", "TOKENIZERS_PARALLELISM"),
 )
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>
 _MOST = 1 << 20
@@ -84,11 +84,13 @@ class WarmProcess(subprocess.Popen[Any]):
         self._close_pipe_fds(*rest[9:15])  # type: ignore[attr-defined]
 
 
-def run_warm(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_warm(
+    module: str, *arguments: str, env: Mapping[str, str] | None = None, kind: type[WarmProcess] = WarmProcess
+) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` of `python -m module`, its output captured."""
     command = [sys.executable, "-m", module, *arguments]
     pipe = subprocess.PIPE
-    with WarmProcess(command, cwd=_ROOT, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
+    with kind(command, cwd=_ROOT, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
         out, err = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(command, process.returncode, out.decode(), err.decode())
 

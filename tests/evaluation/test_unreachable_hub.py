@@ -5,38 +5,62 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from tests.evaluation.small_data import beir_folder
 from tests.ports import free_port
-from tests.processes import ROOT, clean_environment
-from tests.waiting import PATIENCE
+from tests.processes import clean_environment
+from tests.warm import WarmProcess, run_warm
 
-# The client asks six times and sleeps 23 seconds in between; here it only asks.
-PROGRAM = """
-import sys, time
-time.sleep = lambda seconds: None
-from evaluation.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
+
+@dataclass(frozen=True)
+class Hub:
+    """A port of this machine that the client takes for the hub, and how processes that do so are started: it reads the
+    address when it is imported, which takes seconds and is done once."""
+
+    port: int
+    kind: type[WarmProcess]
+
+    def evaluate(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`limrank-eval` in a process of its own."""
+        return run_warm(
+            "tests.evaluation.impatient", *words, env=clean_environment(**self.kind.surroundings), kind=self.kind
+        )
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Hub:
+    port, home = free_port(), str(tmp_path_factory.mktemp("hf"))
+
+    class AsksTheHub(WarmProcess):
+        libraries = ("torch", "datasets", "sentence_transformers.cross_encoder")
+        surroundings: ClassVar[Mapping[str, str]] = {
+            "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+            "HF_HOME": home,
+            "HF_HUB_OFFLINE": "0",
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    return Hub(port, AsksTheHub)
 
 
 @contextmanager
-def nobody() -> Iterator[int]:
-    """A port where nothing listens."""
-    yield free_port()
+def nobody(port: int) -> Iterator[None]:
+    """Nothing listens."""
+    yield
 
 
 @contextmanager
-def silence() -> Iterator[int]:
-    """A port where every connection is closed without an answer."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+def silence(port: int) -> Iterator[None]:
+    """Every connection is closed without an answer."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
         ended = threading.Event()
 
         def hang_up() -> None:
@@ -46,35 +70,20 @@ def silence() -> Iterator[int]:
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        port = int(listening.getsockname()[1])
         try:
-            yield port
+            yield
         finally:
             ended.set()
             socket.create_connection(("127.0.0.1", port)).close()
             thread.join()
 
 
-def evaluate(port: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """`limrank-eval` in a process of its own, whose hub is that port."""
-    endpoint = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(folder / "hf")}
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words],
-        cwd=ROOT,
-        env=clean_environment(**endpoint, HF_HUB_OFFLINE="0", NO_PROXY="127.0.0.1"),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("hub", [nobody, silence])
+@pytest.mark.parametrize("answering", [nobody, silence])
 def test_a_task_whose_hub_cannot_be_reached_is_not_run_and_says_why(
-    hub: Callable[[], AbstractContextManager[int]], tmp_path: Path
+    hub: Hub, answering: Callable[[int], AbstractContextManager[None]], tmp_path: Path
 ) -> None:
-    with hub() as port:
-        child = evaluate(port, tmp_path, "run", "litsearch", "--bm25", "--out", str(tmp_path / "out"))
+    with answering(hub.port):
+        child = hub.evaluate("run", "litsearch", "--bm25", "--out", str(tmp_path / "out"))
     assert child.returncode == 0, child.stderr
     said = "princeton-nlp/LitSearch (query/full) could not be loaded from the hub: "
     assert child.stdout.startswith(f"litsearch/full: not run: {said}")
@@ -85,11 +94,11 @@ def test_a_task_whose_hub_cannot_be_reached_is_not_run_and_says_why(
 
 
 @pytest.mark.parametrize("kind", ["bi-encoder", "cross-encoder"])
-def test_an_encoder_that_the_hub_does_not_give_is_a_sentence(kind: str, tmp_path: Path) -> None:
+def test_an_encoder_that_the_hub_does_not_give_is_a_sentence(hub: Hub, kind: str, tmp_path: Path) -> None:
     data = beir_folder(tmp_path / "own")
-    with silence() as port:
+    with silence(hub.port):
         words = ["run", "beir", "--data", str(data), "--out", str(tmp_path / "out"), f"--{kind}", "nobody/encoder"]
-        child = evaluate(port, tmp_path, *words)
+        child = hub.evaluate(*words)
     assert child.returncode == 2, child.stderr
     assert f"limrank-eval run: The {kind} 'nobody/encoder' cannot be loaded (" in child.stderr
     assert "Traceback" not in child.stderr

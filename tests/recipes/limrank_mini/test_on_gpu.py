@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from contract.records import Difficulty, Intent, NegativeType, Record, write_records
 from contract.scored_groups import ScoredGroup, write_scored_groups
 from tests.tokenizers import minilm_folder
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[3]
 TINY = "--max-steps 1 --batch 2 --device-batch 2 --max-tokens 96 --precision float32"
@@ -67,8 +68,6 @@ def runs(tmp_path: Path, small_model: Path) -> Path:
 def test_both_models_are_planned_and_trained_and_not_twice(runs: Path) -> None:
     environment = {
         **os.environ,
-        "PYTHON": sys.executable,
-        "PYTHONPATH": str(ROOT),
         "MINILM": str(minilm_folder()),
         "MINUTES": "4",
         "CE_FLAGS": f"{TINY} --calibration 2",
@@ -77,7 +76,9 @@ def test_both_models_are_planned_and_trained_and_not_twice(runs: Path) -> None:
     command = ["bash", str(ROOT / "recipes" / "limrank_mini" / "on_gpu.sh"), str(runs), "h200"]
 
     def run() -> str:
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        with tempfile.TemporaryDirectory() as folder, warm_python(Path(folder), ["TOKENIZERS_PARALLELISM"]) as python:
+            given = environment | {"PYTHON": str(python)}
+            done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
