@@ -8,5 +8,5 @@ import time
 from evaluation.cli import main
 
 if __name__ == "__main__":
-    time.sleep = lambda seconds: None  # type: ignore[assignment, misc]
+    time.sleep = lambda seconds: None
     sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from evaluation.benchmarks.names import named
 from evaluation.errors import BadData, NotAvailable
 from tests.evaluation import small_data
 from tests.evaluation.test_data_source import CHOICES, DATES
-from tests.evaluation.test_unreachable_hub import evaluate, nobody
+from tests.ports import free_port
+from tests.processes import ROOT, clean_environment
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +121,16 @@ def test_what_was_fetched_before_is_read_where_the_hub_cannot_be_reached(tmp_pat
         {"corpusid": 2, "title": "Tea", "abstract": "-"},
     ]
     small_data.jsonl(snapshot / "corpus_clean" / "full.jsonl", corpus)
-    with nobody() as port:
-        child = evaluate(port, tmp_path, "run", "litsearch", "--bm25", "--out", str(tmp_path / "out"))
+    hub = {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}", "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+    words = ["-m", "tests.evaluation.impatient", "run", "litsearch", "--bm25", "--out", str(tmp_path / "out")]
+    child = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=clean_environment(**hub, NO_PROXY="127.0.0.1"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
     assert child.returncode == 0, child.stderr
     assert "litsearch (1 queries" in child.stdout, child.stdout
