@@ -103,8 +103,8 @@ def translate_disk_errors(path: Path, rows: Counted[Any] | None = None) -> Itera
             raise
         at = f" at row {rows.count}" if rows is not None else ""
         raise DiskFull(
-            f"{path}: the disk takes no more{at} ({error.strerror}); free space or choose another folder, and run "
-            f"again. What stood at {path} before is unchanged."
+            f"{path}: the disk takes no more{at} ({error.strerror or error}); free space or choose another folder, and "
+            f"run again. What stood at {path} before is unchanged."
         ) from None
 
 
