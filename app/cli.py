@@ -14,7 +14,7 @@ from types import FrameType
 from cli.commands import Subcommand, run_command
 from cli.environment import Program, close_name
 from cli.errors import Interrupted
-from cli.output import say
+from cli.output import drop_output, say
 from cli.version import installed_version
 
 _HELP = """usage: limrank COMMAND ... (limrank COMMAND --help says more)
@@ -92,7 +92,7 @@ def _own(module: str) -> Callable[[Sequence[str]], int]:
             sys.stderr.write(f"{speaker}: stopped.\n")
             return Interrupted.exit_code
         except BrokenPipeError:  # the reader closed the pipe, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_output()
             return 0
 
     return run

@@ -3,8 +3,8 @@ without a socket, or by a service at a URL. The client is the same, so the answe
 
 from __future__ import annotations
 
+import json
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import httpx2
 
 from app.errors import CannotStart, ServiceFailed
 from cli.errors import BadSettings
+from cli.output import tell
 
 _HERE = "http://limrank"  # resolves nowhere: the app is called directly
 _LONG_SECONDS = 24 * 3600.0  # a call in this process has no client that times out
@@ -39,6 +40,29 @@ class Connection:
     client: httpx2.AsyncClient
     info: Mapping[str, Any]
 
+    async def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one call. Raises ServiceFailed where there is none, or it is a refusal."""
+        try:
+            answer = await self.client.post(path, content=json.dumps(body))
+        except httpx2.HTTPError as error:
+            raise ServiceFailed(
+                f"The service gave no answer ({_reason(error)}); check that it still runs, and run the command again."
+            ) from None
+        try:
+            content = answer.json()
+        except ValueError:
+            content = None
+        if answer.status_code != 200:
+            message = content.get("message") if isinstance(content, dict) else None
+            raise ServiceFailed(
+                str(message)
+                if message
+                else f"The answer has status {answer.status_code} and no message; is the address that of limrank-serve?"
+            )
+        if not isinstance(content, dict):
+            raise ServiceFailed("The answer is no JSON object; is the address that of limrank-serve?")
+        return content
+
     @property
     def model(self) -> dict[str, Any]:
         """The model, the default mode and its budget: everything that determines scores."""
@@ -59,11 +83,16 @@ async def connect(target: Target, connections: int = 8) -> AsyncIterator[Connect
 
 
 def key_from(variable: str | None) -> str | None:
-    """Reads a secret from an environment variable. Raises BadSettings when it is not set."""
+    """Reads a secret from an environment variable. Raises BadSettings when it is not set, or no header can hold it."""
     if variable is None:
         return None
     if not (key := os.environ.get(variable)):
         raise BadSettings(f"'key_variable' is {variable!r}: the environment has no such variable, or it is empty.")
+    if not key.isascii() or not key.isprintable() or key != key.strip():
+        raise BadSettings(
+            f"'key_variable' is {variable!r}: its value has blanks around it, or characters that no key has; set the "
+            "variable to the secret alone."
+        )
     return key
 
 
@@ -83,7 +112,7 @@ async def _remote(target: Target, connections: int) -> AsyncIterator[httpx2.Asyn
     try:
         client = httpx2.AsyncClient(base_url=target.url or "", headers=headers, timeout=_timeout(), limits=limits)
     except (httpx2.InvalidURL, ValueError) as error:
-        raise BadSettings(f"'url' is {target.url!r}: {error}; write it like http://127.0.0.1:8080.") from None
+        raise _no_address(target, error) from None
     async with client:
         yield client
 
@@ -134,10 +163,11 @@ def _service_settings(flags: Sequence[str], environ: Mapping[str, str]) -> Any:
 async def _describe(client: httpx2.AsyncClient, target: Target) -> dict[str, Any]:
     try:
         answer = await client.get("/info")
+    except (httpx2.InvalidURL, ValueError, OverflowError) as error:  # such as a port beyond the last
+        raise _no_address(target, error) from None
     except httpx2.HTTPError as error:
         raise ServiceFailed(
-            f"{target.url} cannot be reached ({error or type(error).__name__}); check the address and that its "
-            "server runs."
+            f"{target.url} cannot be reached ({_reason(error)}); check the address and that its server runs."
         ) from None
     if answer.status_code == 401:
         raise ServiceFailed(f"{target.url} wants a key; name the environment variable that holds it: --key-variable.")
@@ -145,9 +175,23 @@ async def _describe(client: httpx2.AsyncClient, target: Target) -> dict[str, Any
         info = answer.json()
     except ValueError:
         info = None
-    if answer.status_code != 200 or not isinstance(info, dict) or "model" not in info:
-        raise ServiceFailed(f"{target.url} answers {answer.status_code} at /info, so it is no limrank-serve.")
-    return info
+    if answer.status_code != 200 or not _describes_a_model(info):
+        raise ServiceFailed(
+            f"{target.url} answers {answer.status_code} at /info, so it is no limrank-serve; correct the address."
+        )
+    return dict(info)
+
+
+def _describes_a_model(info: Any) -> bool:
+    return isinstance(info, dict) and isinstance(info.get("model"), dict) and isinstance(info.get("limits") or {}, dict)
+
+
+def _no_address(target: Target, error: Exception) -> BadSettings:
+    return BadSettings(f"'url' is {target.url!r}: {error}; write it like http://127.0.0.1:8080.")
+
+
+def _reason(error: httpx2.HTTPError) -> str:
+    return str(error) or type(error).__name__
 
 
 def _timeout() -> httpx2.Timeout:
@@ -156,5 +200,4 @@ def _timeout() -> httpx2.Timeout:
 
 def note(text: str) -> None:
     """Prints a line for the user on standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    tell(text)

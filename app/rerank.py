@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import IO, Any, Literal, Self
 
 import uvloop
 from pydantic import Field, model_validator
@@ -26,6 +26,8 @@ from cli.output import table
 
 PROGRAM = Program("limrank", "LIMRANK_RERANK_")
 _LEAST_WIDTH = 40
+LARGEST = 256 * 2**20  # bytes of a file or of the standard input
+_UNSEEN = {code: " " for code in range(0xA0) if not chr(code).isprintable()}  # which a terminal takes for orders
 
 
 class Rerank(base.Command):
@@ -82,16 +84,32 @@ def rerank(settings: Rerank) -> str:
     """Ranks the documents and returns the text to print."""
     documents = _documents(settings)
     answer = uvloop.run(_ask(settings, documents))
-    for warning in answer.get("meta", {}).get("warnings", ()):
+    results = answer.get("results")
+    if not isinstance(results, list) or not all(_is_result(each, len(documents)) for each in results):
+        raise ServiceFailed("The answer is no ranking of these documents; is the address that of limrank-serve?")
+    meta = answer.get("meta")
+    for warning in (meta.get("warnings") or ()) if isinstance(meta, dict) else ():
         note(f"limrank rerank: {warning}")
-    return _json(answer, documents) if settings.as_json else _table(answer["results"], documents)
+    return _json(answer, documents) if settings.as_json else _table(results, documents)
+
+
+def _is_result(result: Any, documents: int) -> bool:
+    if not isinstance(result, dict):
+        return False
+    index, score, reasoning = result.get("index"), result.get("relevance_score"), result.get("reasoning")
+    return (
+        isinstance(index, int)
+        and 0 <= index < documents
+        and isinstance(score, int | float)
+        and (reasoning is None or (isinstance(reasoning, dict) and isinstance(reasoning.get("text"), str)))
+    )
 
 
 def _documents(settings: Rerank) -> list[Document]:
     if not settings.files:
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():  # None: closed by the caller
             raise BadInput("There is nothing to rank: name files, or give one document a line on the standard input.")
-        found = _lines("", _decoded("the standard input", sys.stdin.buffer.read()))
+        found = _lines("", _decoded("the standard input", _content("the standard input", sys.stdin.buffer)))
     else:
         found = [document for path in settings.files for document in _of_file(path, settings.lines)]
     if not found:
@@ -101,7 +119,8 @@ def _documents(settings: Rerank) -> list[Document]:
 
 def _of_file(path: Path, lines: bool) -> list[Document]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = _content(str(path), file)
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}); name text files.") from None
     text = _decoded(str(path), content)
@@ -113,14 +132,31 @@ def _of_file(path: Path, lines: bool) -> list[Document]:
 
 
 def _lines(origin: str, text: str) -> list[Document]:
-    return [Document(f"{origin}{number}", line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    """Lines end where an editor ends them, not at every sign that Unicode calls a separator."""
+    listed = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [Document(f"{origin}{number}", line) for number, line in enumerate(listed, 1) if line.strip()]
+
+
+def _content(name: str, file: IO[bytes]) -> bytes:
+    """All of a file; what never ends, or fits into no call, is not read to its end."""
+    content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise BadInput(
+            f"{name} has more than the {LARGEST >> 20} MiB that are read; name files that one call can hold."
+        )
+    return content
 
 
 def _decoded(name: str, content: bytes) -> str:
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{name} is no text in UTF-8 (byte {error.start}); convert it first.") from None
+    if (zero := text.find("\x00")) >= 0:
+        raise BadInput(
+            f"{name} is no text (it holds zero bytes, the first at character {zero}); leave it out, or convert it."
+        )
+    return text
 
 
 async def _ask(settings: Rerank, documents: Sequence[Document]) -> dict[str, Any]:
@@ -136,25 +172,26 @@ async def _ask(settings: Rerank, documents: Sequence[Document]) -> dict[str, Any
         "return_reasoning": settings.show == "reasoning",
     }
     async with connect(target) as connection:
-        answer = await connection.client.post("/v1/rerank", content=json.dumps(body))
-    content = answer.json()
-    if answer.status_code != 200:
-        raise ServiceFailed(str(content.get("message", content)))
-    return dict(content)
+        return await connection.ask("/v1/rerank", body)
 
 
 def _json(answer: dict[str, Any], documents: Sequence[Document]) -> str:
     for result in answer["results"]:
         document = documents[result["index"]]
         result["origin"], result["document"] = document.origin, {"text": document.text}
-    return json.dumps(answer, ensure_ascii=False, indent=2)
+    text = json.dumps(answer, ensure_ascii=False, indent=2)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # a file's name in bytes that are no UTF-8, or a terminal without all signs
+        return json.dumps(answer, indent=2)
+    return text
 
 
 def _table(results: Sequence[dict[str, Any]], documents: Sequence[Document]) -> str:
     """One row per result; the model's reasoning follows it when asked for."""
     heads = [("rank", "relevance", "from")]
     rows = [
-        (str(rank), f"{result['relevance_score']:.4f}", documents[result["index"]].origin)
+        (str(rank), f"{result['relevance_score']:.4f}", _plain(documents[result["index"]].origin))
         for rank, result in enumerate(results, 1)
     ]
     begun = table([*heads, *rows]).split("\n")
@@ -165,13 +202,17 @@ def _table(results: Sequence[dict[str, Any]], documents: Sequence[Document]) -> 
         lines.append(f"{line:{start}}{_beginning(documents[result['index']].text, width)}")
         if (reasoning := result.get("reasoning")) is not None:
             lines += textwrap.wrap(
-                reasoning["text"], start + width - 6, initial_indent=" " * 6, subsequent_indent=" " * 6
+                _plain(reasoning["text"]), start + width - 6, initial_indent=" " * 6, subsequent_indent=" " * 6
             )
     return "\n".join(lines)
 
 
+def _plain(text: str) -> str:
+    return text.translate(_UNSEEN)
+
+
 def _beginning(text: str, width: int) -> str:
-    line = " ".join(text[: 4 * width].split())
+    line = " ".join(_plain(text[: 4 * width]).split())
     return line if len(line) <= width else line[: width - 3].rstrip() + "..."
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.environment import Program
 from cli.errors import CommandError
-from cli.output import say
+from cli.output import say_result, tell
 from cli.settings import Command, read_command
 
 
@@ -39,11 +39,11 @@ def run_command(
     try:
         known = [each.settings for each in commands]
         output = command.run(read_command(command.settings, program, command.name, argv, known))
+        if output is not None:
+            say_result(output)
     except CommandError as error:
-        sys.stderr.write(f"{speaker}: {error}\n")
+        tell(f"{speaker}: {error}")
         return error.exit_code
-    if output is not None:
-        say(output)
     return 0
 
 

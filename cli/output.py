@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from cli.errors import BadInput, DiskFull
 from contract import files
@@ -16,8 +17,47 @@ T = TypeVar("T")
 
 
 def say(text: str) -> None:
-    """Prints a text and a newline on standard output."""
-    sys.stdout.write(text + "\n")
+    """Prints a text and a newline on standard output. What its encoding lacks is shown escaped."""
+    _print(text, sys.stdout)
+
+
+def tell(text: str) -> None:
+    """Prints a line for the user on standard error, escaped like `say`: it may name a file whose bytes are no text."""
+    _print(text, sys.stderr)
+    if sys.stderr is not None:
+        sys.stderr.flush()
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    if stream is None:  # closed by the caller, which wants to see nothing
+        return
+    try:
+        stream.write(text + "\n")
+    except UnicodeEncodeError:
+        encoding = stream.encoding
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def say_result(text: str) -> None:
+    """Prints what a command ends with. Raises `DiskFull` when standard output takes no more, and `BrokenPipeError` when
+    its reader is gone."""
+    try:
+        say(text)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise DiskFull(
+            f"The standard output takes no more ({error.strerror}); free space there, or write it to another place."
+        ) from None
+
+
+def drop_output() -> None:
+    """Sends what is left for standard output nowhere, so that the end of the process does not fail at it again."""
+    with suppress(OSError, ValueError, AttributeError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - it may be no file, or closed
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
@@ -63,8 +103,8 @@ def translate_disk_errors(path: Path, rows: Counted[Any] | None = None) -> Itera
             raise
         at = f" at row {rows.count}" if rows is not None else ""
         raise DiskFull(
-            f"{path}: the disk takes no more{at} ({error.strerror}); free space or choose another folder, and run "
-            f"again. What stood at {path} before is unchanged."
+            f"{path}: the disk takes no more{at} ({error.strerror or error}); free space or choose another folder, and "
+            f"run again. What stood at {path} before is unchanged."
         ) from None
 
 

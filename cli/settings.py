@@ -8,13 +8,17 @@ reads nothing itself; `read_command` and `read_program` do the reading.
 
 from __future__ import annotations
 
+import json
 import os
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_settings import (
     BaseSettings,
+    CliPositionalArg,
     CliSettingsSource,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
@@ -27,12 +31,13 @@ from cli.errors import BadSettings
 from cli.sections import flag, read_flags
 
 Values = dict[str, Any]
+_POSITIONAL = get_args(CliPositionalArg[str])[1]
 
 
 class Settings(BaseSettings):
     """Base of all settings classes."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     @classmethod
     def settings_customise_sources(
@@ -102,8 +107,26 @@ def read_program(
 
 
 def _flags(kind: type[Command], argv: Sequence[str]) -> Values:
-    source = CliSettingsSource[Any](kind, cli_parse_args=list(argv), cli_exit_on_error=False, case_sensitive=False)
+    source = CliSettingsSource[Any](
+        kind,
+        cli_parse_args=list(argv),
+        cli_exit_on_error=False,
+        case_sensitive=False,
+        parse_args_method=partial(_parsed, kind),
+    )
     return source()
+
+
+def _parsed(
+    kind: type[Command], parser: ArgumentParser, words: Sequence[str], namespace: Namespace | None = None
+) -> Namespace:
+    """Positional words are taken as the shell gives them: a file's name may hold commas, quotes or control characters,
+    or be a number. Lists of flags are split at commas."""
+    found = parser.parse_args(words, namespace)
+    for name, field in kind.model_fields.items():
+        if _POSITIONAL in field.metadata and isinstance(given := getattr(found, name, None), list) and given:
+            setattr(found, name, json.dumps(given))
+    return found
 
 
 def _environment(kind: type[Settings], environ: Mapping[str, str]) -> Values:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_NUMPYS = re.compile(r"\d+ requested and \d+ written")  # how `numpy.save` tells of a short write, without a number
 _BLOCK = 1 << 16
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -41,7 +43,7 @@ def standing(path: str | Path) -> Path | None:
 
 def disk_is_full(error: OSError) -> bool:
     """Whether a write failed for lack of space: a full disk, a quota or a file size limit."""
-    return error.errno in _FULL
+    return error.errno in _FULL or (error.errno is None and _NUMPYS.fullmatch(str(error)) is not None)
 
 
 def sync(path: Path) -> None:

@@ -16,7 +16,7 @@ _AHEAD = 8  # questions queued in each client process
 class Endpoint(BaseModel):
     """One OpenAI-compatible endpoint and the model to call there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     base_url: str = Field(default="https://api.openai.com/v1", description="address up to and with /v1")
     model: str = Field(default="", description="model name as the endpoint knows it")

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,9 @@ from retrieval.encoding import check_encoding, not_utf8
 from retrieval.errors import MissingData
 
 CHUNK = 1 << 20
+LONGEST_LINE = 64 << 20  # bytes, which are in memory at a time
+_TOO_LONG = f"longer than {LONGEST_LINE >> 20} MiB; is it a file of one JSON object a line?"
+_SHOWN = 200
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -55,9 +59,21 @@ def _begins_with_a_bracket(path: Path) -> bool:
 
 def _line_rows(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if raw.strip():
+        for number in count(1):
+            raw = file.readline(LONGEST_LINE + 1)
+            if not raw:
+                return
+            if len(raw) > LONGEST_LINE:
+                yield Row(number, raw[:_SHOWN].decode("utf-8", "backslashreplace"), None, _TOO_LONG)
+                _skip_line(file, raw)
+            elif raw.strip():
                 yield _line_row(number, raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw)
+
+
+def _skip_line(file: IO[bytes], begun: bytes) -> None:
+    part = begun
+    while part and not part.endswith(b"\n"):
+        part = file.readline(CHUNK)
 
 
 def _line_row(number: int, raw: bytes) -> Row:

@@ -56,7 +56,7 @@ class Method(StrEnum):
 class RunOptions(BaseModel):
     """The settings that determine which calls are made and how replies are used; stored in the run folder."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     method: Method = Field(default=Method.LIMRANK, description="limrank (persona-guided) or corpus (groups)")
     generator: Endpoint = Field(default=Endpoint(), description="the endpoint that writes")

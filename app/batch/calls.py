@@ -44,17 +44,19 @@ class Call:
 
 
 class Calls:
-    """The calls of the file at `path`. The file must not change while this object exists.
+    """The calls of the file at `path`, which messages call `name`. The file must not change while this object exists.
 
     Raises BadInput for a file that cannot be read, a line that is no call, and a repeated `custom_id`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: Path | None = None) -> None:
         self.path = path
+        self._name = name or path
         begins, sizes, ids, prints, groups = array("Q"), array("Q"), array("Q"), array("Q"), array("Q")
         self._file = _open(path)
-        for number, begin, line in _lines(path):
-            call = parse_call(line, f"{path}, line {number}")
+        row = "line" if self._name == path else "row"
+        for number, begin, line in _lines(path, self._name):
+            call = parse_call(line, f"{self._name}, {row} {number}")
             begins.append(begin)
             sizes.append(len(line))
             ids.append(_number(call.custom_id.encode("utf-8", "surrogatepass")))
@@ -64,7 +66,8 @@ class Calls:
         self._ids, self._prints, self._groups = _array(ids), _array(prints), _array(groups)
         self._by_id = np.argsort(self._ids, kind="stable")
         if not len(self):
-            raise BadInput(f"{path} holds no calls; each line is an object with custom_id, url and body.")
+            each = "each line is an object with custom_id, url and body" if row == "line" else "give it a row for each"
+            raise BadInput(f"{self._name} holds no calls; {each}.")
         self._refuse_repeated()
 
     def __len__(self) -> int:
@@ -77,7 +80,7 @@ class Calls:
     def call(self, row: int) -> Call:
         """Parses the call in a line. Raises BadInput when the file has changed since it was indexed."""
         begin, size = self.place(row)
-        return parse_call(os.pread(self._file, size, begin), f"{self.path}, call {row + 1}")
+        return parse_call(os.pread(self._file, size, begin), f"{self._name}, call {row + 1}")
 
     def row_of(self, custom_id: str) -> int | None:
         """The row of a `custom_id`, or None."""
@@ -109,7 +112,7 @@ class Calls:
             first, second = sorted(int(self._by_id[twins[0] + more]) for more in (0, 1))
             custom_id = self.call(first).custom_id
             raise BadInput(
-                f"{self.path}: custom_id {_shown(custom_id)} stands in calls {first + 1} and {second + 1}"
+                f"{self._name}: custom_id {_shown(custom_id)} stands in calls {first + 1} and {second + 1}"
                 f"{f' ({len(twins)} repetitions in all)' if len(twins) > 1 else ''}; give each call its own."
             )
 
@@ -118,12 +121,14 @@ def _open(path: Path) -> int:
     try:
         if path.is_dir():
             raise BadInput(f"{path} is a folder; name a file of calls.")
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path} is no regular file, and calls are read more than once; save them to one first.")
         return os.open(path, os.O_RDONLY)
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}).") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+def _lines(path: Path, name: Path) -> Iterator[tuple[int, int, bytes]]:
     """Number, byte offset and text of each line that is not blank; the last one may lack its newline."""
     place = 0
     with path.open("rb") as file:
@@ -132,7 +137,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
             if not line:
                 return
             if len(line) > LONGEST_LINE:
-                raise BadInput(f"{path}, line {number} is longer than {LONGEST_LINE >> 20} MiB; is it a file of lines?")
+                raise BadInput(f"{name}, line {number} is longer than {LONGEST_LINE >> 20} MiB; is it a file of lines?")
             if line.strip():
                 yield number, place, line
             place += len(line)

@@ -25,8 +25,9 @@ def batch(settings: Batch) -> str:
     """Answers the calls without an answer and returns a summary. Raises Incomplete when calls failed, Interrupted on a
     signal."""
     log = parquet.log_of(settings.out)
+    parquet.refuse_another(settings.out, log)
     with parquet.lines_of(settings.source, log) as lines:
-        calls = Calls(lines)
+        calls = Calls(lines, settings.source)
         try:
             return _batch(settings, calls, log)
         finally:

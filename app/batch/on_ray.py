@@ -42,6 +42,7 @@ class Answers:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._opened = connect(target)
         self._connection: Connection = self._wait(self._opened.__aenter__())
+        self._asker = Asker(self._connection.client)
         self._about = json.dumps(self._connection.model, sort_keys=True)
 
     def __call__(self, block: Any) -> Any:
@@ -56,7 +57,7 @@ class Answers:
 
     async def _row(self, line: bytes) -> dict[str, Any]:
         call = parse_call(line)
-        outcome = await Asker(self._connection.client).ask(call)
+        outcome = await self._asker.ask(call)
         failed = outcome.error is not None
         return {
             "line": result_line(call, outcome),

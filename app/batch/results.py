@@ -18,10 +18,11 @@ from filelock import FileLock, Timeout
 from app.batch.calls import Call, Calls
 from cli.errors import BadInput
 from cli.output import translate_disk_errors, write_text
-from contract.files import LineLog, whole_file, whole_lines
+from contract.files import LineLog, disk_is_full, whole_file, whole_lines
 
 # Transient failures: the next run retries them.
 _PASSING = frozenset({0, 408, 424, 429, 500, 502, 503, 504})
+_BEGIN = b'{"id":"batch_req_'  # of every line that `result_line` writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class Results:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.sync()
-        self._stack.close()
+        with self._stack:  # also where the disk takes no more
+            self.sync()
         if not self._failures.size:
             self.errors.unlink(missing_ok=True)
 
@@ -94,33 +95,41 @@ class Results:
             log.append(line)
 
     def sync(self) -> None:
-        """Flushes both files to disk."""
-        self._answers.sync()
-        self._failures.sync()
+        """Flushes both files to disk. Raises DiskFull."""
+        for path, log in ((self.out, self._answers), (self.errors, self._failures)):
+            with translate_disk_errors(path):
+                log.sync()
 
     def _open(self, calls: Calls) -> None:
-        with translate_disk_errors(self.out), _usable_paths(self.out):
+        with translate_disk_errors(self.out), usable_path(self.out):
             self.out.parent.mkdir(parents=True, exist_ok=True)
+            for path in (self.out, self.errors):
+                _refuse_special(path)
             lock = FileLock(self.out.with_name(self.out.name + ".lock"))
             try:
                 self._stack.enter_context(lock.acquire(timeout=0))
             except Timeout:
                 raise BadInput(f"{self.out} is being written by another run; wait for it or name another.") from None
             self._stack.callback(lambda: Path(lock.lock_file).unlink(missing_ok=True))
+            for path in (self.out, self.errors):
+                _refuse_another_file(path)
             self._answers = self._stack.enter_context(LineLog(self.out))
             self.answered = sum(1 for row in _rows(self.out) if self._mark(calls, self.out, row))
             self._keep_failures(calls)
             self._failures = self._stack.enter_context(LineLog(self.errors))
 
     def _keep_failures(self, calls: Calls) -> None:
-        """Drops transient failures from OUT.errors; the others stay and count as done."""
+        """Drops transient failures from OUT.errors, and those of lines that were mended since; the others stay and
+        count as done."""
         if not self.errors.exists():
             return
         kept = 0
         with whole_file(self.errors) as file:
             for _, line in whole_lines(self.errors):
                 row = _parsed(self.errors, line)
-                if _status(row) not in _PASSING and self._mark(calls, self.errors, row):
+                if _status(row) in _PASSING or _is_mended(calls, row):
+                    continue
+                if self._mark(calls, self.errors, row):
                     file.write(line.decode())
                     kept += 1
         self.failed = kept
@@ -137,12 +146,41 @@ class Results:
 
 
 @contextmanager
-def _usable_paths(path: Path) -> Iterator[None]:
+def usable_path(path: Path) -> Iterator[None]:
     """Turns a path that cannot be written into BadInput; a full disk is handled elsewhere."""
     try:
         yield
-    except (PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
-        raise BadInput(f"{path} cannot be written ({error.strerror}); name another file.") from None
+    except OSError as error:
+        if disk_is_full(error):
+            raise
+        raise BadInput(f"{path} cannot be written ({error.strerror or error}); name another file.") from None
+
+
+def _refuse_special(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise BadInput(f"{path} is {what}; name another file, to which answers can be appended.")
+
+
+def _refuse_another_file(path: Path) -> None:
+    """Raises BadInput for a file that is none of a batch, before anything is cut off it: a file of one line without an
+    end looks like a torn one."""
+    if not path.exists():
+        return
+    if first := next(whole_lines(path), None):
+        if "response" not in _parsed(path, first[1]):
+            raise BadInput(f"{path} holds no answers of a batch; name another OUT.")
+        return
+    with path.open("rb") as file:
+        begin = file.read(len(_BEGIN))
+    if not _BEGIN.startswith(begin):
+        raise BadInput(f"{path} holds no answers of a batch; name another OUT.")
+
+
+def _is_mended(calls: Calls, row: Mapping[str, Any]) -> bool:
+    """Whether the call of a failure has changed since."""
+    place = calls.row_of(str(row.get("custom_id")))
+    return place is not None and not calls.is_line(place, str(row.get("id")))
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

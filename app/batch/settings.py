@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from app.batch import parquet
 from cli import settings as base
 from cli.choices import EngineName, ModeName
 from cli.environment import Program
@@ -58,6 +59,20 @@ class Batch(base.Command):
             raise ValueError(f"--{flag} is for a model loaded here; with --url write `{name}` into the bodies")
         if self.ray is not None and self.url is not None:
             raise ValueError("--ray and --url contradict each other: a service is asked from one place")
-        if at_home(self.source).resolve() == at_home(self.out).resolve():
+        if not self.out.name:
+            raise ValueError(f"OUT is {str(self.out)!r}, which is a folder; name a file")
+        if _same(self.source, self.out):
             raise ValueError("IN and OUT are the same file; name another OUT")
+        log = parquet.log_of(self.out)
+        own = [log, *(log.with_name(log.name + ending) for ending in (".errors", ".run.json", ".calls", ".lock"))]
+        if path := next((path for path in own if _same(self.source, path)), None):
+            raise ValueError(f"IN is {path}, which is written beside OUT; name another OUT")
         return self
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both paths lead to one file, also by links."""
+    try:
+        return at_home(one).resolve() == at_home(other).resolve() or at_home(one).samefile(at_home(other))
+    except (OSError, RuntimeError):  # one is not there, or cannot be
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from app.batch.progress import duration
@@ -20,6 +21,7 @@ from app.tune.work import Step, Work
 from cli.commands import Subcommand
 from cli.errors import BadSettings, DiskFull
 from contract.files import at_home, disk_is_full
+from trainer.run.bases import problem_of
 
 _FIRST = ("read", "choose")  # take seconds, and say how much there is to do
 
@@ -35,8 +37,7 @@ def tune(settings: Tune) -> str:
     where it is not."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     settings = settings.model_copy(update={"out": at_home(settings.out), "documents": at_home(settings.documents)})
-    if settings.documents.is_dir() and settings.out.resolve().is_relative_to(settings.documents.resolve()):
-        raise BadSettings(f"--out {settings.out} lies in {settings.documents}, which is read; name a folder elsewhere.")
+    _check_paths(settings)
     own = read_queries(settings.queries)
     try:
         with Work(settings.out) as work:
@@ -46,6 +47,29 @@ def tune(settings: Tune) -> str:
             raise DiskFull(f"{settings.out}: no space is left; free some, and the same command goes on.") from None
         what = f"{error.filename} cannot be used ({error.strerror})" if error.filename else str(error)
         raise AppError(f"{what}; the same command goes on.") from None
+
+
+def _check_paths(settings: Tune) -> None:
+    """Raises `BadSettings`, before anything is read or written."""
+    documents, out = _place(settings.documents, "the documents"), _place(settings.out, "--out")
+    try:
+        str(out).encode()
+    except UnicodeEncodeError:
+        raise BadSettings(f"--out {settings.out} is no UTF-8, as the files in it are; name another folder.") from None
+    if documents.is_dir() and out.is_relative_to(documents):
+        raise BadSettings(f"--out {settings.out} lies in {settings.documents}, which is read; name a folder elsewhere.")
+    if settings.reasoning and (problem := problem_of(settings.reasoning_base)):
+        raise BadSettings(problem.replace("--base", "--reasoning-base"))
+
+
+def _place(path: Path, what: str) -> Path:
+    """Where the path leads. Raises `BadSettings` where it leads nowhere: a loop of links, a name that is too long."""
+    try:
+        path.exists()
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BadSettings(f"{path} cannot be used for {what} ({why}); name another path.") from None
 
 
 def _steps(settings: Tune) -> type[Steps]:

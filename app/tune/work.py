@@ -112,10 +112,12 @@ class Work:
         path = self.file(f"{step.name}.manifest.json")
         if not path.exists() or any(not self.file(f"{need}.manifest.json").exists() for need in step.needs):
             return None
-        manifest = self.json(path.name)
-        if manifest.get("key") != self.key(step) or manifest["files"] != self._sums(step.files):
+        try:
+            manifest = self.json(path.name)
+            as_now = manifest["key"] == self.key(step) and manifest["files"] == self._sums(step.files)
+            return dict(manifest["told"]) if as_now else None
+        except (ValueError, LookupError, TypeError):  # damaged, so the step is done anew
             return None
-        return dict(manifest["told"])
 
     def finish(self, step: Step, told: Mapping[str, Any], seconds: float) -> None:
         """Write the manifest of a step whose files are written. Its time does not count for what depends on it."""

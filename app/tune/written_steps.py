@@ -100,7 +100,7 @@ class WrittenSteps(Steps):
         self.progress.say(f"{'':12}{calls:,} calls to {self.settings.llm_model}{price}")
         if not priced or not calls or self.settings.budget is not None:
             return
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():  # None: closed by the caller
             raise BadSettings(
                 f"The calls cost about {cost:,.2f} and at most {most:,.2f}; say how much may be spent: --budget."
             )

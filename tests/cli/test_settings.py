@@ -33,6 +33,7 @@ class Make(Command):
     count: int = Field(default=1, ge=1, description="how many")
     file: str | None = Field(default=None, description="a settings file")
     endpoint: Endpoint = Endpoint()
+    hours: float = Field(default=1.0, description="how long")
 
     @model_validator(mode="after")
     def _not_thirteen(self) -> Make:
@@ -130,6 +131,8 @@ def test_the_environment_can_name_a_whole_object(monkeypatch: pytest.MonkeyPatch
         (("x", "--count", "13"), "13 is out of the question."),
         (("x", "--file", "bad"), "'cuont' is no setting of this command."),
         (("x", "--endpoint.price", "-1"), "'endpoint.price' is '-1': Input should be greater than or equal to 0."),
+        (("x", "--hours", "inf"), "'hours' is 'inf': Input should be a finite number."),
+        (("x", "--hours", "nan"), "'hours' is 'nan': Input should be a finite number."),
     ],
 )
 def test_what_a_command_cannot_use_is_one_sentence(argv: tuple[str, ...], said: str) -> None:

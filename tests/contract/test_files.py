@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -192,6 +193,16 @@ def test_a_device_without_room_is_a_full_disk() -> None:
         file.write(b"x")
     assert disk_is_full(caught.value)
     assert not disk_is_full(OSError(errno.EACCES, "Permission denied"))
+
+
+def test_an_array_without_room_is_a_full_disk(tmp_path: Path) -> None:
+    """NumPy's errors have no number."""
+    array = np.zeros(50_000)
+    for write in (lambda path: np.save(path, array), array.tofile):
+        with pytest.raises(OSError, match="requested and") as caught, room_for(60_000):
+            write(tmp_path / "a.npy")
+        assert disk_is_full(caught.value)
+    assert not disk_is_full(OSError("something else"))
 
 
 def test_a_file_that_cannot_be_a_log_is_closed_again(tmp_path: Path) -> None:

@@ -51,6 +51,19 @@ def test_bad_lines_are_rows_with_a_sentence_and_do_not_stop_the_others(tmp_path:
     assert "not UTF-8 at byte 1" in rows[3].problem
 
 
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_is_too_long_is_a_row_with_a_sentence(
+    end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rows, "LONGEST_LINE", 20)
+    monkeypatch.setattr(json_rows, "CHUNK", 7)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": "' + b"x" * 50 + b'"}\n{"a": 2}\n' + b"{" * 30 + end)
+    rows = list(read_rows(path))
+    assert [(row.number, row.value) for row in rows] == [(1, {"a": 1}), (2, None), (3, {"a": 2}), (4, None)]
+    assert rows[1].problem == rows[3].problem == "longer than 64 MiB; is it a file of one JSON object a line?"
+
+
 @pytest.mark.parametrize(
     ("text", "row", "what"),
     [

@@ -48,6 +48,9 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(file: str, monk
     [
         (["--budget", "much"], "'budget' is 'much': Input should be a valid number"),
         (["--budget", "-1"], "'budget' is '-1': Input should be greater than 0"),
+        (["--budget", "inf"], "'budget' is 'inf': Input should be a finite number"),
+        (["--generator.price-prompt", "nan"], "'generator.price_prompt' is 'nan': Input should be a finite number"),
+        (["--limrank.difficulties", '{"direct": Infinity}'], "'limrank.difficulties.direct"),
         (["--budget", "5"], "a budget needs prices of both endpoints"),
         (["--nonsense", "1"], "unrecognized arguments: --nonsense 1; `limrank-synth run --help` lists all"),
         (["--generator.structured", "yaml"], "'generator.structured' is 'yaml': Input should be 'auto', 'json_schema'"),

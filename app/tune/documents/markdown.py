@@ -16,7 +16,7 @@ _TITLE = re.compile(r"""^title:[ \t]*["']?(.+?)["']?[ \t]*$""", re.MULTILINE)
 _ORDERS = re.compile(
     r"^[ \t]*(?:(?:!!!|\?\?\?\+?|///|:::)[^\n]*|\{[%#][^\n]*[%#]\}|(?:import|export) [^\n]* from [^\n]*)$", re.MULTILINE
 )
-_ATTRIBUTES = re.compile(r"[ \t]*(?<!\{)\{\s*[:.#][^{}\n]*\}[ \t]*$", re.MULTILINE)
+_ATTRIBUTES = re.compile(r"(?<![ \t])[ \t]*(?<!\{)\{\s*[:.#][^{}\n]*\}[ \t]*$", re.MULTILINE)
 
 
 def markdown_document(name: str, text: str) -> Document:

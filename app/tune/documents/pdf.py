@@ -7,15 +7,12 @@ import re
 from pathlib import Path, PurePosixPath
 
 from pypdf import PdfReader
-from pypdf.errors import PyPdfError
 
 from app.tune.documents.document import Document, Section, Unreadable
 
 _LEAST_LETTERS = 100  # of a whole file; less is a page number on scanned pages
 _HYPHEN = re.compile(r"(\w)-\n(\w)")
 _BREAK = re.compile(r"(?<![.!?:;\n])\n(?!\n)")
-# What pypdf raises for files that are cut short or were made wrongly, beside its own errors.
-_BROKEN = (PyPdfError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 
 
 def pdf_document(name: str, path: Path) -> Document:
@@ -25,7 +22,7 @@ def pdf_document(name: str, path: Path) -> Document:
         reader = PdfReader(path)
         pages = [page.extract_text() for page in reader.pages]
         stated = reader.metadata.title if reader.metadata else None
-    except _BROKEN as error:
+    except Exception as error:  # noqa: BLE001 - of files that are cut short or made wrongly pypdf raises any of many
         raise Unreadable(f"cannot be read as PDF ({str(error) or type(error).__name__})") from None
     text = "\n\n".join(map(_joined, pages))
     if sum(map(str.isalpha, text)) < _LEAST_LETTERS:

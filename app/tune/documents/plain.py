@@ -10,9 +10,9 @@ from app.tune.documents.document import Document, first_heading, sections_of
 
 _RULE = re.compile(r"""([=\-~^"'#*+.:_`])\1{2,}\s*""")
 _DIRECTIVE = re.compile(r"^\s*(?:\.\.(?:\s|$)|:[\w-]+:(?:\s|$)|__\s)")
-_IS_RST = re.compile(r"^\s*\.\. [\w-]+::", re.MULTILINE)
-_ROLE = re.compile(r":[\w:+.-]+:`(?:[^`<]*?<)?[~!]?([^`<>]+)>?`")
-_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`_{0,2}")
+_IS_RST = re.compile(r"^[ \t]*\.\. [\w-]+::", re.MULTILINE)
+_ROLE = re.compile(r":[\w:+.-]{1,80}:`(?:[^`<]*?<)?[~!]?([^`<>]+)>?`")  # bounded: a long run is looked at once
+_LINK = re.compile(r"`([^`<]*[^`<\s])\s*<[^`>]*>`_{0,2}")
 _TICKS = re.compile(r"`{1,2}([^`\n]+)`{1,2}_{0,2}")
 _LONGEST_HEADING = 120
 

@@ -67,8 +67,9 @@ class Source:
         yield from self._files(known, self.path)
 
     def _files(self, paths: list[Path], root: Path) -> Iterator[Document]:
+        names: set[str] = set()
         for path in paths:
-            name = _name(path.relative_to(root))
+            name = _unlike(_name(path.relative_to(root)), names)
             self.files += 1
             try:
                 document, guessed = _read(name, path)
@@ -111,6 +112,16 @@ def _name(path: Path) -> str:
     """The path as an id: without what no file of ids can name, such as bytes that are no UTF-8."""
     text = path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return _BREAKS.sub(" ", text)
+
+
+def _unlike(name: str, names: set[str]) -> str:
+    """The name, or with a number where another file has come to it already; it is added to `names`."""
+    found, number = name, 1
+    while found in names:
+        number += 1
+        found = f"{name} ({number})"
+    names.add(found)
+    return found
 
 
 def _largest(path: Path) -> int:

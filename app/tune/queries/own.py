@@ -14,6 +14,7 @@ from contract.reading import reading_key
 from retrieval.json_rows import read_rows
 from retrieval.words import count_words
 
+LARGEST = 64 * 2**20  # bytes
 LONGEST = 120  # words, which leave room to a passage
 
 
@@ -42,9 +43,12 @@ def read_queries(path: Path | None) -> list[OwnQuery]:
 
 def _read(path: Path) -> Iterator[OwnQuery]:
     try:
-        begin = path.read_bytes()
+        with path.open("rb") as file:
+            begin = file.read(LARGEST + 1)
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}); give a file of queries, one a line.") from None
+    if len(begin) > LARGEST:
+        raise BadInput(f"{path} has more than the {LARGEST >> 20} MiB that are read; give a file of queries alone.")
     if begin.lstrip()[:1] in (b"{", b"["):
         yield from _rows(path)
         return

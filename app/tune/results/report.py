@@ -206,4 +206,4 @@ def write(path: Path, facts: Facts) -> None:
     """Replace the page. Raises `DiskFull`."""
     from cli.output import write_text
 
-    write_text(path, render(facts))
+    write_text(path, render(facts).encode("utf-8", "replace").decode())  # names of files may have bytes that are none

@@ -14,7 +14,7 @@ from synth.methods.persona.settings import check_shares
 class CorpusSettings(BaseModel):
     """groups from a corpus (--method corpus)"""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     documents: Path | None = Field(
         default=None, description="JSONL corpus as in BEIR (_id, title, text), or a whole BEIR folder"

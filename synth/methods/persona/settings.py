@@ -35,7 +35,7 @@ def _written(shares: dict[NegativeType, float]) -> dict[NegativeType, float]:
 class Domain(BaseModel):
     """One domain: its share of the queries, and the word beginnings by which a persona belongs to it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     share: float = Field(ge=0)
     words: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ DOMAINS = {
 class LimrankSettings(BaseModel):
     """persona-guided synthesis (--method limrank)"""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     seeds: Path | None = Field(
         default=None, description="JSONL of seed queries: an id (id, _id or qid) and a text (text or query)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -153,6 +154,15 @@ def test_queries_that_cannot_be_used(content: bytes, sentence: str, tmp_path: Pa
     with pytest.raises(BadInput) as refused:
         read_queries(path)
     assert sentence in str(refused.value)
+
+
+def test_a_file_of_queries_without_end_is_not_read_to_it(tmp_path: Path) -> None:
+    with (tmp_path / "queries").open("wb") as file:
+        os.truncate(file.fileno(), 2 * 2**30)  # takes no room
+    with pytest.raises(BadInput, match="has more than the 64 MiB that are read"):
+        read_queries(tmp_path / "queries")
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_queries(tmp_path)
 
 
 def test_a_query_survives_its_row() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
+from pypdf import PdfWriter
+from pypdf.errors import DependencyError
 
 from app.tune.documents.document import Document, Section
 from app.tune.documents.reading import LARGEST_TEXT, Source, content_sum
@@ -142,6 +145,57 @@ def test_names_that_no_file_of_ids_can_hold(tmp_path: Path) -> None:
     documents, _ = read(tmp_path)
     assert [document.id for document in documents] == ["caf\ufffd.md", "two lines.md"]
     assert content_sum(tmp_path)
+
+
+def test_files_whose_names_become_one_id_stay_apart(tmp_path: Path) -> None:
+    for name in (b"caf\xe8.md", b"caf\xe9.md", b"caf\xea.md"):
+        (tmp_path / os.fsdecode(name)).write_text(TEXT + os.fsdecode(name).encode("utf-8", "replace").decode())
+    documents, _ = read(tmp_path)
+    assert [document.id for document in documents] == ["caf\ufffd.md", "caf\ufffd.md (2)", "caf\ufffd.md (3)"]
+
+
+def test_a_pdf_that_is_cut_or_changed_anywhere_is_a_document_or_a_sentence(tmp_path: Path) -> None:
+    whole = pdf_bytes(TEXT * 2)
+    for number, place in enumerate(range(0, len(whole), 23)):
+        (tmp_path / f"{number}-cut.pdf").write_bytes(whole[:place])
+        (tmp_path / f"{number}-zeros.pdf").write_bytes(whole[:place] + bytes(9) + whole[place + 9 :])
+        (tmp_path / f"{number}-digits.pdf").write_bytes(whole[:place] + b"9 0 R 9 9" + whole[place + 9 :])
+    documents, notes = read(tmp_path)
+    assert len(documents) + len(notes) == 3 * (number + 1)
+    assert documents
+    assert all(" cannot be read as PDF (" in note or " holds no text" in note for note in notes)
+
+
+@pytest.mark.parametrize("error", [DependencyError("cryptography is required"), ZeroDivisionError("by zero")])
+def test_whatever_pypdf_raises_is_a_sentence(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("app.tune.documents.pdf.PdfReader", fail)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    assert read(tmp_path) == ([], [f"a.pdf cannot be read as PDF ({error})."])
+
+
+def test_a_pdf_with_a_password(tmp_path: Path) -> None:
+    writer = PdfWriter(clone_from=io.BytesIO(pdf_bytes(TEXT * 2)))
+    writer.encrypt("secret", algorithm="RC4-128")
+    writer.write(tmp_path / "locked.pdf")
+    documents, (note,) = read(tmp_path)
+    assert documents == []
+    assert note.startswith("locked.pdf cannot be read as PDF (")
+
+
+@pytest.mark.parametrize("sign", [" ", "{", "a ", "\n", "#", ":"])
+def test_a_file_of_one_sign_is_read_in_time_that_grows_with_it(sign: str, tmp_path: Path) -> None:
+    for suffix in ("md", "txt", "rst", "html"):
+        (tmp_path / f"a.{suffix}").write_text(sign * 100_000)
+    assert len(read(tmp_path)[0]) == 4
+
+
+@pytest.mark.parametrize("text", ["`" + " " * 200_000, ".. a::\n" + "`a" * 100_000])
+def test_marks_that_do_not_end_are_read_in_time_that_grows_with_them(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.rst").write_text(text)
+    assert len(read(tmp_path)[0]) == 1
 
 
 def test_a_corpus_and_ids_that_stand_twice(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from app.tune.queries.made import HEADING, Query
 from app.tune.results.measuring import Case, scored
 from app.tune.results.score_log import ScoreLog
 from app.tune.results.systems import NEW, SHIPPED
-from app.tune.work import Work
+from app.tune.work import Step, Work
 from retrieval.retriever import Hit
 
 PASSAGES = [
@@ -88,6 +88,17 @@ def test_a_stopped_evaluation_ranks_only_what_is_left(tiny_model: Path, tmp_path
         assert scored(cases, PASSAGES, models, log, lambda done, total: told.append((done, total))) == whole
     assert told == [(5, 6), (6, 6)]
     assert (tmp_path / "log.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"key": 1, "files": 2}', b"\xff", b"null"])
+def test_a_damaged_manifest_is_a_step_that_is_not_done(content: bytes, tmp_path: Path) -> None:
+    step = Step("a", ("a.json",), (), {}, dict)
+    with Work(tmp_path) as work:
+        work.write_json("a.json", {"x": 1})
+        work.finish(step, {"told": 1}, 0.0)
+        assert work.done(step) == {"told": 1}
+        work.file("a.manifest.json").write_bytes(content)
+        assert work.done(step) is None
 
 
 def test_only_one_of_a_kind_is_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from service.models.store import resolve
+from tests.app.tune.material import pdf_bytes
 from tests.app.tune.running import result, start, tune
 from tests.full_disk import room_for
 from tests.waiting import wait_until
@@ -133,6 +135,16 @@ def test_the_users_judged_queries_are_the_test_and_the_others_are_learned(
         ),
         ({"a.md": b"short", "b.md": b""}, "holds no text of twelve words or more."),
         ({"corpus.jsonl": b'{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}\n'}, "the id 'a' was given at row 1"),
+        ({"corpus.jsonl": b'{"_id": 1, "text": "x"}\n{"_id": " 1 ", "text": "y"}\n'}, "the id '1' was given at row 1"),
+        ({"corpus.jsonl": b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "caf\xe9"}\n'}, "row 2: not UTF-8"),
+        ({"corpus.jsonl": b'{"_id": "a", "text": "x"}\n{"_id": "b", "te'}, "row 2: not one JSON object"),
+        (
+            {"corpus.jsonl": b'{"_id": "a", "text": "' + b"alone of its kind " * 9 + b'"}\n'},
+            "There is 1 document with",
+        ),
+        ({"scan.pdf": pdf_bytes("")}, "scan.pdf holds no text: its pages are pictures; run OCR on it first."),
+        ({"a.docx": b"PK\x03\x04"}, "none of its 1 files is of a kind that is read"),
+        ({"a.md": b"a\x00b" * 99, "b.md": b"\xff\xfe\x00"}, "a.md is no text (it holds zero bytes)."),
     ],
 )
 def test_bad_documents_are_told_in_one_sentence(
@@ -149,6 +161,72 @@ def test_bad_documents_are_told_in_one_sentence(
     assert tune(folder, tmp_path / "out", tiny_model) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("limrank tune: ")]
     assert sentence in line
+
+
+def test_two_gigabytes_are_left_out_and_told(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    huge = tmp_path / "documents" / "huge.md"
+    huge.parent.mkdir()
+    with huge.open("wb") as file:
+        os.truncate(file.fileno(), 2 * 2**30)  # takes no room
+    for documents in (huge.parent, huge):
+        assert tune(documents, tmp_path / "out", tiny_model) == 2
+        assert "huge.md has 2,048 MiB, more than the 64 that are read; split it." in capsys.readouterr().err
+
+
+def test_paths_that_cannot_be(
+    documents: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for given, out in (
+        (tmp_path / ("x" * 300), tmp_path / "out"),
+        (tmp_path / "none", tmp_path / "out"),
+        (tmp_path / "loop", tmp_path / "out"),
+        (documents, tmp_path / ("x" * 300)),
+        (documents, tmp_path / "file"),
+        (documents, tmp_path / "file" / "out"),
+        (documents, tmp_path / "loop"),
+        (documents, tmp_path / os.fsdecode(b"caf\xe9")),
+    ):
+        assert tune(given, out, tiny_model) == 2, (given, out)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("limrank tune: ")
+        assert (given if out == tmp_path / "out" else out).name.encode("utf-8", "backslashreplace").decode() in line
+    assert tune(documents, tmp_path / "out", tmp_path / "no-model") == 2
+    assert "no-model cannot be read" in capsys.readouterr().err
+    assert tune(documents, tmp_path / "out", tiny_model, bi_encoder=tmp_path / "no-encoder") == 2
+    assert "no-encoder" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("flag", ["learning_rate", "epochs", "budget"])
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "0", "much"])
+def test_numbers_that_cannot_be(
+    flag: str, value: str, documents: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune(documents, tmp_path / "out", tiny_model, **{flag: value}) == 2
+    assert f"'{flag}' is '{value}'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_is_full_again_and_again_ends_with_the_same_bytes(
+    documents: Path, tiny_model: Path, tuned: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each time a later step has no room. The documents lie in a folder whose name is no UTF-8."""
+    named, out, ended = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "out", []
+    shutil.copytree(documents, named)
+    for room in (20_000, 1_000_000, 2_000_000):
+        with room_for(room):
+            assert tune(named, out, tiny_model) in (1, 2)  # 2: the trainer's
+        told = capsys.readouterr().err
+        assert re.search("no space is left|takes no more|make room or name another", told.splitlines()[-1]), told
+        assert not (out / "model").exists()
+        ended.append(told.count("(done before)"))
+    assert ended == sorted(set(ended)), "no later run did less"
+    assert tune(named, out, tiny_model) == tuned[1]
+    assert result(out) == result(tuned[0])
+    assert (out / "report.html").exists()
 
 
 def test_a_full_disk_loses_nothing(

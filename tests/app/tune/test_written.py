@@ -89,6 +89,9 @@ def test_without_a_terminal_nothing_is_paid_that_nobody_allowed(
     monkeypatch.setattr("sys.stdin", terminal)
     assert tune(documents, tmp_path / "out", tiny_model, **given) == 2
     assert "Nothing was spent" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", None)  # closed, as some services are started
+    assert tune(documents, tmp_path / "out", tiny_model, **given) == 2
+    assert "say how much may be spent: --budget." in capsys.readouterr().err
     assert endpoint.counts.requests == 0
 
 
@@ -106,12 +109,39 @@ def test_a_spent_budget_ends_the_run_and_keeps_what_was_paid(
     assert (tmp_path / "out" / "work" / "llm" / "training" / "run" / "journal.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault(content="The moon is a cheese."), "replies to 'corpus.queries' could be used"),
+        (Fault(content='{"queries": [], "score": "high"}'), "replies to 'corpus.queries' could be used"),
+        (Fault(content=""), "replies to 'corpus.queries' could be used"),
+        (Fault(body="<html>It works!</html>"), ""),
+        (Fault(body="[]"), ""),
+        (Fault(body='{"choices": []}'), ""),
+        (Fault(404, "no such page"), ""),
+    ],
+)
 def test_an_endpoint_that_answers_nonsense(
+    fault: Fault, told: str, documents: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ScriptedEndpoint(script=lambda number, body: fault) as nonsense:
+        assert tune(documents, tmp_path / "out", tiny_model, **ASKED, llm=nonsense.url) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("limrank tune: ")
+    assert told in said.splitlines()[-1]
+
+
+def test_a_judge_that_grades_with_nonsense(
     documents: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ScriptedEndpoint(script=lambda number, body: Fault(content="The moon is a cheese.")) as nonsense:
+    def script(number: int, body: dict[str, Any]) -> Fault | None:
+        asked = "\n".join(message["content"] for message in body["messages"])
+        return Fault(content='{"reasoning": "x", "score": 99}') if '"score"' in asked else None
+
+    with ScriptedEndpoint(script=script) as nonsense:
         assert tune(documents, tmp_path / "out", tiny_model, **ASKED, llm=nonsense.url) == 1
-    assert "replies to 'corpus.queries' could be used" in capsys.readouterr().err.splitlines()[-1]
+    assert "replies to 'corpus.judge' could be used" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_an_endpoint_that_is_not_there(
@@ -132,6 +162,10 @@ def test_an_endpoint_that_is_not_there(
             "the price of https://api.example.com/v1 is not known",
         ),
         ({"llm": "http://127.0.0.1:9/v1", "llm_model": "x", "budget": 5}, "--budget needs prices"),
+        (
+            {"llm": "http://127.0.0.1:9/v1", "llm_model": "x", "reasoning": True, "reasoning_base": "no-such-model"},
+            "no-such-model cannot be read",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other(
