@@ -22,7 +22,7 @@ from contract.segments import Segments
 from contract.verdict import GradedReading, WordReading
 from service.engine import Limits
 from service.engines.cross_encoder.encoder import classifier_encoder, overridden
-from service.engines.transformers.model import ARCHITECTURES
+from service.engines.transformers.architectures import ARCHITECTURES
 from service.errors import ModelStoreError
 from service.models import store
 from service.models.calibration import calibrated

@@ -13,14 +13,13 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from service.engines.dtype import CPU
+from service.engines.transformers.architectures import ARCHITECTURES
 from service.engines.transformers.attention import IMPLEMENTATION, AttentionPlan, BatchPlan, Chunk, register
 from service.engines.transformers.decode_attention import DecodePlan
 from service.engines.transformers.kv_cache import CacheShape, DecodeCache, KVCache
 from service.engines.whole import load_whole
 from service.errors import ModelStoreError
 
-# Architectures in which every layer attends to all earlier tokens and the last layer is a plain linear head.
-ARCHITECTURES = ("gemma", "llama", "mistral", "qwen2", "qwen3")
 # Rotary scalings that do not depend on the lengths of other sequences in a batch.
 _ROTARY = ("default", "linear", "llama3", "yarn")
 _HEAD_ROWS = 32  # hidden states for which the whole head is computed at a time
