@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import itertools
 import json
 import sys
@@ -18,31 +17,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from bench.hostile.bodies import BOMB, FIELDS, FITS, GARBAGE, LARGE, SMALL, TINY_ECHOED, TINY_UNKNOWN, UNREAD
 from bench.hostile.wire import MEBIBYTE, Target, call, chunks, head, passages, post, wire
 
 Attack = Callable[[Target, int], Awaitable[str]]
 """One attempt, the n-th; returns its outcome."""
 
-_SMALL = call(passages(2, 20, 1))
-_LARGE = call(passages(10_000, 40, 2), top_n=10)
-_EMPTY_OBJECTS = b"[" + b",".join([b"{}"] * 5_300_000) + b"]"
-_TINY_UNKNOWN = b'{"query":"a","documents":["a"],"x":' + _EMPTY_OBJECTS + b"}"
-_TINY_ECHOED = b'{"query":"a","return_documents":true,"documents":[{"text":"a","x":' + _EMPTY_OBJECTS + b"}]}"
-_UNREAD = call([{"text": "a", "x": "y" * (8 * MEBIBYTE)}], return_documents=True)
-_FITS = gzip.compress(_SMALL + b" " * (16 * MEBIBYTE - len(_SMALL)))
-_BOMB = gzip.compress(_SMALL + b" " * (64 * MEBIBYTE))
-_FIELDS = b"a:b\r\n" * 4000
-_GARBAGE = (
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-    b"GET\r\n\r\n",
-    b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-    b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    b"POST /rerank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
-    b"POST /rerank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
-    b"GET /rerank HTTP/1.1\r\nHost: x\r\n\x00: y\r\n\r\n",
-    b"GET /\xff HTTP/9.9\r\n\r\n",
-    b"\r\n" * 5000 + b"x\r\n\r\n",
-)
 _GONE = frozenset({"closed", "reset"})
 _BUSY = frozenset({"503", "closed", "reset"})  # outcomes where connections run out
 _RANKED = frozenset({"200", "429"}) | _BUSY
@@ -52,7 +32,7 @@ async def offers_an_upgrade(target: Target, number: int) -> str:
     """With a length or in chunks, the body at once or later."""
     fields = ["Connection: Upgrade", f"Upgrade: {('h2c', 'websocket', 'TLS/1.2')[number % 3]}"]
     in_chunks, at_once = number % 2 == 1, number % 4 > 1
-    length, body = (None, chunks(_SMALL)) if in_chunks else (len(_SMALL), _SMALL)
+    length, body = (None, chunks(SMALL)) if in_chunks else (len(SMALL), SMALL)
     start = head(*fields, *(["Transfer-Encoding: chunked"] if in_chunks else []), key=target.small, length=length)
     async with wire(target) as it:
         if at_once:
@@ -83,14 +63,14 @@ async def sends_its_head_slowly(target: Target, _: int) -> str:
 
 async def never_ends_its_head(target: Target, number: int) -> str:
     async with wire(target) as it:
-        piece = _FIELDS if number % 2 else b"a" * len(_FIELDS)
+        piece = FIELDS if number % 2 else b"a" * len(FIELDS)
         return await it.answer_to(b"GET / HTTP/1.1\r\nHost: x\r\nb: " + piece * 600)
 
 
 async def never_ends_its_trailers(target: Target, _: int) -> str:
     async with wire(target) as it:
         start = head("Transfer-Encoding: chunked", key=target.small) + b"1\r\n{\r\n0\r\n"
-        return await it.answer_to(start + _FIELDS * 600)
+        return await it.answer_to(start + FIELDS * 600)
 
 
 async def sends_tiny_chunks(target: Target, number: int) -> str:
@@ -104,7 +84,7 @@ async def sends_tiny_chunks(target: Target, number: int) -> str:
 async def hides_its_key_in_a_trailer(target: Target, _: int) -> str:
     async with wire(target) as it:
         start = head("Transfer-Encoding: chunked")
-        return await it.answer_to(start + chunks(_SMALL, f"Authorization: Bearer {target.small}"))
+        return await it.answer_to(start + chunks(SMALL, f"Authorization: Bearer {target.small}"))
 
 
 async def floods_the_metrics(target: Target, number: int) -> str:
@@ -113,7 +93,7 @@ async def floods_the_metrics(target: Target, number: int) -> str:
         last = await stack.enter_async_context(wire(target, port=target.metrics))
         for _ in range(20):
             await stack.enter_async_context(wire(target, port=target.metrics))
-        piece = _FIELDS if number % 2 else b"a" * len(_FIELDS)
+        piece = FIELDS if number % 2 else b"a" * len(FIELDS)
         return await last.answer_to(b"GET /metrics HTTP/1.1\r\nHost: x\r\nb: " + piece * 100)
 
 
@@ -136,7 +116,7 @@ async def floods_with_connections(target: Target, _: int) -> str:
 
 async def reads_no_answer(target: Target, _: int) -> str:
     async with wire(target, receive_buffer=4096) as it:
-        await it.send(post(_UNREAD, key=target.small))
+        await it.send(post(UNREAD, key=target.small))
         await asyncio.sleep(45)
         return "unread"
 
@@ -159,12 +139,12 @@ async def drips_its_body(target: Target, _: int) -> str:
 
 async def sends_tiny_json(target: Target, number: int) -> str:
     async with wire(target) as it:
-        return await it.answer_to(post(_TINY_ECHOED if number % 2 else _TINY_UNKNOWN, key=target.small))
+        return await it.answer_to(post(TINY_ECHOED if number % 2 else TINY_UNKNOWN, key=target.small))
 
 
 async def guesses_a_key(target: Target, number: int) -> str:
     async with wire(target) as it:
-        body = _SMALL if number % 4 else b"x" * (4 * MEBIBYTE)
+        body = SMALL if number % 4 else b"x" * (4 * MEBIBYTE)
         return await it.answer_to(post(body, key=f"guess-{number}-of-a-secret-0123456789"))
 
 
@@ -177,7 +157,7 @@ async def sends_on_after_a_refusal(target: Target, number: int) -> str:
 
 async def sends_a_bomb(target: Target, number: int) -> str:
     """Some kilobytes that unpack to more than a body may have, or to the largest that it may have."""
-    body = _BOMB if number % 2 else _FITS
+    body = BOMB if number % 2 else FITS
     async with wire(target) as it:
         return await it.answer_to(post(body, "Content-Encoding: gzip", key=target.small))
 
@@ -185,16 +165,16 @@ async def sends_a_bomb(target: Target, number: int) -> str:
 async def expects_to_be_told(target: Target, number: int) -> str:
     """`Expect: 100-continue`: sends the body it holds back, or never does."""
     async with wire(target) as it:
-        await it.send(head("Expect: 100-continue", key=target.small, length=len(_SMALL)))
+        await it.send(head("Expect: 100-continue", key=target.small, length=len(SMALL)))
         came = await it.status()
         if came != "100" or number % 3 == 0:
             return came
-        return await it.answer_to(_SMALL)
+        return await it.answer_to(SMALL)
 
 
 async def sends_no_http(target: Target, number: int) -> str:
     async with wire(target) as it:
-        return await it.answer_to(_GARBAGE[number % len(_GARBAGE)])
+        return await it.answer_to(GARBAGE[number % len(GARBAGE)])
 
 
 async def asks_at_length(target: Target, number: int) -> str:
@@ -207,7 +187,7 @@ async def asks_at_length(target: Target, number: int) -> str:
 async def calls_often(target: Target, _: int) -> str:
     async with wire(target) as it:
         for _ in range(4):
-            came = await it.answer_to(post(_SMALL, key=target.small))
+            came = await it.answer_to(post(SMALL, key=target.small))
         return came
 
 
@@ -220,14 +200,14 @@ async def asks_many_at_once(target: Target, _: int) -> str:
 
 async def sends_ten_thousand(target: Target, _: int) -> str:
     async with wire(target) as it:
-        await it.send(post(_LARGE, key=target.bulk))
+        await it.send(post(LARGE, key=target.bulk))
         return await it.status(25.0)
 
 
 async def leaves(target: Target, number: int) -> str:
     """Cancels a call of ten thousand documents while it is sent, encoded or scored."""
     async with wire(target) as it:
-        await it.send(post(_LARGE, key=target.bulk)[: None if number % 3 else 500_000])
+        await it.send(post(LARGE, key=target.bulk)[: None if number % 3 else 500_000])
         return await it.status(0.3 * (number % 4))
 
 
