@@ -9,19 +9,18 @@ from typing import NoReturn
 
 from cli.commands import Subcommand, run_command
 from cli.output import say
+from trainer.ablation.settings import Ablation, SftAblation
 from trainer.cross_encoder.groups import read_all
 from trainer.run.bases import resolve
 from trainer.run.ready import ready
 from trainer.settings import (
     PROGRAM,
-    Ablation,
     Calibration,
     CrossEncoding,
     Merge,
     OwnTraces,
     Package,
     Sft,
-    SftAblation,
 )
 
 _EXIT_ERROR = 2

@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.records import RecordError, read_groups
 from trainer.ablation.scorers import base_scorer, pair_scorer
+from trainer.ablation.settings import Ablation, SftAblation
 from trainer.ablation.table import Outcome, write_table
 from trainer.cross_encoder.model import PairRoom, load_pair_encoder
 from trainer.cross_encoder.train import train_cross_encoder
@@ -18,7 +19,7 @@ from trainer.run.batching import world
 from trainer.run.data import data_cost
 from trainer.run.dev_score import DevSet, PassageScorer, check_dev, dev_score
 from trainer.run.folder import RunFolder, content_sha256
-from trainer.settings import Ablation, CrossEncoding, Sft, SftAblation, Training
+from trainer.settings import CrossEncoding, Sft, Training
 from trainer.sft.examples import load_segments
 from trainer.sft.lora import load_base, load_lora, where_it_is_fast
 from trainer.sft.scorer import CausalScorer, QueryRoom
