@@ -46,7 +46,7 @@ class Connection:
             answer = await self.client.post(path, content=json.dumps(body))
         except httpx2.HTTPError as error:
             raise ServiceFailed(
-                f"The service gave no answer ({_reason(error)}); check that it still runs, and run the command again."
+                f"The service gave no answer ({reason_of(error)}); check that it still runs, and run the command again."
             ) from None
         try:
             content = answer.json()
@@ -167,7 +167,7 @@ async def _describe(client: httpx2.AsyncClient, target: Target) -> dict[str, Any
         raise _no_address(target, error) from None
     except httpx2.HTTPError as error:
         raise ServiceFailed(
-            f"{target.url} cannot be reached ({_reason(error)}); check the address and that its server runs."
+            f"{target.url} cannot be reached ({reason_of(error)}); check the address and that its server runs."
         ) from None
     if answer.status_code == 401:
         raise ServiceFailed(f"{target.url} wants a key; name the environment variable that holds it: --key-variable.")
@@ -190,7 +190,8 @@ def _no_address(target: Target, error: Exception) -> BadSettings:
     return BadSettings(f"'url' is {target.url!r}: {error}; write it like http://127.0.0.1:8080.")
 
 
-def _reason(error: httpx2.HTTPError) -> str:
+def reason_of(error: httpx2.HTTPError) -> str:
+    """What went wrong between here and a service, in a few words."""
     return str(error) or type(error).__name__
 
 

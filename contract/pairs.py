@@ -164,7 +164,7 @@ def _pair(start: PairStart, end: PairEnd) -> Pair:
 def _frame(tokenizer: Tokenizer) -> _Frame:
     """Derives the frame from how the tokenizer encodes a pair of two short texts."""
     query, passage = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("query", "passage"))
-    framed = tokenizer.encode_batch([("query", "passage")], add_special_tokens=True)[0]
+    framed = tokenizer.encode_batch_fast([("query", "passage")], add_special_tokens=True)[0]
     ids, types = list(framed.ids), list(framed.type_ids)
     try:
         start = _find(ids, query, 0)

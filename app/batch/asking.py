@@ -14,6 +14,7 @@ import orjson
 
 from app.batch.calls import Call
 from app.batch.results import Outcome
+from app.connection import reason_of
 from app.errors import ServiceFailed
 
 _TRIES = 8  # attempts while the service is unreachable or overloaded; with the waits below about three minutes
@@ -49,9 +50,7 @@ class Asker:
                 once_more = True
                 continue
             except httpx2.HTTPError as error:
-                outcome = Outcome(
-                    0, None, ("no_answer", f"There was no answer ({str(error) or type(error).__name__}).")
-                )
+                outcome = Outcome(0, None, ("no_answer", f"There was no answer ({reason_of(error)})."))
                 wait = 2.0**refused
             else:
                 outcome = _checked(response)

@@ -168,12 +168,11 @@ def _refuse_another_file(path: Path) -> None:
     if not path.exists():
         return
     if first := next(whole_lines(path), None):
-        if "response" not in _parsed(path, first[1]):
-            raise BadInput(f"{path} holds no answers of a batch; name another OUT.")
-        return
-    with path.open("rb") as file:
-        begin = file.read(len(_BEGIN))
-    if not _BEGIN.startswith(begin):
+        is_ours = "response" in _parsed(path, first[1])
+    else:
+        with path.open("rb") as file:
+            is_ours = _BEGIN.startswith(file.read(len(_BEGIN)))
+    if not is_ours:
         raise BadInput(f"{path} holds no answers of a batch; name another OUT.")
 
 
