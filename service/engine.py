@@ -222,8 +222,9 @@ class Encoder(Protocol):
         """How answers become a score."""
         ...
 
-    def least_tokens(self, text: str) -> int:
-        """How many tokens a text has at least. Looks at a bounded number of its characters."""
+    def least_tokens(self, texts: Sequence[str], longest: int) -> int:
+        """How many tokens texts have at least, in all; each counts as `longest` at most. Looks at a bounded number of
+        characters of each."""
         ...
 
     def token_ends(self, text: str) -> Sequence[int]:

@@ -54,8 +54,8 @@ class ScriptedEncoder:
     queries: list[str] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
 
-    def least_tokens(self, text: str) -> int:
-        return len(text) // 16
+    def least_tokens(self, texts: Sequence[str], longest: int) -> int:
+        return sum(min(len(text) // 16, longest) for text in texts)
 
     def token_ends(self, text: str) -> Sequence[int]:
         """Four characters are a token here; of ASCII, as many as `ids_of_text` makes."""

@@ -106,9 +106,9 @@ class EncodingPool:
         """How answers become a score."""
         return self._encoder.reading
 
-    def least_tokens(self, text: str) -> int:
+    def least_tokens(self, texts: Sequence[str], longest: int) -> int:
         """See `Encoder.least_tokens`."""
-        return self._encoder.least_tokens(text)
+        return self._encoder.least_tokens(texts, longest)
 
     def least_room(self, budget: int) -> int:
         """The fewest tokens of a longer passage that are read in a call that is not refused, beside a budget; without a

@@ -52,9 +52,8 @@ class Parts:
             longest = min(longest, limits.passage_tokens)
         elif self.defaults.chunks_asked(call):
             longest = sys.maxsize
-        passages = sum(min(least(passage), longest) for passage in call.passages)
         reasoning = limits.budget * len(call.passages) if mode is Mode.REASONING else 0
-        return passages + least(call.query) + reasoning
+        return least(call.passages, longest) + least((call.query,), sys.maxsize) + reasoning
 
     def part(self, plan: Plan, indices: Sequence[int]) -> Plan:
         """The plan of the same call with only these of its documents, in this order."""

@@ -63,8 +63,9 @@ class CausalEncoder:
     def reading(self) -> Reading:
         return self._segments.reading
 
-    def least_tokens(self, text: str) -> int:
-        return self._fewest(text)
+    def least_tokens(self, texts: Sequence[str], longest: int) -> int:
+        """See `service.engine.Encoder.least_tokens`."""
+        return self._fewest(texts, longest)
 
     def token_ends(self, text: str) -> Sequence[int]:
         """See `service.engine.Encoder.token_ends`."""

@@ -1,4 +1,4 @@
-"""The fewest tokens that a text can come to, told from its characters in microseconds.
+"""The fewest tokens that texts can come to, told from their characters in microseconds.
 
 A call of ten thousand passages that cannot be scored in time is then refused before it is encoded, which takes about a
 second.
@@ -7,22 +7,39 @@ second.
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 
 from contract.formats.tokenizer import Tokenizer
 
 _LOOKED_AT = 1024  # characters, so that ten thousand long texts take no longer than a blink of the event loop
+_AT_ONCE = 256  # texts; one that is not plain makes the others of its block slow
 _CHARACTERS = "".join(sorted(set(string.printable) - set(string.whitespace)))
 
 
 class FewestTokens:
-    """Never more than the tokenizer makes of the text alone. Thread-safe."""
+    """Never more than the tokenizer makes of each text alone. Thread-safe."""
 
     def __init__(self, tokenizer: Tokenizer, longest: int | None = None) -> None:
         """`longest`: the most characters that one token can stand for; None: any number."""
         self._longest = longest
         self._by_words = reads_words_apart(tokenizer)
 
-    def __call__(self, text: str) -> int:
+    def __call__(self, texts: Sequence[str], longest: int) -> int:
+        """Of all texts together, each counted as `longest` tokens at most."""
+        blocks = [texts[begin : begin + _AT_ONCE] for begin in range(0, len(texts), _AT_ONCE)]
+        return sum(self._block(block, longest) for block in blocks)
+
+    def _block(self, texts: Sequence[str], longest: int) -> int:
+        """Ten times as fast for short texts of plain words, in one string. Stripped, all their single blanks stand
+        between two words."""
+        if self._by_words and max(map(len, texts)) <= min(_LOOKED_AT, 2 * longest):
+            stripped = [bare for text in texts if (bare := text.strip())]
+            joined = ".".join(stripped)
+            if joined.isascii() and joined.isprintable():
+                return _single_blanks(joined) + len(stripped)
+        return sum(min(self._one(text), longest) for text in texts)
+
+    def _one(self, text: str) -> int:
         least = min(1, len(text)) if self._longest is None else len(text) // self._longest
         begin = text[:_LOOKED_AT]
         # Normalisers may drop other characters, and with them whole words.

@@ -61,9 +61,9 @@ class CrossEncoderPrompts:
     def reading(self) -> Reading:
         return self._reading
 
-    def least_tokens(self, text: str) -> int:
+    def least_tokens(self, texts: Sequence[str], longest: int) -> int:
         """See `service.engine.Encoder.least_tokens`."""
-        return self._fewest(text)
+        return self._fewest(texts, longest)
 
     def token_ends(self, text: str) -> Sequence[int]:
         """See `service.engine.Encoder.token_ends`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def encoders(embedded_checkpoint: Checkpoint) -> list[Encoder]:
 def told_and_found(encoder: Encoder, passage: str) -> tuple[int, int]:
     """What is told of a passage by its characters, and how many tokens it has."""
     (rest,) = encoder.rests(encoder.prefix(QUERY, None, 0), [passage], Limits())
-    return encoder.least_tokens(passage), len(rest.ids)
+    return encoder.least_tokens([passage], sys.maxsize), len(rest.ids)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -107,6 +108,18 @@ def test_nor_of_any_text(encoders: list[Encoder], passage: str) -> None:
         assert told <= found
 
 
+@given(
+    st.lists(st.one_of(st.text("ab .\n\u00e9", max_size=40), st.sampled_from([" a b " * 900, "a b " * 20])), max_size=12),
+    st.integers(0, 60),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nor_of_many_passages(encoders: list[Encoder], passages: list[str], longest: int) -> None:
+    for encoder in encoders:
+        found = sum(min(told_and_found(encoder, passage)[1], longest) for passage in passages)
+        assert encoder.least_tokens(passages, longest) <= found
+        assert encoder.least_tokens(passages * 300, longest) <= 300 * found
+
+
 def test_most_of_an_ordinary_passage_is_told_by_its_words(encoders: list[Encoder]) -> None:
     passage = "Rest and plenty of fluids help most people who have the flu to get well within a week or two."
     for encoder in encoders:
@@ -120,7 +133,7 @@ def test_words_count_only_where_the_tokenizer_reads_them_apart() -> None:
     merging = Tokenizer.from_str(minilm_tokenizer().to_str())
     merging.normalizer = Replace(" ", "\u2581")
     assert not reads_words_apart(merging)
-    assert FewestTokens(merging, 4)("one two three four") == 4
+    assert FewestTokens(merging, 4)(["one two three four"], 100) == 4
     merging.pre_tokenizer = None
     assert not reads_words_apart(merging)
 
@@ -150,8 +163,8 @@ class Counting:
     def reading(self) -> Reading:
         return self.inner.reading
 
-    def least_tokens(self, passage: str) -> int:
-        return self.inner.least_tokens(passage)
+    def least_tokens(self, texts: Sequence[str], longest: int) -> int:
+        return self.inner.least_tokens(texts, longest)
 
     def token_ends(self, text: str) -> Sequence[int]:
         return self.inner.token_ends(text)
