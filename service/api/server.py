@@ -26,6 +26,7 @@ from service.api.refusals import refuser
 from service.errors import CallCut, Unavailable
 from service.http.connections import Connections
 from service.http.limits import HttpLimits, Refuse
+from service.http.listening import accepting
 from service.http.protocol import Guard, GuardedConfig
 from service.lifecycle import Phase
 
@@ -91,7 +92,7 @@ async def serve(composition: Composition, listeners: Sequence[Listener], drain: 
     refuse = refuser(composition.metrics)
     servers = [_Server(_config(listener, refuse)) for listener in listeners]
     running = [
-        asyncio.create_task(server.serve(sockets=[listener.socket]))
+        asyncio.create_task(server.serve(sockets=accepting(listener.socket)))
         for server, listener in zip(servers, listeners, strict=True)
     ]
     signals = _Signals()

@@ -28,8 +28,8 @@ class HttpLimits:
 
     head_bytes: int = 64 * KIBIBYTE
     head_fields: int = 256
-    chunks: int = 2048
-    chunk_bytes: int = 64
+    chunks: int = 8192
+    chunk_bytes: int = 16
     head_seconds: float = 30.0
     idle_seconds: float = 75.0  # longer than the usual 60 s of balancers, so that they close idle connections, not we
     drain_bytes: int = 64 * MEBIBYTE

@@ -9,10 +9,14 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contract.formats.tokenizer import Tokenizer
 
 _LOOKED_AT = 1024  # characters, so that ten thousand long texts take no longer than a blink of the event loop
 _AT_ONCE = 256  # texts; one that is not plain makes the others of its block slow
+_BLANK, _LAST_PRINTABLE = ord(" "), ord("~")
 _CHARACTERS = "".join(sorted(set(string.printable) - set(string.whitespace)))
 
 
@@ -30,13 +34,11 @@ class FewestTokens:
         return sum(self._block(block, longest) for block in blocks)
 
     def _block(self, texts: Sequence[str], longest: int) -> int:
-        """Ten times as fast for short texts of plain words, in one string. Stripped, all their single blanks stand
-        between two words."""
-        if self._by_words and max(map(len, texts)) <= min(_LOOKED_AT, 2 * longest):
-            stripped = [bare for text in texts if (bare := text.strip())]
-            joined = ".".join(stripped)
-            if joined.isascii() and joined.isprintable():
-                return _single_blanks(joined) + len(stripped)
+        """Five times as fast where all texts are short and of plain words."""
+        if self._by_words and max(map(len, texts)) <= _LOOKED_AT:
+            words = _words([bare for text in texts if (bare := text.strip())])
+            if words is not None:
+                return int(np.minimum(words, longest).sum())
         return sum(min(self._one(text), longest) for text in texts)
 
     def _one(self, text: str) -> int:
@@ -58,6 +60,24 @@ def reads_words_apart(tokenizer: Tokenizer) -> bool:
         text = tokenizer.normalizer.normalize_str(text)
     apart = len(tokenizer.pre_tokenizer.pre_tokenize_str(text)) >= len("abc")
     return apart and all(tokenizer.encode(each, add_special_tokens=False).ids for each in _CHARACTERS)
+
+
+def _words(stripped: Sequence[str]) -> NDArray[np.int64] | None:
+    """How many words each text has at least, shape (texts,); None where they are not all of printable ASCII. The texts
+    have no blanks at their ends, so that every single blank stands between two words."""
+    joined = ".".join(stripped)
+    if not joined or not joined.isascii():
+        return None
+    characters = np.frombuffer(joined.encode(), np.uint8)
+    if characters.min() < _BLANK or characters.max() > _LAST_PRINTABLE:
+        return None
+    blank = characters == _BLANK
+    single = blank.copy()
+    single[1:] &= ~blank[:-1]
+    single[:-1] &= ~blank[1:]
+    lengths = np.fromiter(map(len, stripped), np.int64, len(stripped))
+    begins = np.cumsum(lengths + 1) - lengths - 1  # in `joined`, with one character between two texts
+    return np.add.reduceat(single, begins, dtype=np.int64) + 1
 
 
 def _single_blanks(text: str) -> int:

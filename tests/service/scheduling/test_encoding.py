@@ -109,7 +109,9 @@ def test_nor_of_any_text(encoders: list[Encoder], passage: str) -> None:
 
 
 @given(
-    st.lists(st.one_of(st.text("ab .\n\u00e9", max_size=40), st.sampled_from([" a b " * 900, "a b " * 20])), max_size=12),
+    st.lists(
+        st.one_of(st.text("ab .\n\u00e9", max_size=40), st.sampled_from([" a b " * 900, "a b " * 20])), max_size=12
+    ),
     st.integers(0, 60),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
