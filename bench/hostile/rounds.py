@@ -29,6 +29,7 @@ _MEBIBYTE = 1024 * 1024
 _CALLER_PAUSE = 0.1
 _PROBE_PAUSE = 0.25
 _PROBE_PATIENCE = 30.0
+_QUERIES = 150  # fill the transformers engine's prefix cache, of 256 MiB
 
 
 def write_keys(folder: Path) -> Path:
@@ -165,14 +166,17 @@ def unexpected(found: dict[str, dict[str, int]], expected: dict[str, frozenset[s
 
 
 def warm_up(watched: Watched) -> int:
-    """Sends one call of each size. Returns the server's memory afterwards, which includes what its allocator and torch
-    retain for that load."""
+    """Sends one call of each size, and as many queries as the engine keeps prefixes of. Returns the server's memory
+    afterwards, which includes what its allocator, torch and the prefix cache retain for that load."""
     varied = call([text for words in range(5, 105, 10) for text in passages(8, words, words)], top_n=10)
     echoed = call([{"text": "a", "x": "y" * (12 * _MEBIBYTE)}], return_documents=True)
     headers = {"Authorization": f"Bearer {SECRETS['caller']}"}
     with httpx.Client(base_url=watched.url, timeout=600, headers=headers) as client:
         for content in (varied, echoed):
             assert client.post("/rerank", content=content).status_code == 200
+        for number in range(_QUERIES):
+            asked = call(["a"], query=f"the words of query number {number} " * 4)
+            assert client.post("/rerank", content=asked).status_code == 200
         largest = call(passages(10_000, 40, 0), top_n=10)
         with contextlib.suppress(httpx.ReadTimeout):
             client.post("/rerank", content=largest, timeout=10)

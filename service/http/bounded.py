@@ -7,7 +7,9 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 import h11
+from h11._readers import ChunkedReader
 
+from service.http.chunks import JoiningReader
 from service.http.limits import HttpLimits
 
 _REQUEST_LINE_AND_END = 4  # bytes around method, target and version, and around each field
@@ -25,8 +27,7 @@ class BoundedConnection(h11.Connection):
         self._limits = limits
         self._head = head
         self._end = end
-        self._chunks = 0  # of the present body,
-        self._chunk_bytes = 0  # and what they hold
+        self._chunk_bytes = 0  # of the present body
         self.refused = (HTTPStatus.BAD_REQUEST, _INVALID)
 
     def next_event(self) -> Any:
@@ -38,7 +39,7 @@ class BoundedConnection(h11.Connection):
                 self.refused = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_large())
             raise
         if isinstance(event, h11.Request):
-            self._chunks = self._chunk_bytes = 0
+            self._chunk_bytes = 0
             self._head()
             self._check_head(event)
         elif isinstance(event, h11.Data):
@@ -51,6 +52,14 @@ class BoundedConnection(h11.Connection):
     def in_chunks(self) -> bool:
         """The body of the present request comes in chunks."""
         return self._chunks > 0
+
+    @property
+    def _chunks(self) -> int:
+        return self._reader.chunks if isinstance(self._reader, JoiningReader) else 0
+
+    def _get_io_object(self, *arguments: Any) -> Any:
+        made = super()._get_io_object(*arguments)
+        return JoiningReader() if isinstance(made, ChunkedReader) else made
 
     def _check_head(self, event: h11.Request) -> None:
         size = len(event.method) + len(event.target) + len(event.http_version) + _REQUEST_LINE_AND_END
@@ -66,8 +75,7 @@ class BoundedConnection(h11.Connection):
             )
 
     def _check_chunks(self, event: h11.Data) -> None:
-        """Each chunk costs some microseconds in which nothing else is served, also where it holds one byte."""
-        self._chunks += event.chunk_start
+        """Each chunk costs time in which nothing else is served, also where it holds one byte."""
         self._chunk_bytes += len(event.data)
         limits = self._limits
         if self._chunks > limits.chunks and self._chunk_bytes < self._chunks * limits.chunk_bytes:
