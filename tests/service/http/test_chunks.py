@@ -84,7 +84,7 @@ LAST = st.sampled_from([b"0\r\n\r\n", b"0\r\nx: y\r\n\r\n", b"00\r\n\r\nGET / HT
 
 def events(connection: h11.Connection, pieces: Sequence[bytes]) -> tuple[bytes, list[str], bytes]:
     """The body, what else came in its order, and what was left unread."""
-    body, came = b"", []
+    body, came = b"", list[str]()
     for piece in pieces:
         connection.receive_data(piece)
         event: object = None
