@@ -1,22 +1,16 @@
-"""`torchrun` whose workers are forked from a copy of it, so that they do not import the libraries once more.
+"""`torchrun` whose workers are forked from a copy of it, so that they do not import once more what it has imported.
 
 All else is torch's own: where they meet, what their environment says, how they are watched and ended.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 from torch.distributed.run import main
 
 from tests.warm import WarmProcess, fork_from_here
-
-_LIBRARIES = {
-    "sft": ("accelerate", "datasets", "peft", "transformers.trainer"),
-    "cross-encoder": ("accelerate", "datasets", "sentence_transformers.cross_encoder"),
-}
 
 
 class Worker(WarmProcess):
@@ -27,9 +21,6 @@ class Worker(WarmProcess):
 
 
 if __name__ == "__main__":
-    for _kind, _libraries in _LIBRARIES.items():
-        for _name in _libraries if _kind in sys.argv else ():
-            __import__(_name)
     fork_from_here(Worker)
     vars(subprocess_handler)["Popen"] = Worker
     main()
