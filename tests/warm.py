@@ -191,7 +191,7 @@ def main() -> None:
     if titles := sys.modules.get("setproctitle"):
         titles.getproctitle()  # looks where the title stands, which it finds by the environment that is still there
     asking = socket.socket(fileno=os.dup(0))
-    with open(os.devnull) as nothing:
+    with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
     asking.sendall(b".")
     _serve(asking, forks_spawned=told["forks_spawned"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.tune.material import write_cross_encoder, write_documents
+from tests.app.tune.material import write_bi_encoder, write_cross_encoder, write_documents
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +18,9 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cross-encoder to begin from. The bi-encoder is the packaged one: a random one finds all passages alike."""
     return write_cross_encoder(tmp_path_factory.mktemp("tune-model"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bi_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For runs that end before it matters what is found."""
+    return write_bi_encoder(tmp_path_factory.mktemp("tune-bi-encoder"))

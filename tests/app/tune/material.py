@@ -1,4 +1,4 @@
-"""Small documents of our own in every format, and a tiny cross-encoder to begin from."""
+"""Small documents of our own in every format, a tiny cross-encoder to begin from, and a tiny bi-encoder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from tests.tokenizers import minilm_folder
 
@@ -74,7 +74,19 @@ def pdf_bytes(text: str) -> bytes:
 def write_cross_encoder(folder: Path) -> Path:
     """Two thin layers with one output."""
     torch.manual_seed(2)
-    config = BertConfig(
+    config = _thin()
+    config.num_labels = 1
+    return _write(BertForSequenceClassification(config), folder)  # type: ignore[no-untyped-call]
+
+
+def write_bi_encoder(folder: Path) -> Path:
+    """Two thin layers, whose outputs sentence-transformers averages: it finds all passages alike."""
+    torch.manual_seed(3)
+    return _write(BertModel(_thin()), folder)  # type: ignore[no-untyped-call]
+
+
+def _thin() -> BertConfig:
+    return BertConfig(
         vocab_size=30522,
         hidden_size=32,
         intermediate_size=64,
@@ -83,13 +95,10 @@ def write_cross_encoder(folder: Path) -> Path:
         max_position_embeddings=512,
         initializer_range=0.2,
     )
-    config.num_labels = 1
-    model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
+
+
+def _write(model: Any, folder: Path) -> Path:
     model.save_pretrained(folder)
-    _copy_tokenizer(folder)
-    return folder
-
-
-def _copy_tokenizer(folder: Path) -> None:
     for name in _TOKENIZER:
         shutil.copyfile(minilm_folder() / name, folder / name)
+    return folder

@@ -20,12 +20,14 @@ from tests.app.tune.running import result, start, tune
 from tests.full_disk import room_for
 from tests.waiting import wait_until
 
+ONCE: dict[str, Any] = {"epochs": 1}  # passes over the groups; by themselves they are four
+
 
 @pytest.fixture(scope="module")
 def tuned(documents: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """The folder of an undisturbed run, and its exit code."""
     out = tmp_path_factory.mktemp("tuned") / "out"
-    return out, tune(documents, out, tiny_model)
+    return out, tune(documents, out, tiny_model, **ONCE)
 
 
 def steps(out: Path) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def test_the_same_command_again_does_nothing_and_says_the_same(
 ) -> None:
     out, code = tuned
     before = result(out)
-    assert tune(documents, out, tiny_model) == code
+    assert tune(documents, out, tiny_model, **ONCE) == code
     said = capsys.readouterr().err
     assert said.count("(done before)") == 10
     assert result(out) == before
@@ -75,16 +77,16 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     whole, code = tuned
     out = tmp_path / "out"
     choose = random.SystemRandom()
-    moments = (("choose", 1.0), ("filter", 4.0), ("train", 0.5))  # about when it is in a later step
+    moments = (("choose", 1.0), ("filter", 2.0), ("train", 0.5))  # about when it is in a later step
     for step, wait in ((step, choose.uniform(0, longest)) for step, longest in moments):
-        process = start(documents, out, tiny_model)
+        process = start(documents, out, tiny_model, **ONCE)
         manifest = out / "work" / f"{step}.manifest.json"
         wait_until(lambda: manifest.exists() or process.poll() is not None, f"the step {step}")  # noqa: B023
         with suppress(subprocess.TimeoutExpired):
             process.wait(wait)
         process.kill()
         process.wait()
-    assert tune(documents, out, tiny_model) == code
+    assert tune(documents, out, tiny_model, **ONCE) == code
     assert result(out) == result(whole)
 
 
@@ -93,7 +95,7 @@ def test_other_settings_do_only_what_depends_on_them_again(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(tuned[0], out, symlinks=True)
-    tune(documents, out, tiny_model, learning_rate=1e-5, epochs=1)
+    tune(documents, out, tiny_model, learning_rate=1e-5, epochs=0.5)
     said = capsys.readouterr().err
     for step in ("read", "choose", "queries", "vectors", "candidates", "label", "filter"):
         assert re.search(rf"^{step} .*\(done before\)$", said, re.MULTILINE), step
@@ -218,13 +220,13 @@ def test_a_disk_that_is_full_again_and_again_ends_with_the_same_bytes(
     shutil.copytree(documents, named)
     for room in (20_000, 1_000_000, 2_000_000):
         with room_for(room):
-            assert tune(named, out, tiny_model) in (1, 2)  # 2: the trainer's
+            assert tune(named, out, tiny_model, **ONCE) in (1, 2)  # 2: the trainer's
         told = capsys.readouterr().err
         assert re.search("no space is left|takes no more|make room or name another", told.splitlines()[-1]), told
         assert not (out / "model").exists()
         ended.append(told.count("(done before)"))
     assert ended == sorted(set(ended)), "no later run did less"
-    assert tune(named, out, tiny_model) == tuned[1]
+    assert tune(named, out, tiny_model, **ONCE) == tuned[1]
     assert result(out) == result(tuned[0])
     assert (out / "report.html").exists()
 
