@@ -1,4 +1,4 @@
-"""Small documents of our own in every format, a tiny cross-encoder to begin from, and a tiny bi-encoder."""
+"""Small documents of our own in every format, a tiny cross-encoder to begin from, and a light bi-encoder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
+from torch.nn import Identity
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from tests.tokenizers import minilm_folder
@@ -74,19 +77,7 @@ def pdf_bytes(text: str) -> bytes:
 def write_cross_encoder(folder: Path) -> Path:
     """Two thin layers with one output."""
     torch.manual_seed(2)
-    config = _thin()
-    config.num_labels = 1
-    return _write(BertForSequenceClassification(config), folder)  # type: ignore[no-untyped-call]
-
-
-def write_bi_encoder(folder: Path) -> Path:
-    """Two thin layers, whose outputs sentence-transformers averages: it finds all passages alike."""
-    torch.manual_seed(3)
-    return _write(BertModel(_thin()), folder)  # type: ignore[no-untyped-call]
-
-
-def _thin() -> BertConfig:
-    return BertConfig(
+    config = BertConfig(
         vocab_size=30522,
         hidden_size=32,
         intermediate_size=64,
@@ -95,10 +86,29 @@ def _thin() -> BertConfig:
         max_position_embeddings=512,
         initializer_range=0.2,
     )
-
-
-def _write(model: Any, folder: Path) -> Path:
+    config.num_labels = 1
+    model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
+    _copy_tokenizer(folder)
+    return folder
+
+
+def write_bi_encoder(folder: Path) -> Path:
+    """The first of the packaged bi-encoder's six layers. Its vectors of the documents have a mean of zero: as the layer
+    gives them they are all alike."""
+    layer = folder.with_name("layer")
+    model: Any = BertModel.from_pretrained(minilm_folder(), num_hidden_layers=1)
+    model.save_pretrained(layer)
+    _copy_tokenizer(layer)
+    whole = SentenceTransformer(str(layer), device="cpu")
+    texts = [_text(thing, work, number) for number, thing in enumerate(THINGS) for work in WORK]
+    mean = whole.encode(texts, convert_to_tensor=True).mean(0)
+    size = len(mean)
+    whole.append(Dense(size, size, activation_function=Identity(), init_weight=torch.eye(size), init_bias=-mean))
+    whole.save(str(folder))
+    return folder
+
+
+def _copy_tokenizer(folder: Path) -> None:
     for name in _TOKENIZER:
         shutil.copyfile(minilm_folder() / name, folder / name)
-    return folder

@@ -35,6 +35,7 @@ def told(out: Path, step: str) -> Any:
 def test_written_queries_and_grades_train_and_measure_and_are_paid_once(
     documents: Path,
     tiny_model: Path,
+    light_bi_encoder: Path,
     small_model: Path,
     endpoint: ScriptedEndpoint,
     tmp_path: Path,
@@ -44,6 +45,7 @@ def test_written_queries_and_grades_train_and_measure_and_are_paid_once(
     monkeypatch.setattr("trainer.sft.train.measure", lambda step, seconds: measure(step, 0.01))  # of the dry run
     out = tmp_path / "out"
     given = {**ASKED, **PRICED, "llm": endpoint.url, "budget": 100, "reasoning": True, "reasoning_base": small_model}
+    given |= {"bi_encoder": light_bi_encoder, "epochs": 1}
     assert tune(documents, out, tiny_model, **given) in (0, 3)
     said = capsys.readouterr()
     assert " calls to writer, about " in said.err
@@ -77,14 +79,14 @@ def _document(passage: str) -> str:
 def test_without_a_terminal_nothing_is_paid_that_nobody_allowed(
     documents: Path,
     tiny_model: Path,
-    tiny_bi_encoder: Path,
+    light_bi_encoder: Path,
     endpoint: ScriptedEndpoint,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    given = {**ASKED, **PRICED, "llm": endpoint.url, "bi_encoder": tiny_bi_encoder}
+    given = {**ASKED, **PRICED, "llm": endpoint.url, "bi_encoder": light_bi_encoder}
     assert tune(documents, tmp_path / "out", tiny_model, **given) == 2
     assert "say how much may be spent: --budget." in capsys.readouterr().err
     terminal = Screen()
@@ -102,12 +104,12 @@ def test_without_a_terminal_nothing_is_paid_that_nobody_allowed(
 def test_a_spent_budget_ends_the_run_and_keeps_what_was_paid(
     documents: Path,
     tiny_model: Path,
-    tiny_bi_encoder: Path,
+    light_bi_encoder: Path,
     endpoint: ScriptedEndpoint,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = {**ASKED, **PRICED, "llm": endpoint.url, "bi_encoder": tiny_bi_encoder}
+    given = {**ASKED, **PRICED, "llm": endpoint.url, "bi_encoder": light_bi_encoder}
     given |= {"budget": 0.2, "llm_concurrency": 1}
     assert tune(documents, tmp_path / "out", tiny_model, **given) == 1
     assert "Raise --budget and run again" in capsys.readouterr().err
@@ -132,11 +134,11 @@ def test_an_endpoint_that_answers_nonsense(
     told: str,
     documents: Path,
     tiny_model: Path,
-    tiny_bi_encoder: Path,
+    light_bi_encoder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = {**ASKED, "bi_encoder": tiny_bi_encoder}
+    given = {**ASKED, "bi_encoder": light_bi_encoder}
     with ScriptedEndpoint(script=lambda number, body: fault) as nonsense:
         assert tune(documents, tmp_path / "out", tiny_model, **given, llm=nonsense.url) == 1
     said = capsys.readouterr().err
@@ -146,22 +148,22 @@ def test_an_endpoint_that_answers_nonsense(
 
 
 def test_a_judge_that_grades_with_nonsense(
-    documents: Path, tiny_model: Path, tiny_bi_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    documents: Path, tiny_model: Path, light_bi_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def script(number: int, body: dict[str, Any]) -> Fault | None:
         asked = "\n".join(message["content"] for message in body["messages"])
         return Fault(content='{"reasoning": "x", "score": 99}') if '"score"' in asked else None
 
-    given = {**ASKED, "bi_encoder": tiny_bi_encoder}
+    given = {**ASKED, "bi_encoder": light_bi_encoder}
     with ScriptedEndpoint(script=script) as nonsense:
         assert tune(documents, tmp_path / "out", tiny_model, **given, llm=nonsense.url) == 1
     assert "replies to 'corpus.judge' could be used" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_an_endpoint_that_is_not_there(
-    documents: Path, tiny_model: Path, tiny_bi_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    documents: Path, tiny_model: Path, light_bi_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = {**ASKED, "bi_encoder": tiny_bi_encoder}
+    given = {**ASKED, "bi_encoder": light_bi_encoder}
     assert tune(documents, tmp_path / "out", tiny_model, **given, llm="http://127.0.0.1:9/v1") == 1
     assert "http://127.0.0.1:9/v1 cannot be reached" in capsys.readouterr().err.splitlines()[-1]
 
