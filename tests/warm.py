@@ -125,7 +125,7 @@ def _started(kind: type[WarmProcess]) -> _Server:
             [sys.executable, "-m", "tests.warm", told],
             cwd=_ROOT,
             env=environment | {"OMP_WAIT_POLICY": "PASSIVE"},  # threads that spin take a shared core
-            stdin=theirs,
+            stdin=theirs.fileno(),
         )
     assert ours.recv(1) == b".", "the server of warm processes did not start"
     return _Server(ours, environment, process)
