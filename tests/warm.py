@@ -4,7 +4,8 @@ A server of this module imports the libraries once and forks; what is forked run
 own environment, arguments and streams, and is a child of the process that asked. Nothing of ours is imported before the
 fork. Where a variable that a library reads on import differs, an ordinary process is started.
 
-Each class of process has a server with its libraries. `tests.service.engines.vllm.warm_vllm` has vLLM's.
+Each class of process has a server with its libraries. `tests.service.engines.vllm.warm_vllm` has vLLM's. A server that
+only adds to the libraries of `WarmProcess` is itself forked from that of `WarmProcess`, and imports only what it adds.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ _LIBRARIES = (
 _OURS = (
     *("LIMRANK_", "TMP", "HYPOTHESIS_", "PYTEST_", "OTEL_", "LINES", "COLUMNS", "PATH", "PYTHONUNBUFFERED"),
     *("CUDA_VISIBLE_DEVICES", "PYTHONFAULTHANDLER", "OMP_WAIT_POLICY", "TOKENIZERS_PARALLELISM"),
+    "CRC32C_SW_MODE",  # set by tensorboardX on import, to what it takes where it is not set
 )
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>
 _MOST = 1 << 20
@@ -117,13 +119,13 @@ def _started(kind: type[WarmProcess]) -> _Server:
     ours, theirs = socket.socketpair()
     environment = _outside_ours(os.environ | kind.surroundings)
     told = json.dumps({"libraries": kind.libraries, "forks_spawned": kind.forks_spawned})
+    adds = set(WarmProcess.libraries) < set(kind.libraries) and not kind.surroundings
     with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm", str(theirs.fileno()), told],
+        process = (WarmProcess if adds else subprocess.Popen)(
+            [sys.executable, "-m", "tests.warm", told],
             cwd=_ROOT,
             env=environment | {"OMP_WAIT_POLICY": "PASSIVE"},  # threads that spin take a shared core
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
+            stdin=theirs.fileno(),
         )
     assert ours.recv(1) == b".", "the server of warm processes did not start"
     return _Server(ours, environment, process)
@@ -133,7 +135,7 @@ class _Server:
     """`environment`: what its processes must have, but for ours; None where they may have any."""
 
     _all: ClassVar[dict[type[WarmProcess], _Server]] = {}
-    _making = threading.Lock()
+    _making = threading.RLock()  # a server may be forked from another
 
     def __init__(self, asking: socket.socket, environment: Mapping[str, str] | None, process: Any = None) -> None:
         self._ours = asking
@@ -181,14 +183,16 @@ def _outside_ours(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Import the libraries, then fork for each message until the other end is closed."""
-    told = json.loads(sys.argv[2])
+    """Import the libraries, then fork for each message until the other end is closed. Standard input is the socket."""
+    told = json.loads(sys.argv[1])
     gc.disable()
     for name in told["libraries"]:
         __import__(name)
     if titles := sys.modules.get("setproctitle"):
         titles.getproctitle()  # looks where the title stands, which it finds by the environment that is still there
-    asking = socket.socket(fileno=int(sys.argv[1]))
+    asking = socket.socket(fileno=os.dup(0))
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
     asking.sendall(b".")
     _serve(asking, forks_spawned=told["forks_spawned"])
 

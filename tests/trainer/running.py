@@ -16,6 +16,22 @@ from trainer.cli import run
 ROOT = Path(__file__).parent.parent.parent
 
 
+class TrainerProcess(WarmProcess):
+    """With the libraries that trainings import, and torchrun's own."""
+
+    libraries = (
+        *WarmProcess.libraries,
+        "torch.distributed.run",
+        "accelerate",
+        "datasets",
+        "peft",
+        "transformers.trainer",
+        "sentence_transformers.cross_encoder",
+        "matplotlib.pyplot",
+        "bm25s",
+    )
+
+
 def sft_flags(base: Path, data: Path, folder: Path, **flags: object) -> list[str]:
     """A run of six steps of eight records, with dropout so that random states count."""
     given = {
@@ -68,7 +84,7 @@ def start(flags: list[str], *launcher: str, gpus: bool = False) -> subprocess.Po
         | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONFAULTHANDLER": "1"}
         | ({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
     )
-    return WarmProcess(
+    return TrainerProcess(
         [sys.executable, *(launcher or ("-m", "trainer.train")), *flags],
         cwd=ROOT,
         env=environment,

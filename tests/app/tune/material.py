@@ -1,4 +1,4 @@
-"""Small documents of our own in every format, and a tiny cross-encoder to begin from."""
+"""Small documents of our own in every format, a tiny cross-encoder to begin from, and a light bi-encoder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
+from torch.nn import Identity
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from tests.tokenizers import minilm_folder
 
@@ -87,6 +90,22 @@ def write_cross_encoder(folder: Path) -> Path:
     model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     _copy_tokenizer(folder)
+    return folder
+
+
+def write_bi_encoder(folder: Path) -> Path:
+    """The first of the packaged bi-encoder's six layers. Its vectors of the documents have a mean of zero: as the layer
+    gives them they are all alike."""
+    layer = folder.with_name("layer")
+    model: Any = BertModel.from_pretrained(minilm_folder(), num_hidden_layers=1)
+    model.save_pretrained(layer)
+    _copy_tokenizer(layer)
+    whole = SentenceTransformer(str(layer), device="cpu")
+    texts = [_text(thing, work, number) for number, thing in enumerate(THINGS) for work in WORK]
+    mean = whole.encode(texts, convert_to_tensor=True).mean(0)
+    size = len(mean)
+    whole.append(Dense(size, size, activation_function=Identity(), init_weight=torch.eye(size), init_bias=-mean))
+    whole.save(str(folder))
     return folder
 
 

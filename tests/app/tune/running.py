@@ -10,10 +10,10 @@ from pathlib import Path
 from app.tune.command import COMMAND, PROGRAM
 from app.tune.work import file_sum
 from cli.commands import run_command
-from tests.warm import WarmProcess
+from tests.trainer.running import TrainerProcess
 
 ROOT = Path(__file__).parents[3]
-NOT_THE_RESULT = (".seconds.json", "lock", "train.log")
+NOT_THE_RESULT = (".seconds.json", ".seconds.json.part", "lock", "train.log")
 
 
 def flags(documents: Path, out: Path, model: Path, **more: object) -> list[str]:
@@ -30,7 +30,7 @@ def tune(documents: Path, out: Path, model: Path, **more: object) -> int:
 
 
 def start(documents: Path, out: Path, model: Path, **more: object) -> subprocess.Popen[bytes]:
-    return WarmProcess(
+    return TrainerProcess(
         [sys.executable, "-m", "app.cli", "tune", *flags(documents, out, model, **more)],
         cwd=ROOT,
         env=dict(os.environ),
