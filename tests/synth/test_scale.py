@@ -13,8 +13,8 @@ from tests.synth.scale import Measured, grow, measure
 
 ROWS = int(os.environ.get("LIMRANK_TEST_ROWS", "15000"))
 MOST_MEBIBYTES = 500
-# What a longer journal may cost more than a short one: caches, which are bounded. Kept rows would take more than the 840
-# bytes each that this allows: a line of the journal alone has 1,100.
+# What a longer journal may cost more than a short one: caches, which are bounded. Kept rows would take more than the
+# 840 bytes each that this allows: a line of the journal alone has 1,100.
 FLAT_MEBIBYTES = min(60, ROWS / 1250)
 
 
