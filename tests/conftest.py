@@ -157,6 +157,15 @@ def small_checkpoint(small_model: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def writing_model(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model whose traces end, in a folder of the name `limrank-mini`: see `tests.writing_model`."""
+    from tests.writing_model import write_model
+
+    folder = tmp_path_factory.mktemp("writing") / "limrank-mini"
+    return write_model(folder, embedded_checkpoint.folder / "tokenizer.json")
+
+
+@pytest.fixture(scope="session")
 def embedded_checkpoint() -> Checkpoint:
     """The embedded model as the service finds it, in $LIMRANK_TEST_CACHE or else in the cache that it uses itself."""
     cache_dir = os.environ.get("LIMRANK_TEST_CACHE")

@@ -1,4 +1,4 @@
-"""An interpreter for shell scripts: a command that has `python -m` run as `tests.warm.WarmProcess` by the test that
+"""An interpreter for shell scripts: a command that has `python -m` run as a `tests.warm.WarmProcess` by the test that
 made it, with its own streams and folder.
 
 Of the environment that the script sets, what `told` names is passed on; the rest is the test's own.
@@ -30,7 +30,7 @@ sys.exit(json.loads(asking.recv(64)))
 
 
 @contextmanager
-def warm_python(folder: Path, told: Sequence[str] = ()) -> Iterator[Path]:
+def warm_python(folder: Path, told: Sequence[str] = (), kind: type[WarmProcess] = WarmProcess) -> Iterator[Path]:
     """The command, in `folder`, while the block runs."""
     address, command = str(folder / "asked"), folder / "python"
     command.write_text(_ASKING.format(python=sys.executable, address=address, told=tuple(told)), encoding="utf-8")
@@ -38,7 +38,7 @@ def warm_python(folder: Path, told: Sequence[str] = ()) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
-        thread = threading.Thread(target=_answer, args=(listening,))
+        thread = threading.Thread(target=_answer, args=(listening, kind))
         thread.start()
         try:
             yield command
@@ -47,7 +47,7 @@ def warm_python(folder: Path, told: Sequence[str] = ()) -> Iterator[Path]:
             thread.join()
 
 
-def _answer(listening: socket.socket) -> None:
+def _answer(listening: socket.socket, kind: type[WarmProcess]) -> None:
     """One call after the other, until nothing is listened to any more."""
     while True:
         try:
@@ -55,15 +55,15 @@ def _answer(listening: socket.socket) -> None:
         except OSError:
             return
         with asking:
-            asking.sendall(json.dumps(_called(asking)).encode())
+            asking.sendall(json.dumps(_called(asking, kind)).encode())
 
 
-def _called(asking: socket.socket) -> int:
+def _called(asking: socket.socket, kind: type[WarmProcess]) -> int:
     message, streams, _, _ = socket.recv_fds(asking, _MOST, 3)
     asked = json.loads(message)
     try:
         environment = {**os.environ, **asked["told"]}
-        with WarmProcess(
+        with kind(
             [sys.executable, *asked["words"]],
             cwd=asked["cwd"],
             env=environment,

@@ -365,14 +365,16 @@ def test_what_to_do_with_a_first_stage_is_fitted_on_one_split_and_decided_on_ano
 
 
 @pytest.mark.usefixtures("warm_services")
-def test_a_cascade_is_measured_against_its_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The embedded pair over the real service, each call of a query in turn."""
+def test_a_cascade_is_measured_against_its_models(
+    small_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The embedded cross-encoder and a small causal model over the real service, each call of a query in turn."""
     folder, out = small_data.medquad_folder(tmp_path / "medquad"), tmp_path / "out"
-    words = flags(first="limrank-mini-ce", model="limrank-mini", data=folder, out=out, depth=6, queries=2, keep=2)
+    words = flags(first="limrank-mini-ce", model=small_model, data=folder, out=out, depth=6, queries=2, keep=2)
     assert main(["cascade", *words]) == 0
     found = result(out, "cascade.json")
     first, second, both = found["rows"]
     assert (first["second_tokens"], second["share"], second["time"]) == (0, 1.0, 1.0)
     assert 0 < both["second_tokens"] < second["second_tokens"]
     assert both["tokens"] == both["second_tokens"] + first["tokens"]
-    assert "limrank-mini-ce then limrank-mini, direct" in capsys.readouterr().out
+    assert f"limrank-mini-ce then {small_model}, direct" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A checkpoint behind the real service in a child process: the embedded base, measured from end to end."""
+"""A checkpoint behind the real service in a child process, which the real command starts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,11 @@ from tests.waiting import PATIENCE, wait_until
 from trainer.run.manifests import read_packaged
 
 
-def test_the_identity_of_a_result_states_the_temperature_of_its_mode(tmp_path: Path) -> None:
-    manifest = read_packaged(ROOT / "service" / "weights" / "limrank-mini")
-    assert manifest.reasoning_temperature != manifest.temperature
-    with local_service("limrank-mini", ServiceOptions(mode="reasoning"), tmp_path / "log") as scorer:
-        assert scorer.identity()["temperature"] == manifest.reasoning_temperature
+def test_the_identity_of_a_result_states_the_temperature_of_its_mode(small_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small_model, tmp_path / "model"))
+    replace(read_packaged(folder), temperature=1.5, reasoning_temperature=2.5).write(folder)
+    with local_service(str(folder), ServiceOptions(mode="reasoning"), tmp_path / "log") as scorer:
+        assert scorer.identity()["temperature"] == 2.5
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not here")

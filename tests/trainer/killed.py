@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from tests.warm import WarmProcess, fork_from_here
 from trainer.cli import main
 
 _STEP, _TRACES = 5, 2
@@ -19,14 +21,27 @@ def _killed_at(last: int) -> Callable[..., None]:
 
     def called(*_: Any) -> None:
         if next(count) == last:
+            _end_children()
             os.kill(os.getpid(), signal.SIGKILL)
 
     return called
 
 
-def _kill_behind_traces() -> None:
-    from evaluation.journal import ScoreJournal
+def _end_children() -> None:
+    """The service, which ends by itself only where it was started as the real command."""
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGTERM)
 
+
+def _kill_behind_traces() -> None:
+    import pytest
+
+    from evaluation.journal import ScoreJournal
+    from tests.evaluation.warm_services import fork_services
+
+    fork_from_here(WarmProcess)
+    fork_services(pytest.MonkeyPatch())
     add, kept = ScoreJournal.add, _killed_at(_TRACES)
 
     def add_and_count(journal: ScoreJournal, *row: Any) -> None:

@@ -1,7 +1,7 @@
-"""From training data to a measured service, on the embedded base: export -> sft -> merge -> serve -> rerank -> eval.
+"""From training data to a measured service, on a small base: export -> sft -> merge -> serve -> rerank -> eval.
 
-Four steps teach nothing worth serving; what is proven is that every part takes what the part before it leaves, that the
-loss falls, and that the service's scores are those of the model that was trained.
+Twelve steps teach nothing worth serving; what is proven is that every part takes what the part before it leaves, that
+the loss falls, and that the service's scores are those of the model that was trained.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from trainer.sft.scorer import CausalScorer
 
 @pytest.mark.usefixtures("warm_services")
 def test_every_part_takes_what_the_one_before_leaves(
-    embedded_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = embedded_checkpoint.folder
+    base = small_checkpoint.folder
     write_records(tmp_path / "made.jsonl", records(8))
     assert synth(["export", str(tmp_path / "train.jsonl"), "--mix", str(tmp_path / "made.jsonl")]) == 0
     assert len(list(read_records(tmp_path / "train.jsonl"))) == 8
 
-    training = {"epochs": 2, "batch": 4, "device_batch": 4, "learning_rate": 0.002, "dropout": 0.0, "max_tokens": 110}
+    training = {"epochs": 6, "batch": 4, "device_batch": 4, "learning_rate": 0.002, "dropout": 0.0, "max_tokens": 110}
     train(sft_flags(base, tmp_path / "train.jsonl", tmp_path / "run", **training))
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.9 * losses[0]

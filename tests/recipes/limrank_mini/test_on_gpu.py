@@ -14,6 +14,7 @@ import pytest
 from contract.records import Difficulty, Intent, NegativeType, Record, write_records
 from contract.scored_groups import ScoredGroup, write_scored_groups
 from tests.tokenizers import minilm_folder
+from tests.trainer.running import TrainerProcess
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[3]
@@ -76,7 +77,10 @@ def test_both_models_are_planned_and_trained_and_not_twice(runs: Path) -> None:
     command = ["bash", str(ROOT / "recipes" / "limrank_mini" / "on_gpu.sh"), str(runs), "h200"]
 
     def run() -> str:
-        with tempfile.TemporaryDirectory() as folder, warm_python(Path(folder), ["TOKENIZERS_PARALLELISM"]) as python:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            warm_python(Path(folder), ["TOKENIZERS_PARALLELISM"], TrainerProcess) as python,
+        ):
             given = environment | {"PYTHON": str(python)}
             done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]

@@ -1,9 +1,11 @@
-"""The passes of `table` behind the real service, with the embedded models, on two questions."""
+"""The passes of `table` behind the real service, on two questions: the embedded cross-encoder, and small causal models
+in place of limrank-mini, whose size and answers prove nothing about the passes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import pytest
 
 from cli.settings import read_command
 from evaluation.benchmarks.names import named
+from evaluation.benchmarks.task import Query
 from evaluation.results.files import write_json, write_per_query
+from evaluation.scorers.http import HttpScorer
 from evaluation.scorers.local_service import weights_hash
+from evaluation.scorers.scorer import Scored
 from evaluation.settings import PROGRAM
 from recipes.limrank_mini import table
 from recipes.limrank_mini.__main__ import main
@@ -56,14 +61,14 @@ def one_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("one_service")
 def test_the_reasoning_pass_checks_its_traces_and_is_compared_with_direct_mode(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, writing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Direct mode had 0.25 for every question at an earlier sitting, first with another model, then with the same."""
     out = tmp_path / "out"
     folder = out / "medquad-test" / "bm25-30"
     earlier = folder / "limrank-mini-direct"
     words = ["table", "--data", str(data), "--out", str(out), "--only", "reasoning", "--reasoning-queries", "2", *SMALL]
-    words += ["--max-reasoning-tokens", "48"]
+    words += ["--max-reasoning-tokens", "48", "--model", str(writing_model)]
     assert main(words) == 0
     ranked, traces = read(folder / "limrank-mini-reasoning", "result.json"), read(out, "traces.json")
     steps = json.loads((out / "steps.json").read_text(encoding="utf-8"))
@@ -95,6 +100,7 @@ def test_the_reasoning_pass_checks_its_traces_and_is_compared_with_direct_mode(
     head, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     rows = [dict(zip(head, line, strict=True)) for line in lines]
     assert all(row["trace"].strip('"').endswith("relevant.") for row in rows)  # each trace came to an end
+    assert {row["concludes"] for row in rows} == {"relevant", "not relevant"}
     agreed = sum(row["concludes"] == ("relevant" if float(row["log_odds"]) > 0 else "not relevant") for row in rows)
     assert traces["agrees"] == agreed / 5
 
@@ -133,31 +139,45 @@ def test_the_cross_encoder_pass_ranks_both_collections(
     assert "met: cross-encoder, injected passages in the top 3: " in said
 
 
-def test_the_cuts_can_be_left_to_the_model() -> None:
+def test_the_embedded_models_are_the_default_and_the_cuts_can_be_left_to_them() -> None:
     given = ["--data", "d", "--out", "o"]
     plain = read_command(MiniSettings, PROGRAM, "table", given, [MiniSettings])
     assert (plain.max_tokens_per_doc, plain.cross_encoder_max_tokens_per_doc, plain.concurrency) == (112, 128, 10)
     uncut = [*given, "--max-tokens-per-doc", "None", "--cross-encoder-max-tokens-per-doc", "None"]
     settings = read_command(MiniSettings, PROGRAM, "table", uncut, [MiniSettings])
     assert (settings.max_tokens_per_doc, settings.cross_encoder_max_tokens_per_doc) == (None, None)
+    assert (plain.model, plain.cross_encoder_model) == ("limrank-mini", "limrank-mini-ce")
 
 
-def test_the_table_of_the_embedded_models_goes_through_the_service(
-    embedded_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def long_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call takes a tenth of a second at least, to which the seconds of a result are rounded."""
+    score = HttpScorer.score
+
+    def longer(scorer: HttpScorer, query: Query, passages: Sequence[tuple[str, str]]) -> list[Scored]:
+        time.sleep(0.1)
+        return score(scorer, query, passages)
+
+    monkeypatch.setattr(HttpScorer, "score", longer)
+
+
+@pytest.mark.usefixtures("long_calls")
+def test_the_table_of_a_folder_goes_through_the_service(
+    small_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Direct mode on small data: every step writes its result, what is missing is said, the report holds all."""
     data, out = tmp_path / "data", tmp_path / "out"
     small_data.medquad_folder(data / "medquad")
-    words = ["table", "--data", str(data), "--out", str(out), "--model", str(embedded_checkpoint.folder)]
+    words = ["table", "--data", str(data), "--out", str(out), "--model", str(small_checkpoint.folder)]
     words += ["--only", "direct", "--direct-queries", "2", "--pairs", "5", "--injections", "1", "--threads", "2"]
     assert main([*words, "--max-tokens-per-doc", "24"]) == 0
     (path,) = (out / "medquad-test").rglob("result.json")
     found = json.loads(path.read_text(encoding="utf-8"))
     assert found["queries"] == 2
-    assert found["identity"]["fingerprint"] == embedded_checkpoint.manifest.fingerprint
-    assert found["identity"]["weights"] == weights_hash(str(embedded_checkpoint.folder))
+    assert found["identity"]["fingerprint"] == small_checkpoint.manifest.fingerprint
+    assert found["identity"]["weights"] == weights_hash(str(small_checkpoint.folder))
     assert found["identity"]["max_tokens_per_doc"] == 24
-    assert found["seconds"] > 0
+    assert found["seconds"] >= 0.1
     said = capsys.readouterr().out
     assert "trec-dl/dl19: not run:" in said
     assert "not measured: limrank-mini, direct, MedQuAD test" in said  # two queries are no 600

@@ -1,4 +1,4 @@
-"""A model's own traces as training data: written by the real service with the embedded model."""
+"""A model's own traces as training data: written by the real service with a small model that writes traces."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.evaluation.kept_services import KeptServices
 from tests.trainer.examples import records
 from tests.trainer.running import start
 from tests.waiting import PATIENCE
+from tests.writing_model import BEGINNING
 from trainer.cli import run
 from trainer.errors import BadData, BadSettings, ServiceFailed
 from trainer.settings import OwnTraces
@@ -44,18 +45,20 @@ def one_service(services: KeptServices, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(self_traces, "local_service", services.serve)
 
 
-WORDS = ["own-traces", "--model", "limrank-mini", "--model-licence", "Apache-2.0"]
+@pytest.fixture
+def words(writing_model: Path) -> list[str]:
+    return ["own-traces", "--model", str(writing_model), "--model-licence", "Apache-2.0"]
 
 
 @pytest.mark.usefixtures("one_service")
 def test_the_chosen_records_get_the_traces_the_model_writes(
-    records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, data = tmp_path / "made" / "own.jsonl", tmp_path / "records.jsonl"
     data.write_bytes(records_file.read_bytes())
     beside(data).write_text('{"cost": 12.5}')
-    words = ["--data", str(data), "--out", str(out), "--sample", "12", "--trace-tokens", "96"]
-    assert run([*WORDS, *words, "--direct-share", "0.5", "--leave-out", "crafts"]) == 0
+    words += ["--data", str(data), "--out", str(out), "--sample", "12", "--trace-tokens", "96"]
+    assert run([*words, "--direct-share", "0.5", "--leave-out", "crafts"]) == 0
     before = {record.id: record for record in read_records(records_file)}
     made = list(read_records(out))
     told = [record for record in made if record.trace is not None]
@@ -70,17 +73,17 @@ def test_the_chosen_records_get_the_traces_the_model_writes(
     assert all(record.domain == "materials" for record in made)
     for record in told:
         assert record.trace != before[record.id].trace
-        assert (record.trace or "").startswith("The query asks about"), "limrank-mini's own wording"
+        assert (record.trace or "").startswith(BEGINNING), "the model's own wording"
     assert not (tmp_path / "made" / "own.jsonl.traces").exists()
     assert stated_cost(out) == 12.5, "what it was made from"
 
 
 @pytest.mark.usefixtures("one_service")
 def test_after_a_kill_only_what_is_missing_is_asked(
-    records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, kept = tmp_path / "own.jsonl", tmp_path / "own.jsonl.traces" / "scores.jsonl"
-    words = [*WORDS, "--data", str(records_file), "--out", str(out), "--sample", "5", "--concurrency", "1"]
+    words += ["--data", str(records_file), "--out", str(out), "--sample", "5", "--concurrency", "1"]
     words += ["--trace-tokens", "16"]  # how a trace ends makes no difference to what is kept
     said, _ = (process := start(words, "-m", "tests.trainer.killed")).communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL, said
@@ -102,7 +105,7 @@ def test_a_model_that_is_not_there_is_one_sentence(
     records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "own.jsonl"
-    words = [WORDS[0], "--data", str(records_file), "--sample", "4", "--out", str(out)]
+    words = ["own-traces", "--data", str(records_file), "--sample", "4", "--out", str(out)]
     assert run([*words, "--model", str(tmp_path / "nothing")]) == 2
     assert "limrank-serve exited with" in capsys.readouterr().err
     assert not out.exists()

@@ -17,6 +17,7 @@ from tests.evaluation.small_data import beir_folder, jsonl
 from tests.trainer.running import sft_flags, start, train, weights
 from tests.waiting import PATIENCE
 from trainer.cli import run
+from trainer.run import report
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,12 @@ def uninterrupted(tiny_llama: Path, records_file: Path, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("sft") / "run"
     train(sft_flags(tiny_llama, records_file, folder, checkpoint_steps=2, epochs=2))
     return folder
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plot takes as long as four steps. `uninterrupted` and the tests of a kill and of legs draw it."""
+    monkeypatch.setattr(report, "plot_loss", lambda folder: None)
 
 
 def log(folder: Path) -> list[dict[str, float]]:
@@ -93,6 +100,7 @@ def test_a_leg_that_is_over_leaves_an_adapter_and_says_what_comes_next(
     assert "is complete after 2 legs; name another run folder" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_leg_scores_both_modes_on_dev(
     tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,6 +117,7 @@ def test_a_leg_scores_both_modes_on_dev(
     assert manifest["scores"] == {"dev nDCG@10": found}
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_run_that_goes_on_from_an_adapter_keeps_its_licences_and_its_recipe(
     tiny_llama: Path, records_file: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +134,7 @@ def test_a_run_that_goes_on_from_an_adapter_keeps_its_licences_and_its_recipe(
     assert after["recipe"].endswith("seed 4")
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_result_part_of_the_way_lies_between_both_adapters(
     tiny_llama: Path, records_file: Path, tmp_path: Path
 ) -> None:
@@ -147,6 +157,7 @@ def test_a_result_part_of_the_way_lies_between_both_adapters(
     assert said.endswith("seed 4, 25% of the way from the weights before")
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_run_that_ended_before_it_was_told_of_trains_nothing_more(
     tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +175,7 @@ def test_a_run_that_ended_before_it_was_told_of_trains_nothing_more(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_leg_may_log_and_save_in_other_steps_than_the_one_before(
     tiny_llama: Path, records_file: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -178,6 +190,7 @@ def test_a_leg_may_log_and_save_in_other_steps_than_the_one_before(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_run_that_was_moved_goes_on(
     tiny_llama: Path, records_file: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -191,6 +204,7 @@ def test_a_run_that_was_moved_goes_on(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_half_written_checkpoint_is_never_gone_on_from(
     tiny_llama: Path, records_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +238,7 @@ def test_a_dev_folder_that_does_not_match_is_known_before_the_first_step(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_run_goes_on_only_from_an_adapter_of_its_base_and_states_the_adapters_rank(
     tiny_llama: Path, records_file: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
