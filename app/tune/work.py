@@ -51,6 +51,8 @@ class Work:
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._lock = FileLock(self.path / "lock")
                 self._lock.acquire(timeout=0)
+                for part in self.path.glob("*.part"):  # of a run that was killed while it wrote the file
+                    part.unlink(missing_ok=True)
             except Timeout:
                 raise BadInput(f"{self.out} is being worked in by another run; wait for it or name another.") from None
             except OSError as error:

@@ -13,7 +13,7 @@ from cli.commands import run_command
 from tests.trainer.running import TrainerProcess
 
 ROOT = Path(__file__).parents[3]
-NOT_THE_RESULT = (".seconds.json", ".seconds.json.part", "lock", "train.log")
+NOT_THE_RESULT = (".seconds.json", "lock", "train.log")
 
 
 def flags(documents: Path, out: Path, model: Path, **more: object) -> list[str]:

@@ -76,6 +76,7 @@ def test_the_same_command_again_does_nothing_and_says_the_same(
 ) -> None:
     out, code = tuned
     before = result(out)
+    (out / "work" / "label.seconds.json.part").write_text("{")  # of a run that was killed there
     assert tune(documents, out, tiny_model, **light) == code
     said = capsys.readouterr().err
     assert said.count("(done before)") == 10
