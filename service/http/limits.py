@@ -9,8 +9,9 @@ from dataclasses import dataclass
 KIBIBYTE = 1024
 MEBIBYTE = 1024 * 1024
 
-# Descriptors that connections must leave free: the model's files, the log, key file, metrics port, child processes.
-_DESCRIPTORS_FOR_FILES = 96
+# Descriptors that connections must leave free: the model's files, the log, key file, both listening sockets
+# (`listening`), the metrics' connections, child processes.
+_DESCRIPTORS_FOR_FILES = 128
 _DESCRIPTORS_FOR_PROBES = 32  # connections beyond the limit, kept for a moment
 _MOST_CONNECTIONS = 10_000  # by default, where descriptors are plenty: some 40 KiB of memory each
 _FEWEST_CONNECTIONS = 8

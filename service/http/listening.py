@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 
 ACCEPTED_AT_ONCE = 16
-"""Connections that are taken each time the event loop turns."""
+"""Connections that are taken each time the event loop turns, where descriptors are plenty."""
+_SHARE = 64  # of the descriptors, one of so many is for this
 
 
 def accepting(bound: socket.socket) -> list[socket.socket]:
@@ -15,4 +17,6 @@ def accepting(bound: socket.socket) -> list[socket.socket]:
     3696). With a single one, a probe that comes behind a hundred connections waits for a hundred turns, of tens of
     milliseconds each where bodies of megabytes arrive.
     """
-    return [bound, *(bound.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = ACCEPTED_AT_ONCE if soft == resource.RLIM_INFINITY else min(ACCEPTED_AT_ONCE, soft // _SHARE)
+    return [bound, *(bound.dup() for _ in range(most - 1))]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from contextlib import ExitStack
 
+import pytest
 import uvloop
 
 from service.api.server import bind
@@ -43,3 +45,12 @@ def test_a_burst_of_connections_is_taken_in_few_turns_of_the_loop() -> None:
     one_by_one = uvloop.run(_turns([bind("127.0.0.1", 0)]))
     at_once = uvloop.run(_turns(accepting(bind("127.0.0.1", 0))))
     assert at_once < one_by_one / 4
+
+
+@pytest.mark.parametrize(("files", "expected"), [(64, 1), (256, 4), (1024, 16), (resource.RLIM_INFINITY, 16)])
+def test_few_descriptors_are_left_to_connections(files: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    sockets = accepting(bind("127.0.0.1", 0))
+    assert len(sockets) == expected
+    for each in sockets:
+        each.close()
