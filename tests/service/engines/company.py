@@ -45,7 +45,7 @@ def call(client: httpx.Client, mode: str, documents: Sequence[str], seed: int) -
 
 
 def slow(seconds: Sequence[float]) -> float:
-    """What four calls of five stay below: of a dozen calls a 95th percentile is the slowest one, which is what
+    """What four calls of five stay below: of twenty calls a 95th percentile is the slowest one, which is what
     something else on the machine makes of it. `make hostile` and the benches measure that, with many more calls."""
     return statistics.quantiles(seconds, n=5)[-1]
 

@@ -25,7 +25,7 @@ MOST = 3.0  # times what a small call costs alone
 # Beside calls as small as its own, or in reasoning, a turn is longer: measured 1.3 to 3.5. Behind all that waits, it
 # would be 20 and more.
 MOST_IN_TURNS = 6.0
-CALLS = 12
+CALLS = 20
 OTHER = "another-secret-of-the-tests-0123456789"
 KEYS_OF_TWO = f'{KEYS}[[keys]]\nname = "other"\nsecret = "{OTHER}"\n'
 WITH_OTHER_KEY = {"Authorization": f"Bearer {OTHER}"}
