@@ -1,7 +1,8 @@
 """When each admitted call would be ready if keys kept their fair shares and every key did its most urgent calls first.
 
 Pure arithmetic, in seconds of the whole engine. Within a key and a class calls go by their deadlines (Liu and Layland
-1973). Between keys whole calls take turns, or pieces of those that need more than a `piece`: that key is next whose
+1973), those that need no more than a `lead` before the others: a call of ten documents does not wait behind one of ten
+thousand. Between keys whole calls take turns, or pieces of those that need more than a `piece`: that key is next whose
 call is small, or due first, of those that have had no more than the others (after worst-case fair queueing, Bennett and
 Zhang 1996). So calls of many keys end one by one, instead of all of them late; and a key with short deadlines, or with
 a call of ten thousand documents, is ahead of its share by one piece at most.
@@ -41,15 +42,17 @@ class Need:
 
 @dataclass(slots=True)
 class _Line:
-    """The calls of a key in one class by pieces, earliest deadline first: the `places` of their calls among the needs,
-    and `sums` of their seconds up to each. `base`: what the key has had before them. `slack`: between ready and
-    deadline of a call, the least from each piece on; `at`: where in the level's order each is."""
+    """The calls of a key in one class by pieces, in the order of their `urgency`: the `places` of their calls among the
+    needs, and `sums` of their seconds up to each. `base`: what the key has had before them. `slack`: between ready and
+    deadline of a call, the least from each piece on; `whole_slack`: that of calls of one piece alone. `at`: where in
+    the level's order each is."""
 
     base: float
     places: list[int] = field(default_factory=list)
-    deadlines: list[float] = field(default_factory=list)
+    urgency: list[_Urgency] = field(default_factory=list)
     sums: list[float] = field(default_factory=list)
     slack: list[float] = field(default_factory=list)
+    whole_slack: list[float] = field(default_factory=list)
     at: list[int] = field(default_factory=list)
 
     def before(self, number: int) -> float:
@@ -83,8 +86,8 @@ class Plan:
         piece: float = math.inf,
     ) -> None:
         """`had`: seconds that each key has had, and of those that others got while it had no call (0: not named). One
-        that is ahead by no more than `lead` is not kept waiting for it, and calls that need no more are before those of
-        other keys that do. `piece`: the most seconds of a call that are one
+        that is ahead by no more than `lead` is not kept waiting for it, and calls that need no more are before those
+        that do. `piece`: the most seconds of a call that are one
         turn of its key; 0 or less: while no speed is known, whole calls are."""
         self._needs = needs
         self._now = now
@@ -106,12 +109,13 @@ class Plan:
         level, line = self._level(need.level), self._lines.get((need.level, need.key))
         new_key = line is None
         line = line or _Line(self._had.get(need.key, had))
-        number = bisect_right(line.deadlines, need.deadline)
+        number = bisect_right(line.urgency, self._urgency(need))
         first, last = self._turns_of(need, level, line, number)
         ready = self._now + level.begin + (level.sums[last - 1] if last else 0.0) + need.seconds
         late = ready - need.deadline
         if number < len(line.slack):
-            late = max(late, need.seconds - line.slack[number])
+            slack = line.whole_slack if need.seconds <= self._lead else line.slack
+            late = max(late, need.seconds - slack[number])
         share = (need.deadline - self._now) / (level.keys + new_key)
         if first < len(level.slack) and line.before(number) + need.seconds > share:
             late = max(late, need.seconds - level.slack[first])
@@ -154,7 +158,8 @@ class Plan:
         late. Late by less than `share` of the time that is left, and `seconds`, counts as in time.
 
         Where a call is late, one of its own line that is before it, or itself, is given up: of those of which least is
-        done the one that needs most, as that makes the fewest calls; then the newest (after Moore 1968).
+        done the one that needs most, as that makes the fewest calls; then the newest (after Moore 1968). For a call of
+        many pieces none is given up that needs no more than `lead`.
         """
         going: list[tuple[int, float]] = []
         begun: dict[_Name, list[tuple[int, float, int]]] = {}
@@ -172,13 +177,23 @@ class Plan:
             at += part
             most = need.deadline + share * max(0.0, need.deadline - self._now) + seconds
             while at > most and need.seconds > 0:
-                gone = -heapq.heappop(line)[2]
+                gone = self._pushed_out(line, need)
                 going.append((gone, at - need.deadline))
                 given_up.add(gone)
                 at -= spent[gone]
                 if gone == place:
                     break
         return going
+
+    def _pushed_out(self, line: list[tuple[int, float, int]], late: Need) -> int:
+        """Takes the call from a line's heap that is given up for the late one, which is in it."""
+        aside = []
+        while late.seconds > self._piece and self._needs[-line[0][2]].seconds <= self._lead:
+            aside.append(heapq.heappop(line))
+        gone = -heapq.heappop(line)[2]
+        for each in aside:
+            heapq.heappush(line, each)
+        return gone
 
     def _grouped(self) -> dict[_Name, _Line]:
         """The lines, the better classes first."""
@@ -189,10 +204,10 @@ class Plan:
         had = dict(self._had)
         for name in sorted(by_line):
             line = lines[name] = _Line(had.get(name[1], 0.0))
-            in_order = sorted(by_line[name], key=lambda place: (self._needs[place].deadline, place))
+            in_order = sorted(by_line[name], key=lambda place: (self._urgency(self._needs[place]), place))
             pieces = [(place, seconds) for place in in_order for seconds in self._pieces(self._needs[place])]
             line.places = [place for place, _ in pieces]
-            line.deadlines = [self._needs[place].deadline for place in line.places]
+            line.urgency = [self._urgency(self._needs[place]) for place in line.places]
             line.sums = list(itertools.accumulate(seconds for _, seconds in pieces))
             had[name[1]] = line.base + line.sums[-1]
         return lines
@@ -223,10 +238,15 @@ class Plan:
         level.slack = self._least_slack([place for place, _ in self._in_order[-len(level.sums) :]])
         for line in lines:
             line.slack = self._least_slack(line.places)
+            line.whole_slack = self._least_slack(line.places, self._piece)
         self._all += total
 
-    def _least_slack(self, places: Sequence[int]) -> list[float]:
-        slack = [self._needs[place].deadline - self.ready[place] for place in reversed(places)]
+    def _least_slack(self, places: Sequence[int], most: float = math.inf) -> list[float]:
+        """From each place on; calls that need more than `most` seconds do not count."""
+        slack = [
+            self._needs[place].deadline - self.ready[place] if self._needs[place].seconds <= most else math.inf
+            for place in reversed(places)
+        ]
         return list(itertools.accumulate(slack, min))[::-1]
 
     def _turns(self, lines: Sequence[_Line]) -> Iterator[tuple[float, _Line, int]]:

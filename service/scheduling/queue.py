@@ -13,9 +13,9 @@ however many calls a key sends, another gets as much. One that comes back may ha
 key is of the class of its best call, and ages while it gets no turn.
 
 Turns would make calls late that have no time to spare. Such calls are `press`ed: they go before the others of their key
-and class, the earliest deadline first; a class then ages as a whole, as its calls do not take turns; and keys take
-turns by whole calls, or pieces of large ones (`plan`). Calls that their first share completes do not wait for that: a
-key that has had no more than the others has them served first.
+and class, the earliest deadline first, and behind new small ones alone; a class then ages as a whole, as its calls do
+not take turns; and keys take turns by whole calls, or pieces of large ones (`plan`). Calls that their first share
+completes do not wait for that: a key that has had no more than the others has them served first.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BEFORE_AGED = 2  # classes: small calls go before others of theirs that have wa
 KEY_TURN_TOKENS = 512  # small, as a key's turn has to be waited for on top of what the engine holds
 
 
-_PRESSED, _SMALL, _NEW, _LATER = range(4)  # of one class, in this order
+_SMALL, _PRESSED, _NEW, _LATER = range(4)  # of one class, in this order
 _Order = tuple[int, int, float, int]
 _Ordered = tuple[_Order, QueuedCall]
 # For so long the order of those that wait is kept, but for those that come or are served; longer where they are many.
@@ -266,15 +266,16 @@ class CallQueue:
 
     def _key(self, call: QueuedCall, now: float) -> _Order:
         """Its order among the calls of its key. Places differ: calls are never compared."""
-        if call.pressed:
-            return call.group.level(now), _PRESSED, call.deadline, call.place
+        small = call.new and call.small
+        if call.group.pressed > -math.inf and (small or call.pressed):
+            return call.group.level(now), _SMALL if small else _PRESSED, call.deadline, call.place
         if call.group.pressed > -math.inf:
             level = call.group.level(now)
-        elif call.new and call.small:
+        elif small:
             level = min(call.class_at(now), max(call.group.best, call.priority - _BEFORE_AGED))
         else:
             level = call.class_at(now)
-        return level, _LATER if not call.new else _SMALL if call.small else _NEW, 0.0, call.place
+        return level, _LATER if not call.new else _SMALL if small else _NEW, 0.0, call.place
 
     def _next_of(self, heads: dict[KeyShare, _Ordered], levels: dict[KeyShare, int]) -> KeyShare:
         """Whose turn it is. Where calls are pressed (`plan`), it is that key's whose next call is due first, of those

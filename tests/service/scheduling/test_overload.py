@@ -158,6 +158,20 @@ async def test_a_call_of_ten_thousand_without_time_to_spare_shuts_out_no_other_k
     assert max(each.took for each in mine) <= most
 
 
+@pytest.mark.parametrize("again", [0.37, 30.0])
+@pytest.mark.parametrize("slower", [0.9, 0.75, 0.65])
+@scripted_time
+async def test_nor_small_calls_of_its_own_key(slower: float, again: float) -> None:
+    """It comes again and again, and is let in whenever the machine seems quick enough for it."""
+    capacity = 40.0
+    door = Offered(Machine(rate=lambda: capacity * TOKENS * (1.0 if now() % 40 < 20 else slower)))
+    bulk = [Offer(again * n, 10_000, 300.0) for n in range(int(240 / again))]
+    outcomes = await door.run([*bulk, *(Offer(2.03 + n, 10, 300.0) for n in range(240))])
+    small = [each for each in outcomes if each.offer.documents == 10]
+    assert {each.status for each in small} == {200}
+    assert max(each.took for each in small) <= 2.0
+
+
 @scripted_time
 async def test_a_better_class_is_served_first_under_overload_too() -> None:
     capacity = 40.0
