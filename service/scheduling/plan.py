@@ -87,8 +87,8 @@ class Plan:
     ) -> None:
         """`had`: seconds that each key has had, and of those that others got while it had no call (0: not named). One
         that is ahead by no more than `lead` is not kept waiting for it, and calls that need no more are before those
-        that do. `piece`: the most seconds of a call that are one
-        turn of its key; 0 or less: while no speed is known, whole calls are."""
+        that do. `piece`: the most seconds of a call that are one turn of its key; 0 or less: while no speed is known,
+        whole calls are."""
         self._needs = needs
         self._now = now
         self._had = had
@@ -114,12 +114,14 @@ class Plan:
         ready = self._now + level.begin + (level.sums[last - 1] if last else 0.0) + need.seconds
         late = ready - need.deadline
         if number < len(line.slack):
-            slack = line.whole_slack if need.seconds <= self._lead else line.slack
-            late = max(late, need.seconds - slack[number])
+            late = max(late, need.seconds - self._slack_for(need, line)[number])
         share = (need.deadline - self._now) / (level.keys + new_key)
         if first < len(level.slack) and line.before(number) + need.seconds > share:
             late = max(late, need.seconds - level.slack[first])
         return late
+
+    def _slack_for(self, need: Need, line: _Line) -> list[float]:
+        return line.whole_slack if need.seconds <= self._lead else line.slack
 
     def _turns_of(self, need: Need, level: _Level, line: _Line, number: int) -> tuple[int, int]:
         """Where in a level's order the first and the last piece of a call would come that is not in the plan. `number`:
@@ -146,11 +148,12 @@ class Plan:
         ]
 
     def spare(self) -> list[float]:
-        """For each call the seconds by which it and all of its line that are due later would be early."""
+        """For each call the seconds by which it and all of its line that come after it would be early. To one that
+        needs no more than `lead`, calls of several pieces do not count, as at the door."""
         found = [0.0] * len(self._needs)
         for line in self._lines.values():
-            for place, slack in zip(line.places, line.slack, strict=True):
-                found[place] = slack
+            for number, place in enumerate(line.places):
+                found[place] = self._slack_for(self._needs[place], line)[number]
         return found
 
     def hopeless(self, share: float, seconds: float) -> list[tuple[int, float]]:

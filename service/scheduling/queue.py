@@ -266,16 +266,16 @@ class CallQueue:
 
     def _key(self, call: QueuedCall, now: float) -> _Order:
         """Its order among the calls of its key. Places differ: calls are never compared."""
-        small = call.new and call.small
-        if call.group.pressed > -math.inf and (small or call.pressed):
-            return call.group.level(now), _SMALL if small else _PRESSED, call.deadline, call.place
-        if call.group.pressed > -math.inf:
+        small, pressed = call.new and call.small, call.group.pressed > -math.inf
+        if pressed:
             level = call.group.level(now)
         elif small:
             level = min(call.class_at(now), max(call.group.best, call.priority - _BEFORE_AGED))
         else:
             level = call.class_at(now)
-        return level, _LATER if not call.new else _SMALL if small else _NEW, 0.0, call.place
+        kind = _SMALL if small else _PRESSED if call.pressed else _NEW if call.new else _LATER
+        due = call.deadline if pressed and kind in (_SMALL, _PRESSED) else 0.0
+        return level, kind, due, call.place
 
     def _next_of(self, heads: dict[KeyShare, _Ordered], levels: dict[KeyShare, int]) -> KeyShare:
         """Whose turn it is. Where calls are pressed (`plan`), it is that key's whose next call is due first, of those

@@ -132,3 +132,13 @@ def test_what_is_kept_is_in_time(needs: list[Need], piece: float) -> None:
 
 def test_what_is_not_known_to_take_time_is_never_given_up() -> None:
     assert Plan([need(0, 1), need(0, 1)], 5.0).hopeless(0.0, 0.0) == []
+
+
+def test_a_large_call_that_is_late_takes_no_time_from_the_small_ones_of_its_key() -> None:
+    """At the door, and of the time in which they may reason."""
+    large, small = Need("a", 0, 90.0, 100.0), Need("a", 0, 300.0, 1.0)
+    plan = Plan([large, small], 0.0, lead=2.0, piece=5.0)
+    assert plan.ready == [101, 1]
+    assert plan.spare() == [-11, 299]
+    assert plan.late(Need("a", 0, 300.0, 1.0)) == -298
+    assert plan.late(Need("a", 0, 80.0, 3.0)) > 0, "one that is not small would make it later still"
