@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contract.formats.tokenizer import Tokenizer
 
 _LOOKED_AT = 1024  # characters, so that ten thousand long texts take no longer than a blink of the event loop
-_AT_ONCE = 256  # texts; one that is not plain makes the others of its block slow
+_AT_ONCE = 256  # texts, so that the arrays stay small
 _BLANK, _LAST_PRINTABLE = ord(" "), ord("~")
 _CHARACTERS = "".join(sorted(set(string.printable) - set(string.whitespace)))
 
@@ -34,20 +34,11 @@ class FewestTokens:
         return sum(self._block(block, longest) for block in blocks)
 
     def _block(self, texts: Sequence[str], longest: int) -> int:
-        """Five times as fast where all texts are short and of plain words."""
-        if self._by_words and max(map(len, texts)) <= _LOOKED_AT:
-            words = _words([bare for text in texts if (bare := text.strip())])
-            if words is not None:
-                return int(np.minimum(words, longest).sum())
-        return sum(min(self._one(text), longest) for text in texts)
-
-    def _one(self, text: str) -> int:
-        least = min(1, len(text)) if self._longest is None else len(text) // self._longest
-        begin = text[:_LOOKED_AT]
-        # Normalisers may drop other characters, and with them whole words.
-        if self._by_words and begin.isascii() and begin.isprintable():
-            return max(least, _single_blanks(begin) - 1)
-        return least
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        least = np.minimum(lengths, 1) if self._longest is None else lengths // self._longest
+        if self._by_words:
+            least = np.maximum(least, _words([text[:_LOOKED_AT].strip() for text in texts]))
+        return int(np.minimum(least, longest).sum())
 
 
 def reads_words_apart(tokenizer: Tokenizer) -> bool:
@@ -62,24 +53,19 @@ def reads_words_apart(tokenizer: Tokenizer) -> bool:
     return apart and all(tokenizer.encode(each, add_special_tokens=False).ids for each in _CHARACTERS)
 
 
-def _words(stripped: Sequence[str]) -> NDArray[np.int64] | None:
-    """How many words each text has at least, shape (texts,); None where they are not all of printable ASCII. The texts
-    have no blanks at their ends, so that every single blank stands between two words."""
-    joined = ".".join(stripped)
-    if not joined or not joined.isascii():
-        return None
-    characters = np.frombuffer(joined.encode(), np.uint8)
-    if characters.min() < _BLANK or characters.max() > _LAST_PRINTABLE:
-        return None
+def _words(stripped: Sequence[str]) -> NDArray[np.int64]:
+    """How many words each text has at least, shape (texts,); 0 where it is not all of printable ASCII, as normalisers
+    may drop other characters, and with them whole words. The texts have no blanks at their ends, so that every single
+    blank stands between two words."""
+    joined = "".join(f"{text}." for text in stripped)
+    characters = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)  # one each
     blank = characters == _BLANK
     single = blank.copy()
     single[1:] &= ~blank[:-1]
     single[:-1] &= ~blank[1:]
     lengths = np.fromiter(map(len, stripped), np.int64, len(stripped))
-    begins = np.cumsum(lengths + 1) - lengths - 1  # in `joined`, with one character between two texts
-    return np.add.reduceat(single, begins, dtype=np.int64) + 1
-
-
-def _single_blanks(text: str) -> int:
-    """No more than there are single blanks; all but those at the ends stand between two words."""
-    return text.count(" ") - 2 * text.count("  ")
+    begins = np.cumsum(lengths + 1) - lengths - 1
+    printable = (characters >= _BLANK) & (characters <= _LAST_PRINTABLE)
+    plain = np.logical_and.reduceat(printable, begins) & (lengths > 0)
+    words: NDArray[np.int64] = np.where(plain, np.add.reduceat(single, begins, dtype=np.int64) + 1, 0)
+    return words
