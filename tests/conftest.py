@@ -15,12 +15,12 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from bench.shapes import TINY, write_shape
-from contract.checkpoint.manifest import read_manifest
+from bench.shapes import TINY
 from service.models.checkpoint import Checkpoint
 from service.models.store import resolve
 from tests.logging_state import logging_restored
 from tests.one_tls_context import share_tls_contexts
+from tests.small_llama import write_llama
 
 # An example takes as long as the machine takes: a stalled one must not turn a test red.
 settings.register_profile("any-machine", deadline=None)
@@ -124,18 +124,7 @@ def warm_services(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_model(embedded_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small layers of random numbers with the embedded model's tokenizer, which the service serves: for tests in
     which the model's size and answers prove nothing."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = write_shape(tmp_path_factory.mktemp("small"), TINY, embedded_checkpoint.folder / "tokenizer.json")
-    torch.manual_seed(1)
-    config: Any = LlamaConfig.from_pretrained(folder)
-    model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
-    model.save_pretrained(folder)
-    manifest = read_manifest(folder)
-    assert manifest is not None
-    manifest.write(folder)
-    return folder
+    return write_llama(tmp_path_factory.mktemp("small"), TINY, embedded_checkpoint.folder / "tokenizer.json")
 
 
 @pytest.fixture(scope="session")

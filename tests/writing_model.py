@@ -14,8 +14,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from bench.shapes import TINY, write_shape
-from contract.checkpoint.manifest import read_manifest
+from bench.shapes import TINY
+from tests.small_llama import write_llama
 
 BEGINNING = "The query asks about one thing; The passage is"
 _TRACES = tuple(f"<think>{BEGINNING}{end} relevant.</think>" for end in ("", " not"))
@@ -26,18 +26,8 @@ _READ, _SHARP = 0.12, 0.3  # of the attention: what it carries, and how it choos
 
 def write_model(folder: Path, tokenizer: Path) -> Path:
     """Writes the checkpoint into `folder`, which is created. `tokenizer`: a tokenizer.json of SmolLM2."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    write_shape(folder, _SHAPE, tokenizer)
-    config: Any = LlamaConfig.from_pretrained(folder)
-    model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        _write_weights(model, _following(Tokenizer.from_file(str(tokenizer))))
-    model.save_pretrained(folder)
-    manifest = read_manifest(folder)
-    assert manifest is not None
-    manifest.write(folder)
-    return folder
+    following = _following(Tokenizer.from_file(str(tokenizer)))
+    return write_llama(folder, _SHAPE, tokenizer, lambda model: _write_weights(model, following))
 
 
 def _following(tokenizer: Tokenizer) -> dict[int, set[int]]:

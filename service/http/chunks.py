@@ -10,7 +10,7 @@ from h11._receivebuffer import ReceiveBuffer
 
 _PLAIN = re.compile(rb"([0-9A-Fa-f]{1,4})\r\n")  # a size without extensions; all others are left to h11
 _END = b"\r\n"
-_AT_ONCE = 1024  # chunks, after which the bounds of a body are looked at again
+AT_ONCE = 1024  # chunks, after which the bounds of a body are looked at again
 _LOOKED_AT = 64 * 1024  # bytes of what has arrived
 
 
@@ -38,7 +38,7 @@ class JoiningReader(ChunkedReader):
         arrived = bytes(buf._data[:_LOOKED_AT])
         parts: list[bytes] = []
         position = len(_END)
-        while len(parts) < _AT_ONCE and (size := _PLAIN.match(arrived, position)):
+        while len(parts) < AT_ONCE and (size := _PLAIN.match(arrived, position)):
             begin = size.end()
             end = begin + int(size[1], 16)
             if end == begin or arrived[end : end + len(_END)] != _END:

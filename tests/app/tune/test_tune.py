@@ -23,18 +23,17 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def light(light_bi_encoder: Path) -> dict[str, Any]:
-    """Settings of short runs. With neither there are four passes over the groups, by the packaged bi-encoder."""
-    return {"bi_encoder": light_bi_encoder, "epochs": 1}
+def light(tiny_model: Path, light_bi_encoder: Path) -> dict[str, Any]:
+    """Settings of short runs. Without the last two there are four passes over the groups, by the packaged
+    bi-encoder."""
+    return {"model": tiny_model, "bi_encoder": light_bi_encoder, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def tuned(
-    documents: Path, tiny_model: Path, light: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, int]:
+def tuned(documents: Path, light: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """The folder of an undisturbed run, and its exit code."""
     out = tmp_path_factory.mktemp("tuned") / "out"
-    return out, tune(documents, out, tiny_model, **light)
+    return out, tune(documents, out, **light)
 
 
 def steps(out: Path) -> dict[str, Any]:
@@ -69,7 +68,6 @@ def test_a_folder_becomes_a_model_that_is_served_and_a_report(tuned: tuple[Path,
 
 def test_the_same_command_again_does_nothing_and_says_the_same(
     documents: Path,
-    tiny_model: Path,
     light: dict[str, Any],
     tuned: tuple[Path, int],
     capsys: pytest.CaptureFixture[str],
@@ -77,34 +75,33 @@ def test_the_same_command_again_does_nothing_and_says_the_same(
     out, code = tuned
     before = result(out)
     (out / "work" / "label.seconds.json.part").write_text("{")  # of a run that was killed there
-    assert tune(documents, out, tiny_model, **light) == code
+    assert tune(documents, out, **light) == code
     said = capsys.readouterr().err
     assert said.count("(done before)") == 10
     assert result(out) == before
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
-    documents: Path, tiny_model: Path, light: dict[str, Any], tuned: tuple[Path, int], tmp_path: Path
+    documents: Path, light: dict[str, Any], tuned: tuple[Path, int], tmp_path: Path
 ) -> None:
     whole, code = tuned
     out = tmp_path / "out"
     choose = random.SystemRandom()
     moments = (("choose", 1.0), ("filter", 2.0), ("train", 0.5))  # about when it is in a later step
     for step, wait in ((step, choose.uniform(0, longest)) for step, longest in moments):
-        process = start(documents, out, tiny_model, **light)
+        process = start(documents, out, **light)
         manifest = out / "work" / f"{step}.manifest.json"
         wait_until(lambda: manifest.exists() or process.poll() is not None, f"the step {step}")  # noqa: B023
         with suppress(subprocess.TimeoutExpired):
             process.wait(wait)
         process.kill()
         process.wait()
-    assert tune(documents, out, tiny_model, **light) == code
+    assert tune(documents, out, **light) == code
     assert result(out) == result(whole)
 
 
 def test_other_settings_do_only_what_depends_on_them_again(
     documents: Path,
-    tiny_model: Path,
     light: dict[str, Any],
     tuned: tuple[Path, int],
     tmp_path: Path,
@@ -112,7 +109,7 @@ def test_other_settings_do_only_what_depends_on_them_again(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(tuned[0], out, symlinks=True)
-    tune(documents, out, tiny_model, **light | {"learning_rate": 1e-5, "epochs": 0.5})
+    tune(documents, out, **light | {"learning_rate": 1e-5, "epochs": 0.5})
     said = capsys.readouterr().err
     for step in ("read", "choose", "queries", "vectors", "candidates", "label", "filter"):
         assert re.search(rf"^{step} .*\(done before\)$", said, re.MULTILINE), step
@@ -237,7 +234,6 @@ def test_numbers_that_cannot_be(
 
 def test_a_disk_that_is_full_again_and_again_ends_with_the_same_bytes(
     documents: Path,
-    tiny_model: Path,
     light: dict[str, Any],
     tuned: tuple[Path, int],
     tmp_path: Path,
@@ -248,13 +244,13 @@ def test_a_disk_that_is_full_again_and_again_ends_with_the_same_bytes(
     shutil.copytree(documents, named)
     for room in (20_000, 1_000_000, 2_000_000):
         with room_for(room):
-            assert tune(named, out, tiny_model, **light) in (1, 2)  # 2: the trainer's
+            assert tune(named, out, **light) in (1, 2)  # 2: the trainer's
         told = capsys.readouterr().err
         assert re.search("no space is left|takes no more|make room or name another", told.splitlines()[-1]), told
         assert not (out / "model").exists()
         ended.append(told.count("(done before)"))
     assert ended == sorted(set(ended)), "no later run did less"
-    assert tune(named, out, tiny_model, **light) == tuned[1]
+    assert tune(named, out, **light) == tuned[1]
     assert result(out) == result(tuned[0])
     assert (out / "report.html").exists()
 

@@ -18,8 +18,13 @@ from tests.app.tune.tty import Screen
 from tests.synth.endpoint import Fault, ScriptedEndpoint
 from trainer.run.plan import measure
 
-ASKED = {"llm_model": "writer", "llm_queries": 24, "llm_candidates": 3, "llm_key_variable": ""}
 PRICED = {"llm_price_prompt": 10.0, "llm_price_completion": 20.0}
+
+
+@pytest.fixture
+def asked(light_bi_encoder: Path) -> dict[str, Any]:
+    given = {"llm_model": "writer", "llm_queries": 24, "llm_candidates": 3, "llm_key_variable": ""}
+    return {**given, "bi_encoder": light_bi_encoder}
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def told(out: Path, step: str) -> Any:
 def test_written_queries_and_grades_train_and_measure_and_are_paid_once(
     documents: Path,
     tiny_model: Path,
-    light_bi_encoder: Path,
+    asked: dict[str, Any],
     small_model: Path,
     endpoint: ScriptedEndpoint,
     tmp_path: Path,
@@ -44,8 +49,8 @@ def test_written_queries_and_grades_train_and_measure_and_are_paid_once(
 ) -> None:
     monkeypatch.setattr("trainer.sft.train.measure", lambda step, seconds: measure(step, 0.01))  # of the dry run
     out = tmp_path / "out"
-    given = {**ASKED, **PRICED, "llm": endpoint.url, "budget": 100, "reasoning": True, "reasoning_base": small_model}
-    given |= {"bi_encoder": light_bi_encoder, "epochs": 1}
+    given = {**asked, **PRICED, "llm": endpoint.url, "budget": 100, "reasoning": True, "reasoning_base": small_model}
+    given["epochs"] = 1
     assert tune(documents, out, tiny_model, **given) in (0, 3)
     said = capsys.readouterr()
     assert " calls to writer, about " in said.err
@@ -79,14 +84,14 @@ def _document(passage: str) -> str:
 def test_without_a_terminal_nothing_is_paid_that_nobody_allowed(
     documents: Path,
     tiny_model: Path,
-    light_bi_encoder: Path,
+    asked: dict[str, Any],
     endpoint: ScriptedEndpoint,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    given = {**ASKED, **PRICED, "llm": endpoint.url, "bi_encoder": light_bi_encoder}
+    given = {**asked, **PRICED, "llm": endpoint.url}
     assert tune(documents, tmp_path / "out", tiny_model, **given) == 2
     assert "say how much may be spent: --budget." in capsys.readouterr().err
     terminal = Screen()
@@ -104,12 +109,12 @@ def test_without_a_terminal_nothing_is_paid_that_nobody_allowed(
 def test_a_spent_budget_ends_the_run_and_keeps_what_was_paid(
     documents: Path,
     tiny_model: Path,
-    light_bi_encoder: Path,
+    asked: dict[str, Any],
     endpoint: ScriptedEndpoint,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = {**ASKED, **PRICED, "llm": endpoint.url, "bi_encoder": light_bi_encoder}
+    given = {**asked, **PRICED, "llm": endpoint.url}
     given |= {"budget": 0.2, "llm_concurrency": 1}
     assert tune(documents, tmp_path / "out", tiny_model, **given) == 1
     assert "Raise --budget and run again" in capsys.readouterr().err
@@ -134,13 +139,12 @@ def test_an_endpoint_that_answers_nonsense(
     told: str,
     documents: Path,
     tiny_model: Path,
-    light_bi_encoder: Path,
+    asked: dict[str, Any],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = {**ASKED, "bi_encoder": light_bi_encoder}
     with ScriptedEndpoint(script=lambda number, body: fault) as nonsense:
-        assert tune(documents, tmp_path / "out", tiny_model, **given, llm=nonsense.url) == 1
+        assert tune(documents, tmp_path / "out", tiny_model, **asked, llm=nonsense.url) == 1
     said = capsys.readouterr().err
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith("limrank tune: ")
@@ -148,23 +152,21 @@ def test_an_endpoint_that_answers_nonsense(
 
 
 def test_a_judge_that_grades_with_nonsense(
-    documents: Path, tiny_model: Path, light_bi_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    documents: Path, tiny_model: Path, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def script(number: int, body: dict[str, Any]) -> Fault | None:
-        asked = "\n".join(message["content"] for message in body["messages"])
-        return Fault(content='{"reasoning": "x", "score": 99}') if '"score"' in asked else None
+        said = "\n".join(message["content"] for message in body["messages"])
+        return Fault(content='{"reasoning": "x", "score": 99}') if '"score"' in said else None
 
-    given = {**ASKED, "bi_encoder": light_bi_encoder}
     with ScriptedEndpoint(script=script) as nonsense:
-        assert tune(documents, tmp_path / "out", tiny_model, **given, llm=nonsense.url) == 1
+        assert tune(documents, tmp_path / "out", tiny_model, **asked, llm=nonsense.url) == 1
     assert "replies to 'corpus.judge' could be used" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_an_endpoint_that_is_not_there(
-    documents: Path, tiny_model: Path, light_bi_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    documents: Path, tiny_model: Path, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = {**ASKED, "bi_encoder": light_bi_encoder}
-    assert tune(documents, tmp_path / "out", tiny_model, **given, llm="http://127.0.0.1:9/v1") == 1
+    assert tune(documents, tmp_path / "out", tiny_model, **asked, llm="http://127.0.0.1:9/v1") == 1
     assert "http://127.0.0.1:9/v1 cannot be reached" in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.http.bounded import BoundedConnection
+from service.http.chunks import AT_ONCE
 from service.http.limits import HttpLimits
 from tests.service.http.guarded import guarded
 from tests.service.http.raw import connected, everything, post, statuses
@@ -46,7 +47,8 @@ def test_very_many_tiny_chunks_are_refused(chunk: bytes, chunks_read: list[int])
         answer = everything(connection)
     assert statuses(answer) == [400], answer
     assert b"send it in larger ones" in answer
-    assert sum(chunks_read) <= 2 * (HttpLimits().chunks + 1024)
+    assert len(chunks_read) <= HttpLimits().chunks
+    assert sum(chunks_read) <= chunk.count(b" ") * (HttpLimits().chunks + AT_ONCE)
 
 
 def test_of_an_answered_request_hardly_a_chunk_is_read(chunks_read: list[int]) -> None:
