@@ -160,8 +160,10 @@ def _shapes(settings: Plan) -> tuple[Shapes, str]:
     import torch
     import transformers
 
+    from retrieval.similarity_bert import register
     from trainer.run.plan import kept_bytes
 
+    register()
     config = _config(settings.base)
     causal = any(str(name).endswith("ForCausalLM") for name in config.architectures or ())
     kind = settings.kind if settings.kind != "auto" else "sft" if causal else "cross-encoder"
@@ -179,6 +181,7 @@ def _shapes(settings: Plan) -> tuple[Shapes, str]:
         network.gradient_checkpointing_enable()
     network.train()
     parameters = sum(weight.numel() for weight in network.parameters())
+    own = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
     embedded = network.get_input_embeddings().weight.numel()
     linears = [module for name, module in network.named_modules() if _is_adapted(name, module, torch.nn.Linear)]
     trained = sum(settings.rank * (linear.in_features + linear.out_features) for linear in linears)
@@ -187,7 +190,7 @@ def _shapes(settings: Plan) -> tuple[Shapes, str]:
         Shapes(
             parameters=parameters,
             computed=parameters - embedded,
-            trained=trained if kind == "sft" else parameters - embedded,
+            trained=trained if kind == "sft" else own - embedded,
             adapted=sum(linear.weight.numel() for linear in linears),
             kept=kept_bytes(network, lengths, causal=kind == "sft", bfloat16=True, logits=len(lengths)),
             attention=(2 if kind == "sft" else 4) * settings.tokens * config.hidden_size * config.num_hidden_layers,

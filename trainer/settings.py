@@ -220,6 +220,17 @@ class CrossEncoding(Training):
         default=None, ge=0, lt=1, description="dropout of the encoder; default: the base's own"
     )
     train_embeddings: bool = Field(default=False, description="also train the word embeddings")
+    bi_encoder: Path | None = Field(
+        default=None,
+        description="BERT-like bi-encoder with the base's word embeddings that stays in the network, frozen: its "
+        "cosines are added to the output",
+    )
+    similarity_weight: float = Field(
+        default=14.0, gt=0, description="what a cosine of --bi-encoder counts, in log-odds"
+    )
+    base_scale: float = Field(
+        default=1.0, gt=0, description="multiplies the output of a base that is a cross-encoder beside --bi-encoder"
+    )
 
     def held_out(self, groups: int) -> int:
         """How many of `groups` with a positive are held out of training."""

@@ -22,6 +22,7 @@ from evaluation.scorers.local_service import weights_hash
 from evaluation.scorers.scorer import Scored
 from evaluation.scorers.searching import search
 from retrieval import bi_encoder
+from retrieval.similarity_bert import register
 from retrieval.trec import Run
 
 BATCH = 64
@@ -79,6 +80,7 @@ class PublicCrossEncoder:
     def __init__(self, model: str, *, max_tokens: int | None = None) -> None:
         from torch.nn import Identity
 
+        register()
         try:
             self._model = CrossEncoder(model, max_length=max_tokens, activation_fn=Identity())
         except (OSError, ValueError, HTTPError) as error:

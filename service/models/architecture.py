@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contract.checkpoint.model_config import SIMILARITY_BERT
 from service.errors import ModelStoreError
 
 CLASSIFIER = "ForSequenceClassification"
@@ -32,7 +33,8 @@ def refuse_foreign(config: Mapping[str, Any], folder: Path, architectures: Seque
     from transformers import CONFIG_MAPPING
 
     model_type, code = config.get("model_type"), config.get("auto_map")
-    known = model_type in CONFIG_MAPPING or any(name.endswith("ForCausalLM") for name in architectures)
+    known = model_type == SIMILARITY_BERT or model_type in CONFIG_MAPPING
+    known = known or any(name.endswith("ForCausalLM") for name in architectures)
     if code and (not known or _own_class(architectures, model_type)):
         raise ModelStoreError(needs_code(config, folder))
     if not known:
@@ -59,7 +61,7 @@ def is_decoder(config: Mapping[str, Any]) -> bool:
     and may be asked with the prompt of a causal model."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-    return config.get("model_type") not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return config.get("model_type") not in {*MODEL_FOR_MASKED_LM_MAPPING_NAMES, SIMILARITY_BERT}
 
 
 def _own_class(architectures: Sequence[str], model_type: Any) -> bool:

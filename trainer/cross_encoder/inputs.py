@@ -12,6 +12,7 @@ from contract.records import Group
 from contract.scored_groups import ScoredGroup
 from trainer.cross_encoder.groups import GroupChoice, Row, is_labelled, load_groups, rows, scored_row
 from trainer.cross_encoder.model import (
+    BesideIt,
     PairRoom,
     check_positions,
     encode_row,
@@ -62,13 +63,23 @@ def prepare(settings: CrossEncoding) -> Prepared:
         lengths, passes=settings.epochs, batch=settings.batch, seed=settings.seed, max_steps=settings.max_steps
     )
     model = load_encoder(
-        settings.base, seed=settings.seed, train_embeddings=settings.train_embeddings, dropout=settings.dropout
+        settings.base,
+        seed=settings.seed,
+        train_embeddings=settings.train_embeddings,
+        dropout=settings.dropout,
+        beside=_beside(settings),
     )
     check_positions(model, settings.base, settings.max_tokens)
     set_attention(network(model), settings.precision, padded_in_front=False)
     return Prepared(
         groups, held, [laid[index] for index in sequence], [lengths[index] for index in sequence], encoder, model
     )
+
+
+def _beside(settings: CrossEncoding) -> BesideIt | None:
+    if settings.bi_encoder is None:
+        return None
+    return BesideIt(settings.bi_encoder, settings.similarity_weight, settings.base_scale)
 
 
 def _hold_out(

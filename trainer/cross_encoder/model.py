@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
+from transformers import BertForSequenceClassification, BertModel
 
 from contract.checkpoint.manifest import FILE_NAME
 from contract.pairs import Pair, PairEncoder
 from contract.prompt import ContractError
 from contract.truncation import position_count
+from retrieval.similarity_bert import SimilarityBertForSequenceClassification, join, register
 from trainer.cross_encoder.groups import Row
 from trainer.errors import BadBase, BadData
 
@@ -23,11 +26,29 @@ _CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
 _OUTPUTS_UNLESS_STATED = 2  # of transformers, which leaves two unnamed labels out of config.json
 
 
-def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: float | None = None) -> CrossEncoder:
+@dataclass(frozen=True, slots=True)
+class BesideIt:
+    """A bi-encoder that stays in the network (`retrieval.similarity_bert`): its folder, what its cosines count, and
+    what the base's outputs are multiplied with before."""
+
+    bi_encoder: Path
+    weight: float
+    base_scale: float
+
+
+def load_encoder(
+    base: Path,
+    *,
+    seed: int,
+    train_embeddings: bool,
+    dropout: float | None = None,
+    beside: BesideIt | None = None,
+) -> CrossEncoder:
     """Loads the base with one output, which is new unless the base is a cross-encoder already.
 
     `dropout` None: that of the base. Raises BadBase when the folder is not a readable encoder.
     """
+    register()
     if not (base / "config.json").is_file():
         raise BadBase(f"{base} has no config.json, so it is not a model folder; correct --base.")
     _check_outputs(base)
@@ -37,13 +58,35 @@ def load_encoder(base: Path, *, seed: int, train_embeddings: bool, dropout: floa
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadBase(f"{base} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
     _keep_the_network(model, base)
+    if beside is not None:
+        _join(model, base, beside)
     if dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = dropout
+    if isinstance(network(model), SimilarityBertForSequenceClassification) and train_embeddings:
+        raise BadBase(f"The bi-encoder of {base} needs the word embeddings as they are; leave out --train-embeddings.")
     if not train_embeddings:
         network(model).base_model.embeddings.requires_grad_(False)
     return model
+
+
+def _join(model: CrossEncoder, base: Path, beside: BesideIt) -> None:
+    """Puts the bi-encoder beside the network. Raises BadBase when they do not fit."""
+    inner = network(model)
+    if not isinstance(inner, BertForSequenceClassification):
+        raise BadBase(f"{base} is a {type(inner).__name__}; --bi-encoder needs a BERT that has none, so leave it out.")
+    try:
+        bi_encoder = BertModel.from_pretrained(beside.bi_encoder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BadBase(f"{beside.bi_encoder} cannot be loaded as a BERT: {str(error).splitlines()[0]}") from error
+    with torch.no_grad():
+        inner.classifier.weight.mul_(beside.base_scale)
+        inner.classifier.bias.mul_(beside.base_scale)
+    try:
+        model[0].model = join(inner, bi_encoder, beside.weight)
+    except ValueError as error:
+        raise BadBase(f"{beside.bi_encoder} cannot stay beside {base}: {error}.") from error
 
 
 def _check_outputs(base: Path) -> None:

@@ -201,7 +201,9 @@ def _recipe(settings: CrossEncoding, sequence: Sequence[Row]) -> str:
     return (
         f"limrank-train cross-encoder: {settings.loss}, anchor {settings.anchor}, {groups}, batch {settings.batch}, "
         f"learning rate {settings.learning_rate}, {settings.max_tokens} tokens, {settings.precision}, "
-        f"seed {settings.seed}" + (f", weights averaged with decay {settings.average}" if settings.average else "")
+        f"seed {settings.seed}"
+        + ("" if settings.bi_encoder is None else f", a bi-encoder's cosines with weight {settings.similarity_weight}")
+        + (f", weights averaged with decay {settings.average}" if settings.average else "")
     )
 
 

@@ -19,6 +19,7 @@ from contract.pairs import PairEncoder
 from contract.verdict import relevance
 from recipes.limrank_mini.evidence.scoring import Pairs, Report
 from recipes.limrank_mini.general.vectors import Encoder
+from retrieval.similarity_bert import register
 from synth.methods.distil.distilling import relevance as by_cosine
 from trainer.cross_encoder.model import pad
 
@@ -46,6 +47,7 @@ class ByCrossEncoder:
     """Log-odds of a cross-encoder with one output, in bfloat16 on a CPU. `temperature` divides them."""
 
     def __init__(self, folder: Path, cache: Path, *, max_tokens: int = 256, temperature: float = 1.0) -> None:
+        register()
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, local_files_only=True, trust_remote_code=False
         )

@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from contract.prompt import ContractError
 from contract.truncation import position_count
-from service.engines.cross_encoder import packing
+from retrieval.similarity_bert import SimilarityBertForSequenceClassification, register
+from service.engines.cross_encoder import packing, similarity
 from service.engines.dtype import CPU
 from service.engines.whole import first_line, load_whole
 from service.errors import ModelStoreError
@@ -70,6 +71,7 @@ class CrossEncoderModel:
     ) -> CrossEncoderModel:
         """Loads the model in `folder`; `dtype`: see `resolve_dtype`. Runs none of its code. Raises ModelStoreError."""
         packing.register()
+        register()
         advice = (
             " as a cross-encoder; serve one made by limrank-train cross-encoder, or any *ForSequenceClassification "
             "that transformers itself has"
@@ -139,7 +141,11 @@ class CrossEncoderModel:
             return self._read(hidden[ends])
         firsts = hidden[list(spans.bounds[:-1])][:, None]  # (pairs, 1, hidden): heads take the first token themselves
         pooler = getattr(body, "pooler", None)
-        return self._classified(firsts if pooler is None else pooler(firsts))
+        pooled = firsts if pooler is None else pooler(firsts)
+        if isinstance(self._model, SimilarityBertForSequenceClassification):
+            texts = similarity.Texts.of([(pair.ids, pair.second) for pair in pairs], self.device)
+            return self._model.with_cosine(pooled, similarity.cosines(self._model, texts))
+        return self._classified(pooled)
 
     def _padded(self, pairs: Sequence[Pair]) -> Tensor:
         """Outputs (pairs, labels) of pairs padded to the longest (pairs, longest)."""
@@ -208,7 +214,8 @@ def compute_head_in_float32(model: Any) -> None:
     """Makes everything after the encoder's layers, pooling included, compute in float32: in a shorter format many pairs
     would get the same output."""
     body = model.base_model
-    behind = [module for module in model.children() if module is not body]
+    encoders = (body, getattr(model, "similarity", None))
+    behind = [module for module in model.children() if module not in encoders]
     for module in (*behind, getattr(body, "pooler", None)):
         if module is not None and next(module.parameters(), None) is not None:
             module.float()

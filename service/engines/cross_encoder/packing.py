@@ -22,9 +22,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from contract.checkpoint.model_config import SIMILARITY_BERT
+
 IMPLEMENTATION = "limrank_pairs"
 # Models whose attention transformers lets us replace: encoders read at their first token, and decoders.
-_FIRST_TOKEN = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
+_FIRST_TOKEN = ("bert", SIMILARITY_BERT, "electra", "roberta", "xlm-roberta", "camembert")
 _LAST_TOKEN = ("llama", "mistral", "qwen2", "qwen3", "gemma")
 
 

@@ -151,6 +151,48 @@ def test_embeddings_stay_those_of_the_base_unless_asked(tiny_bert: Path, groups_
     assert {tensor.dtype for tensor in small.values()} == {torch.float16}
 
 
+async def test_a_bi_encoder_stays_in_the_network_as_it_was(
+    tiny_bert: Path, groups_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its layers are frozen, a base that has one keeps it, the small form leaves it out, the service scores alike."""
+    beside = {"train_embeddings": False, "bi_encoder": tiny_bert, "similarity_weight": 5.0}
+    train(cross_encoder_flags(tiny_bert, groups_file, tmp_path / "run", max_steps=2, **beside))
+    folder = tmp_path / "run" / "model"
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert manifest.recipe.endswith("a bi-encoder's cosines with weight 5.0")
+    train(cross_encoder_flags(folder, groups_file, tmp_path / "again", max_steps=2, train_embeddings=False))
+    base, found = weights(tiny_bert), weights(tmp_path / "again" / "model")
+    layers = [name for name in base if name.startswith("encoder.")]
+    assert all(torch.equal(base[name], found[name.replace("encoder.", "similarity.", 1)]) for name in layers)
+    assert not any(torch.equal(base[name], found[f"bert.{name}"]) for name in layers if "dense.weight" in name)
+    (tmp_path / "small").mkdir()
+    write_small(tmp_path / "small", folder)
+    assert {name.split(".")[0] for name in weights(tmp_path / "small")} == {"bert", "classifier"}
+
+    group = next(iter(read_groups(groups_file)))
+    passages = (group.positive, *group.negatives)
+    own = PairScorer(load_encoder(folder, seed=0, train_embeddings=False), load_pair_encoder(folder, 128))
+    expected = [score / manifest.temperature for score in own.score(group.query, passages)]
+    engine = CrossEncoderEngine.load(open_checkpoint(folder, "trained"), dtype="float32")
+    verdicts = await score(
+        engine,
+        Job(call="one", query=group.query, passages=passages),
+        temperatures=open_checkpoint(folder, "trained").manifest.temperatures,
+    )
+    await engine.close()
+    assert [verdict.log_odds for verdict in verdicts] == pytest.approx(expected, abs=1e-4)
+
+    capsys.readouterr()
+    for base_folder, change, sentence in (
+        (folder, beside, "--bi-encoder needs a BERT that has none"),
+        (folder, {"train_embeddings": True}, "needs the word embeddings as they are"),
+        (tiny_bert, beside | {"bi_encoder": tmp_path}, "cannot be loaded as a BERT"),
+    ):
+        assert run(cross_encoder_flags(base_folder, groups_file, tmp_path / "bad", **change)) == 2
+        assert sentence in capsys.readouterr().err
+
+
 def test_a_dry_run_and_bad_input(
     tiny_bert: Path, groups_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
