@@ -3,7 +3,7 @@
 #
 #   recipes/limrank_mini/on_gpu.sh RUNS [GPU]
 #
-# RUNS holds scored.jsonl, evidence.jsonl, calibration/ids.txt and base/ (recipe.mk), and a copy of MedQuAD's
+# RUNS holds mini-ce/model, scored.jsonl, evidence.jsonl, calibration/ids.txt and base/ (recipe.mk), and a copy of MedQuAD's
 # exclude_from_training.txt. GPU is a kind that `limrank plan` knows (h200). First the plan from the models' shapes is printed;
 # then both trainings run, each for its share of MINUTES (10), in the run folders and with the settings of `make`: what a leg
 # leaves undone is resumed by the same command, or by `make` on any other machine, which also writes own traces, fits
@@ -29,7 +29,7 @@ if [ -n "${DEV:-}" ]; then dev=(--dev "$DEV" --dev-candidates "$DEV/candidates_b
 
 groups=$(($(wc -l < "$runs/scored.jsonl") - 1)) records=$(($(wc -l < "$runs/evidence.jsonl") - 1))
 plan() { "$python" -m app.cli plan --gpu "$gpu" --no-gradient-checkpointing "$@"; }
-plan --base "$minilm" --kind cross-encoder --examples $((groups * 6)) --tokens 200 --max-tokens 384 --batch 48 --device-batch 48
+plan --base "$runs/mini-ce/model" --kind cross-encoder --examples $((groups * 6)) --tokens 200 --max-tokens 384 --batch 48 --device-batch 48
 plan --base "$runs/base" --kind sft --examples "$records" --tokens 320 --max-tokens 640 --batch 16 --device-batch 16 --rank 32
 
 # train NAME SHARE COMMAND...: one leg of a run, unless it is finished.
@@ -42,7 +42,7 @@ train() {
 }
 
 # Half a minute in ten is left for starting and for dev scores.
-train mini-ce-general 0.35 cross-encoder --data "$runs/scored.jsonl" --base "$minilm" --device-batch 8 \
+train mini-ce-general 0.35 cross-encoder --data "$runs/scored.jsonl" --base "$runs/mini-ce/model" --bi-encoder "$minilm" --device-batch 8 \
   --exclude "$runs/exclude_from_training.txt" ${CE_FLAGS:-}
 train mini-general 0.6 sft --data "$runs/evidence.jsonl" --base "$runs/base" --device-batch 16 \
   --exclude "$runs/calibration/ids.txt" ${SFT_FLAGS:-}

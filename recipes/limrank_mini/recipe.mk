@@ -104,15 +104,16 @@ MINILM = "$$($(BIN)/python -m recipes.limrank_mini minilm)"
 
 $(RUNS)/mini-ce/complete: $(RUNS)/groups.jsonl
 	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/groups.jsonl --base $(MINILM) \
-	  $(call DEV,minilm) $(if $(LEG),--leg $(LEG)))
+	  $(call DEV,minilm) $(if $(filter medquad,$(MINI_CE_RECIPE)),$(if $(LEG),--leg $(LEG))))
 
 # The general recipe. The cross-encoder's groups carry a bi-encoder's similarities beside the labels.
 $(RUNS)/scored.jsonl: $(RUNS)/groups.jsonl
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m recipes.limrank_mini.general $(DATA) $@ --general $(GENERAL) --encoder $(MINILM) \
 	  --medquad $(RUNS)/groups.jsonl --vectors $(RUNS)/vectors $(SCORED)
 
-$(RUNS)/mini-ce-general/complete: $(RUNS)/scored.jsonl
-	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/scored.jsonl --base $(MINILM) --dev $(GENERAL) \
+# It goes on from MedQuAD's cross-encoder, beside which MiniLM stays. LEG counts the legs of this last run.
+$(RUNS)/mini-ce-general/complete: $(RUNS)/scored.jsonl $(RUNS)/mini-ce/complete
+	$(call run-leg,$(TRAINER) cross-encoder --data $(RUNS)/scored.jsonl --base $(RUNS)/mini-ce/model --bi-encoder $(MINILM) --dev $(GENERAL) \
 	  --dev-candidates $(GENERAL)/candidates_bm25_dev.trec --exclude $(MEDQUAD)/exclude_from_training.txt $(if $(LEG),--leg $(LEG)))
 
 # limrank-mini's runs: on records of both modes whose traces quote their evidence, then on traces that it writes itself. Some

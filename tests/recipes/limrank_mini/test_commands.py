@@ -178,7 +178,9 @@ def test_make_still_trains_and_measures(tmp_path: Path) -> None:
     said = run("train-mini-ce", "MINI_CE_RECIPE=general", general, "LEG=3", "SCORED=--lists 9")
     assert f"--general {tmp_path}/elsewhere --encoder" in said
     assert "--lists 9" in said
+    assert said.count("--leg 3") == 1
     assert "--leg 3 --config recipes/limrank_mini/configs/limrank-mini-ce-general.yaml" in said
+    assert f"--base {tmp_path}/runs/mini-ce/model --bi-encoder " in said
     assert "--weights service/weights --name limrank-mini-ce --even-if-worse" in said
     said = run("measure-mini", "OUT=o", "MEASURE=--model x")
     assert f"measure --data {tmp_path} --general {tmp_path}/general --dtype bfloat16 --out o" in said

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import BertForSequenceClassification
 
 from contract.records import Difficulty, Intent, NegativeType, Record, write_records
 from contract.scored_groups import ScoredGroup, write_scored_groups
@@ -23,8 +24,12 @@ TINY = "--max-steps 1 --batch 2 --device-batch 2 --max-tokens 96 --precision flo
 
 @pytest.fixture
 def runs(tmp_path: Path, small_model: Path) -> Path:
-    """What `make` builds before: groups, records, ids to leave out, and the base."""
+    """What `make` builds before: MedQuAD's cross-encoder, groups, records, ids to leave out, and the base."""
     shutil.copytree(small_model, tmp_path / "base")
+    classifier: Any = BertForSequenceClassification.from_pretrained(minilm_folder(), num_labels=1)
+    classifier.save_pretrained(tmp_path / "mini-ce" / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
+        shutil.copyfile(minilm_folder() / name, tmp_path / "mini-ce" / "model" / name)
     (tmp_path / "calibration").mkdir()
     for path in (tmp_path / "calibration" / "ids.txt", tmp_path / "exclude_from_training.txt"):
         path.write_text("q7\n")
