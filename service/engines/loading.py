@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
+from contract.checkpoint.model_config import CONFIG, SIMILARITY_BERT, read_json_object
 from service.engine import Engine
 from service.engines.causal.several_reads import SeveralReads
 from service.engines.vllm.startup import VllmOptions, quiet_environment
@@ -67,6 +68,11 @@ def _automatic(device: str) -> str:
 
 def _cross_encoder(settings: Settings, checkpoint: Checkpoint) -> Engine:
     if settings.engine == "vllm":
+        if read_json_object(checkpoint.folder / CONFIG).get("model_type") == SIMILARITY_BERT:
+            raise ModelStoreError(
+                f"{checkpoint.name} has a bi-encoder beside its classifier, which vLLM does not know; leave the engine "
+                "at auto."
+            )
         return _vllm(settings, checkpoint)
     if settings.engine not in ("auto", "cross-encoder"):
         raise ModelStoreError(
