@@ -53,14 +53,15 @@ class SimilarityBertForSequenceClassification(BertPreTrainedModel):  # type: ign
         super().__init__(config)
         self.num_labels = 1
         self.bert: Any = BertModel(config)  # type: ignore[no-untyped-call]
-        self.similarity: Any = BertEncoder(config).requires_grad_(False)  # type: ignore[no-untyped-call]
+        self.similarity: Any = BertEncoder(config)  # type: ignore[no-untyped-call]
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, 1)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> SimilarityBertForSequenceClassification:
+        """Freezes the bi-encoder too, since transformers unfreezes what it loads; its cosines are without dropout."""
         super().train(mode)
-        self.similarity.eval()  # a cosine without dropout
+        self.similarity.eval().requires_grad_(False)
         return self
 
     def forward(
@@ -70,9 +71,14 @@ class SimilarityBertForSequenceClassification(BertPreTrainedModel):  # type: ign
         token_type_ids: Tensor | None = None,
         **_: Any,
     ) -> SequenceClassifierOutput:
-        """All tensors are (pairs, longest); the mask is 0 behind the end of a pair. The logits are (pairs, 1)."""
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        """All tensors are (pairs, longest); the mask is 0 behind the end of a pair. The logits are (pairs, 1).
+
+        Raises ValueError without token types, which alone say where the passage begins.
+        """
+        if token_type_ids is None:
+            raise ValueError("a bi-encoder beside a classifier needs token types: 1 marks the passage")
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
+        types = token_type_ids
         pooled = self.bert(input_ids, attention_mask=mask, token_type_ids=types).pooler_output
         logits: Any = self.with_cosine(pooled, self._cosines(input_ids, mask, types))
         return SequenceClassifierOutput(logits=logits)
@@ -129,8 +135,11 @@ def join(
 ) -> SimilarityBertForSequenceClassification:
     """A BERT classifier of one output with a bi-encoder beside it; a cosine of `EVEN` leaves its outputs as they are.
 
-    Raises ValueError when the two differ in their sizes or their word embeddings.
+    Raises ValueError when the two differ in their word embeddings or in how they compute.
     """
+    for name in ("num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps"):
+        if getattr(classifier.config, name) != getattr(bi_encoder.config, name):
+            raise ValueError(f"the bi-encoder has another {name} than the base")
     stated = {name: value for name, value in classifier.config.to_dict().items() if name != "model_type"}
     joined = SimilarityBertForSequenceClassification(SimilarityBertConfig(**stated, similarity_weight=weight))
     body: Any = classifier.bert
@@ -140,13 +149,10 @@ def join(
         raise ValueError("the bi-encoder has other word embeddings than the base")
     joined.bert.load_state_dict(body.state_dict())
     joined.classifier.load_state_dict(classifier.classifier.state_dict())
-    try:
-        joined.similarity.load_state_dict(beside.encoder.state_dict())
-    except RuntimeError as error:
-        raise ValueError("the bi-encoder has other layers than the base") from error
+    joined.similarity.load_state_dict(beside.encoder.state_dict())
     with torch.no_grad():
         joined.classifier.bias.sub_(weight * EVEN)
-    return joined
+    return joined.train(classifier.training)
 
 
 def is_frozen(name: str) -> bool:

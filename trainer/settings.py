@@ -222,7 +222,7 @@ class CrossEncoding(Training):
     train_embeddings: bool = Field(default=False, description="also train the word embeddings")
     bi_encoder: Path | None = Field(
         default=None,
-        description="BERT-like bi-encoder with the base's word embeddings that stays in the network, frozen: its "
+        description="mean-pooled BERT bi-encoder with the base's word embeddings that stays in the network, frozen: its "
         "cosines are added to the output",
     )
     similarity_weight: float = Field(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.checkpoint.model_config import SIMILARITY_BERT
 from contract.formats.prompt_format import PromptFormat
 from contract.pairs import NO_PROMPTS, PairPrompts
 from contract.verdict import OutputReading
@@ -175,7 +176,8 @@ def _token_types(folder: Path, model_type: str) -> bool:
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
     config = _json(folder / "tokenizer_config.json")
-    name = str(config.get("tokenizer_class") or TOKENIZER_MAPPING_NAMES.get(model_type)).removesuffix("Fast")
+    known = TOKENIZER_MAPPING_NAMES.get("bert" if model_type == SIMILARITY_BERT else model_type)
+    name = str(config.get("tokenizer_class") or known).removesuffix("Fast")
     tokenizer = getattr(transformers, name, transformers.PreTrainedTokenizerFast)
     own = getattr(tokenizer, "model_input_names", transformers.PreTrainedTokenizerFast.model_input_names)
     names: Sequence[str] = config.get("model_input_names") or own

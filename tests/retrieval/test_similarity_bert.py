@@ -3,6 +3,8 @@ a batch."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,7 @@ def test_it_is_saved_and_loaded_by_transformers(joined: Any, tmp_path: Path) -> 
     joined.save_pretrained(tmp_path)
     loaded: Any = AutoModelForSequenceClassification.from_pretrained(tmp_path, local_files_only=True)
     assert type(loaded) is SimilarityBertForSequenceClassification
+    assert not any(weight.requires_grad for weight in loaded.similarity.parameters())
     assert outputs(loaded, PAIRS) == outputs(joined, PAIRS)
     original = load_file(minilm_folder() / "model.safetensors")
     frozen = {name: tensor for name, tensor in load_file(tmp_path / "model.safetensors").items() if is_frozen(name)}
@@ -111,10 +114,24 @@ def test_training_neither_moves_nor_shakes_the_bi_encoder(classifier: Any, bi_en
 
 
 def test_other_embeddings_and_other_layers_are_refused(classifier: Any) -> None:
-    config = classifier.config.to_dict() | {"num_hidden_layers": 2}
+    config = classifier.config.to_dict()
     with pytest.raises(ValueError, match="other word embeddings"):
         join(classifier, BertModel(BertConfig(**config)), WEIGHT)  # type: ignore[no-untyped-call]
-    shallow: Any = BertModel(BertConfig(**config))  # type: ignore[no-untyped-call]
-    shallow.embeddings.load_state_dict(classifier.bert.embeddings.state_dict())
-    with pytest.raises(ValueError, match="other layers"):
-        join(classifier, shallow, WEIGHT)
+    for name, value in (("num_hidden_layers", 2), ("num_attention_heads", 6), ("hidden_act", "relu")):
+        other = BertModel(BertConfig(**config | {name: value}))  # type: ignore[no-untyped-call]
+        with pytest.raises(ValueError, match=f"another {name}"):
+            join(classifier, other, WEIGHT)
+
+
+def test_without_token_types_nothing_says_where_the_passage_begins(joined: Any) -> None:
+    with pytest.raises(ValueError, match="token types"):
+        joined(encoded(PAIRS)["input_ids"])
+
+
+def test_a_program_that_does_not_know_it_refuses_the_folder(joined: Any, tmp_path: Path) -> None:
+    """Rather than load a BERT without the cosine."""
+    joined.save_pretrained(tmp_path)
+    code = "import sys, transformers; transformers.AutoModelForSequenceClassification.from_pretrained(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "limrank_similarity_bert" in done.stderr

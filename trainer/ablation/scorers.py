@@ -14,7 +14,7 @@ from trainer.run.dev_score import PassageScorer
 
 def pair_scorer(model: Path, *, max_tokens: int) -> PairScorer:
     """The cross-encoder in a folder. Raises BadBase when there is none."""
-    encoder = load_encoder(model, seed=0, train_embeddings=True)  # seed of a new output, unused here
+    encoder = load_encoder(model, seed=0, train_embeddings=False)  # seed of a new output, unused here
     return PairScorer(encoder, load_pair_encoder(model, max_tokens))
 
 

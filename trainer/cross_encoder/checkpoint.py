@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
 from contract.checkpoint.cross_encoder_files import write_cross_encoder_files
 from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.checkpoint.model_config import config_of
+from contract.checkpoint.packaged import minilm
 from retrieval.similarity_bert import is_frozen
 from trainer.cross_encoder.model import network
+from trainer.errors import BadRunFolder
 
 # The tokenizer's files are copied byte for byte, because the manifest hashes tokenizer.json.
 _TOKENIZER_FILES = (
@@ -27,7 +29,8 @@ EMBEDDINGS = "embeddings."
 
 def write_checkpoint(folder: Path, model: CrossEncoder, base: Path, manifest: Manifest) -> None:
     """Writes a checkpoint that transformers, sentence-transformers and limrank-serve load, the latter two with the same
-    scores (`contract.checkpoint.cross_encoder_files`)."""
+    scores (`contract.checkpoint.cross_encoder_files`). With a bi-encoder beside it, the libraries load it only where
+    `retrieval.similarity_bert.register` was called."""
     inner = network(model)
     inner.save_pretrained(folder)
     for name in _TOKENIZER_FILES:
@@ -62,6 +65,19 @@ def cross_encoder_manifest(
     )
 
 
+def _check_bi_encoder(weights: Path) -> None:
+    """Raises BadRunFolder for a bi-encoder that is not the package's, which the service puts in its place."""
+    stayed = {name: tensor for name, tensor in load_file(weights).items() if is_frozen(name)}
+    package = minilm()
+    if not stayed or package is None:
+        return
+    known = load_file(package / "model.safetensors")
+    if any(
+        not torch.equal(tensor, known[name.replace("similarity.", "encoder.", 1)]) for name, tensor in stayed.items()
+    ):
+        raise BadRunFolder(f"The bi-encoder of {weights.parent} is not {package.name}, so it cannot be left out.")
+
+
 def write_small(folder: Path, checkpoint: Path) -> None:
     """Writes only the differences from the base: all weights except the embeddings and a bi-encoder that stayed as it
     was, in float16, and the manifest.
@@ -70,6 +86,7 @@ def write_small(folder: Path, checkpoint: Path) -> None:
     """
     from safetensors import safe_open
 
+    _check_bi_encoder(checkpoint / "model.safetensors")
     with safe_open(checkpoint / "model.safetensors", framework="pt") as file:
         kept = {
             name: file.get_tensor(name).to(torch.float16).contiguous()

@@ -78,6 +78,8 @@ def prepare(settings: CrossEncoding) -> Prepared:
 
 def _beside(settings: CrossEncoding) -> BesideIt | None:
     if settings.bi_encoder is None:
+        if lone := {"similarity_weight", "base_scale"} & settings.model_fields_set:
+            raise BadData(f"--{min(lone).replace('_', '-')} says how much --bi-encoder counts, which is not given.")
         return None
     return BesideIt(settings.bi_encoder, settings.similarity_weight, settings.base_scale)
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification, BertModel
 
 from contract.checkpoint.manifest import FILE_NAME
+from contract.checkpoint.model_config import read_json_object
 from contract.pairs import Pair, PairEncoder
 from contract.prompt import ContractError
 from contract.truncation import position_count
@@ -77,9 +78,13 @@ def _join(model: CrossEncoder, base: Path, beside: BesideIt) -> None:
     if not isinstance(inner, BertForSequenceClassification):
         raise BadBase(f"{base} is a {type(inner).__name__}; --bi-encoder needs a BERT that has none, so leave it out.")
     try:
-        bi_encoder = BertModel.from_pretrained(beside.bi_encoder, local_files_only=True)
+        bi_encoder, info = BertModel.from_pretrained(beside.bi_encoder, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadBase(f"{beside.bi_encoder} cannot be loaded as a BERT: {str(error).splitlines()[0]}") from error
+    if missing := sorted(name for name in info["missing_keys"] if not name.startswith("pooler.")):
+        raise BadBase(f"{beside.bi_encoder} is no BERT: it lacks {missing[0]}; name another --bi-encoder.")
+    if not _pools_means(beside.bi_encoder):
+        raise BadBase(f"{beside.bi_encoder} does not take the mean of its states as a text's vector; name another one.")
     with torch.no_grad():
         inner.classifier.weight.mul_(beside.base_scale)
         inner.classifier.bias.mul_(beside.base_scale)
@@ -87,6 +92,12 @@ def _join(model: CrossEncoder, base: Path, beside: BesideIt) -> None:
         model[0].model = join(inner, bi_encoder, beside.weight)
     except ValueError as error:
         raise BadBase(f"{beside.bi_encoder} cannot stay beside {base}: {error}.") from error
+
+
+def _pools_means(bi_encoder: Path) -> bool:
+    """Whether the folder says so, in the file of Sentence Transformers; True without one."""
+    stated = bi_encoder / "1_Pooling" / "config.json"
+    return not stated.is_file() or bool(read_json_object(stated).get("pooling_mode_mean_tokens"))
 
 
 def _check_outputs(base: Path) -> None:

@@ -100,7 +100,7 @@ def _train(
             name=settings.base_name or settings.base.name,
             temperature=_calibrate(model, scorer, prepared.held),
             data_sha256=data_sha256(settings.data),
-            licences=(settings.base_licence, *licences(group.licence for group in prepared.groups)),
+            licences=licences((settings.base_licence, *(group.licence for group in prepared.groups))),
             recipe=_recipe(settings, prepared.sequence),
             scores=({} if dev is None else {DEV: dev}) | ({} if held is None else {HELD_OUT: held}),
         )

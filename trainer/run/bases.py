@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.checkpoint.manifest import FILE_NAME
 from contract.checkpoint.packaged import WEIGHTS, minilm, smollm2_gguf
 from contract.files import standing
 from trainer.errors import BadBase
@@ -76,7 +78,15 @@ def _packaged(name: str) -> Base:
         if done.returncode and not folder.exists():
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise BadBase(f"{name} cannot be prepared: {reason}")
-    return Base(folder, name, "Apache-2.0")
+    return Base(folder, name, _licence(name))
+
+
+def _licence(name: str) -> str:
+    """That of a packaged model and of what it was trained on."""
+    stated = WEIGHTS / name / FILE_NAME
+    if not stated.is_file():
+        return "Apache-2.0"
+    return " AND ".join(json.loads(stated.read_text(encoding="utf-8"))["licences"])
 
 
 def _content_key(name: str) -> str:

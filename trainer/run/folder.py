@@ -30,7 +30,7 @@ from trainer.errors import BadData, BadRunFolder
 COMPLETE = "complete.json"
 # Settings that may differ between the sessions of a run: its location, when it stops and how it reports. Files and
 # folders that determine the training may move, but their content must not change.
-_CONTENT = ("data", "exclude", "base", "adapter")
+_CONTENT = ("data", "exclude", "base", "adapter", "bi_encoder")
 _FREE = frozenset(
     {
         *_CONTENT,
@@ -48,7 +48,7 @@ _FREE = frozenset(
     | {"device_batch", "precision", "keep"}
 )
 # Settings that runs begun before they existed do not state, with what was done then.
-_SINCE = {"format": "pointwise", "base_weights": "float32"}
+_SINCE = {"format": "pointwise", "base_weights": "float32", "similarity_weight": 14.0, "base_scale": 1.0}
 # The files of a model's folder whose content matters.
 _MODEL_FILES = ("*.safetensors", "config.json", "tokenizer.json", "adapter_config.json")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from retrieval.similarity_bert import is_frozen
 from trainer.run.batching import Batching, world
 
 _GIB = 1024**3
@@ -111,7 +112,12 @@ def _mlp_widths(network: Any) -> int:
 
 
 def _linears(network: Any) -> list[torch.nn.Linear]:
-    return [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+    """Those whose inputs are kept: not those of a bi-encoder beside the network, through which nothing goes back."""
+    return [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear) and not is_frozen(name)
+    ]
 
 
 def heaviest(lengths: Sequence[int], count: int) -> slice:

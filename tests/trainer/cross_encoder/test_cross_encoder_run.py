@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from sentence_transformers import CrossEncoder
 from transformers import AutoConfig, BertForSequenceClassification, BertForTokenClassification
 
@@ -20,13 +21,14 @@ from contract.scored_groups import write_scored_groups
 from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.models.checkpoint import open_checkpoint
 from tests.seam import Job, score
+from tests.tokenizers import minilm_folder
 from tests.trainer.examples import scored_groups
 from tests.trainer.running import cross_encoder_flags, train, weights
 from trainer.cli import run
 from trainer.cross_encoder.checkpoint import EMBEDDINGS, write_small
 from trainer.cross_encoder.groups import GroupChoice, Row, load_groups
 from trainer.cross_encoder.model import PairScorer, encode_row, load_encoder, load_pair_encoder
-from trainer.errors import BadData
+from trainer.errors import BadData, BadRunFolder
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +156,7 @@ def test_embeddings_stay_those_of_the_base_unless_asked(tiny_bert: Path, groups_
 async def test_a_bi_encoder_stays_in_the_network_as_it_was(
     tiny_bert: Path, groups_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its layers are frozen, a base that has one keeps it, the small form leaves it out, the service scores alike."""
+    """Its layers are frozen, a base that has one keeps it, and the service scores alike."""
     beside = {"train_embeddings": False, "bi_encoder": tiny_bert, "similarity_weight": 5.0}
     train(cross_encoder_flags(tiny_bert, groups_file, tmp_path / "run", max_steps=2, **beside))
     folder = tmp_path / "run" / "model"
@@ -166,14 +168,15 @@ async def test_a_bi_encoder_stays_in_the_network_as_it_was(
     layers = [name for name in base if name.startswith("encoder.")]
     assert all(torch.equal(base[name], found[name.replace("encoder.", "similarity.", 1)]) for name in layers)
     assert not any(torch.equal(base[name], found[f"bert.{name}"]) for name in layers if "dense.weight" in name)
-    (tmp_path / "small").mkdir()
-    write_small(tmp_path / "small", folder)
-    assert {name.split(".")[0] for name in weights(tmp_path / "small")} == {"bert", "classifier"}
+    with pytest.raises(BadRunFolder, match="so it cannot be left out"):
+        write_small(tmp_path, folder)  # the service would put MiniLM in its place
 
     group = next(iter(read_groups(groups_file)))
     passages = (group.positive, *group.negatives)
     own = PairScorer(load_encoder(folder, seed=0, train_embeddings=False), load_pair_encoder(folder, 128))
     expected = [score / manifest.temperature for score in own.score(group.query, passages)]
+    loaded = load_encoder(folder, seed=0, train_embeddings=False)
+    assert not any(weight.requires_grad for name, weight in loaded.named_parameters() if "similarity." in name)
     engine = CrossEncoderEngine.load(open_checkpoint(folder, "trained"), dtype="float32")
     verdicts = await score(
         engine,
@@ -183,11 +186,21 @@ async def test_a_bi_encoder_stays_in_the_network_as_it_was(
     await engine.close()
     assert [verdict.log_odds for verdict in verdicts] == pytest.approx(expected, abs=1e-4)
 
+    hollow = shutil.copytree(tiny_bert, tmp_path / "hollow")
+    kept = {name: tensor for name, tensor in weights(tiny_bert).items() if name.startswith(EMBEDDINGS)}
+    save_file(kept, hollow / "model.safetensors", metadata={"format": "pt"})
+    by_first = shutil.copytree(tiny_bert, tmp_path / "first")
+    (by_first / "1_Pooling").mkdir()
+    (by_first / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
     capsys.readouterr()
     for base_folder, change, sentence in (
         (folder, beside, "--bi-encoder needs a BERT that has none"),
         (folder, {"train_embeddings": True}, "needs the word embeddings as they are"),
         (tiny_bert, beside | {"bi_encoder": tmp_path}, "cannot be loaded as a BERT"),
+        (tiny_bert, beside | {"bi_encoder": minilm_folder()}, "has another num_hidden_layers than the base"),
+        (tiny_bert, beside | {"bi_encoder": hollow}, "is no BERT: it lacks encoder.layer.0."),
+        (tiny_bert, beside | {"bi_encoder": by_first}, "does not take the mean of its states"),
+        (tiny_bert, {"base_scale": 0.5}, "--base-scale says how much --bi-encoder counts, which is not given"),
     ):
         assert run(cross_encoder_flags(base_folder, groups_file, tmp_path / "bad", **change)) == 2
         assert sentence in capsys.readouterr().err

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
 from contract.pairs import PairPrompts
+from retrieval.similarity_bert import register
 from service.api.app import create_app
 from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.engines.loading import build_engine
@@ -94,7 +95,9 @@ async def test_raw_scores_are_those_of_sentence_transformers(family: str, folder
 
 
 async def test_the_shipped_cross_encoder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network as it is; and once it is exported, the library gives log-odds and relevance themselves."""
+    """The network as it is; and once it is exported, the library gives log-odds and relevance themselves, where its
+    architecture is registered."""
+    register()
     checkpoint, pairs = resolve("limrank-mini-ce", cache_dir=tmp_path / "cache"), two_hundred(60)
     expected, temperature = library(checkpoint.folder, pairs), checkpoint.manifest.temperature
     outputs = await served(checkpoint, pairs)

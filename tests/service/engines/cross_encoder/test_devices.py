@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from contract.checkpoint.model_config import SIMILARITY_BERT
 from service.engines.cross_encoder import packing
 from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.engines.cross_encoder.model import CrossEncoderModel, Pair
@@ -134,7 +135,9 @@ def near(found: list[float], expected: list[float], dtype: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(NO_GPU, reason="there is no GPU")
-@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "modernbert", "deberta-v2", "qwen2", "qwen3", "gemma"])
+@pytest.mark.parametrize(
+    "family", ["bert", SIMILARITY_BERT, "xlm-roberta", "modernbert", "deberta-v2", "qwen2", "qwen3", "gemma"]
+)
 async def test_a_gpu_scores_as_the_cpu_does(family: str, tmp_path: Path) -> None:
     """In float32, and in both short formats, in which packed batches go through variable-length attention."""
     checkpoint = open_checkpoint(write_classifier(tmp_path / family, family), family)

@@ -15,6 +15,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from contract.checkpoint.model_config import SIMILARITY_BERT
+from retrieval.similarity_bert import register
 from tests.tokenizers import minilm_folder, qwen_tokenizer
 
 _LINES = (
@@ -136,6 +138,7 @@ _BERT = {"vocab_size": 30522, "max_position_embeddings": 128, "type_vocab_size":
 _ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 FAMILIES = {
     "bert": Family("bert", _minilm, _SIZES | _LARGE | _BERT),
+    SIMILARITY_BERT: Family(SIMILARITY_BERT, _minilm, _SIZES | _LARGE | _BERT),
     "distilbert": Family(
         "distilbert",
         _wordpiece("DistilBertTokenizer", cls_token="[CLS]", pad_token="[PAD]", sep_token="[SEP]", mask_token="[MASK]"),
@@ -208,6 +211,7 @@ def write_classifier(folder: Path, family: str, *, labels: int = 1, seed: int = 
         "sep_token_id": tokenizer.sep_token_id,
     }
     given = {"vocab_size": len(tokenizer)} | ids | dict(made.settings) | {"num_labels": labels} | settings
+    register()
     config = transformers.AutoConfig.for_model(made.model_type, **given)
     torch.manual_seed(seed)
     with warnings.catch_warnings():
