@@ -222,8 +222,8 @@ class CrossEncoding(Training):
     train_embeddings: bool = Field(default=False, description="also train the word embeddings")
     bi_encoder: Path | None = Field(
         default=None,
-        description="mean-pooled BERT bi-encoder with the base's word embeddings that stays in the network, frozen: its "
-        "cosines are added to the output",
+        description="mean-pooled BERT bi-encoder with the base's word embeddings that stays in the network, frozen: "
+        "its cosines are added to the output",
     )
     similarity_weight: float = Field(
         default=14.0, gt=0, description="what a cosine of --bi-encoder counts, in log-odds"

@@ -78,9 +78,10 @@ def _join(model: CrossEncoder, base: Path, beside: BesideIt) -> None:
     if not isinstance(inner, BertForSequenceClassification):
         raise BadBase(f"{base} is a {type(inner).__name__}; --bi-encoder needs a BERT that has none, so leave it out.")
     try:
-        bi_encoder, info = BertModel.from_pretrained(beside.bi_encoder, local_files_only=True, output_loading_info=True)
+        loaded: Any = BertModel.from_pretrained(beside.bi_encoder, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadBase(f"{beside.bi_encoder} cannot be loaded as a BERT: {str(error).splitlines()[0]}") from error
+    bi_encoder, info = loaded
     if missing := sorted(name for name in info["missing_keys"] if not name.startswith("pooler.")):
         raise BadBase(f"{beside.bi_encoder} is no BERT: it lacks {missing[0]}; name another --bi-encoder.")
     if not _pools_means(beside.bi_encoder):

@@ -124,6 +124,7 @@ def test_every_tensor_of_the_transformers_engine_is_on_the_device(
     assert {part.device for part in parts if isinstance(part, torch.Tensor)} == {ELSEWHERE}
 
 
+ON_A_GPU = ("bert", SIMILARITY_BERT, "xlm-roberta", "modernbert", "deberta-v2", "qwen2", "qwen3", "gemma")
 DTYPES = ("float32", "bfloat16", "float16")
 TEXTS = ("rest", "the railway opened in 1825 " * 6, "", "fluids and rest " * 3)
 
@@ -135,9 +136,7 @@ def near(found: list[float], expected: list[float], dtype: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(NO_GPU, reason="there is no GPU")
-@pytest.mark.parametrize(
-    "family", ["bert", SIMILARITY_BERT, "xlm-roberta", "modernbert", "deberta-v2", "qwen2", "qwen3", "gemma"]
-)
+@pytest.mark.parametrize("family", ON_A_GPU)
 async def test_a_gpu_scores_as_the_cpu_does(family: str, tmp_path: Path) -> None:
     """In float32, and in both short formats, in which packed batches go through variable-length attention."""
     checkpoint = open_checkpoint(write_classifier(tmp_path / family, family), family)
