@@ -6,8 +6,8 @@
     1_Dense/                            the dividing layer: one weight, absent when the temperature is 1
 
 `CrossEncoder(folder).predict` then returns our relevance or, with an identity activation, our log-odds. Sentence
-Transformers 5.4 and later read these files; older versions load only the network and return log-odds times temperature. With
-a bi-encoder beside the network they need `retrieval.similarity_bert.register` first.
+Transformers 5.4 and later read these files; older versions load only the network and return log-odds times temperature.
+With a bi-encoder beside the network they need `retrieval.similarity_bert.register` first.
 """
 
 from __future__ import annotations

@@ -78,8 +78,9 @@ def prepare(settings: CrossEncoding) -> Prepared:
 
 def _beside(settings: CrossEncoding) -> BesideIt | None:
     if settings.bi_encoder is None:
-        if lone := {"similarity_weight", "base_scale"} & settings.model_fields_set:
-            raise BadData(f"--{min(lone).replace('_', '-')} says how much --bi-encoder counts, which is not given.")
+        for name in ("base_scale", "similarity_weight"):
+            if getattr(settings, name) != CrossEncoding.model_fields[name].default:
+                raise BadData(f"--{name.replace('_', '-')} says how much --bi-encoder counts, which is not given.")
         return None
     return BesideIt(settings.bi_encoder, settings.similarity_weight, settings.base_scale)
 
