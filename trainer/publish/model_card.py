@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.checkpoint.manifest import Manifest
+from contract.checkpoint.model_config import SIMILARITY_BERT
 from trainer.errors import BadData
 from trainer.run.dev_score import DEV, say
 
@@ -43,6 +44,12 @@ def read_results(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
     return results
 
 
+_BESIDE = (
+    "The bi-encoder that it was made from stays in the network, and its cosine is part of the number. limrank serves "
+    f"this architecture (`{SIMILARITY_BERT}`); transformers and Sentence Transformers alone do not know it."
+)
+
+
 def model_card(
     manifest: Manifest,
     rounding: Rounding | None,
@@ -64,10 +71,11 @@ def _front_matter(manifest: Manifest) -> str:
 
 def _what(manifest: Manifest) -> str:
     if manifest.kind == "cross-encoder":
+        beside = (manifest.config or {}).get("model_type") == SIMILARITY_BERT
         return (
             "# A cross-encoder that reranks\n\nIt reads query and passage together and gives one number, the log-odds "
             f"that the passage is relevant (divided by the temperature, {manifest.temperature}).\n"
-        )
+        ) + (f"\n{_BESIDE}\n" if beside else "")
     form = manifest.format.name if manifest.format else "unknown"
     return (
         f"# A pointwise reranker\n\nIt answers true or false to a prompt of the format `{form}`, at once or after a "
