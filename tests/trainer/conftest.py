@@ -12,7 +12,7 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 from contract.records import write_groups, write_records
 from service.models.checkpoint import Checkpoint
-from tests.tokenizers import minilm_folder
+from tests.tokenizers import copy_minilm_tokenizer
 from tests.trainer.examples import groups, records
 
 
@@ -55,8 +55,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model: Any = BertModel(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        shutil.copyfile(minilm_folder() / name, folder / name)
+    copy_minilm_tokenizer(folder)
     return folder
 
 

@@ -65,17 +65,15 @@ def cross_encoder_manifest(
     )
 
 
-def _check_bi_encoder(weights: Path) -> None:
+def _check_bi_encoder(tensors: Mapping[str, torch.Tensor], checkpoint: Path) -> None:
     """Raises BadRunFolder for a bi-encoder that is not the package's, which the service puts in its place."""
-    stayed = {name: tensor for name, tensor in load_file(weights).items() if is_frozen(name)}
+    stayed = {name.replace("similarity.", "encoder.", 1): each for name, each in tensors.items() if is_frozen(name)}
     package = minilm()
     if not stayed or package is None:
         return
     known = load_file(package / "model.safetensors")
-    if any(
-        not torch.equal(tensor, known[name.replace("similarity.", "encoder.", 1)]) for name, tensor in stayed.items()
-    ):
-        raise BadRunFolder(f"The bi-encoder of {weights.parent} is not {package.name}, so it cannot be left out.")
+    if not all(torch.equal(tensor, known[name]) for name, tensor in stayed.items()):
+        raise BadRunFolder(f"The bi-encoder of {checkpoint} is not {package.name}, so it cannot be left out.")
 
 
 def write_small(folder: Path, checkpoint: Path) -> None:
@@ -84,15 +82,13 @@ def write_small(folder: Path, checkpoint: Path) -> None:
 
     About 21 MB for all-MiniLM-L6-v2, whose own package contains the embeddings and the tokenizer.
     """
-    from safetensors import safe_open
-
-    _check_bi_encoder(checkpoint / "model.safetensors")
-    with safe_open(checkpoint / "model.safetensors", framework="pt") as file:
-        kept = {
-            name: file.get_tensor(name).to(torch.float16).contiguous()
-            for name in file.keys()  # noqa: SIM118 - not a mapping
-            if f".{EMBEDDINGS}" not in name and not is_frozen(name)
-        }
+    tensors = load_file(checkpoint / "model.safetensors")
+    _check_bi_encoder(tensors, checkpoint)
+    kept = {
+        name: tensor.to(torch.float16).contiguous()
+        for name, tensor in tensors.items()
+        if f".{EMBEDDINGS}" not in name and not is_frozen(name)
+    }
     save_file(kept, folder / "encoder.safetensors", metadata={"format": "pt"})
     for name in ("reranker.json", "config.json"):
         shutil.copyfile(checkpoint / name, folder / name)

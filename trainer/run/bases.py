@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import subprocess
@@ -11,10 +10,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.checkpoint.manifest import FILE_NAME
 from contract.checkpoint.packaged import WEIGHTS, minilm, smollm2_gguf
 from contract.files import standing
 from trainer.errors import BadBase
+from trainer.run.manifests import read_packaged
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -83,10 +82,8 @@ def _packaged(name: str) -> Base:
 
 def _licence(name: str) -> str:
     """That of a packaged model and of what it was trained on."""
-    stated = WEIGHTS / name / FILE_NAME
-    if not stated.is_file():
-        return "Apache-2.0"
-    return " AND ".join(json.loads(stated.read_text(encoding="utf-8"))["licences"])
+    folder = WEIGHTS / name
+    return " AND ".join(read_packaged(folder).licences) if folder.is_dir() else "Apache-2.0"
 
 
 def _content_key(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ from sentence_transformers.sentence_transformer.modules import Dense
 from torch.nn import Identity
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from tests.tokenizers import minilm_folder
+from tests.tokenizers import copy_minilm_tokenizer, minilm_folder
 
 THINGS = ("rose", "fern", "pond", "hedge", "moss", "lawn", "apple tree", "vine", "compost heap", "greenhouse")
 WORK = ("Watering", "Pruning", "Planting", "Feeding")
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 
 
 def write_documents(folder: Path) -> Path:
@@ -89,7 +87,7 @@ def write_cross_encoder(folder: Path) -> Path:
     config.num_labels = 1
     model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
-    _copy_tokenizer(folder)
+    copy_minilm_tokenizer(folder)
     return folder
 
 
@@ -99,7 +97,7 @@ def write_bi_encoder(folder: Path) -> Path:
     layer = folder.with_name("layer")
     model: Any = BertModel.from_pretrained(minilm_folder(), num_hidden_layers=1)
     model.save_pretrained(layer)
-    _copy_tokenizer(layer)
+    copy_minilm_tokenizer(layer)
     whole = SentenceTransformer(str(layer), device="cpu")
     texts = [_text(thing, work, number) for number, thing in enumerate(THINGS) for work in WORK]
     mean = whole.encode(texts, convert_to_tensor=True).mean(0)
@@ -107,8 +105,3 @@ def write_bi_encoder(folder: Path) -> Path:
     whole.append(Dense(size, size, activation_function=Identity(), init_weight=torch.eye(size), init_bias=-mean))
     whole.save(str(folder))
     return folder
-
-
-def _copy_tokenizer(folder: Path) -> None:
-    for name in _TOKENIZER:
-        shutil.copyfile(minilm_folder() / name, folder / name)

@@ -14,7 +14,7 @@ from transformers import BertForSequenceClassification
 
 from contract.records import Difficulty, Intent, NegativeType, Record, write_records
 from contract.scored_groups import ScoredGroup, write_scored_groups
-from tests.tokenizers import minilm_folder
+from tests.tokenizers import copy_minilm_tokenizer, minilm_folder
 from tests.trainer.running import TrainerProcess
 from tests.warm_python import warm_python
 
@@ -28,8 +28,7 @@ def runs(tmp_path: Path, small_model: Path) -> Path:
     shutil.copytree(small_model, tmp_path / "base")
     classifier: Any = BertForSequenceClassification.from_pretrained(minilm_folder(), num_labels=1)
     classifier.save_pretrained(tmp_path / "mini-ce" / "model")
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        shutil.copyfile(minilm_folder() / name, tmp_path / "mini-ce" / "model" / name)
+    copy_minilm_tokenizer(tmp_path / "mini-ce" / "model")
     (tmp_path / "calibration").mkdir()
     for path in (tmp_path / "calibration" / "ids.txt", tmp_path / "exclude_from_training.txt"):
         path.write_text("q7\n")

@@ -18,7 +18,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.formats.named import NAMED_FORMATS
 from contract.verdict import Temperatures
 from service.api.app import create_app
@@ -46,6 +45,7 @@ from service.settings import Settings
 from tests.processes import ROOT
 from tests.seam import Job, as_they_come, work_of
 from tests.seam import score as score_raw
+from tests.service.engines.cross_encoder.tiny_classifiers import write_checkpoint
 from tests.service.serving import serving, wait_until
 from tests.tokenizers import minilm_folder, minilm_tokenizer
 from tests.waiting import turns
@@ -57,18 +57,7 @@ PASSAGES = ("Rest and fluids help.", "", "The first railway opened in 1825. " * 
 def write_model(folder: Path, config: BertConfig, temperature: float = 2.0) -> Path:
     torch.manual_seed(4)
     model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
-    model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        shutil.copyfile(minilm_folder() / name, folder / name)
-    Manifest(
-        kind="cross-encoder",
-        format=None,
-        verdict_tokens=None,
-        tokenizer_sha256=tokenizer_sha256(folder),
-        temperature=temperature,
-        base="test",
-    ).write(folder)
-    return folder
+    return write_checkpoint(folder, model, temperature)
 
 
 @pytest.fixture(scope="module")

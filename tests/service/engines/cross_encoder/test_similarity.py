@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertForSequenceClassification, BertModel
 
-from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from retrieval.similarity_bert import SimilarityBertForSequenceClassification, join
 from service.engines.cross_encoder.engine import CrossEncoderEngine
 from service.engines.cross_encoder.model import CrossEncoderModel
@@ -24,6 +22,7 @@ from service.models.checkpoint import Checkpoint, open_checkpoint
 from service.models.store import resolve
 from service.settings import Settings
 from tests.seam import Job, score
+from tests.service.engines.cross_encoder.tiny_classifiers import write_checkpoint
 from tests.tokenizers import minilm_folder, minilm_tokenizer
 from trainer.cross_encoder.checkpoint import write_small
 
@@ -42,19 +41,7 @@ def network() -> Any:
 
 @pytest.fixture(scope="module")
 def checkpoint(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    folder = tmp_path_factory.mktemp("model")
-    network.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        shutil.copyfile(minilm_folder() / name, folder / name)
-    Manifest(
-        kind="cross-encoder",
-        format=None,
-        verdict_tokens=None,
-        tokenizer_sha256=tokenizer_sha256(folder),
-        temperature=1.0,
-        base="test",
-    ).write(folder)
-    return open_checkpoint(folder, "beside")
+    return open_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model"), network, 1.0), "beside")
 
 
 def alone(network: Any, query: str, passage: str) -> float:

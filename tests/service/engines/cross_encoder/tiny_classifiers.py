@@ -15,9 +15,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from contract.checkpoint.manifest import Manifest, tokenizer_sha256
 from contract.checkpoint.model_config import SIMILARITY_BERT
 from retrieval.similarity_bert import register
-from tests.tokenizers import minilm_folder, qwen_tokenizer
+from tests.tokenizers import copy_minilm_tokenizer, minilm_folder, qwen_tokenizer
 
 _LINES = (
     "How is the flu treated? Rest, fluids and antiviral drugs help against influenza.",
@@ -220,4 +221,19 @@ def write_classifier(folder: Path, family: str, *, labels: int = 1, seed: int = 
         model = auto.from_config(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_checkpoint(folder: Path, network: Any, temperature: float) -> Path:
+    """A checkpoint of a BERT with MiniLM's vocabulary, as the trainer leaves it."""
+    network.save_pretrained(folder)
+    copy_minilm_tokenizer(folder)
+    Manifest(
+        kind="cross-encoder",
+        format=None,
+        verdict_tokens=None,
+        tokenizer_sha256=tokenizer_sha256(folder),
+        temperature=temperature,
+        base="test",
+    ).write(folder)
     return folder
