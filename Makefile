@@ -117,7 +117,7 @@ synth-scale: $(VENV)/.dev  ## calls per second, and memory for a million rows; n
 	LIMRANK_TEST_ROWS=1000000 $(BIN)/python -m pytest -s tests/synth/test_scale.py
 	$(BIN)/python -m bench.programs.synth_memory --rows 1000000 --limit 500
 
-batch-scale: $(VENV)/.dev  ## limrank batch on 100,000 documents: its memory, and its throughput beside the engine's own; hours
+batch-scale: $(VENV)/.ray  ## limrank batch on 100,000 documents: its memory, its throughput beside the engine's own, two workers beside one; needs an idle machine, an hour
 	$(BIN)/python -m bench.programs.batch_bench
 
 tune-measured: $(VENV)/.dev  ## limrank tune on the documentation of three public projects, or of ONLY=flask, pip, pytest, into out/tune; needs an idle machine

@@ -1,11 +1,13 @@
-"""`limrank batch` on many documents: peak memory on a tenth and on all of them, and documents per second compared to
-the engine alone on the same calls. `make batch-scale`; needs an idle machine."""
+"""`limrank batch` on many documents: peak memory on a tenth and on all of them; documents per second beside those of
+the engine alone, measured before and after; and two workers on a local Ray cluster beside one, each with one core.
+`make batch-scale`; needs an idle machine."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from service.settings import Settings
 
 _WORDS = ["gout", "joint", "pain", "acid", "kidney", "stone", "dose", "night", "water", "diet", "acute", "treat"]
 _PASSAGE_WORDS = 40
+_RAY_CALLS = 180  # of 100 documents: four of Ray's blocks, two for each of two workers
 
 
 def main() -> None:
@@ -32,14 +35,61 @@ def main() -> None:
     parser.add_argument("--model", default="limrank-mini-ce")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for documents in (given.documents // 10, given.documents):
-            calls = _write(Path(folder) / f"{documents}.jsonl", documents // given.each, given.each)
-            seconds, peak = _batch(calls, given.model)
-            print(f"batch, {documents:,} documents: {documents / seconds:,.1f} a second, at most {peak:,.0f} MiB")
-        sample = given.documents // 10
-        lines = (Path(folder) / f"{sample}.jsonl").read_text(encoding="utf-8").splitlines()
-        rate = asyncio.run(_engine_alone(lines, given.model))
-        print(f"engine alone, {sample:,} documents: {rate:,.1f} a second")
+        few, many = (
+            _write(Path(folder) / f"{documents}.jsonl", documents // given.each, given.each)
+            for documents in (given.documents // 10, given.documents)
+        )
+        lines = few.read_text(encoding="utf-8").splitlines()
+        before = _say_alone(lines, given.model)
+        _, peak = _batch(few, given.model)
+        print(f"batch, {given.documents // 10:,} documents: at most {peak:,.0f} MiB", flush=True)
+        seconds, peak = _batch(many, given.model)
+        rate = given.documents / seconds
+        print(f"batch, {given.documents:,} documents: {rate:,.1f} a second, at most {peak:,.0f} MiB", flush=True)
+        after = _say_alone(lines, given.model)
+        print(f"batch / engine alone: {2 * rate / (before + after):.3f}", flush=True)
+        _say_workers(_write(Path(folder) / "ray.jsonl", _RAY_CALLS, given.each), given.each, given.model)
+
+
+def _say_alone(lines: Sequence[str], model: str) -> float:
+    rate = asyncio.run(_engine_alone(lines, model))
+    print(f"engine alone: {rate:,.1f} documents a second", flush=True)
+    return rate
+
+
+def _say_workers(calls: Path, each: int, model: str) -> None:
+    """Two workers and one, each with one core, on the same calls. The time of a run of one call, which starts the
+    cluster and loads the models, is subtracted."""
+    rates = {}
+    for workers in (2, 1):
+        flags = ("--ray", "local", "--ray-workers", str(workers))
+        ready = _command(calls, model, *flags, "--limit", "1")
+        rates[workers] = (_RAY_CALLS - 1) * each / (_command(calls, model, *flags) - ready)
+        print(f"Ray, workers: {workers}; {rates[workers]:,.1f} documents a second", flush=True)
+    print(f"two workers / one: {rates[2] / rates[1]:.2f}", flush=True)
+
+
+def _command(calls: Path, model: str, *flags: str) -> float:
+    """Seconds that the whole command takes."""
+    _forget(calls)
+    begun = time.perf_counter()
+    environ = os.environ | {"RAY_worker_niceness": "0"}
+    subprocess.run(_words(calls, model, *flags), check=True, stdout=subprocess.DEVNULL, env=environ)
+    return time.perf_counter() - begun
+
+
+def _words(calls: Path, model: str, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "app.cli", "batch", str(calls), str(_out(calls)), "--model", model, *flags]
+
+
+def _out(calls: Path) -> Path:
+    return calls.with_suffix(".out")
+
+
+def _forget(calls: Path) -> None:
+    """Removes what an earlier run over the calls has answered."""
+    for path in calls.parent.glob(f"{_out(calls).name}*"):
+        path.unlink()
 
 
 def _write(path: Path, calls: int, each: int) -> Path:
@@ -53,10 +103,9 @@ def _write(path: Path, calls: int, each: int) -> Path:
 
 
 def _batch(calls: Path, model: str) -> tuple[float, float]:
-    """Seconds as the command reports them, without loading, and the peak memory of its process in MiB."""
-    out = calls.with_suffix(".out")
-    command = [sys.executable, "-m", "app.cli", "batch", str(calls), str(out), "--model", model]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    """Seconds from the first answer to the end, so without loading, and the peak memory of the process in MiB."""
+    out = _out(calls)
+    process = subprocess.Popen(_words(calls, model), stdout=subprocess.DEVNULL)
     first, peak = None, 0.0
     while process.poll() is None:
         if first is None and out.exists() and out.stat().st_size:

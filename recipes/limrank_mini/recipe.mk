@@ -1,7 +1,7 @@
 # How limrank-mini and limrank-mini-ce are trained and measured; part of the Makefile, whose variables it uses.
 
 .PHONY: train-mini train-mini-ce train-mini-medquad train-mini-general train-mini-ce-medquad train-mini-ce-general \
-  eval-mini measure-mini eval-adaptive eval-cascade
+  eval-mini measure-mini eval-adaptive eval-cascade listed-measured
 
 RECIPE := recipes/limrank_mini
 
@@ -180,3 +180,7 @@ eval-adaptive: data $(VENV)/.dev  ## whether reasoning pays for limrank-mini, on
 eval-cascade: data $(VENV)/.dev  ## limrank-mini-ce before limrank-mini, on MedQuAD; DATA=folder of medquad/, CASCADE="--queries 200"
 	$(BIN)/limrank-eval cascade --first limrank-mini-ce --model limrank-mini --data $(DATA)/medquad --first-stage minilm \
 	    --out $(or $(OUT),out/eval-cascade) $(CASCADE)
+
+listed-measured: data $(RUNS)/groups.jsonl  ## pointwise, setwise and listwise models trained on the same MedQuAD groups, side by side; DATA=folder, LISTED="--count 600 --queries 60"
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench.programs.listed_bench --groups $(RUNS)/groups.jsonl --data $(MEDQUAD) --bi-encoder $(MINILM) \
+	  --folder $(or $(OUT),out/listed) $(LISTED)
