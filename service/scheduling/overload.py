@@ -1,9 +1,9 @@
 """Keeps the service from working for calls that will be too late: at the door, and again and again while calls run.
 
-A call is let in where it and those before it can be in time (`plan`). As long as there is time to spare calls take
-turns; those that have none go first. Where the engine turns out slower than was thought, as few calls as possible are
-given up, as soon as that is seen and not at their deadlines. Reasoning needs no more than its direct verdicts: it is
-ended early where others would be late for it.
+A call is let in where it and those before it can be in time (`plan`). As long as all have time to spare calls take
+turns; once one has none they go one after the other, the most urgent first. Where the engine turns out slower than was
+thought, as few calls as possible are given up, as soon as that is seen and not at their deadlines. Reasoning needs no
+more than its direct verdicts: it is ended early where others would be late for it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Overload:
         self._made = -math.inf
         self._calls = 0  # in the plan
         self._held: list[tuple[Need, float]] = []  # of the plan's calls, what the engine holds, in seconds
+        self._levels: dict[int, int] = {}  # in the plan: class of priority -> how far it has aged
         self._new = 0  # calls that came since
         self._new_seconds = 0.0
 
@@ -66,9 +67,10 @@ class Overload:
             # What is known of the speed may be old or a guess: alone, a call shows it anew.
             late = needs - left if self._throughput.known(Scoring.DIRECT) else 0.0
         else:
-            need = Need(call.key, call.priority, call.deadline, needs)
+            plan = self._current(now)
+            need = Need(call.key, self._levels.get(call.priority, call.priority), call.deadline, needs)
             had = self._direct_seconds(self._window.had(call.key))
-            late = self._current(now).late(need, had) + self._new_seconds + self._in_its_way(need)
+            late = plan.late(need, had) + self._new_seconds + self._in_its_way(need)
             late += _SPARE_AT_THE_DOOR * left
         if late > 0:
             raise Unavailable(
@@ -100,7 +102,8 @@ class Overload:
             plan = self._made_of(entries, self._clock())
         share, seconds = _PRESSED
         in_engine = sum(held for _, held in self._held)  # that has to be waited for
-        self._window.press(entries[place] for place in plan.pressed(share, seconds + in_engine))
+        # Turns have been taken from the time of all: where one has none left, the others go on to their ends, too.
+        self._window.press(entries if plan.pressed(share, seconds + in_engine) else ())
         for entry, spare in zip(entries, plan.spare(), strict=True):
             entry.reason_until = self._made + max(0.0, spare)
         self._timer = asyncio.get_running_loop().call_later(self._interval, self._look)
@@ -115,6 +118,7 @@ class Overload:
         return self._plan if self._plan is not None and fresh else self._made_of(self._window.entries, now)
 
     def _made_of(self, entries: Sequence[Entry], now: float) -> Plan:
+        self._levels = _levels(entries, now)
         needs = [self._need(entry, now) for entry in entries]
         in_engine = [self._direct_seconds(entry.in_engine) for entry in entries]
         # What is handed over counts as had, and is still needed.
@@ -134,7 +138,7 @@ class Overload:
         seconds = 0.0 if over else self._direct_seconds(entry.left)
         got = self._direct_seconds(place.served - entry.in_engine) if place.pressed else 0.0  # as the queue sees it
         done = len(entry.completions) / len(entry.costs)
-        return Need(work.key, place.group.level(now), work.deadline, seconds, done, got)
+        return Need(work.key, self._levels[place.priority], work.deadline, seconds, done, got)
 
     def _in_its_way(self, need: Need) -> float:
         """Seconds of what the engine holds that the plan has behind a call: the engine does it first."""
@@ -146,6 +150,15 @@ class Overload:
 
     def _direct_seconds(self, tokens: float) -> float:
         return self._throughput.seconds_for(Scoring.DIRECT, max(0.0, tokens))
+
+
+def _levels(entries: Sequence[Entry], now: float) -> dict[int, int]:
+    """How far each class of priority has aged: as far as those of its calls whose key has waited longest for a turn."""
+    levels: dict[int, int] = {}
+    for entry in entries:
+        priority = entry.place.priority
+        levels[priority] = min(entry.place.group.level(now), levels.get(priority, priority))
+    return levels
 
 
 def _given_up(entry: Entry, late: float) -> Unavailable:

@@ -287,6 +287,9 @@ class CallQueue:
         best = [share for share in heads if levels[share] == level]
         if not self._pressed:
             return min(best, key=lambda share: (share.turns, heads[share][0][1:]))
+        # A class ages as a whole: a key that has waited is ahead of others of its class only by what it has had.
+        classes = {heads[share][1].priority for share in best}
+        best = [share for share in heads if heads[share][1].priority in classes]
         had = {share: self.had(share.key) for share in best}
         most = min(had.values()) + self._first_tokens
         quick = [share for share in best if heads[share][1].small and had[share] <= most]

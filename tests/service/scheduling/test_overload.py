@@ -6,6 +6,7 @@ Everything runs in scripted time: the figures are the same on any machine.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -80,6 +81,25 @@ async def test_overloaded_it_answers_as_much_in_time_as_at_load_one(
         assert found["late"] <= 0.02 * len(outcomes)
         if rate is steady:
             assert not found["given_up"], "what is let in stays"
+
+
+@pytest.mark.parametrize("keys", [3, 20])
+@pytest.mark.parametrize("capacity", CAPACITIES)
+@scripted_time
+async def test_nor_is_less_answered_where_many_keys_ask_for_more_than_their_shares(capacity: float, keys: int) -> None:
+    """Each for as much as the others. So long that what is under way at the end counts for little."""
+    seconds = 400.0
+    done: dict[float, float] = {}
+    for load in (1.0, 2.0, 4.0):
+        door = Offered(Machine(rate=steady(capacity)), several_keys=True)
+        offers = [poisson(load / keys, capacity, seconds, seed=n, key=f"key {n}") for n in range(1, keys + 1)]
+        outcomes = await door.run(itertools.chain(*offers))
+        within = [each for each in outcomes if each.offer.at + each.took <= seconds]
+        done[load] = in_time(within) / (capacity * seconds)
+        of_keys = [in_time(each for each in within if each.offer.key == f"key {n}") for n in range(1, keys + 1)]
+        print(f"load {load}: {done[load]:.2f} {tally(outcomes)}, of a key {min(of_keys)} to {max(of_keys)}")
+        assert tally(outcomes)["late"] <= 0.02 * len(outcomes)
+    assert min(done[2.0], done[4.0]) >= max(0.8, 0.9 * done[1.0])
 
 
 @scripted_time
