@@ -59,9 +59,16 @@ class Given:
     @property
     def plan(self) -> TrainingPlan:
         settings = self.settings
-        graded = settings.llm is not None
+        from trainer.run.bases import has_output
+
         return TrainingPlan(
-            settings.base, settings.learning_rate, settings.epochs, settings.max_tokens, settings.seed, graded
+            base=settings.base,
+            learning_rate=settings.learning_rate,
+            epochs=settings.epochs,
+            max_tokens=settings.max_tokens,
+            seed=settings.seed,
+            graded=settings.llm is not None,
+            ranks=has_output(self.base),
         )
 
     @property

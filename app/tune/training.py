@@ -26,7 +26,8 @@ _CHECKPOINT_MINUTES = 1.5  # the most that a kill loses
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What decides the weights, beside the groups. `graded`: the teacher's scores are grades from 0 to 10."""
+    """What decides the weights, beside the groups. `graded`: the teacher's scores are grades from 0 to 10.
+    `ranks`: the base is a cross-encoder already, which knows better than a bi-encoder's cosines."""
 
     base: Path
     learning_rate: float
@@ -34,6 +35,7 @@ class TrainingPlan:
     max_tokens: int
     seed: int
     graded: bool
+    ranks: bool
 
     def epochs_of(self, groups: int) -> float:
         """Passes over so many groups."""
@@ -52,7 +54,7 @@ class TrainingPlan:
             batch=8,
             device_batch=4,  # of groups: half the memory of eight
             max_tokens=self.max_tokens,
-            labelled_teacher_weight=1.0 if self.graded else 0.3,
+            labelled_teacher_weight=1.0 if self.graded else 0.0 if self.ranks else 0.3,
             teacher_temperature=1.5 if self.graded else 0.07,
             calibration=held_out(groups),
             dropout=0.0,

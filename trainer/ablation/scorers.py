@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.benchmarks.task import Query
 from evaluation.scorers.encoders import BiEncoder
 from trainer.cross_encoder.model import PairScorer, load_encoder, load_pair_encoder
+from trainer.run.bases import has_output
 from trainer.run.dev_score import PassageScorer
 
 
@@ -22,10 +22,7 @@ def base_scorer(base: Path, *, max_tokens: int) -> PassageScorer:
     """The base of a training run. A base without an output is scored as the bi-encoder that it is, because a new output
     is random. Raises BadBase when the folder holds no encoder."""
     pairs = pair_scorer(base, max_tokens=max_tokens)
-    architectures = json.loads((base / "config.json").read_text(encoding="utf-8")).get("architectures") or []
-    if any(name.endswith("ForSequenceClassification") for name in architectures):
-        return pairs
-    return _CosineScorer(BiEncoder(str(base), max_tokens=max_tokens))
+    return pairs if has_output(base) else _CosineScorer(BiEncoder(str(base), max_tokens=max_tokens))
 
 
 class _CosineScorer:

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from trainer.cross_encoder.model import (
     network,
     pad_id,
 )
+from trainer.run.bases import has_output
 from trainer.run.batching import Batching
 from trainer.run.data import licences
 from trainer.run.dev_score import DEV, DevSet, dev_score
@@ -121,18 +121,12 @@ def _keeps_best(settings: CrossEncoding, measured: Sequence[Row]) -> bool:
 def _base_score(settings: CrossEncoding, scorer: PairScorer, measured: Sequence[Row], session: Session) -> float | None:
     """The base's score on the held-out groups before training; None if its output is new or in a process other than the
     first."""
-    if not measured or not _has_head(settings.base) or int(os.environ.get("RANK", "0")):
+    if not measured or not has_output(settings.base) or int(os.environ.get("RANK", "0")):
         return None
     stated = session.folder.path / "base-score.json"
     if not stated.exists():
         write_text(stated, json.dumps(by_model(scorer, measured)) + "\n")
     return float(json.loads(stated.read_text(encoding="utf-8")))
-
-
-def _has_head(base: Path) -> bool:
-    """Whether a folder holds a cross-encoder rather than a bare encoder."""
-    architectures = json.loads((base / "config.json").read_text(encoding="utf-8")).get("architectures") or []
-    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
 
 
 def _held_out_scores(scorer: PairScorer, measured: Sequence[Row], base: float | None) -> dict[str, float]:

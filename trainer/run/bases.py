@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.checkpoint.model_config import ConfigError, read_json_object
 from contract.checkpoint.packaged import WEIGHTS, minilm, smollm2_gguf
 from contract.files import standing
 from trainer.errors import BadBase
@@ -63,6 +64,15 @@ def resolve(base: Path) -> Base:
     if name in packaged_names() or (short == _MINILM and minilm() is not None):
         return _packaged(short)
     return Base(_fetched(name), name)
+
+
+def has_output(folder: Path) -> bool:
+    """Whether a model folder holds a cross-encoder rather than a bare encoder. Raises BadBase."""
+    try:
+        stated = read_json_object(folder / "config.json").get("architectures") or []
+    except ConfigError as error:
+        raise BadBase(str(error)) from None
+    return any(str(name).endswith("ForSequenceClassification") for name in stated)
 
 
 def _packaged(name: str) -> Base:
