@@ -30,10 +30,9 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.bert.modeling_bert import BertEncoder, BertPreTrainedModel
 
-from contract.checkpoint.model_config import SIMILARITY_BERT
+from contract.checkpoint.model_config import SIMILARITY_BERT, SIMILARITY_PREFIX
 
 EVEN = 0.4  # the cosine at which MiniLM's relevant and irrelevant passages are about even
-_FROZEN = "similarity"
 
 
 class SimilarityBertConfig(BertConfig):  # type: ignore[no-untyped-call]
@@ -157,4 +156,4 @@ def join(
 
 def is_frozen(name: str) -> bool:
     """Whether a tensor of the network is the bi-encoder's, and so never trained."""
-    return name.startswith(f"{_FROZEN}.")
+    return name.startswith(SIMILARITY_PREFIX)

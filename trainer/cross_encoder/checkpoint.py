@@ -13,7 +13,7 @@ from sentence_transformers import CrossEncoder
 
 from contract.checkpoint.cross_encoder_files import write_cross_encoder_files
 from contract.checkpoint.manifest import Manifest, tokenizer_sha256
-from contract.checkpoint.model_config import config_of
+from contract.checkpoint.model_config import SIMILARITY_PREFIX, config_of
 from contract.checkpoint.packaged import minilm
 from retrieval.similarity_bert import is_frozen
 from trainer.cross_encoder.model import network
@@ -67,7 +67,9 @@ def cross_encoder_manifest(
 
 def _check_bi_encoder(tensors: Mapping[str, torch.Tensor], checkpoint: Path) -> None:
     """Raises BadRunFolder for a bi-encoder that is not the package's, which the service puts in its place."""
-    stayed = {name.replace("similarity.", "encoder.", 1): each for name, each in tensors.items() if is_frozen(name)}
+    stayed = {
+        f"encoder.{name.removeprefix(SIMILARITY_PREFIX)}": each for name, each in tensors.items() if is_frozen(name)
+    }
     package = minilm()
     if not stayed or package is None:
         return
