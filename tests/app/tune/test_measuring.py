@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from app.tune.progress import Progress
 from app.tune.queries.made import HEADING, OWN, WORDS, Query
 from app.tune.results.measuring import Case, extremes, measured
 from app.tune.results.systems import BM25, FUSED, NEAR, NEW, SHIPPED, verdict
+from app.tune.training import TrainingPlan
 from retrieval.retriever import Hit
 from tests.app.tune.tty import Screen
 
@@ -157,3 +159,11 @@ def test_progress_learns_from_the_steps_that_took_longer() -> None:
     shown.at(1, 4, "a detail")
     assert shown.left() == "about 2 min left"
     assert "two          25 %  a detail  about 2 min left" in shown.stream.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("graded", "ranks", "weight"), [(False, True, 0.0), (False, False, 0.3), (True, True, 1.0)])
+def test_cosines_teach_only_a_base_that_does_not_rank(graded: bool, ranks: bool, weight: float) -> None:
+    plan = TrainingPlan(
+        base=Path("b"), learning_rate=2e-5, epochs=None, max_tokens=96, seed=7, graded=graded, ranks=ranks
+    )
+    assert plan.settings(Path("groups.jsonl"), Path("run"), 100).labelled_teacher_weight == weight

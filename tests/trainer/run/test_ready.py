@@ -13,7 +13,7 @@ from tests.processes import ROOT, clean_environment
 from trainer.cli import run
 from trainer.errors import BadBase
 from trainer.run import ready
-from trainer.run.bases import packaged_names, problem_of, resolve
+from trainer.run.bases import has_output, packaged_names, problem_of, resolve
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +53,13 @@ def test_a_file_of_the_other_kind_names_the_export(
     assert "this training takes records: `limrank synth export --format pointwise`" in capsys.readouterr().err
     assert run(["cross-encoder", "--data", str(records_file), *rest]) == 2
     assert "this training takes groups: `limrank synth export --format lce`" in capsys.readouterr().err
+
+
+def test_a_base_with_an_output_is_known_by_its_files(tmp_path: Path) -> None:
+    assert has_output(resolve(Path("limrank-mini-ce")).folder)
+    assert not has_output(resolve(Path("all-MiniLM-L6-v2")).folder)
+    with pytest.raises(BadBase, match="no such file"):
+        has_output(tmp_path)
 
 
 def test_a_base_is_a_folder_a_hub_id_or_a_packaged_model(tiny_bert: Path) -> None:
