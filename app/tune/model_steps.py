@@ -18,7 +18,7 @@ Told = Mapping[str, Any]
 
 
 def teach(given: Given, key: str) -> Told:
-    """Puts the base's scores into the groups, where it teaches; what a stopped step of the same `key` scored is kept."""
+    """Puts the base's scores into the groups, where it teaches; what a stopped step of this `key` scored is kept."""
     from app.tune.results.score_log import ScoreLog
 
     work, plan = given.work, given.plan
