@@ -24,6 +24,7 @@ Qrels = dict[str, dict[str, int]]
 """query id -> document id -> grade; 0 or less: judged irrelevant."""
 
 _BLANKS = re.compile(r"[ \t\f\v]+")  # U+00A0 and the like belong to an id
+_ITERATIONS = ("0", "Q0")  # the second of the four columns of TREC's qrels, which nothing reads
 _GRADE = re.compile(r"-?0*[0-9]{1,6}")  # measures count in 32 bits
 
 
@@ -72,12 +73,13 @@ def write_run(path: Path, run: Mapping[str, Mapping[str, float]], tag: str) -> N
                 file.write(between.join((query, "Q0", document, str(rank), repr(score), tag)) + "\n")
 
 
-def read_qrels(path: Path) -> Qrels:
-    """Reads BEIR's qrels: `query-id<TAB>corpus-id<TAB>score` under a header line. Raises as `read_run`."""
-    return grades(read_judgements(path, Refusing()))
+def read_qrels(path: Path, *, of_trec: bool = False) -> Qrels:
+    """Reads BEIR's qrels: `query-id<TAB>corpus-id<TAB>score` under a header line. With `of_trec` TREC's lines are read
+    too: `query 0 document grade`. Raises as `read_run`."""
+    return grades(read_judgements(path, Refusing(), of_trec=of_trec))
 
 
-def read_judgements(path: Path, rejects: Rejects) -> Iterator[Judgement]:
+def read_judgements(path: Path, rejects: Rejects, *, of_trec: bool = False) -> Iterator[Judgement]:
     """The lines of a qrels file in order, without the header. Unusable lines go to `rejects`.
 
     Raises `MissingData` when the file does not exist, `BadInput` when it cannot be read.
@@ -88,6 +90,8 @@ def read_judgements(path: Path, rejects: Rejects) -> Iterator[Judgement]:
         parts = [part.strip() for part in line.split("\t")] if tabs else _BLANKS.split(line.strip())
         if number == 1 and parts[-1] == "score":
             continue
+        if of_trec and len(parts) == 4 and parts[1] in _ITERATIONS:
+            del parts[1]
         if len(parts) != 3 or not all(parts) or not _GRADE.fullmatch(parts[2]):
             rejects.add(
                 path, number, "not 'query-id<TAB>corpus-id<TAB>score' with a whole score below a million.", line

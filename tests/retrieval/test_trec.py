@@ -54,6 +54,19 @@ def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
         read_qrels(tmp_path / "none.tsv")
 
 
+def test_qrels_of_trec_have_a_column_more_and_are_read_where_they_may_stand(tmp_path: Path) -> None:
+    path = tmp_path / "a.qrels"
+    path.write_text("q 0 d 2\nq Q0 e 0\n")
+    assert read_qrels(path, of_trec=True) == {"q": {"d": 2, "e": 0}}
+    with pytest.raises(BadInput, match=r"a\.qrels, row 1: "):
+        read_qrels(path)
+    path.write_text("query-id\tcorpus-id\tscore\nq\td\t2\n")
+    assert read_qrels(path, of_trec=True) == {"q": {"d": 2}}
+    path.write_text("q 1 d 2\n")
+    with pytest.raises(BadInput, match=r"a\.qrels, row 1: "):
+        read_qrels(path, of_trec=True)
+
+
 def test_ids_may_hold_blanks_where_columns_are_divided_by_tabs(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("\ufeffquery-id\tcorpus-id\tscore\nq 1\td\u00a02\t1\n\nq 1\td 3 \t0\n", encoding="utf-8")
