@@ -31,8 +31,7 @@ class Row:
 
 def ablation(queries: Sequence[RecordedQuery], parameters: Parameters) -> list[Row]:
     """The rows: no reasoning, reasoning on all, and every policy by its budget."""
-    direct, replaced, fused = baselines(queries, parameters)
-    found = [direct, replaced, fused]
+    found = baselines(queries, parameters)
     everywhere = replace(parameters, tolerance=0.0)
     found.append(replay(queries, everywhere, Variant("all reasoned, fused", Policy.TOP, early_stop=True)))
     for traces in TRACES:
@@ -40,6 +39,12 @@ def ablation(queries: Sequence[RecordedQuery], parameters: Parameters) -> list[R
         for policy in Policy:
             for early in (False, True):
                 found.append(replay(queries, parameters, Variant(policy.value, policy, early, budget)))
+    return rows(found)
+
+
+def rows(found: Sequence[Replayed]) -> list[Row]:
+    """A row for each result; the baselines come first, as from `baselines`."""
+    direct, _, fused = found[:3]
     return [_row(result, direct, fused) for result in found]
 
 

@@ -6,15 +6,15 @@ other, so that no query decides with what it was fitted on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from contract.adaptive.parameters import Gate, Parameters, Policy
+from evaluation.adaptive.crossing import check_enough, crossed
 from evaluation.adaptive.fitting import fit
-from evaluation.adaptive.replay import DIRECT, FUSED, Replayed, Variant, baselines, replay
+from evaluation.adaptive.replay import DIRECT, FUSED, TOKENS, Replayed, Variant
 from evaluation.adaptive.traces import RecordedQuery
-from evaluation.errors import BadData
-from evaluation.metrics import PerQuery
 from evaluation.significance import Paired, paired
 
 TRACES = 10  # median ones, in the budget for which the policy is chosen: the service's own default
@@ -40,49 +40,41 @@ class Decision:
 
 def decide(queries: Sequence[RecordedQuery], distance: int, cap: int) -> Decision:
     """Fit and decide. Raises BadData for too few queries, or pairs that parameters cannot be fitted on."""
-    if len(queries) < 4:
-        raise BadData(f"Only {len(queries)} queries with candidates to fit on; at least 4 are needed, 200 are better.")
+    check_enough(queries)
     parameters = fit(queries, distance, cap)
     budget = round(TRACES * parameters.median_tokens)
     variants = [replace(variant, budget=budget) for variant in SIMPLEST_FIRST]
-    found = _crossed(queries, variants, distance, cap)
-    direct, whole = found[DIRECT], found[FUSED]
+    return decided(parameters, variants, crossed(queries, variants, partial(fit, distance=distance, cap=cap)))
+
+
+def decided(
+    parameters: Parameters, variants: Sequence[Variant], found: Mapping[Variant, Replayed], counted: str = TOKENS
+) -> Decision:
+    """The decision between `variants`, the simplest first, by how they and the baselines were measured. `counted`: what
+    budgets count."""
+    direct, whole = found[DIRECT].values, found[FUSED].values
     gain = paired(whole, direct)
     variant = _simplest(variants, found)
-    chosen = paired(found[variant], direct)
-    reason = _reason(gain, chosen, variant, len(queries))
+    chosen = paired(found[variant].values, direct)
+    reason = _reason(gain, chosen, variant, len(direct), counted)
     on = gain.difference.low > 0 and chosen.difference.low > 0
     assert variant.policy is not None
     parameters = replace(parameters, policy=variant.policy, early_stop=variant.early_stop)
     return Decision(Gate(parameters if on else None, reason), parameters, gain, chosen, variant)
 
 
-def _crossed(
-    queries: Sequence[RecordedQuery], variants: Sequence[Variant], distance: int, cap: int
-) -> dict[Variant, PerQuery]:
-    """variant -> query -> nDCG@10, each half of the queries under the parameters of the other."""
-    found: dict[Variant, PerQuery] = {}
-    halves = queries[::2], queries[1::2]
-    for measured, fitted_on in (halves, halves[::-1]):
-        parameters = fit(fitted_on, distance, cap)
-        results: list[Replayed] = [*baselines(measured, parameters)]
-        results += [replay(measured, parameters, variant) for variant in variants]
-        for result in results:
-            found.setdefault(result.variant, {}).update(result.values)
-    return found
-
-
-def _simplest(variants: Sequence[Variant], found: dict[Variant, PerQuery]) -> Variant:
+def _simplest(variants: Sequence[Variant], found: Mapping[Variant, Replayed]) -> Variant:
     """The first that is not worse than the best beyond noise."""
-    best = max(variants, key=lambda variant: sum(found[variant].values()))
-    return next(v for v in variants if v is best or paired(found[v], found[best]).difference.high >= 0)
+    values = {variant: found[variant].values for variant in variants}
+    best = max(variants, key=lambda variant: sum(values[variant].values()))
+    return next(v for v in variants if v is best or paired(values[v], values[best]).difference.high >= 0)
 
 
-def _reason(fused: Paired, chosen: Paired, variant: Variant, queries: int) -> str:
+def _reason(fused: Paired, chosen: Paired, variant: Variant, queries: int, counted: str) -> str:
     early = " with early stops" if variant.early_stop else ""
     return (
         f"nDCG@10 against direct on {queries} queries: reasoning on all, fused, {_interval(fused)}; "
-        f"{variant.name}{early} within {variant.budget} tokens {_interval(chosen)}"
+        f"{variant.name}{early} within {variant.budget} {counted} {_interval(chosen)}"
     )
 
 

@@ -12,6 +12,7 @@ from evaluation.metrics import PerQuery, by_order, per_query
 
 MEASURE = "nDCG@10"
 COUNT = 10
+TOKENS = "tokens"  # what budgets count, unless a result says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,15 @@ class Replayed:
     values: PerQuery
     tokens: PerQuery
     reasoned: float
+
+    def joined(self, other: Replayed) -> Replayed:
+        """The same variant on these and other queries."""
+        return Replayed(
+            self.variant,
+            {**self.values, **other.values},
+            {**self.tokens, **other.tokens},
+            self.reasoned + other.reasoned,
+        )
 
 
 DIRECT, REPLACED, FUSED = Variant("direct"), Variant("all reasoned, replaced"), Variant("all reasoned, fused")
