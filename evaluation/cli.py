@@ -11,7 +11,19 @@ from types import FrameType
 from cli import commands
 from cli.commands import Subcommand
 from cli.moved import moved
-from evaluation.commands import adaptive, benchmarks, calibrate, cascade, compare, fuse, injections, rag, rank, report
+from evaluation.commands import (
+    adaptive,
+    adaptive_runs,
+    benchmarks,
+    calibrate,
+    cascade,
+    compare,
+    fuse,
+    injections,
+    rag,
+    rank,
+    report,
+)
 from evaluation.errors import Interrupted
 from evaluation.settings import PROGRAM
 
@@ -40,6 +52,7 @@ COMMANDS = (
     Subcommand("run", rank.RankSettings, rank.run),
     Subcommand("calibrate", calibrate.CalibrateSettings, calibrate.run),
     Subcommand("adaptive", adaptive.AdaptiveSettings, adaptive.run),
+    Subcommand("adaptive-runs", adaptive_runs.AdaptiveRunsSettings, adaptive_runs.run),
     Subcommand("cascade", cascade.CascadeSettings, cascade.run),
     Subcommand("fuse", fuse.FuseSettings, fuse.run),
     Subcommand("injections", injections.InjectionSettings, injections.run),

@@ -61,7 +61,7 @@ def adaptive_line(result: AdaptiveResult) -> str:
         if row is None
         else (
             f"; on {result.queries:,} queries of {result.task} {interval_text(row.value)} for {row.share:.1%} of the "
-            f"tokens, {signed_interval_text(row.against_direct)} against direct and "
+            f"{result.counted}, {signed_interval_text(row.against_direct)} against direct and "
             f"{signed_interval_text(row.against_fused)} against reasoning on all"
         )
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from cli.figures import BLUE, FAINT, GREEN, INK, RED, style, svg
+from evaluation.adaptive.replay import TOKENS
 from evaluation.results.adaptive import AdaptiveResult
 from evaluation.results.calibration import CalibrationResult
 from evaluation.results.injections import InjectionsResult
@@ -120,6 +121,8 @@ def tokens_curve(result: AdaptiveResult) -> str:
         axes = figure.add_subplot()
         for policy, early in ((policy, early) for policy in policies for early in (False, True)):
             rows = [row for row in result.rows if row.policy == policy and row.early_stop is early]
+            if not rows:
+                continue
             rows.sort(key=lambda row: row.tokens)
             tokens, colour = [row.tokens for row in rows], colours.get(policy, FAINT)
             values = [row.value.mean for row in rows]
@@ -130,10 +133,11 @@ def tokens_curve(result: AdaptiveResult) -> str:
                 high = [direct.value.mean + row.against_direct.high for row in rows]
                 axes.fill_between(tokens, low, high, color=colour, alpha=0.08, linewidth=0)
         for row, dashes in zip((r for r in result.rows if r.budget is None), ("-", ":", "-.", "--"), strict=False):
-            name = f"{row.policy}{', early stops' if row.early_stop else ''} ({row.tokens:,.0f} tokens)"
+            name = f"{row.policy}{', early stops' if row.early_stop else ''} ({row.tokens:,.0f} {result.counted})"
             axes.axhline(row.value.mean, color=INK, linewidth=0.8, linestyle=dashes, label=name)
         axes.set_xscale("symlog", linthresh=10)
-        axes.set_xlabel("reasoning tokens a query, probes included")
+        of_traces = result.counted == TOKENS
+        axes.set_xlabel("reasoning tokens a query, probes included" if of_traces else f"{result.counted} a query")
         axes.set_ylabel("nDCG@10")
         axes.set_title(f"{result.task}, {result.scorer}", fontsize=9)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=7)

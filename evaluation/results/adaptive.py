@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evaluation.adaptive.ablation import Row
+from evaluation.adaptive.replay import TOKENS
 from evaluation.results.files import Made, parsed
 
 
@@ -15,7 +16,8 @@ class AdaptiveResult:
     """`on` and `reason` were decided on `fit_queries` queries of `fit_on`, the rows measured on others.
 
     `parameters`: those that were fitted, also where the gate is closed. `full_tokens`: a query's, with reasoning on
-    every document. `policy`, `early_stop` and `budget` name the variant that was chosen.
+    every document. `policy`, `early_stop` and `budget` name the variant that was chosen. `counted`: what budgets and
+    the rows' tokens count; of score files (`limrank-eval adaptive-runs`) the expensive scores.
     """
 
     task: str
@@ -36,6 +38,7 @@ class AdaptiveResult:
     rows: Sequence[Row]
     seconds: float
     made: Made
+    counted: str = TOKENS
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "adaptive", **asdict(self)}
