@@ -84,7 +84,7 @@ class Steps(Given):
 
     @property
     def teach(self) -> Step:
-        settings = {"base": self.base_sum, "keeps": self.plan.keeps}
+        settings = {"base": self.base_sum, "keeps": self.plan.keeps, "max_tokens": self.plan.max_tokens}
         return Step("teach", ("taught.jsonl",), ("filter",), settings, self._teach)
 
     @property
