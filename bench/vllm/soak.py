@@ -1,8 +1,8 @@
-"""Minutes of mixed load on the vLLM engine: calls in both modes, clients that disconnect, deadlines and bad input at
+"""Minutes of mixed load on the vLLM engine: calls in all modes, clients that disconnect, deadlines and bad input at
 once.
 
 Every answer must be a proper one, the memory of all processes must stay flat within 5 % after the warm-up, and vLLM
-must hold no request at the end. Exits with 1 otherwise.
+must hold no request at the end; adaptive calls must have written traces. Exits with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -11,20 +11,24 @@ import argparse
 import asyncio
 import math
 import random
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bench.vllm.settings import CPU_ENVIRONMENT, CPU_EXTRA, SCRIPTED, Side
+from contract.adaptive.parameters import Gate
+from contract.reasoning import Status
 from service.models.store import resolve
+from tests.contract.adaptive.scripted import PARAMETERS
 from tests.ports import free_port
 from tests.processes import ServerProcess, server
 from tests.service.engines.plain_forward import text
@@ -59,10 +63,12 @@ BAD: tuple[Any, ...] = (
 
 @dataclass
 class Seen:
-    """The answers, counted by kind. `wrong` holds those that should not have occurred."""
+    """The answers, counted by kind. `wrong` holds those that should not have occurred. `ways`: documents of adaptive
+    calls by how their scores were reached."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    ways: Counter[str] = field(default_factory=Counter)
 
     def judge(self, kind: str, answer: httpx.Response, allowed: Sequence[int], documents: int = 0) -> None:
         self.kinds[f"{kind} {answer.status_code}"] += 1
@@ -86,7 +92,8 @@ class Caller:
 
     async def call(self) -> None:
         work: Callable[[], Awaitable[None]] = self._choose.choices(
-            (self._direct, self._reasoning, self._leaving, self._hurried, self._bad), weights=(5, 3, 3, 2, 2)
+            (self._direct, self._reasoning, self._adaptive, self._leaving, self._hurried, self._bad),
+            weights=(5, 3, 3, 3, 2, 2),
         )[0]
         await work()
 
@@ -98,17 +105,28 @@ class Caller:
         body = self._traced(self._choose.randint(1, 8))
         self._seen.judge("reasoning", await self._post(body), (200,), len(body["documents"]))
 
+    async def _adaptive(self) -> None:
+        body = self._raced(self._choose.randint(1, 8))
+        answer = await self._post(body)
+        self._seen.judge("adaptive", answer, (200,), len(body["documents"]))
+        if answer.status_code == 200:
+            told, budget = answer.json(), body["reasoning_budget"]
+            self._seen.ways.update(result["status"] for result in told["results"])
+            if (spent := told["usage"]["completion_tokens"]) > budget or "adaptive" not in told["meta"]:
+                self._seen.wrong.append(f"adaptive: {spent} of {budget} tokens, {told['meta']}")
+
     async def _leaving(self) -> None:
-        body = self._traced(12) if self._choose.random() < 0.5 else self._body(40)
+        body = self._any(12, 40)
         try:
             await asyncio.wait_for(self._post(body), self._choose.uniform(0.0, 1.5))
         except TimeoutError:
             self._seen.kinds["left"] += 1
 
     async def _hurried(self) -> None:
-        body = self._traced(10) if self._choose.random() < 0.5 else self._body(30)
+        body = self._any(10, 30)
         headers = {"X-Request-Timeout-Ms": str(self._choose.randint(200, 3000))}
-        self._seen.judge("hurried", await self._post(body, headers), (200, 503, 504), len(body["documents"]))
+        answer = await self._post(body, headers)
+        self._seen.judge("hurried", answer, (200, 503, 504), len(body["documents"]))
 
     async def _bad(self) -> None:
         self._seen.judge("bad", await self._post(self._choose.choice(BAD)), (400,))
@@ -119,6 +137,15 @@ class Caller:
     def _body(self, documents: int) -> dict[str, Any]:
         texts = [text(self._choose, self._choose.randint(0, 60)) for _ in range(documents)]
         return {"query": text(self._choose, self._choose.randint(2, 40)), "documents": texts}
+
+    def _any(self, reasoned: int, direct: int) -> dict[str, Any]:
+        """A call of so many documents in any of the modes."""
+        make = self._choose.choice((self._traced, self._raced, self._body))
+        return make(direct if make == self._body else reasoned)
+
+    def _raced(self, documents: int) -> dict[str, Any]:
+        budget = self._choose.choice((0, 40, 150, 600))
+        return self._traced(documents) | {"mode": "adaptive", "reasoning_budget": budget, "top_n": documents}
 
     def _traced(self, documents: int) -> dict[str, Any]:
         body = self._body(documents)
@@ -132,15 +159,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args(argv).minutes
     extra = CPU_EXTRA | SCRIPTED | SMALL_CACHE
-    side = Side(str(resolve("smollm2-135m-instruct").folder), extra=extra, max_num_seqs=24)
     environment = CPU_ENVIRONMENT | KEEP_LITTLE | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     with tempfile.TemporaryDirectory() as folder:
-        flags = side.service_flags()
+        flags = Side(str(_model(Path(folder))), extra=extra, max_num_seqs=24).service_flags()
         with server("service.main", free_port(), Path(folder), *flags, **environment) as running:
             seen, memory = asyncio.run(_load(running, minutes * 60))
             left = _left(running)
             code = running.stop(90)
     return _report(seen, memory, left, code)
+
+
+def _model(folder: Path) -> Path:
+    """A base that reasons in adaptive mode too, by parameters that are made up."""
+    base = resolve("smollm2-135m-instruct")
+    shutil.copytree(base.folder, folder / "model")
+    gate = Gate(PARAMETERS, "made up").to_json(base.manifest.fingerprint)
+    replace(base.manifest, adaptive=gate).write(folder / "model")
+    return folder / "model"
 
 
 async def _load(running: ServerProcess, seconds: float) -> tuple[Seen, list[int]]:
@@ -190,10 +225,12 @@ def _report(seen: Seen, memory: list[int], left: dict[str, float], code: int) ->
     before, after = statistics.median(settled[:third]), statistics.median(settled[-third:])
     growth = after / before - 1
     print("answers:", ", ".join(f"{kind}: {count}" for kind, count in sorted(seen.kinds.items())))
+    print("documents of adaptive calls:", ", ".join(f"{way}: {count}" for way, count in sorted(seen.ways.items())))
     print(f"memory after the warm-up: {before / 2**20:.0f} MiB, at the end {after / 2**20:.0f} MiB ({growth:+.1%})")
     print(f"held by vLLM at the end: {left}; exit code {code}; improper answers: {len(seen.wrong)}")
     print("\n".join(seen.wrong[:20]))
-    return int(bool(seen.wrong) or abs(growth) > GROWTH or any(left.values()) or code != 0)
+    raced = seen.ways.keys() - {Status.DIRECT.value}
+    return int(not raced or bool(seen.wrong) or abs(growth) > GROWTH or any(left.values()) or code != 0)
 
 
 if __name__ == "__main__":
