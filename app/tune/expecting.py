@@ -46,7 +46,6 @@ def expected(settings: Tune, plan: TrainingPlan, each: float, passages: int, wri
         "candidates": 2 + (groups + tested) * each / 4,
         "label": 1.0,
         "filter": 1.0,
-        "teach": _STARTING + groups * (1 + NEGATIVES) * each * _SCORED if plan.keeps else 1.0,
         "train": _STARTING + (pairs + looked_at) * each,
         "evaluate": _STARTING + (tested + min(MOST_RESERVED, groups // RESERVED)) * 2 * RERANKED * each * _SCORED,
         "finish": 1.0,

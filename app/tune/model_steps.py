@@ -6,39 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.tune import teaching, training
+from app.tune import training
 from app.tune.given import Given
 from app.tune.groups.candidates import Found
 from app.tune.results.systems import NEW, SHIPPED, verdict
-from cli.output import write_whole
 from contract.records import join_licences
-from contract.scored_groups import read_scored_groups, write_scored_groups
+from contract.scored_groups import read_scored_groups
 
 Told = Mapping[str, Any]
 
 
-def teach(given: Given, key: str) -> Told:
-    """Puts the base's scores into the groups, where it teaches; what a stopped step of this `key` scored is kept."""
-    from app.tune.results.score_log import ScoreLog
-
-    work, plan = given.work, given.plan
-    groups = list(read_scored_groups(work.file("groups.jsonl")))
-    if plan.keeps:
-        with ScoreLog(work.only(f"taught-{key}.jsonl", "taught-*")) as log:
-            groups = teaching.taught(groups, given.base, plan.max_tokens, log, given.progress.at)
-    write_whole(work.file("taught.jsonl"), write_scored_groups, groups)
-    return {"by": "the base" if plan.keeps else "the labels' own scores"}
-
-
 def train(given: Given, key: str) -> Told:
-    """Trains on taught.jsonl in a folder of its own for each `key`, which `training` then links to."""
+    """Trains on groups.jsonl in a folder of its own for each `key`, which `training` then links to."""
     work = given.work
-    groups = sum(1 for _ in read_scored_groups(work.file("taught.jsonl")))
+    groups = sum(1 for _ in read_scored_groups(work.file("groups.jsonl")))
     folder = work.only(f"training-{key}", "training-*")
     folder.mkdir(exist_ok=True)
     _point(work.file("training"), folder.name)
     return training.train(
-        given.plan, work.file("taught.jsonl"), groups, folder, work.file("train.log"), given.progress.at
+        given.plan, work.file("groups.jsonl"), groups, folder, work.file("train.log"), given.progress.at
     )
 
 

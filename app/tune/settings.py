@@ -47,7 +47,7 @@ class Tune(base.Command):
     test_queries: int = Field(default=150, ge=5, description="most queries to measure on, from documents held out")
     passages: int = Field(default=6_000, ge=50, description="most passages to work with, of documents drawn at random")
     epochs: float | None = Field(default=None, gt=0, description="passes over the groups; default: by their number")
-    learning_rate: float = Field(default=5e-5, gt=0, description="highest learning rate")
+    learning_rate: float = Field(default=2e-5, gt=0, description="highest learning rate")
     max_tokens: int = Field(default=256, ge=32, description="tokens of a query and a passage together in training")
     seed: int = Field(default=7, ge=0, description="seed of the training")
 

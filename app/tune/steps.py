@@ -41,7 +41,6 @@ class Steps(Given):
             self.candidates,
             self.label,
             self.filter,
-            self.teach,
             self.train,
             self.evaluate,
             self.finish,
@@ -83,14 +82,9 @@ class Steps(Given):
         return Step("filter", files, ("queries", "candidates", "label", "vectors"), settings, self._filter)
 
     @property
-    def teach(self) -> Step:
-        settings = {"base": self.base_sum, "keeps": self.plan.keeps, "max_tokens": self.plan.max_tokens}
-        return Step("teach", ("taught.jsonl",), ("filter",), settings, self._teach)
-
-    @property
     def train(self) -> Step:
         settings = {"plan": asdict(self.plan), "base": self.base_sum}
-        return Step("train", ("training/model",), ("teach",), settings, self._train)
+        return Step("train", ("training/model",), ("filter",), settings, self._train)
 
     @property
     def evaluate(self) -> Step:
@@ -215,9 +209,6 @@ class Steps(Given):
         natural = sorted((name for name in labelled if name in kinds), key=lambda name: draw(name, "reserved"))[:count]
         return {name: kinds[name].id for name in natural} if len(natural) >= LEAST else {}
 
-    def _teach(self) -> Told:
-        return model_steps.teach(self, self.short_key(self.teach))
-
     def _train(self) -> Told:
         return model_steps.train(self, self.short_key(self.train))
 
@@ -226,7 +217,7 @@ class Steps(Given):
 
     def _finish(self) -> Told:
         told = model_steps.finish(self)
-        for pattern in ("vectors-*", "taught-*", "evaluation-*"):  # of steps that have their manifests
+        for pattern in ("vectors-*", "evaluation-*"):  # of steps that have their manifests
             self.work.only("", pattern)
         return told
 

@@ -21,14 +21,13 @@ _SEEN = 800  # groups that are trained in all where there are fewer: several pas
 _MOST_EPOCHS = 4.0
 _HELD_OUT = 8  # one of so many groups calibrates, at most
 _CALIBRATION = 60
-COSINE_TEMPERATURE = 0.07  # divides cosines, giving log-odds
 _CHECKPOINT_MINUTES = 1.5  # the most that a kill loses
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What decides the weights, beside the groups. `graded`: the teacher's scores are grades from 0 to 10. `ranks`: the
-    base is a cross-encoder already."""
+    """What decides the weights, beside the groups. `graded`: the teacher's scores are grades from 0 to 10.
+    `ranks`: the base is a cross-encoder already, which knows better than a bi-encoder's cosines."""
 
     base: Path
     learning_rate: float
@@ -37,12 +36,6 @@ class TrainingPlan:
     seed: int
     graded: bool
     ranks: bool
-
-    @property
-    def keeps(self) -> bool:
-        """Whether the base's own scores teach beside the labels: it knows more than a bi-encoder's cosines, and what it
-        knows is not to be forgotten."""
-        return self.ranks and not self.graded
 
     def epochs_of(self, groups: int) -> float:
         """Passes over so many groups."""
@@ -61,8 +54,8 @@ class TrainingPlan:
             batch=8,
             device_batch=4,  # of groups: half the memory of eight
             max_tokens=self.max_tokens,
-            labelled_teacher_weight=1.0 if self.graded or self.keeps else 0.3,
-            teacher_temperature=1.5 if self.graded else 1.0 if self.keeps else COSINE_TEMPERATURE,
+            labelled_teacher_weight=1.0 if self.graded else 0.0 if self.ranks else 0.3,
+            teacher_temperature=1.5 if self.graded else 0.07,
             calibration=held_out(groups),
             dropout=0.0,
             seed=self.seed,

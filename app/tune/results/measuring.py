@@ -48,7 +48,7 @@ def scored(
     scorers: dict[str, PairScorer] = {}
     for number, (name, case) in enumerate(left, start=1 + total - len(left)):
         if name not in scorers:
-            scorers = {name: pair_scorer(models[name])}  # one model in memory at a time
+            scorers = {name: _scorer(models[name])}  # one model in memory at a time
         log.add(name, case.query.id, _scores(scorers[name], case, passages))
         report(number, total)
     return {name: {case.query.id: log.known[name, case.query.id] for case in cases} for name in models}
@@ -148,10 +148,10 @@ def extremes(
     ]
 
 
-def pair_scorer(folder: Path, longest: int = LONGEST) -> PairScorer:
-    """Scores pairs of at most `longest` tokens as the service does, a few of like length at a time."""
+def _scorer(folder: Path) -> PairScorer:
+    """Scores pairs as the service does, a few of like length at a time."""
     model = load_encoder(folder, seed=0, train_embeddings=False)
-    return PairScorer(model, load_pair_encoder(folder, min(longest, position_count(network(model)))), _PAIRS_AT_ONCE)
+    return PairScorer(model, load_pair_encoder(folder, min(LONGEST, position_count(network(model)))), _PAIRS_AT_ONCE)
 
 
 def _scores(scorer: PairScorer, case: Case, passages: Sequence[Passage]) -> dict[str, float]:

@@ -12,12 +12,10 @@ import pytest
 from app.tune.documents.passages import Passage
 from app.tune.groups.candidates import Found, Vectors, read_vectors, write_vectors
 from app.tune.queries.made import HEADING, Query
-from app.tune.results.measuring import Case, pair_scorer, scored
+from app.tune.results.measuring import Case, scored
 from app.tune.results.score_log import ScoreLog
 from app.tune.results.systems import NEW, SHIPPED
-from app.tune.teaching import taught
 from app.tune.work import Step, Work
-from contract.scored_groups import ScoredGroup
 from retrieval.retriever import Hit
 
 PASSAGES = [
@@ -90,35 +88,6 @@ def test_a_stopped_evaluation_ranks_only_what_is_left(tiny_model: Path, tmp_path
         assert scored(cases, PASSAGES, models, log, lambda done, total: told.append((done, total))) == whole
     assert told == [(5, 6), (6, 6)]
     assert (tmp_path / "log.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
-
-
-def test_the_base_teaches_what_is_labelled_and_a_stopped_step_goes_on(tiny_model: Path, tmp_path: Path) -> None:
-    texts = tuple(passage.text for passage in PASSAGES)
-    cosines = (0.07, 0.14, 0.0, -0.07, 0.7)
-
-    def group(name: str, positive: int | None) -> ScoredGroup:
-        return ScoredGroup(
-            id=name,
-            query="what of roses",
-            passages=texts,
-            positive=positive,
-            teacher=cosines,
-            source="s",
-            licence="CC0-1.0",
-            domain="d",
-        )
-
-    groups = [group("g1", 1), group("g2", None), group("g3", 0)]
-    with ScoreLog(tmp_path / "log.jsonl") as log, pytest.raises(Stopped):
-        taught(groups, tiny_model, 96, log, stops_after(1))
-    reports: list[tuple[int, int]] = []
-    with ScoreLog(tmp_path / "log.jsonl") as log:
-        found = taught(groups, tiny_model, 96, log, lambda done, total: reports.append((done, total)))
-    assert reports == [(3, 3)]
-    own = pair_scorer(tiny_model, 96).score("what of roses", texts)
-    assert found[0].teacher == found[2].teacher == pytest.approx(own, abs=1e-4)
-    assert found[1].teacher == pytest.approx([1, 2, 0, -1, 10])
-    assert [group.passages for group in found] == [texts] * 3
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"key": 1, "files": 2}', b"\xff", b"null"])
