@@ -40,15 +40,17 @@ def score_pairs(direct: Run, reasoned: Run, qrels: Qrels, depth: int) -> list[Re
     cut = {query: dict(list(found.items())[:depth]) for query, found in direct.items()}
     _check_pairs(cut, reasoned, "--reasoned-run")
     _check_pairs(reasoned, direct, "--direct-run")
-    behind = {query: {document: reasoned[query][document] for document in found} for query, found in cut.items()}
-    _check_scores(cut, "--direct-run")
-    _check_scores(behind, "--reasoned-run")
-    if all(sorted(cut[query].values()) == sorted(behind[query].values()) for query in cut):
+    _check_scores(direct, "--direct-run")
+    _check_scores(reasoned, "--reasoned-run")
+    if all(
+        sorted(direct[query][document] for document in found) == sorted(found.values())
+        for query, found in reasoned.items()
+    ):
         raise BadData(
             "--reasoned-run has the scores of --direct-run in another order: it holds ranks, as listwise rerankers "
             "write them, and a policy needs scores."
         )
-    return _recorded(_odds(cut), _odds(behind), qrels)
+    return _recorded(cut, _odds(direct), _odds(reasoned), qrels)
 
 
 def fit(queries: Sequence[RecordedQuery]) -> Parameters:
@@ -94,17 +96,17 @@ def _log_odds(probability: float) -> float:
     return math.log(inside) - math.log1p(-inside)
 
 
-def _recorded(direct: Run, reasoned: Run, qrels: Qrels) -> list[RecordedQuery]:
+def _recorded(cut: Run, direct: Run, reasoned: Run, qrels: Qrels) -> list[RecordedQuery]:
     return [
         RecordedQuery(
             query,
             list(found),
             [
-                RecordedTrace(((0, score), (_TRACE, reasoned[query][document])), Status.COMPLETE)
-                for document, score in found.items()
+                RecordedTrace(((0, direct[query][document]), (_TRACE, reasoned[query][document])), Status.COMPLETE)
+                for document in found
             ],
             [qrels[query].get(document, 0) > 0 for document in found],
             qrels[query],
         )
-        for query, found in direct.items()
+        for query, found in cut.items()
     ]

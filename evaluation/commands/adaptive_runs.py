@@ -57,7 +57,8 @@ def replayed(queries: Sequence[RecordedQuery], settings: AdaptiveRunsSettings) -
     check_enough(queries)
     longest = max(len(query.documents) for query in queries)
     budgets = {share: COST * max(1, round(share * longest)) for share in SHARES}
-    variants = [Variant(policy.value, policy, budget=budget) for budget in budgets.values() for policy in Policy]
+    each = dict.fromkeys(budgets.values())  # of few candidates two shares are the same budget
+    variants = [Variant(policy.value, policy, budget=budget) for budget in each for policy in Policy]
     found = [in_scores(result) for result in crossed(queries, variants, fit).values()]
     candidates = [replace(v, budget=budgets[DECIDED_AT] // COST) for v in SIMPLEST_FIRST if not v.early_stop]
     decision = decided(fit(queries), candidates, {result.variant: result for result in found}, SCORES)

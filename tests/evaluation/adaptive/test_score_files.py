@@ -153,6 +153,24 @@ def test_runs_that_cannot_be_compared_are_refused(direct: Run, reasoned: Run, sa
         score_pairs(direct, reasoned, {"q": {"a": 1}, "p": {"a": 1}}, 100)
 
 
+@pytest.mark.parametrize("depth", [2, 3, 100])
+def test_ranks_are_refused_whatever_the_depth(depth: int) -> None:
+    """Of a run over more candidates the scores within the depth are a part that looks like scores."""
+    direct = {"q": {"a": 9.0, "b": 8.0, "c": 7.0}, "p": {"a": 5.0, "b": 4.0, "c": 1.0}}
+    ranks = {"q": {"a": 3.0, "b": 2.0, "c": 1.0}, "p": {"a": 1.0, "b": 3.0, "c": 2.0}}
+    in_another_order = {"q": {"a": 9.0, "b": 8.0, "c": 7.0}, "p": {"a": 1.0, "b": 5.0, "c": 4.0}}
+    for run, said in ((ranks, "the same score at each rank"), (in_another_order, "in another order")):
+        with pytest.raises(BadData, match=said):
+            score_pairs(direct, run, {"q": {"a": 1}, "p": {"a": 1}}, depth)
+
+
+def test_whether_scores_are_probabilities_is_seen_in_the_whole_file() -> None:
+    direct = {"q": {"a": 0.9, "b": 0.2, "c": -3.0}}
+    reasoned = {"q": {"a": 0.1, "b": 0.7, "c": 2.0}}
+    (query,) = score_pairs(direct, reasoned, {"q": {"a": 1}}, 2)
+    assert [(trace.direct, trace.reasoned) for trace in query.traces] == [(0.9, 0.1), (0.2, 0.7)]
+
+
 def files(folder: Path) -> list[str]:
     write_run(folder / "small.trec", DIRECT_RUN, "small")
     write_run(folder / "large.trec", REASONED_RUN, "large")
@@ -180,6 +198,14 @@ def test_the_command_writes_the_report_of_adaptive(tmp_path: Path, capsys: pytes
     report = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "| policy | budget | expensive scores a query | of all | nDCG@10 |" in report
     assert "| all reasoned, fused |  | 30.0 | 100.0% | 1.0000 [1.0000, 1.0000] |" in report
+
+
+def test_two_shares_of_few_candidates_may_be_one_budget(tmp_path: Path) -> None:
+    assert main(["adaptive-runs", *files(tmp_path), "--depth", "10"]) == 0
+    (path,) = (tmp_path / "out").rglob("adaptive.json")
+    rows = json.loads(path.read_text("utf-8"))["rows"]
+    assert {row["budget"] for row in rows} == {None, 1, 2, 5}
+    assert all(row["reasoned"] == row["tokens"] for row in rows)
 
 
 def test_too_few_queries_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
