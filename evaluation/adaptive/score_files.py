@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from contract.adaptive.parameters import Parameters
 from contract.reasoning import Status
 from evaluation.adaptive import fitting
@@ -51,6 +53,16 @@ def score_pairs(direct: Run, reasoned: Run, qrels: Qrels, depth: int) -> list[Re
             "write them, and a policy needs scores."
         )
     return _recorded(cut, _odds(direct), _odds(reasoned), qrels)
+
+
+def of_one_unit(queries: Sequence[RecordedQuery]) -> list[RecordedQuery]:
+    """The same scores, each file's with a mean of 0 and a standard deviation of 1: what is fitted is drawn towards 0
+    and rounded, as suits log-odds, and must not depend on the unit that a model's scores are in."""
+    traces = [trace for query in queries for trace in query.traces]
+    direct = _unit([trace.direct for trace in traces])
+    reasoned = _unit([trace.reasoned for trace in traces])
+    scaled = (_trace(*scores) for scores in zip(direct, reasoned, strict=True))
+    return [replace(query, traces=[next(scaled) for _ in query.traces]) for query in queries]
 
 
 def fit(queries: Sequence[RecordedQuery]) -> Parameters:
@@ -101,12 +113,21 @@ def _recorded(cut: Run, direct: Run, reasoned: Run, qrels: Qrels) -> list[Record
         RecordedQuery(
             query,
             list(found),
-            [
-                RecordedTrace(((0, direct[query][document]), (_TRACE, reasoned[query][document])), Status.COMPLETE)
-                for document in found
-            ],
+            [_trace(direct[query][document], reasoned[query][document]) for document in found],
             [qrels[query].get(document, 0) > 0 for document in found],
             qrels[query],
         )
         for query, found in cut.items()
     ]
+
+
+def _trace(direct: float, reasoned: float) -> RecordedTrace:
+    return RecordedTrace(((0, direct), (_TRACE, reasoned)), Status.COMPLETE)
+
+
+def _unit(scores: Sequence[float]) -> list[float]:
+    values = np.asarray(scores, dtype=np.float64)
+    values /= np.abs(values).max() or 1.0  # or the squares of large ones are infinite
+    values -= values.mean()
+    scaled: list[float] = (values / (values.std() or 1.0)).tolist()
+    return scaled

@@ -14,7 +14,7 @@ from evaluation.adaptive.ablation import rows
 from evaluation.adaptive.crossing import check_enough, crossed
 from evaluation.adaptive.gate import SIMPLEST_FIRST, decided
 from evaluation.adaptive.replay import Variant
-from evaluation.adaptive.score_files import COST, MOST_DOCUMENTS, SCORES, fit, in_scores, score_pairs
+from evaluation.adaptive.score_files import COST, MOST_DOCUMENTS, SCORES, fit, in_scores, of_one_unit, score_pairs
 from evaluation.adaptive.traces import RecordedQuery
 from evaluation.commands.adaptive import write_adaptive
 from evaluation.commands.rank import slug
@@ -46,7 +46,7 @@ def run(settings: AdaptiveRunsSettings) -> str:
     with missing_is_not_available():
         direct, reasoned = read_run(settings.direct_run), read_run(settings.reasoned_run)
         queries = score_pairs(direct, reasoned, read_qrels(settings.qrels, of_trec=True), settings.depth)
-    result = replayed(queries, settings)
+    result = replayed(of_one_unit(queries), settings)
     write_adaptive(settings.out / f"adaptive-{slug(result.task)}" / slug(result.scorer), result)
     return adaptive_line(result)
 

@@ -14,7 +14,7 @@ import pytest
 from contract.adaptive.parameters import Parameters, Policy
 from evaluation.adaptive.crossing import crossed
 from evaluation.adaptive.replay import DIRECT, FUSED, Variant, baselines, replay
-from evaluation.adaptive.score_files import COST, fit, in_scores, score_pairs
+from evaluation.adaptive.score_files import COST, fit, in_scores, of_one_unit, score_pairs
 from evaluation.adaptive.traces import RecordedQuery
 from evaluation.cli import main
 from evaluation.errors import BadData
@@ -87,6 +87,20 @@ def test_the_largest_budget_does_not_buy_one_more() -> None:
     everything = dataclasses.replace(fit(QUERIES), tolerance=0.0)
     found = replay([query], everything, Variant("x", Policy.TOP, budget=COST * (documents - 1)))
     assert found.reasoned == documents - 1
+
+
+@pytest.mark.parametrize(("factor", "more"), [(1e-300, 0.0), (1e-3, 0.0), (1e300, 0.0), (1.0, 1e6)])
+@pytest.mark.parametrize("expensive", [False, True])
+def test_the_unit_of_a_score_changes_nothing(factor: float, more: float, expensive: bool) -> None:
+    def some(run: Run, factor: float = 1.0, more: float = 0.0) -> Run:
+        return {f"q{n}": {name: factor * score + more for name, score in run[f"q{n}"].items()} for n in range(12)}
+
+    own = some(DIRECT_RUN), some(REASONED_RUN)
+    other = (own[0], some(REASONED_RUN, factor, more)) if expensive else (some(DIRECT_RUN, factor, more), own[1])
+    top = Variant("top", Policy.TOP, budget=COST * OPEN)
+    expected, found = (crossed(of_one_unit(score_pairs(*runs, QRELS, 100)), [top], fit) for runs in (own, other))
+    assert mean(found[top].values) == pytest.approx(mean(expected[top].values), abs=1e-3)
+    assert mean(found[FUSED].values) == pytest.approx(1.0)
 
 
 def test_where_only_the_border_matters_its_policies_win() -> None:
