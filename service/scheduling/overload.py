@@ -70,8 +70,7 @@ class Overload:
             plan = self._current(now)
             need = Need(call.key, self._levels.get(call.priority, call.priority), call.deadline, needs)
             had = self._direct_seconds(self._window.had(call.key))
-            late = plan.late(need, had) + self._new_seconds + self._in_its_way(need)
-            late += _SPARE_AT_THE_DOOR * left
+            late = plan.late(need, had, _SPARE_AT_THE_DOOR) + self._new_seconds + self._in_its_way(need)
         if late > 0:
             raise Unavailable(
                 f"The call's {call.documents} documents and what was admitted before them would take about "

@@ -102,22 +102,25 @@ class Plan:
         for number, names in itertools.groupby(self._lines, key=lambda name: name[0]):
             self._add_level(number, [self._lines[name] for name in names])
 
-    def late(self, need: Need, had: float = 0.0) -> float:
+    def late(self, need: Need, had: float = 0.0, spare: float = 0.0) -> float:
         """By how many seconds a call that came now, or what it would keep waiting of its class, would be late; negative
         where all are in time. Calls of other keys count only where this one asks for more than its key's share: one
-        that does not may push out others, that do. `had`: by its key, where that has no call in the plan."""
+        that does not may push out others, that do. `had`: by its key, where that has no call in the plan. `spare`: the
+        share of its time that it has to have to spare; calls of its own line are left that share of what they have to
+        spare, as so much of its time may be more than all of theirs."""
         level, line = self._level(need.level), self._lines.get((need.level, need.key))
         new_key = line is None
         line = line or _Line(self._had.get(need.key, had))
         number = bisect_right(line.urgency, self._urgency(need))
         first, last = self._turns_of(need, level, line, number)
         ready = self._now + level.begin + (level.sums[last - 1] if last else 0.0) + need.seconds
-        late = ready - need.deadline
+        own_spare = spare * (need.deadline - self._now)
+        late = ready - need.deadline + own_spare
         if number < len(line.slack):
-            late = max(late, need.seconds - self._slack_for(need, line)[number])
+            late = max(late, need.seconds - (1 - spare) * self._slack_for(need, line)[number])
         share = (need.deadline - self._now) / (level.keys + new_key)
         if first < len(level.slack) and line.before(number) + need.seconds > share:
-            late = max(late, need.seconds - level.slack[first])
+            late = max(late, need.seconds - level.slack[first] + own_spare)
         return late
 
     def _slack_for(self, need: Need, line: _Line) -> list[float]:

@@ -109,6 +109,20 @@ async def test_below_capacity_all_that_can_be_answered_is() -> None:
     assert share >= 0.45
 
 
+@pytest.mark.parametrize(("documents", "due"), [(60, 5.0), (100, 10.0), (200, 25.0)])
+@scripted_time
+async def test_a_small_call_with_much_time_is_let_in_beside_one_with_little(documents: int, due: float) -> None:
+    """Of one key, three quarters of the capacity at most: a tenth of 300 s is more than the others have in all."""
+    door = Offered(Machine(rate=steady(40.0)))
+    outcomes = await door.run(
+        [
+            *(Offer(1.0 + 10.0 * n, documents, due) for n in range(12)),
+            *(Offer(1.5 + n, 10, 300.0) for n in range(120)),
+        ]
+    )
+    assert {each.status for each in outcomes} == {200}
+
+
 @scripted_time
 async def test_forty_calls_at_once_are_not_all_late_together() -> None:
     """Ten of them fit into the deadline: about ten are answered, and the others are told at once."""
