@@ -51,7 +51,6 @@ class Overload:
         self._made = -math.inf
         self._calls = 0  # in the plan
         self._held: list[tuple[Need, float]] = []  # of the plan's calls, what the engine holds, in seconds
-        self._levels: dict[int, int] = {}  # in the plan: class of priority -> how far it has aged
         self._new = 0  # calls that came since
         self._new_seconds = 0.0
 
@@ -68,7 +67,7 @@ class Overload:
             late = needs - left if self._throughput.known(Scoring.DIRECT) else 0.0
         else:
             plan = self._current(now)
-            need = Need(call.key, self._levels.get(call.priority, call.priority), call.deadline, needs)
+            need = Need(call.key, self._window.level(call.priority, now), call.deadline, needs)
             had = self._direct_seconds(self._window.had(call.key))
             late = plan.late(need, had, _SPARE_AT_THE_DOOR) + self._new_seconds + self._in_its_way(need)
         if late > 0:
@@ -117,7 +116,6 @@ class Overload:
         return self._plan if self._plan is not None and fresh else self._made_of(self._window.entries, now)
 
     def _made_of(self, entries: Sequence[Entry], now: float) -> Plan:
-        self._levels = _levels(entries, now)
         needs = [self._need(entry, now) for entry in entries]
         in_engine = [self._direct_seconds(entry.in_engine) for entry in entries]
         # What is handed over counts as had, and is still needed.
@@ -137,7 +135,7 @@ class Overload:
         seconds = 0.0 if over else self._direct_seconds(entry.left)
         got = self._direct_seconds(place.served - entry.in_engine) if place.pressed else 0.0  # as the queue sees it
         done = len(entry.completions) / len(entry.costs)
-        return Need(work.key, self._levels[place.priority], work.deadline, seconds, done, got)
+        return Need(work.key, self._window.level(place.priority, now), work.deadline, seconds, done, got)
 
     def _in_its_way(self, need: Need) -> float:
         """Seconds of what the engine holds that the plan has behind a call: the engine does it first."""
@@ -149,15 +147,6 @@ class Overload:
 
     def _direct_seconds(self, tokens: float) -> float:
         return self._throughput.seconds_for(Scoring.DIRECT, max(0.0, tokens))
-
-
-def _levels(entries: Sequence[Entry], now: float) -> dict[int, int]:
-    """How far each class of priority has aged: as far as those of its calls whose key has waited longest for a turn."""
-    levels: dict[int, int] = {}
-    for entry in entries:
-        priority = entry.place.priority
-        levels[priority] = min(entry.place.group.level(now), levels.get(priority, priority))
-    return levels
 
 
 def _given_up(entry: Entry, late: float) -> Unavailable:

@@ -27,7 +27,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from service.scheduling.calls.queued import AGEING_SECONDS, CallClass, KeyShare, QueuedCall
+from service.scheduling.calls.queued import AGEING_SECONDS, CallClass, ClassOfAll, KeyShare, QueuedCall
 
 FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
@@ -70,6 +70,7 @@ class CallQueue:
         self._shares: dict[str, KeyShare] = {}
         self._turns = 0  # of the key that was served last
         self._places = itertools.count()
+        self._classes: dict[int, ClassOfAll] = {}  # by priority
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -111,6 +112,10 @@ class CallQueue:
         call.group.calls += 1
         call.group.new += call.new
         call.group.waiting += 1
+        whole = self._classes.setdefault(priority, ClassOfAll(now, self._turn_tokens))
+        if not whole.waiting:
+            whole.since, whole.turn = now, self._turn_tokens
+        whole.waiting += 1
         self._put(call, now)
         return call
 
@@ -136,6 +141,11 @@ class CallQueue:
             for group, until in due.items():
                 group.pressed = until
             self._pressed, self._ordered = list(due), -math.inf
+
+    def level(self, priority: int, now: float) -> int:
+        """How far a class of priority has aged while calls are pressed: as long as none of its calls was served."""
+        whole = self._classes.get(priority)
+        return priority if whole is None else priority - int((now - whole.since) / AGEING_SECONDS)
 
     def had(self, key: str) -> int:
         """Tokens that a key's calls have had, and of those that others got while it had none. That it may go first when
@@ -244,6 +254,7 @@ class CallQueue:
     def _note_end(self, call: QueuedCall) -> None:
         """Nothing of a call waits any more."""
         call.group.waiting -= call.waits
+        self._classes[call.priority].waiting -= call.waits
         call.waits = False
 
     def charge(self, call: QueuedCall, tokens: int) -> None:
@@ -257,6 +268,10 @@ class CallQueue:
         group.turn -= tokens
         if group.turn <= 0 or now - group.since < AGEING_SECONDS:
             group.since, group.turn = now, self._turn_tokens
+        whole = self._classes[call.priority]
+        whole.turn -= tokens
+        if whole.turn <= 0 or now - whole.since < AGEING_SECONDS:
+            whole.since, whole.turn = now, self._turn_tokens
         self._turns = max(self._turns, share.turns)
         share.tokens -= tokens
         if share.tokens <= 0:
@@ -268,7 +283,7 @@ class CallQueue:
         """Its order among the calls of its key. Places differ: calls are never compared."""
         small, pressed = call.new and call.small, call.group.pressed > -math.inf
         if pressed:
-            level = call.group.level(now)
+            level = self.level(call.priority, now)
         elif small:
             level = min(call.class_at(now), max(call.group.best, call.priority - _BEFORE_AGED))
         else:
@@ -283,13 +298,13 @@ class CallQueue:
         call that has had no more than the others by now."""
         if len(heads) == 1:
             return next(iter(heads))
+        if self._pressed:
+            now = self._clock()
+            levels = {share: self.level(heads[share][1].priority, now) for share in heads}
         level = min(levels[share] for share in heads)
         best = [share for share in heads if levels[share] == level]
         if not self._pressed:
             return min(best, key=lambda share: (share.turns, heads[share][0][1:]))
-        # A class ages as a whole: a key that has waited is ahead of others of its class only by what it has had.
-        classes = {heads[share][1].priority for share in best}
-        best = [share for share in heads if heads[share][1].priority in classes]
         had = {share: self.had(share.key) for share in best}
         most = min(had.values()) + self._first_tokens
         quick = [share for share in best if heads[share][1].small and had[share] <= most]

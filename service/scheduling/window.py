@@ -91,6 +91,10 @@ class Window:
         """See `CallQueue.press`."""
         self._queue.press(entry.place for entry in entries)
 
+    def level(self, priority: int, now: float) -> int:
+        """See `CallQueue.level`."""
+        return self._queue.level(priority, now)
+
     def had(self, key: str) -> int:
         """See `CallQueue.had`."""
         return self._queue.had(key)

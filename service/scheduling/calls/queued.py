@@ -33,6 +33,16 @@ class CallClass:
         return self.priority - int((now - self.since) / AGEING_SECONDS)
 
 
+@dataclass(slots=True)
+class ClassOfAll:
+    """The calls of all keys in one class of priority. `since`: when one of them was served last, or the first came;
+    once the class has aged it has `turn` tokens more. `waiting`: calls of which something waits."""
+
+    since: float
+    turn: int
+    waiting: int = 0
+
+
 @dataclass(eq=False, slots=True)
 class KeyShare:
     """What the calls of `key` have had. `turns`: how many, and of those that others got while it had no call; `tokens`

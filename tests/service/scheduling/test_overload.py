@@ -220,6 +220,23 @@ async def test_a_better_class_is_served_first_under_overload_too() -> None:
     assert in_time(outcomes) >= 0.9 * capacity * SECONDS
 
 
+@pytest.mark.parametrize("of_same_keys", [False, True])
+@scripted_time
+async def test_nor_do_many_keys_of_a_worse_class_age_past_it(of_same_keys: bool) -> None:
+    """Of twenty keys one has always waited for long; that makes the others no better than a call that has just come."""
+    capacity, keys = 40.0, 20
+    door = Offered(Machine(rate=steady(capacity)), several_keys=True)
+    offers = [each for n in range(keys) for each in poisson(4.0 / keys, capacity, SECONDS, seed=n, key=f"key {n}")]
+    for n in range(keys):
+        name = f"key {n}" if of_same_keys else "better"
+        for each in poisson(0.3 / keys, capacity, SECONDS, seed=100 + n, sizes=(10, 60)):
+            offers.append(Offer(each.at, each.documents, each.seconds, name, priority=0))
+    outcomes = await door.run(offers)
+    better = [each for each in outcomes if each.offer.priority == 0]
+    print(tally(better), tally(outcomes))
+    assert sum(each.status == 200 for each in better) >= 0.95 * len(better)
+
+
 @scripted_time
 async def test_small_calls_beside_many_medium_ones_of_their_key_go_first() -> None:
     """8 calls of 500 documents at once, again and again; the small ones are as long as ten documents of a hundred
