@@ -90,7 +90,7 @@ class Overload:
         self._timer = None
         entries = self._window.entries
         if not entries:
-            self._window.press(())
+            self._window.press((), ())
             return
         plan = self._made_of(entries, self._clock())
         if self._throughput.known(Scoring.DIRECT) and (going := plan.hopeless(*_TOO_LATE)):
@@ -101,7 +101,8 @@ class Overload:
         share, seconds = _PRESSED
         in_engine = sum(held for _, held in self._held)  # that has to be waited for
         # Turns have been taken from the time of all: where one has none left, the others go on to their ends, too.
-        self._window.press(entries if plan.pressed(share, seconds + in_engine) else ())
+        hurried = [entries[place] for place in plan.pressed(share, seconds + in_engine)]
+        self._window.press(entries if hurried else (), hurried)
         for entry, spare in zip(entries, plan.spare(), strict=True):
             entry.reason_until = self._made + max(0.0, spare)
         self._timer = asyncio.get_running_loop().call_later(self._interval, self._look)

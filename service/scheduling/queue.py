@@ -27,7 +27,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from service.scheduling.calls.queued import AGEING_SECONDS, CallClass, ClassOfAll, KeyShare, QueuedCall
+from service.scheduling.calls.queued import AGEING_SECONDS, PIECE_TOKENS, CallClass, ClassOfAll, KeyShare, QueuedCall
 
 FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
@@ -105,6 +105,7 @@ class CallQueue:
             group=self._class_of(share, priority, now),
             deadline=deadline,
             small=sum(tokens) <= self._small_tokens,
+            large=sum(tokens) > PIECE_TOKENS,
             new=served < self._first_tokens,
             served=min(served, self._first_tokens),
         )
@@ -129,9 +130,14 @@ class CallQueue:
         call.new = False
         self._note_end(call)
 
-    def press(self, calls: Iterable[QueuedCall]) -> None:
+    def press(self, calls: Iterable[QueuedCall], hurried: Iterable[QueuedCall] | None = None) -> None:
         """These calls have no time to take turns, nor have those of their key and class that are due before them; all
-        others have."""
+        others have. `hurried`: those that are the reason, or (None) all."""
+        calls = list(calls)
+        for call in self._calls:
+            call.hurried = False
+        for call in calls if hurried is None else hurried:
+            call.hurried = True
         due: dict[CallClass, float] = {}
         for call in calls:
             due[call.group] = max(call.deadline, due.get(call.group, -math.inf))

@@ -87,9 +87,9 @@ class Window:
         """Calls that are neither answered nor have failed."""
         return [entry for entry in self._states.values() if not entry.finished.done()]
 
-    def press(self, entries: Iterable[Entry]) -> None:
+    def press(self, entries: Iterable[Entry], hurried: Iterable[Entry]) -> None:
         """See `CallQueue.press`."""
-        self._queue.press(entry.place for entry in entries)
+        self._queue.press((entry.place for entry in entries), [entry.place for entry in hurried])
 
     def level(self, priority: int, now: float) -> int:
         """See `CallQueue.level`."""

@@ -73,8 +73,9 @@ class QueuedCall:
     `pending`: documents that are not handed out, in their order; `tokens` of each document of the call.
     `since`: when it came, or its last turn ended (seconds of the clock); `deadline`: when it is due. `place`: the
     smaller, the sooner among its like. `turn`: tokens left of its turn; `served`: tokens handed out so far; `share`:
-    that of its key, and `group` its class there. `small`: its first share is all that it needs. `waits`: it counts as
-    one of which something is pending.
+    that of its key, and `group` its class there. `small`: its first share is all that it needs;
+    `large`: a piece is not. `waits`: it counts as one of which something is pending. `hurried`: it is pressed because
+    it has no time left itself.
     """
 
     priority: int
@@ -87,9 +88,11 @@ class QueuedCall:
     group: CallClass
     deadline: float
     small: bool
+    large: bool
     new: bool = True  # until it has had its first share
     waits: bool = True
     served: int = 0
+    hurried: bool = False
 
     def class_at(self, now: float) -> int:
         """Its class of priority, below 0 once it has waited for longer than takes it to the first."""
@@ -102,5 +105,6 @@ class QueuedCall:
 
     @property
     def in_piece(self) -> int:
-        """Tokens that a pressed call has had since its present piece began; of one that takes turns, none."""
-        return self.served % PIECE_TOKENS if self.pressed else 0
+        """Tokens that a pressed call has had since its present piece began; none of one that takes turns, nor of a
+        `large` one that has time to spare: it gives way to those that have none."""
+        return self.served % PIECE_TOKENS if self.pressed and (self.hurried or not self.large) else 0
