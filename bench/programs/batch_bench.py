@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=100, help="documents of a call")
     parser.add_argument("--model", default="limrank-mini-ce")
     given = parser.parse_args()
+    if given.documents % (10 * given.each):
+        parser.error("--documents must be a multiple of ten times --each")
     with tempfile.TemporaryDirectory() as folder:
         few, many = (
             _write(Path(folder) / f"{documents}.jsonl", documents // given.each, given.each)

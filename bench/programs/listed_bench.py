@@ -2,8 +2,9 @@
 
 `make listed-measured DATA=path` (recipes/limrank_mini/recipe.mk). A group of one positive and four negatives becomes
 five records (pointwise), a row with the best one (setwise) and a row in order (listwise): the positive, then the
-negatives by a bi-encoder's similarity to the query, as labels alone do not order them. All three see the same tokens of
-each passage and as many groups in a step. A bench that was stopped goes on.
+negatives by a bi-encoder's similarity to the query, as labels alone do not order them. All three see as many tokens of
+a group's passages and as many groups in a step. A bench that was stopped goes on; its seconds are then those of the
+last part.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=60, help="test queries to measure on")
     parser.add_argument("--passage-tokens", type=int, default=80)
     given = parser.parse_args()
+    given.folder /= f"{given.count}-groups-of-{given.passage_tokens}-tokens"  # another amount is another training
     given.folder.mkdir(parents=True, exist_ok=True)
     groups = _chosen(given.groups, given.count)
     results = {form: _result(form, groups, given) for form in FORMS}
@@ -80,7 +82,7 @@ def _result(form: str, groups: Sequence[Group], given: argparse.Namespace) -> Pa
         if form == POINTWISE
         else ["--list-model", merged]
     )
-    out: Path = given.folder / f"{form}-results"
+    out: Path = given.folder / f"{form}-results-{given.queries}"
     measured = _timed(
         *("eval", "run", "medquad", "--data", given.data, "--tasks", "test", "--first-stage", "bm25", "--depth", 30),
         *("--queries", given.queries, "--out", out, *scorer),
