@@ -127,7 +127,7 @@ def test_the_cross_encoder_pass_ranks_both_collections(
     assert main([*words, "--cross-encoder-queries", "2", "--dl19-queries", "1"]) == 0
     ranked = read(out / "medquad-test" / "minilm-100", "result.json")
     assert (ranked["queries"], ranked["scorer"]) == (2, "limrank-mini-ce (direct)")
-    assert (ranked["identity"]["dtype"], ranked["identity"]["max_tokens_per_doc"]) == ("bfloat16", 128)
+    assert (ranked["identity"]["dtype"], ranked["identity"]["max_tokens_per_doc"]) == ("bfloat16", 256)
     web = read(out / "trec-dl-dl19", "result.json")
     assert (web["queries"], web["pairs"]) == (1, 4)
     assert read(out, "calibration.json")["pairs"] == 5
@@ -142,7 +142,7 @@ def test_the_cross_encoder_pass_ranks_both_collections(
 def test_the_embedded_models_are_the_default_and_the_cuts_can_be_left_to_them() -> None:
     given = ["--data", "d", "--out", "o"]
     plain = read_command(MiniSettings, PROGRAM, "table", given, [MiniSettings])
-    assert (plain.max_tokens_per_doc, plain.cross_encoder_max_tokens_per_doc, plain.concurrency) == (112, 128, 10)
+    assert (plain.max_tokens_per_doc, plain.cross_encoder_max_tokens_per_doc, plain.concurrency) == (112, 256, 10)
     uncut = [*given, "--max-tokens-per-doc", "None", "--cross-encoder-max-tokens-per-doc", "None"]
     settings = read_command(MiniSettings, PROGRAM, "table", uncut, [MiniSettings])
     assert (settings.max_tokens_per_doc, settings.cross_encoder_max_tokens_per_doc) == (None, None)
