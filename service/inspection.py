@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from contract.checkpoint.model_config import CONFIG, SIMILARITY_BERT
+from contract.checkpoint.model_config import SIMILARITY_BERT
 from contract.formats.grades import Read
 from contract.pairs import PairPrompts
 from contract.prompt import PromptFormat
@@ -131,7 +131,7 @@ def _classifier(checkpoint: Checkpoint, prompts: PairPrompts | None) -> Iterator
         ids = [*prefix.ids, *encoder.rests(prefix, [PASSAGE], Limits())[0].ids]
         text = tokenizer.decode(ids, False) if prompt is None else prompt.text(QUERY, PASSAGE, instruction)
         yield from _example(title, text, ids)
-    config = _json(checkpoint.folder / CONFIG)
+    config = checkpoint.manifest.config or {}
     if config.get("model_type") == SIMILARITY_BERT:
         yield f"output        a classifier's plus {config['similarity_weight']:g} times a bi-encoder's cosine"
     outputs = "the one output" if classifier.labels == 1 else f"output {classifier.relevant} less the other one"

@@ -56,11 +56,11 @@ class Given:
     def base_sum(self) -> str:
         return file_sum(self.base)
 
-    @property
+    @cached_property
     def plan(self) -> TrainingPlan:
-        settings = self.settings
         from trainer.run.bases import has_output
 
+        settings = self.settings
         return TrainingPlan(
             base=settings.base,
             learning_rate=settings.learning_rate,

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,13 @@ from contract.records import Difficulty, Group, Intent, Record, read_groups, wri
 from evaluation.commands.compare import compare
 from evaluation.reports.lines import comparison_line
 from retrieval.bi_encoder import BiEncoder
-from synth.export.formats import Shape, setwise_rows
+from synth.export.formats import Shape, listwise_of_group, setwise_rows
 from synth.run.draws import draw
 
 _NEGATIVES = 4
 _GROUPS_IN_A_STEP = 4
 _QUESTION_TOKENS = 64  # of query, letters and answer of a row
+_SHAPE = Shape(negatives=_NEGATIVES, window=1 + _NEGATIVES)
 POINTWISE = "pointwise"
 FORMS = (POINTWISE, *map(str, ListKind))
 
@@ -98,9 +98,12 @@ def _write(form: str, groups: Sequence[Group], path: Path, given: argparse.Names
         write_records(path, (record for group in groups for record in _records(group)))
         return
     kind = ListKind(form)
-    rows = partial(setwise_rows, shape=Shape(negatives=_NEGATIVES))
-    made = (row for group in groups for row in rows(group)) if kind is ListKind.SETWISE else _ordered(groups, given)
-    write_json_lines(path, {"format": list_format(kind), "version": 1}, made)
+    made = (row for group in groups for row in setwise_rows(group, _SHAPE))
+    write_json_lines(
+        path,
+        {"format": list_format(kind), "version": 1},
+        made if kind is ListKind.SETWISE else _ordered(groups, given),
+    )
 
 
 def _records(group: Group) -> Iterator[Record]:
@@ -120,15 +123,12 @@ def _records(group: Group) -> Iterator[Record]:
 
 
 def _ordered(groups: Sequence[Group], given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The setwise rows, with grades in the place of the best one."""
+    """Listwise rows whose negatives are graded by half of their cosines, so below the positive."""
     encoder = BiEncoder(given.bi_encoder)
     for group in groups:
-        (row,) = setwise_rows(group, Shape(negatives=_NEGATIVES))
-        best, passages = row.pop("best"), row["passages"]
-        cosines = encoder.encode_passages(passages) @ encoder.encode_queries([group.query])[0]
-        grades = [1.0 if place == best else round(float(cosine) / 2, 4) for place, cosine in enumerate(cosines)]
-        ranking = sorted(range(len(passages)), key=lambda place: (-grades[place], place))
-        yield row | {"grades": grades, "ranking": ranking}
+        negatives = group.negatives[:_NEGATIVES]
+        cosines = encoder.encode_passages(negatives) @ encoder.encode_queries([group.query])[0]
+        yield from listwise_of_group(group, _SHAPE, [round(float(cosine) / 2, 4) for cosine in cosines])
 
 
 def _timed(*words: object) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from contract.adaptive.parameters import Gate, Parameters, Policy
 from evaluation.adaptive.crossing import check_enough, crossed
@@ -36,6 +37,17 @@ class Decision:
     fused: Paired
     chosen: Paired
     variant: Variant
+
+    def stated(self) -> dict[str, Any]:
+        """What an `AdaptiveResult` says of it."""
+        return {
+            "on": self.gate.parameters is not None,
+            "reason": self.gate.reason,
+            "policy": self.variant.name,
+            "early_stop": self.variant.early_stop,
+            "budget": self.variant.budget or 0,
+            "parameters": self.parameters.to_json(),
+        }
 
 
 def decide(queries: Sequence[RecordedQuery], distance: int, cap: int) -> Decision:

@@ -66,10 +66,9 @@ class Overload:
             # What is known of the speed may be old or a guess: alone, a call shows it anew.
             late = needs - left if self._throughput.known(Scoring.DIRECT) else 0.0
         else:
-            plan = self._current(now)
             need = Need(call.key, self._window.level(call.priority, now), call.deadline, needs)
             had = self._direct_seconds(self._window.had(call.key))
-            late = plan.late(need, had, _SPARE_AT_THE_DOOR) + self._new_seconds + self._in_its_way(need)
+            late = self._current(now).late(need, had, _SPARE_AT_THE_DOOR) + self._new_seconds + self._in_its_way(need)
         if late > 0:
             raise Unavailable(
                 f"The call's {call.documents} documents and what was admitted before them would take about "

@@ -27,7 +27,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from service.scheduling.calls.queued import AGEING_SECONDS, PIECE_TOKENS, CallClass, ClassOfAll, KeyShare, QueuedCall
+from service.scheduling.calls.queued import (
+    AGEING_SECONDS,
+    PIECE_TOKENS,
+    CallClass,
+    ClassOfAll,
+    KeyShare,
+    QueuedCall,
+    note_served,
+)
 
 FIRST_TOKENS = 1536  # ten passages of a hundred words; what is new waits for this of each new call before it
 TURN_TOKENS = 2048
@@ -270,14 +278,9 @@ class CallQueue:
             call.new = False
             call.group.new -= 1
         call.turn -= tokens
-        share, group, now = call.share, call.group, self._clock()
-        group.turn -= tokens
-        if group.turn <= 0 or now - group.since < AGEING_SECONDS:
-            group.since, group.turn = now, self._turn_tokens
-        whole = self._classes[call.priority]
-        whole.turn -= tokens
-        if whole.turn <= 0 or now - whole.since < AGEING_SECONDS:
-            whole.since, whole.turn = now, self._turn_tokens
+        share, now = call.share, self._clock()
+        for group in (call.group, self._classes[call.priority]):
+            note_served(group, tokens, now, self._turn_tokens)
         self._turns = max(self._turns, share.turns)
         share.tokens -= tokens
         if share.tokens <= 0:

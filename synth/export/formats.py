@@ -86,9 +86,11 @@ def listwise_rows(group: QueryGroup, shape: Shape) -> Iterator[dict[str, Any]]:
     )
 
 
-def listwise_of_group(group: Group, shape: Shape) -> Iterator[dict[str, Any]]:
-    """Like `listwise_rows`, for a group: its positive has grade 1, its negatives 0."""
-    graded = [(group.positive, 1.0), *((passage, 0.0) for passage in group.negatives[: shape.window - 1])]
+def listwise_of_group(group: Group, shape: Shape, grades: Sequence[float] | None = None) -> Iterator[dict[str, Any]]:
+    """Like `listwise_rows`, for a group: its positive has grade 1, its negatives 0, or `grades`, one for each."""
+    negatives = group.negatives[: shape.window - 1]
+    grades = [0.0] * len(negatives) if grades is None else grades
+    graded = [(group.positive, 1.0), *zip(negatives, grades, strict=True)]
     rest = (group.query, group.instruction, group.source, group.licence, group.domain)
     yield _list(f"{group.id}/listwise", graded, rest, shape)
 

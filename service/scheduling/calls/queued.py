@@ -28,10 +28,6 @@ class CallClass:
     new: int = 0
     waiting: int = 0
 
-    def level(self, now: float) -> int:
-        """Its class, below 0 once it has waited for longer than takes it to the first."""
-        return self.priority - int((now - self.since) / AGEING_SECONDS)
-
 
 @dataclass(slots=True)
 class ClassOfAll:
@@ -41,6 +37,13 @@ class ClassOfAll:
     since: float
     turn: int
     waiting: int = 0
+
+
+def note_served(group: CallClass | ClassOfAll, tokens: int, now: float, turn: int) -> None:
+    """A class was served `tokens`; one that has aged stays so until its `turn` is over."""
+    group.turn -= tokens
+    if group.turn <= 0 or now - group.since < AGEING_SECONDS:
+        group.since, group.turn = now, turn
 
 
 @dataclass(eq=False, slots=True)
